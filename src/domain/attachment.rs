@@ -1,0 +1,143 @@
+//! What a provider sends: one attachment and its context.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+
+/// What kind of thing an attachment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachmentKind {
+    Image,
+    Video,
+    Text,
+    Conversation,
+}
+
+impl AttachmentKind {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Text => "text",
+            Self::Conversation => "conversation",
+        }
+    }
+}
+
+/// A media type that the server recognises by its first bytes, whatever the sender declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaType {
+    Jpeg,
+    Png,
+    Webp,
+    Gif,
+    Bmp,
+    Tiff,
+}
+
+impl MediaType {
+    /// The IANA name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Webp => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
+        }
+    }
+}
+
+/// One attachment as it came in.
+#[derive(Clone, Debug)]
+pub enum Attachment {
+    /// Untrusted bytes of some media; `declared` is the sender's Content-Type, which decides nothing.
+    Media { bytes: Bytes, declared: Option<String> },
+    Text(String),
+    Conversation(Vec<Message>),
+}
+
+/// One message of a conversation, in the order it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// A name that tells the authors of one conversation apart; never stored.
+    pub author: String,
+    pub time: Option<Timestamp>,
+    pub text: String,
+}
+
+/// What the provider says about an attachment. Identifiers are stored only as keyed pseudonyms, except `item_id`,
+/// which a review item keeps so that the provider can find its own item again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// The provider's reference of this item; drawn by the server when absent. At most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<String>,
+    /// The provider's reference of the account that sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// Which of the provider's services, for the regulator's reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Where in the service: profile, direct message, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surface: Option<String>,
+    /// On what legal ground this attachment is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_basis: Option<String>,
+    /// Which population the item counts in (e.g. `eu`), for the regulator's reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// What one item counts as in the reports: `item` (default) or `account`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The provider's or a clusterer's id of near-duplicates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+}
+
+impl Context {
+    /// Characters that any field may have.
+    pub const LONGEST: usize = 256;
+
+    /// The name of a field that is empty, too long or holds control characters.
+    pub fn malformed_field(&self) -> Option<&'static str> {
+        let fields = [
+            ("item_id", &self.item_id),
+            ("account_id", &self.account_id),
+            ("service", &self.service),
+            ("surface", &self.surface),
+            ("legal_basis", &self.legal_basis),
+            ("scope", &self.scope),
+            ("unit", &self.unit),
+            ("cluster", &self.cluster),
+        ];
+        let bad = |text: &String| text.is_empty() || text.chars().count() > Self::LONGEST || text.chars().any(char::is_control);
+        fields.into_iter().find(|(_, value)| value.as_ref().is_some_and(bad)).map(|(name, _)| name)
+    }
+}
+
+/// What the server found out about the attachment itself, for the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct AttachmentFacts {
+    /// `image`, `video`, `text` or `conversation`.
+    #[schema(value_type = String)]
+    pub kind: AttachmentKind,
+    /// The sniffed type; `application/json` or `text/plain` for text.
+    pub media_type: String,
+    pub bytes: u64,
+    /// After EXIF orientation; absent when the header could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u32>,
+    /// Of the bytes as received (media), of the UTF-8 text, or of the conversation's texts joined by newlines.
+    pub sha256: String,
+}

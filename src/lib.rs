@@ -1,0 +1,4 @@
+//! Nightlight: a GPU-accelerated classifier inference server for child-safety work.
+
+pub mod domain;
+pub mod engines;
