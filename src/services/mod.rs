@@ -1,0 +1,3 @@
+//! Use cases and their transactions. Below HTTP and the command line, above engines and store.
+
+pub mod scoring;

@@ -1,0 +1,7 @@
+//! The way of one attachment: the only place that knows the order of the stages.
+
+mod answer;
+mod request;
+
+pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub use request::{ScoreError, ScoreRequest, Scored};
