@@ -16,6 +16,10 @@
 //! # });
 //! ```
 
+mod lane;
+
+pub use lane::Lane;
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -100,6 +104,9 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
             let mut state = self.queue.lock();
             if !state.open {
                 return Err(BatchError::Stopped);
+            }
+            if state.waiting.len() >= self.queue.options.queue {
+                state.waiting.retain(|(_, sender)| !sender.is_closed());
             }
             if state.waiting.len() >= self.queue.options.queue {
                 return Err(BatchError::Full);
