@@ -2,3 +2,7 @@
 
 pub mod domain;
 pub mod engines;
+pub mod store;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
