@@ -3,3 +3,8 @@
 pub mod domain;
 pub mod engines;
 pub mod services;
+pub mod store;
+pub mod telemetry;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
