@@ -17,9 +17,7 @@ pub(super) struct Bmp<'a> {
 
 impl<'a> Picture<'a> for Bmp<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        Ok(Self {
-            decoder: BmpDecoder::new(Cursor::new(bytes)).map_err(fault)?,
-        })
+        Ok(Self { decoder: BmpDecoder::new(Cursor::new(bytes)).map_err(fault)? })
     }
 
     fn size(&self) -> (u32, u32) {

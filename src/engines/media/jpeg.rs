@@ -29,9 +29,7 @@ impl<'a> Picture<'a> for Jpeg<'a> {
     }
 
     fn orientation(&self) -> Orientation {
-        self.decoder
-            .exif()
-            .map_or(Orientation::UPRIGHT, |block| Orientation::from_exif(block))
+        self.decoder.exif().map_or(Orientation::UPRIGHT, |block| Orientation::from_exif(block))
     }
 
     fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
@@ -55,10 +53,7 @@ pub(super) fn open_as(bytes: &[u8], out_space: ColorSpace) -> Result<Jpeg<'_>, F
     let (width, height) = decoder.dimensions().ok_or_else(|| Fault::malformed("no frame header"))?;
     // From here on strict: what is cut short or corrupt is an error instead of a picture that is grey from there on.
     decoder.set_options(decoder.options().set_strict_mode(true));
-    Ok(Jpeg {
-        decoder,
-        size: (width as u32, height as u32),
-    })
+    Ok(Jpeg { decoder, size: (width as u32, height as u32) })
 }
 
 /// Writes the samples of the colour space given to [`open_as`].

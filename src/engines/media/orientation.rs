@@ -54,9 +54,7 @@ impl Orientation {
         };
         let (out_width, out_height) = if self.swaps_sides() { (height, width) } else { (width, height) };
         let mut out = pool.take(pixels.len());
-        turn(&pixels, &mut out, out_width as usize, out_height as usize, |x, y| {
-            first + x as isize * right + y as isize * down
-        });
+        turn(&pixels, &mut out, out_width as usize, out_height as usize, |x, y| first + x as isize * right + y as isize * down);
         (out_width, out_height, out)
     }
 }
@@ -87,19 +85,11 @@ fn read_tag(block: &[u8]) -> Option<u64> {
     };
     let short = |at: usize| -> Option<u16> {
         let bytes = block.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if little {
-            u16::from_le_bytes(bytes)
-        } else {
-            u16::from_be_bytes(bytes)
-        })
+        Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
     };
     let long = |at: usize| -> Option<u32> {
         let bytes = block.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if little {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        })
+        Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     };
     let directory = long(4)? as usize;
     let entries = usize::from(short(directory)?);

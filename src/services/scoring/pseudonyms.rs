@@ -53,15 +53,24 @@ impl Pseudonyms {
         }
     }
 
+    /// A keyed digest of a digest, for what must be recognised again without storing a content digest.
+    pub fn digest(&self, tenant: TenantId, digest: &[u8; 32]) -> [u8; 32] {
+        self.mac(tenant, "digest", digest)
+    }
+
     /// The pseudonym of `identifier`, which is a `kind` (`item`, `account`, `cluster`) of `tenant`: the same text as another kind, or of
     /// another tenant, gives an unrelated pseudonym.
     pub fn of(&self, tenant: TenantId, kind: &'static str, identifier: &str) -> Pseudonym {
+        Pseudonym(hex::encode(self.mac(tenant, kind, identifier.as_bytes())))
+    }
+
+    fn mac(&self, tenant: TenantId, kind: &'static str, bytes: &[u8]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         mac.update(tenant.0.as_bytes());
         mac.update(kind.as_bytes());
         mac.update(&[0]);
-        mac.update(identifier.as_bytes());
-        Pseudonym(hex::encode(mac.finalize().into_bytes()))
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -149,9 +149,7 @@ fn unpack_deflate(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
         if written == out.len() {
             return Ok(());
         }
-        let status = zlib
-            .decompress(&stored[read..], &mut out[written..], FlushDecompress::None)
-            .map_err(Fault::malformed)?;
+        let status = zlib.decompress(&stored[read..], &mut out[written..], FlushDecompress::None).map_err(Fault::malformed)?;
         let moved = zlib.total_in() as usize + zlib.total_out() as usize > read + written;
         if (zlib.total_out() as usize) < out.len() && (status == Status::StreamEnd || !moved) {
             return Err(short());
@@ -192,11 +190,8 @@ fn add_up(row: &mut [u8], samples: usize, bits: u8, little: bool) {
         }
         return;
     }
-    let (from, into): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) = if little {
-        (u16::from_le_bytes, u16::to_le_bytes)
-    } else {
-        (u16::from_be_bytes, u16::to_be_bytes)
-    };
+    let (from, into): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) =
+        if little { (u16::from_le_bytes, u16::to_le_bytes) } else { (u16::from_be_bytes, u16::to_be_bytes) };
     for at in (2 * samples..row.len()).step_by(2) {
         let before = at - 2 * samples;
         let sum = from([row[at], row[at + 1]]).wrapping_add(from([row[before], row[before + 1]]));
