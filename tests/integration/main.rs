@@ -1,1 +1,3 @@
-fn main(){}
+//! The integration tests: one file per concern.
+
+mod decode;
