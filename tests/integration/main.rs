@@ -1,1 +1,4 @@
+//! The integration tests: one file per concern.
+
 mod classify;
+mod decode;

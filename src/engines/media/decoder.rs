@@ -10,8 +10,9 @@ use crate::domain::frame::{BufferPool, Frame};
 
 /// What one attachment may cost.
 ///
-/// Decoding takes at most about `17 * max_pixels` bytes beside the attachment itself. The dearest cases are a progressive CMYK
-/// JPEG (8 for coefficients, 3 for the frame, 3 more when it is turned) and a 16-bit four-channel TIFF in planes.
+/// Decoding takes at most about `20 * max_pixels` bytes beside the attachment itself. The dearest cases are a progressive CMYK
+/// JPEG (8 for coefficients, 3 for the frame, 3 more when it is turned) and a 16-bit TIFF of eight samples. However small the
+/// picture, a TIFF's tile may take 16 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Width times height, in pixels.

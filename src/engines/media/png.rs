@@ -1,6 +1,6 @@
 //! PNG, through the png crate; samples are expanded here, because Pillow keeps transparency apart from colour.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader};
 
@@ -50,8 +50,7 @@ impl<'a> Picture<'a> for Png<'a> {
         if interlaced {
             read_interlaced(&mut reader, out, row_bytes, pool, expand)
         } else {
-            // Row by row, so that a row is expanded while it is in the cache. Nothing is asked of the file after its last row,
-            // as in Pillow, which also takes pictures whose end is missing.
+            // Row by row, so that a row is expanded while it is in the cache.
             for out in out.chunks_exact_mut(row_bytes) {
                 if (colour, depth) == (ColorType::Rgb, BitDepth::Eight) {
                     reader.read_row(out).map_err(fault)?;
@@ -60,8 +59,18 @@ impl<'a> Picture<'a> for Png<'a> {
                     expand(row.data(), out);
                 }
             }
-            Ok(())
+            finish(&mut reader)
         }
+    }
+}
+
+/// Reads to the end of the image data, whose checksums tell damage that still inflates. All rows are there, so a file that just
+/// ends here is taken, as in Pillow.
+fn finish(reader: &mut Reader<Cursor<&[u8]>>) -> Result<(), Fault> {
+    match reader.next_row() {
+        Ok(_) => Ok(()),
+        Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => Ok(()),
+        Err(error) => Err(fault(error)),
     }
 }
 
@@ -76,6 +85,8 @@ fn read_interlaced(
     let too_large = || Fault::malformed("more bytes than can be addressed");
     let mut raw = pool.take(reader.output_buffer_size().ok_or_else(too_large)?);
     let raw_row = reader.output_line_size(reader.info().width).ok_or_else(too_large)?;
+    // Samples of less than a byte are joined to what the buffer holds, which is another attachment's.
+    raw.fill(0);
     reader.next_frame(&mut raw).map_err(fault)?;
     for (raw, out) in raw.chunks_exact(raw_row).zip(out.chunks_exact_mut(row_bytes)) {
         expand(raw, out);

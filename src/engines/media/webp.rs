@@ -20,6 +20,10 @@ pub(super) struct Webp<'a> {
 impl<'a> Picture<'a> for Webp<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
         let no_chunk = || Fault::malformed("no image chunk");
+        // Pillow, too, wants all of the file, even when the first frame is whole.
+        if riff_length(bytes).is_none_or(|length| length > bytes.len()) {
+            return Err(Fault::malformed("the file is cut short"));
+        }
         let mut chunks = Chunks(bytes.get(12..).unwrap_or_default());
         let (kind, data) = chunks.next().ok_or_else(no_chunk)?;
         if kind != b"VP8X" {
@@ -65,6 +69,11 @@ impl<'a> Picture<'a> for Webp<'a> {
         pixels::from_strided::<4>(&with_alpha, [0, 1, 2], out);
         Ok(())
     }
+}
+
+/// The length of the file as its RIFF header states it.
+fn riff_length(bytes: &[u8]) -> Option<usize> {
+    (u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize).checked_add(8)
 }
 
 /// The chunks of a RIFF body: name and data. Ends before the first chunk that is not whole.

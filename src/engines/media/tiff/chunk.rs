@@ -2,11 +2,10 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus};
-use zune_core::colorspace::ColorSpace;
 
 use super::super::decoder::Picture;
 use super::super::error::Fault;
-use super::super::jpeg;
+use super::super::jpeg::{self, Samples};
 use super::directory::{Directory, tag};
 use super::{Layout, Photometric};
 
@@ -85,7 +84,7 @@ impl<'a> Coding<'a> {
             Compression::Lzw => unpack_lzw(stored, out)?,
             Compression::Deflate => unpack_deflate(stored, out)?,
             Compression::PackBits => unpack_bits(stored, out)?,
-            Compression::Jpeg => self.unpack_jpeg(stored, out, (width as u32, height as u32), samples)?,
+            Compression::Jpeg => self.unpack_jpeg(stored, out, (width as u32, height as u32))?,
         }
         if self.differences {
             for row in out.chunks_exact_mut(width * samples * usize::from(self.bits / 8)) {
@@ -96,7 +95,7 @@ impl<'a> Coding<'a> {
     }
 
     /// A JPEG that shares its tables with its neighbours: both begin with SOI, and the tables end with EOI.
-    fn unpack_jpeg(&self, stored: &[u8], out: &mut [u8], size: (u32, u32), samples: usize) -> Result<(), Fault> {
+    fn unpack_jpeg(&self, stored: &[u8], out: &mut [u8], size: (u32, u32)) -> Result<(), Fault> {
         let whole;
         let file = match (self.jpeg_tables, stored) {
             (Some([tables @ .., _, _]), [_, _, scan @ ..]) => {
@@ -105,15 +104,8 @@ impl<'a> Coding<'a> {
             }
             _ => stored,
         };
-        // Outside YCbCr the samples are what the photometric tag says, so they are taken as they are: for three and four samples
-        // that is the space which the decoder assumes for input.
-        let space = match samples {
-            1 => ColorSpace::Luma,
-            3 if self.jpeg_is_ycbcr => ColorSpace::RGB,
-            3 => ColorSpace::YCbCr,
-            _ => return Err(Fault::unsupported(format!("JPEG of {samples} samples"))),
-        };
-        let jpeg = jpeg::open_as(file, space)?;
+        let samples = if self.jpeg_is_ycbcr { Samples::Rgb } else { Samples::AsStored };
+        let jpeg = jpeg::open_as(file, samples)?;
         if jpeg.size() != size {
             return Err(Fault::malformed("a JPEG of another size than its strip or tile"));
         }

@@ -28,8 +28,8 @@ enum Photometric {
     YCbCr,
 }
 
-/// A tile may be larger than the picture, but not by much: this many pixels (a 2048 x 2048 tile) are always allowed.
-const ROOMY_TILE: u64 = 1 << 22;
+/// A tile may be larger than the picture, but not by much: this many pixels (a 1024 x 1024 tile) are always allowed.
+const ROOMY_TILE: u64 = 1 << 20;
 
 /// More samples than any colour model with alpha needs; a bound for memory.
 const MOST_SAMPLES: u32 = 8;
