@@ -81,10 +81,12 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Names the row when `error` is a violated uniqueness.
-    pub(super) fn duplicate(error: sqlx::Error, what: &'static str) -> Self {
+    /// Names the row when `error` is a violated uniqueness, and the tenant when a reference is violated: nothing else is referred to by what
+    /// callers give.
+    pub(super) fn constraint(error: sqlx::Error, what: &'static str) -> Self {
         match error.as_database_error() {
             Some(database) if database.is_unique_violation() => Self::Duplicate(what),
+            Some(database) if database.is_foreign_key_violation() => Self::NotFound("tenant"),
             _ => error.into(),
         }
     }

@@ -1,289 +1,260 @@
-//! All SQL. (essay follows)
-use crate::domain::{attachment::AttachmentKind, decision::*, event::EventBody, evidence::Evidence, hash::Signal, ids::*, time::Timestamp};
-use crate::engines::ledger::LedgerCheck;
-use std::{path::PathBuf, time::Duration};
+//! All SQL: one SQLite file (WAL, `synchronous=FULL`) that holds the ledger, review items and decisions, counters, idempotent responses, keys
+//! and banks of every tenant. No media, no text and no digest of either is ever in it.
+//!
+//! The store offers whole units of work, never bare tables. [`Store::commit`] writes an [`Outcome`]: what one scored attachment leaves behind,
+//! all or nothing, and returns when it is *durable*. Claims, review decisions, keys and erasures are units of the same kind, each with its ledger
+//! event.
+//!
+//! # One writer commits groups
+//! SQLite has one writer at a time, and a sync of the disk costs more than any statement. So every write of this process goes through one task
+//! (see [`writer_stats`](Store::writer_stats)) that puts all units it finds waiting into one transaction, each in its own savepoint: a bad one is
+//! rolled back alone, and one sync answers all the others. The queue in front of it is bounded; full is
+//! [`Overloaded`](StoreError::Overloaded).
+//!
+//! # Other processes
+//! The command line imports banks and makes keys while a server runs. Every write takes SQLite's write lock first (`BEGIN IMMEDIATE`) and reads
+//! what it builds on, above all the head of the chain, under that lock. An import of millions of lines writes in chunks that hold the lock for some
+//! milliseconds, out of sight, and publishes them at once at its end: see [`BankImport`]. A server learns of it by
+//! [`last_bank_change`](Store::last_bank_change).
+//!
+//! # Reading
+//! Reads use a few connections of their own and never wait for the writer.
+//!
+//! ```
+//! # use nightlight::{domain::{ids::TenantId, score::Technology, time::Timestamp}, store::{CounterIncrement, Outcome, Store, StoreOptions}};
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir().unwrap();
+//! let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! let now = Timestamp::now();
+//! let mut outcome = Outcome::new(TenantId::DEFAULT);
+//! outcome.counters.push(CounterIncrement {
+//!     hour: now, technology: Technology::named("open-nsfw"), label: "nsfw".into(), slice: "image".into(), bin: 3, count: 1,
+//! });
+//! store.commit(outcome).await?;
+//! assert_eq!(store.counters(TenantId::DEFAULT, now.hour(), now).await?.len(), 1);
+//! store.close().await;
+//! # Ok::<(), nightlight::store::StoreError>(()) }).unwrap();
+//! ```
+
+mod banks;
+mod counters;
 mod error;
+mod idempotency;
+mod import;
+mod keys;
+mod ledger;
 mod outcome;
-pub use error::StoreError;
-pub use outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome};
+mod review;
+mod row;
+mod schema;
+mod transaction;
+mod writer;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    ConnectOptions, Connection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    banks::{Bank, BankChange, BankDefaults},
+    error::StoreError,
+    import::{BankImport, Imported},
+    keys::{NewKey, StoredKey},
+    ledger::LedgerEntry,
+    outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
+    review::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
+    writer::WriterStats,
+};
+use self::{transaction::WriteTx, writer::Job};
+
+/// Connections that read: each is a thread, and reads are short.
+const READERS: u32 = 4;
+
+/// How long a read waits for a connection before the store calls itself overloaded.
+const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
+    /// The file; it and its folders are made when they do not exist, readable by their owner alone.
     pub path: PathBuf,
+    /// Name of a registered SQLite VFS; `None` is the system's own. For tests.
     pub vfs: Option<String>,
+    /// How long a write waits for another process before [`StoreError::Busy`].
     pub busy_timeout: Duration,
+    /// Most units of work in one transaction. Bounds the time the write lock is held, so how long other processes wait.
     pub group_limit: usize,
+    /// Most units of work that wait. More would be answered later than their callers wait for.
     pub queue: usize,
+    /// How long a response can be given again.
     pub idempotency_ttl: Duration,
 }
+
 impl StoreOptions {
+    /// The defaults: 10 s for other processes, groups of 256, a queue of 1024, responses kept for 24 h.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let _ = path.into();
-        todo!()
+        Self {
+            path: path.into(),
+            vfs: None,
+            busy_timeout: Duration::from_secs(10),
+            group_limit: 256,
+            queue: 1024,
+            idempotency_ttl: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// Connections that do not touch the file before it is known to be ours.
+    fn bare(&self) -> SqliteConnectOptions {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .foreign_keys(true)
+            .busy_timeout(self.busy_timeout)
+            // Statements can be slow, their text never helps, and logs hold no data.
+            .disable_statement_logging();
+        match &self.vfs {
+            Some(name) => options.vfs(name.clone()),
+            None => options,
+        }
+    }
+
+    fn connection(&self, synchronous: SqliteSynchronous) -> SqliteConnectOptions {
+        self.bare()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            // What is erased is overwritten, and sorting never spills to a file.
+            .pragma("secure_delete", "ON")
+            .pragma("temp_store", "MEMORY")
     }
 }
 
+/// An open store. Cloning is cheap; all clones share one writer.
 #[derive(Clone)]
-pub struct Store {}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReviewState {
-    Open,
-    Decided,
-}
-#[derive(Clone, Debug)]
-pub struct ReviewFilter {
-    pub queue: Option<String>,
-    pub state: Option<ReviewState>,
-    pub category: Option<Category>,
-    pub claimable_at: Option<Timestamp>,
-    pub limit: u32,
-    pub after: Option<ReviewCursor>,
-}
-/// opaque; Display/FromStr
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReviewCursor {
-    pub priority: f64,
-    pub created_at: Timestamp,
-    pub id: ReviewItemId,
-}
-#[derive(Clone, Debug)]
-pub struct ReviewItem {
-    pub id: ReviewItemId,
-    pub tenant: TenantId,
-    pub created_at: Timestamp,
-    pub queue: String,
-    pub priority: f64,
-    pub category: Category,
-    pub attachment_kind: AttachmentKind,
-    pub item_id: String,
-    pub evidence: Evidence,
-    pub decision: RoutingDecision,
-    pub state: ReviewState,
-    pub claim: Option<Claim>,
-    pub review_decision: Option<ReviewDecision>,
-}
-impl ReviewItem {
-    pub fn cursor(&self) -> ReviewCursor {
-        todo!()
-    }
-}
-#[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    pub reviewer: KeyId,
-    pub claimed_at: Timestamp,
-    pub expires_at: Timestamp,
-}
-#[derive(Clone, Debug)]
-pub struct ReviewDecision {
-    pub reviewer: KeyId,
-    pub verdict: Verdict,
-    pub note_code: Option<String>,
-    pub decided_at: Timestamp,
-}
-#[derive(Clone, Debug)]
-pub struct StoredKey {
-    pub id: KeyId,
-    pub tenant: TenantId,
-    pub name: String,
-    pub role: String,
-    pub created_at: Timestamp,
-    pub revoked_at: Option<Timestamp>,
-}
-#[derive(Clone, Debug)]
-pub struct NewKey {
-    pub name: String,
-    pub role: String,
-    pub secret_sha256: [u8; 32],
-}
-#[derive(Clone, Copy, Debug)]
-pub struct BankDefaults {
-    pub max_distance: u32,
-    pub minimum_quality: u8,
-}
-#[derive(Clone, Debug)]
-pub struct Bank {
-    pub id: BankId,
-    pub tenant: TenantId,
-    pub name: String,
-    pub version: i64,
-    pub enabled: bool,
-    pub max_distance: u32,
-    pub minimum_quality: u8,
-    /** content ids are 1..=signals */
-    pub signals: i64,
-    pub created_at: Timestamp,
-}
-#[derive(Clone, Debug)]
-pub struct BankChange {
-    pub seq: i64,
-    pub tenant: TenantId,
-    pub bank: BankId,
-    pub version: i64,
-    pub signals: i64,
-    pub at: Timestamp,
-}
-#[derive(Clone, Copy, Debug)]
-pub struct Imported {
-    pub bank_version: i64,
-    pub added: u64,
-    pub already_present: u64,
-}
-pub struct BankImport {}
-impl BankImport {
-    /// In the order of the file; many at a time.
-    pub async fn add(&mut self, _signals: &[Signal]) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Makes everything added visible at once.
-    pub async fn finish(self) -> Result<Imported, StoreError> {
-        todo!()
-    }
-    /// Forgets everything added. Dropping does the same, later.
-    pub async fn abort(self) -> Result<(), StoreError> {
-        todo!()
-    }
-}
-#[derive(Clone, Debug)]
-pub struct LedgerEntry {
-    pub seq: i64,
-    pub id: EventId,
-    pub at: Timestamp,
-    pub kind: String,
-    pub version: u32,
-    /** JSON of the event's body; None once erased */
-    pub payload: Option<String>,
-    pub hash: [u8; 32],
-}
-impl LedgerEntry {
-    pub fn body(&self) -> Option<Result<EventBody, StoreError>> {
-        todo!()
-    }
-}
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WriterStats {
-    pub transactions: u64,
-    pub units: u64,
-    pub largest_group: u64,
-    pub queued: u64,
+pub struct Store {
+    inner: Arc<Inner>,
 }
 
-#[expect(unused_variables, clippy::unused_async, reason = "signatures first")]
+struct Inner {
+    readers: SqlitePool,
+    queue: mpsc::Sender<Box<dyn Job>>,
+    counts: Arc<writer::Counts>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    connection: SqliteConnectOptions,
+    options: StoreOptions,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
 impl Store {
+    /// Opens the file, creating or migrating it when needed, and starts the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`], [`StoreError::ForeignDatabase`] and [`StoreError::Create`] say that this file cannot be used.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
-        todo!()
+        let connection = options.connection(SqliteSynchronous::Full);
+        Self::start(options, connection).await
     }
-    pub async fn commit(&self, outcome: Outcome) -> Result<(), StoreError> {
-        todo!()
+
+    /// A store that never syncs: the wrong twin that the crash tests have to catch.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_without_sync(options: StoreOptions) -> Result<Self, StoreError> {
+        let connection = options.connection(SqliteSynchronous::Off);
+        Self::start(options, connection).await
     }
-    pub async fn idempotent_response(&self, tenant: TenantId, key: &str, now: Timestamp) -> Result<Option<IdempotentResponse>, StoreError> {
-        todo!()
+
+    async fn start(options: StoreOptions, connection: SqliteConnectOptions) -> Result<Self, StoreError> {
+        schema::create_file(&options.path)?;
+        // Two processes that start at once: switching a new file to WAL fails at once where other locks would wait.
+        let started = Instant::now();
+        loop {
+            match Self::prepare(&options, &connection).await {
+                Err(StoreError::Busy) if started.elapsed() < options.busy_timeout => tokio::time::sleep(Duration::from_millis(5)).await,
+                result => break result?,
+            }
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READER_PATIENCE)
+            .connect_lazy_with(connection.clone().pragma("query_only", "ON"));
+        let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let (counts, stop, tasks) = (Arc::<writer::Counts>::default(), CancellationToken::new(), TaskTracker::new());
+        let tx = WriteTx::new(connection.clone(), options.busy_timeout);
+        tasks.spawn(writer::run(tx, jobs, options.group_limit.max(1), stop.clone(), Arc::clone(&counts)));
+        tasks.close(); // nothing else will be spawned
+        Ok(Self { inner: Arc::new(Inner { readers, queue, counts, stop, tasks, connection, options }) })
     }
-    pub async fn counters(&self, tenant: TenantId, from: Timestamp, until: Timestamp) -> Result<Vec<CounterIncrement>, StoreError> {
-        todo!()
+
+    async fn prepare(options: &StoreOptions, connection: &SqliteConnectOptions) -> Result<(), StoreError> {
+        schema::recognise(&options.bare()).await?;
+        let mut connection = connection.connect().await?;
+        let migrated = schema::migrate(&mut connection, &options.path).await;
+        connection.close().await?;
+        migrated
     }
+
+    /// Queues a unit of work and waits for its durable result.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut WriteTx) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (job, result) = writer::job(work);
+        self.inner.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        result.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    fn idempotency_ttl(&self) -> Duration {
+        self.inner.options.idempotency_ttl
+    }
+
+    /// A writing connection beside the writer's, for work that is too long for it.
+    fn own_transaction(&self) -> WriteTx {
+        WriteTx::new(self.inner.connection.clone(), self.inner.options.busy_timeout)
+    }
+
+    /// Whether the file can be read and the writer takes work. For readiness checks.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        let schema: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(self.readers()).await?;
+        match schema {
+            _ if self.inner.queue.is_closed() => Err(StoreError::Closed),
+            found if found > schema::NEWEST => Err(StoreError::NewerSchema { found, known: schema::NEWEST }),
+            _ => Ok(()),
+        }
     }
-    pub async fn close(self) {
-        todo!()
-    }
+
+    /// What the writer has done so far, and how many units wait now.
     pub fn writer_stats(&self) -> WriterStats {
-        todo!()
+        let queue = &self.inner.queue;
+        self.inner.counts.stats((queue.max_capacity() - queue.capacity()) as u64)
     }
 
-    pub async fn review_items(&self, tenant: TenantId, filter: ReviewFilter) -> Result<Vec<ReviewItem>, StoreError> {
-        todo!()
-    }
-    pub async fn review_item(&self, tenant: TenantId, id: ReviewItemId) -> Result<Option<ReviewItem>, StoreError> {
-        todo!()
-    }
-    pub async fn claim(
-        &self,
-        tenant: TenantId,
-        id: ReviewItemId,
-        reviewer: KeyId,
-        now: Timestamp,
-        lease: Duration,
-    ) -> Result<ReviewItem, StoreError> {
-        todo!()
-    }
-    pub async fn release(&self, tenant: TenantId, id: ReviewItemId, reviewer: KeyId, now: Timestamp) -> Result<ReviewItem, StoreError> {
-        todo!()
-    }
-    pub async fn decide(
-        &self,
-        tenant: TenantId,
-        id: ReviewItemId,
-        reviewer: KeyId,
-        verdict: Verdict,
-        note_code: Option<String>,
-        now: Timestamp,
-    ) -> Result<ReviewItem, StoreError> {
-        todo!()
-    }
-
-    pub async fn create_tenant(&self, id: TenantId, name: String, now: Timestamp) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub async fn create_key(&self, tenant: TenantId, key: NewKey, now: Timestamp) -> Result<StoredKey, StoreError> {
-        todo!()
-    }
-    /// Only when the store holds no key at all (bootstrap; safe between processes).
-    pub async fn create_first_key(&self, tenant: TenantId, key: NewKey, now: Timestamp) -> Result<Option<StoredKey>, StoreError> {
-        todo!()
-    }
-    /// Unrevoked.
-    pub async fn find_key(&self, secret_sha256: [u8; 32]) -> Result<Option<StoredKey>, StoreError> {
-        todo!()
-    }
-    pub async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, StoreError> {
-        todo!()
-    }
-    pub async fn revoke_key(&self, tenant: TenantId, id: KeyId, now: Timestamp) -> Result<StoredKey, StoreError> {
-        todo!()
-    }
-    pub async fn count_keys(&self) -> Result<u64, StoreError> {
-        todo!()
-    }
-
-    pub async fn begin_import(&self, tenant: TenantId, bank: &str, defaults: BankDefaults) -> Result<BankImport, StoreError> {
-        todo!()
-    }
-    pub async fn import_signals(
-        &self,
-        tenant: TenantId,
-        bank: &str,
-        defaults: BankDefaults,
-        signals: impl IntoIterator<Item = Signal>,
-    ) -> Result<Imported, StoreError> {
-        todo!()
-    }
-    pub async fn banks(&self, tenant: TenantId) -> Result<Vec<Bank>, StoreError> {
-        todo!()
-    }
-    pub async fn all_banks(&self) -> Result<Vec<Bank>, StoreError> {
-        todo!()
-    }
-    pub async fn last_bank_change(&self) -> Result<i64, StoreError> {
-        todo!()
-    }
-    pub async fn bank_changes_since(&self, seq: i64) -> Result<Vec<BankChange>, StoreError> {
-        todo!()
-    }
-    /// Signals of exactly this version of the bank, by content id; start with `after = 0`.
-    pub async fn load_signals(&self, bank: &Bank, after: i64, limit: u32) -> Result<Vec<(i64, Signal)>, StoreError> {
-        todo!()
-    }
-
-    pub async fn verify_ledger(&self, tenant: TenantId) -> Result<LedgerCheck, StoreError> {
-        todo!()
-    }
-    pub async fn ledger_events(&self, tenant: TenantId, after_seq: i64, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-        todo!()
-    }
-    pub async fn erase_payload(&self, tenant: TenantId, event: EventId) -> Result<(), StoreError> {
-        todo!()
+    /// Finishes everything queued and closes the file. Calls on other clones fail with [`StoreError::Closed`] from now on.
+    pub async fn close(self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.wait().await;
+        self.inner.readers.close().await;
     }
 }
