@@ -18,6 +18,7 @@ mod outcome;
 mod pixels;
 mod pseudonyms;
 mod request;
+mod start;
 mod text;
 mod timings;
 
