@@ -4,3 +4,5 @@ mod classify;
 mod client;
 mod decode;
 mod durability;
+mod hostile;
+mod serving;
