@@ -56,7 +56,10 @@ impl MediaType {
 #[derive(Clone, Debug)]
 pub enum Attachment {
     /// Untrusted bytes of some media; `declared` is the sender's Content-Type, which decides nothing.
-    Media { bytes: Bytes, declared: Option<String> },
+    Media {
+        bytes: Bytes,
+        declared: Option<String>,
+    },
     Text(String),
     Conversation(Vec<Message>),
 }

@@ -1,1 +1,116 @@
-//! event
+//! What the ledger records. Events are typed and versioned; they hold no direct identifier, no content and no content digest:
+//! accounts and items appear as keyed pseudonyms. `engines::ledger` chains them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decision::{RoutingDecision, Verdict},
+    evidence::Evidence,
+    ids::{EventId, KeyId, ReviewItemId, TenantId},
+    score::Technology,
+    time::Timestamp,
+};
+
+/// HMAC-SHA-256 of an identifier under the server's pseudonym key, in hex: the same identifier gives the same pseudonym for as long
+/// as the key exists, and nothing without it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pseudonym(pub String);
+
+/// One event, before it is chained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: EventId,
+    pub tenant: TenantId,
+    pub at: Timestamp,
+    pub body: EventBody,
+}
+
+/// What happened. Stored with its [name](EventBody::kind) and [version](EventBody::version); a changed shape gets a new version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventBody {
+    /// An attachment was scored and routed to review.
+    Scored(Box<Scored>),
+    ReviewClaimed {
+        review_item: ReviewItemId,
+        reviewer: KeyId,
+        expires: Timestamp,
+    },
+    ReviewReleased {
+        review_item: ReviewItemId,
+        reviewer: KeyId,
+    },
+    ReviewDecided {
+        review_item: ReviewItemId,
+        reviewer: KeyId,
+        verdict: Verdict,
+        claimed_at: Timestamp,
+    },
+    /// Signals were added to a bank; `bank_version` is the bank's version afterwards.
+    BankImported {
+        bank: String,
+        bank_version: i64,
+        added: u64,
+        already_present: u64,
+    },
+    KeyCreated {
+        key: KeyId,
+        name: String,
+        role: String,
+    },
+    KeyRevoked {
+        key: KeyId,
+    },
+}
+
+impl EventBody {
+    /// The name under which the body is stored.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Scored(_) => "scored",
+            Self::ReviewClaimed { .. } => "review_claimed",
+            Self::ReviewReleased { .. } => "review_released",
+            Self::ReviewDecided { .. } => "review_decided",
+            Self::BankImported { .. } => "bank_imported",
+            Self::KeyCreated { .. } => "key_created",
+            Self::KeyRevoked { .. } => "key_revoked",
+        }
+    }
+
+    /// The version of the body's shape.
+    pub const fn version(&self) -> u32 {
+        1
+    }
+}
+
+/// Everything a later report, audit or error rate needs of one routed attachment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    pub review_item: ReviewItemId,
+    /// `image`, `video`, `text` or `conversation`.
+    pub attachment_kind: String,
+    pub bytes: u64,
+    pub item: Pseudonym,
+    pub account: Option<Pseudonym>,
+    pub service: Option<String>,
+    pub surface: Option<String>,
+    pub legal_basis: Option<String>,
+    pub scope: Option<String>,
+    /// What one item counts as in reports: `item` or `account`.
+    pub unit: String,
+    pub cluster: Option<Pseudonym>,
+    /// Model name -> `sha256:…` of its files.
+    pub models: BTreeMap<String, String>,
+    /// Bank name -> version that was searched.
+    pub banks: BTreeMap<String, i64>,
+    /// Every technology's result.
+    pub evidence: Evidence,
+    /// The technology that alone would have sent it to review, earliest in the order of the layers.
+    pub fired_first: Option<Technology>,
+    pub decision: RoutingDecision,
+    /// The probability with which this item was chosen for review: 1 for routed items, the sampling rate for audit samples.
+    pub inclusion_probability: f64,
+}

@@ -122,16 +122,8 @@ pub enum Transform {
 
 impl Transform {
     /// All eight, `Original` first.
-    pub const ALL: [Self; 8] = [
-        Self::Original,
-        Self::Rotate90,
-        Self::Rotate180,
-        Self::Rotate270,
-        Self::FlipX,
-        Self::FlipY,
-        Self::FlipPlus1,
-        Self::FlipMinus1,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Original, Self::Rotate90, Self::Rotate180, Self::Rotate270, Self::FlipX, Self::FlipY, Self::FlipPlus1, Self::FlipMinus1];
 
     /// The name in the API: `original`, `rotate90`, …
     pub const fn as_str(self) -> &'static str {

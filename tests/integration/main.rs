@@ -1,3 +1,6 @@
 //! The integration tests: one file per concern.
 
+mod classify;
+mod client;
 mod decode;
+mod durability;

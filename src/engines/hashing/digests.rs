@@ -17,11 +17,7 @@ pub fn digests(bytes: &[u8]) -> Digests {
         sha1.update(chunk);
         sha256.update(chunk);
     }
-    Digests {
-        md5: md5.finalize().into(),
-        sha1: sha1.finalize().into(),
-        sha256: sha256.finalize().into(),
-    }
+    Digests { md5: md5.finalize().into(), sha1: sha1.finalize().into(), sha256: sha256.finalize().into() }
 }
 
 #[cfg(test)]

@@ -90,10 +90,7 @@ impl Decoder {
             return Err(DecodeError::Empty);
         }
         if bytes.len() > self.limits.max_bytes {
-            return Err(DecodeError::TooManyBytes {
-                bytes: bytes.len(),
-                max_bytes: self.limits.max_bytes,
-            });
+            return Err(DecodeError::TooManyBytes { bytes: bytes.len(), max_bytes: self.limits.max_bytes });
         }
         sniff(bytes).ok_or(DecodeError::UnsupportedType)
     }
@@ -106,12 +103,7 @@ impl Decoder {
         }
         let Limits { max_pixels, max_side, .. } = self.limits;
         if width > max_side || height > max_side || u64::from(width) * u64::from(height) > max_pixels {
-            return Err(DecodeError::TooLarge {
-                width,
-                height,
-                max_pixels,
-                max_side,
-            });
+            return Err(DecodeError::TooLarge { width, height, max_pixels, max_side });
         }
         Ok(picture)
     }
@@ -119,11 +111,7 @@ impl Decoder {
     fn size_of<'a, P: Picture<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Header, DecodeError> {
         let picture = self.open::<P>(media_type, bytes)?;
         let (width, height) = picture.size();
-        let (width, height) = if picture.orientation().swaps_sides() {
-            (height, width)
-        } else {
-            (width, height)
-        };
+        let (width, height) = if picture.orientation().swaps_sides() { (height, width) } else { (width, height) };
         Ok(Header { media_type, width, height })
     }
 
@@ -159,14 +147,7 @@ mod tests {
 
     #[test]
     fn bytes_are_admitted_by_length_and_type() {
-        let decoder = Decoder::new(
-            Limits {
-                max_pixels: 100,
-                max_side: 100,
-                max_bytes: 4,
-            },
-            BufferPool::new(0),
-        );
+        let decoder = Decoder::new(Limits { max_pixels: 100, max_side: 100, max_bytes: 4 }, BufferPool::new(0));
         let code = |bytes: &[u8]| decoder.decode(bytes).unwrap_err().code();
         assert_eq!(code(b""), "empty");
         assert_eq!(code(b"text"), "unsupported_media_type");

@@ -18,12 +18,7 @@ pub enum DecodeError {
     TooManyBytes { bytes: usize, max_bytes: usize },
     /// The header states a picture beyond the limits; nothing was allocated. Leave it unscored, routed by policy.
     #[error("{width}x{height} pixels are more than the limit of {max_pixels} pixels or {max_side} on a side")]
-    TooLarge {
-        width: u32,
-        height: u32,
-        max_pixels: u64,
-        max_side: u32,
-    },
+    TooLarge { width: u32, height: u32, max_pixels: u64, max_side: u32 },
     /// A sound file of a supported type that uses a part of its format which is not decoded. Leave it unscored.
     #[error("{} with {detail} is not supported", media_type.as_str())]
     UnsupportedFeature { media_type: MediaType, detail: String },

@@ -88,19 +88,11 @@ fn read_tag(block: &[u8]) -> Option<u64> {
     };
     let short = |at: usize| -> Option<u16> {
         let bytes = block.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if little {
-            u16::from_le_bytes(bytes)
-        } else {
-            u16::from_be_bytes(bytes)
-        })
+        Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
     };
     let long = |at: usize| -> Option<u32> {
         let bytes = block.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if little {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        })
+        Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     };
     let directory = long(4)? as usize;
     let entries = usize::from(short(directory)?);

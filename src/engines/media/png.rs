@@ -26,11 +26,7 @@ impl<'a> Picture<'a> for Png<'a> {
         let header = decoder.read_header_info().map_err(fault)?;
         let size = (header.width, header.height);
         let orientation = exif_chunk(bytes).map_or(Orientation::UPRIGHT, Orientation::from_exif);
-        Ok(Self {
-            decoder,
-            size,
-            orientation,
-        })
+        Ok(Self { decoder, size, orientation })
     }
 
     fn size(&self) -> (u32, u32) {

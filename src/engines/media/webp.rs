@@ -28,11 +28,7 @@ impl<'a> Picture<'a> for Webp<'a> {
         let (kind, data) = chunks.next().ok_or_else(no_chunk)?;
         if kind != b"VP8X" {
             let size = bitstream_size(kind, data).ok_or_else(no_chunk)?;
-            return Ok(Self {
-                bytes,
-                size,
-                orientation: Orientation::UPRIGHT,
-            });
+            return Ok(Self { bytes, size, orientation: Orientation::UPRIGHT });
         }
         let side = |at: usize| Some(u32::from_le_bytes([*data.get(at)?, *data.get(at + 1)?, *data.get(at + 2)?, 0]) + 1);
         let size = side(4).zip(side(7)).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
@@ -112,11 +108,7 @@ fn bitstream_size(kind: &[u8], data: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn agree(stated: Option<(u32, u32)>, expected: (u32, u32)) -> Result<(), Fault> {
-    if stated == Some(expected) {
-        Ok(())
-    } else {
-        Err(Fault::malformed("sizes disagree"))
-    }
+    if stated == Some(expected) { Ok(()) } else { Err(Fault::malformed("sizes disagree")) }
 }
 
 fn agree_frame(data: &[u8], canvas: (u32, u32)) -> Result<(), Fault> {

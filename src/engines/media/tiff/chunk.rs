@@ -141,9 +141,7 @@ fn unpack_deflate(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
         if written == out.len() {
             return Ok(());
         }
-        let status = zlib
-            .decompress(&stored[read..], &mut out[written..], FlushDecompress::None)
-            .map_err(Fault::malformed)?;
+        let status = zlib.decompress(&stored[read..], &mut out[written..], FlushDecompress::None).map_err(Fault::malformed)?;
         let moved = zlib.total_in() as usize + zlib.total_out() as usize > read + written;
         if (zlib.total_out() as usize) < out.len() && (status == Status::StreamEnd || !moved) {
             return Err(short());

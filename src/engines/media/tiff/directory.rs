@@ -41,11 +41,7 @@ impl<'a> Directory<'a> {
             Some([_, _, 43, _] | [_, _, _, 43]) => return Err(Fault::unsupported("BigTIFF offsets")),
             _ => return Err(Fault::malformed("no TIFF header")),
         };
-        let mut directory = Self {
-            file,
-            little,
-            entries: &[],
-        };
+        let mut directory = Self { file, little, entries: &[] };
         let entries = || {
             let start = directory.number(file.get(4..8)?) as usize;
             let count = directory.number(file.get(start..start.checked_add(2)?)?) as usize;
@@ -58,20 +54,13 @@ impl<'a> Directory<'a> {
     /// 1, 2 or 4 bytes in the file's order.
     fn number(&self, bytes: &[u8]) -> u32 {
         let push = |number: u32, &byte: &u8| (number << 8) | u32::from(byte);
-        if self.little {
-            bytes.iter().rev().fold(0, push)
-        } else {
-            bytes.iter().fold(0, push)
-        }
+        if self.little { bytes.iter().rev().fold(0, push) } else { bytes.iter().fold(0, push) }
     }
 
     /// The bytes of a tag and the width of one of its values. `None` when the tag is absent, not of whole numbers, or reaches
     /// beyond the file.
     fn value(&self, tag: u16) -> Option<(&'a [u8], usize)> {
-        let entry = self
-            .entries
-            .chunks_exact(12)
-            .find(|entry| self.number(&entry[..2]) == u32::from(tag))?;
+        let entry = self.entries.chunks_exact(12).find(|entry| self.number(&entry[..2]) == u32::from(tag))?;
         // BYTE, SHORT, LONG, and UNDEFINED for blocks of bytes.
         let width = match self.number(&entry[2..4]) {
             1 | 7 => 1,
@@ -100,8 +89,7 @@ impl<'a> Directory<'a> {
 
     /// The value of a tag that every picture needs.
     pub(super) fn required(&self, tag: u16) -> Result<u32, Fault> {
-        self.first(tag)
-            .ok_or_else(|| Fault::malformed(format!("tag {tag} is missing or unreadable")))
+        self.first(tag).ok_or_else(|| Fault::malformed(format!("tag {tag} is missing or unreadable")))
     }
 
     /// The raw bytes of a tag.

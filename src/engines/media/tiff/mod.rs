@@ -66,9 +66,7 @@ impl<'a> Picture<'a> for Tiff<'a> {
     }
 
     fn orientation(&self) -> Orientation {
-        self.directory
-            .first(orientation::TAG)
-            .map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()))
+        self.directory.first(orientation::TAG).map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()))
     }
 
     fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {
@@ -76,11 +74,8 @@ impl<'a> Picture<'a> for Tiff<'a> {
         let layout = Layout::read(directory, self.size)?;
         let coding = Coding::read(directory, &layout)?;
         let palette = layout.palette(directory)?;
-        let (offsets, counts) = if layout.tiled {
-            (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS)
-        } else {
-            (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS)
-        };
+        let (offsets, counts) =
+            if layout.tiled { (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS) };
         let across = layout.width.div_ceil(layout.chunk_width);
         let down = layout.height.div_ceil(layout.chunk_height);
         let planes = if layout.planar { layout.samples } else { 1 };
@@ -93,20 +88,14 @@ impl<'a> Picture<'a> for Tiff<'a> {
             return Err(Fault::malformed("too few strips or tiles"));
         }
         let mut chunk = pool.take(layout.row_bytes(layout.samples) * layout.chunk_height);
-        let mut plane = if layout.planar {
-            pool.take(layout.row_bytes(1) * layout.chunk_height)
-        } else {
-            Buffer::default()
-        };
+        let mut plane = if layout.planar { pool.take(layout.row_bytes(1) * layout.chunk_height) } else { Buffer::default() };
         for at in 0..across * down {
             let (left, top) = (at % across * layout.chunk_width, at / across * layout.chunk_height);
             let rows = layout.chunk_height.min(layout.height - top);
             let stored_rows = if layout.tiled { layout.chunk_height } else { rows };
             let part = |number: usize| {
                 let (start, length) = parts[number];
-                directory
-                    .part(start, length)
-                    .ok_or_else(|| Fault::malformed("a strip or tile reaches beyond the file"))
+                directory.part(start, length).ok_or_else(|| Fault::malformed("a strip or tile reaches beyond the file"))
             };
             let length = layout.row_bytes(layout.samples) * stored_rows;
             if layout.planar {
@@ -119,11 +108,7 @@ impl<'a> Picture<'a> for Tiff<'a> {
                 coding.decode(part(at)?, &mut chunk[..length], layout.chunk_width, stored_rows, layout.samples)?;
             }
             let visible = layout.chunk_width.min(layout.width - left);
-            for (number, row) in chunk[..length]
-                .chunks_exact_mut(layout.row_bytes(layout.samples))
-                .take(rows)
-                .enumerate()
-            {
+            for (number, row) in chunk[..length].chunks_exact_mut(layout.row_bytes(layout.samples)).take(rows).enumerate() {
                 let start = 3 * ((top + number) * layout.width + left);
                 layout.expand(row, &palette, directory.little, &mut out[start..start + 3 * visible]);
             }
@@ -136,16 +121,10 @@ impl Layout {
     fn read(directory: &Directory<'_>, (width, height): (u32, u32)) -> Result<Self, Fault> {
         let samples = directory.first(tag::SAMPLES_PER_PIXEL).unwrap_or(1);
         let bits = directory.first(tag::BITS_PER_SAMPLE).unwrap_or(1);
-        if directory
-            .numbers(tag::BITS_PER_SAMPLE)
-            .is_some_and(|mut all| all.any(|other| other != bits))
-        {
+        if directory.numbers(tag::BITS_PER_SAMPLE).is_some_and(|mut all| all.any(|other| other != bits)) {
             return Err(Fault::unsupported("samples of different sizes"));
         }
-        if directory
-            .numbers(tag::SAMPLE_FORMAT)
-            .is_some_and(|mut all| all.any(|format| format != 1 && format != 4))
-        {
+        if directory.numbers(tag::SAMPLE_FORMAT).is_some_and(|mut all| all.any(|format| format != 1 && format != 4)) {
             return Err(Fault::unsupported("signed or floating-point samples"));
         }
         let photometric = match directory.required(tag::PHOTOMETRIC)? {
@@ -208,13 +187,7 @@ impl Layout {
                 let map = map.ok_or_else(|| Fault::malformed("a palette picture without a palette"))?;
                 let colours = map.len() / 3;
                 palette = std::array::from_fn(|at| {
-                    [0, 1, 2].map(|channel| {
-                        if at < colours {
-                            (map[channel * colours + at] >> 8) as u8
-                        } else {
-                            0
-                        }
-                    })
+                    [0, 1, 2].map(|channel| if at < colours { (map[channel * colours + at] >> 8) as u8 } else { 0 })
                 });
             }
             _ => {}
@@ -249,9 +222,7 @@ impl Layout {
             (Photometric::Rgb | Photometric::YCbCr, 4) => pixels::from_strided::<4>(row, [0, 1, 2], out),
             (Photometric::Rgb | Photometric::YCbCr, samples) => {
                 let leading = row.chunks_exact(samples).map(|pixel| &pixel[..3]);
-                out.chunks_exact_mut(3)
-                    .zip(leading)
-                    .for_each(|(pixel, stored)| pixel.copy_from_slice(stored));
+                out.chunks_exact_mut(3).zip(leading).for_each(|(pixel, stored)| pixel.copy_from_slice(stored));
             }
             (_, 1) => pixels::from_indices(row, self.bits.min(8), palette, out),
             (_, samples) => {
