@@ -15,11 +15,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 /// Small enough that every bomb among the fixtures is refused.
-const LIMITS: Limits = Limits {
-    max_pixels: 1 << 20,
-    max_side: 4096,
-    max_bytes: 1 << 20,
-};
+const LIMITS: Limits = Limits { max_pixels: 1 << 20, max_side: 4096, max_bytes: 1 << 20 };
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -53,11 +49,7 @@ fn stained(stain: u8) -> Decoder {
 fn decode(decoder: &Decoder, name: &str, bytes: &[u8]) -> Frame {
     let (media_type, frame) = decoder.decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     let header = decoder.header(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert_eq!(
-        (header.media_type, header.width, header.height),
-        (media_type, frame.width(), frame.height()),
-        "{name}"
-    );
+    assert_eq!((header.media_type, header.width, header.height), (media_type, frame.width(), frame.height()), "{name}");
     frame
 }
 
@@ -65,10 +57,7 @@ fn decode(decoder: &Decoder, name: &str, bytes: &[u8]) -> Frame {
 fn difference(ours: &[u8], theirs: &[u8]) -> (f64, u8) {
     assert_eq!(ours.len(), theirs.len());
     let differences = || ours.iter().zip(theirs).map(|(&ours, &theirs)| ours.abs_diff(theirs));
-    (
-        differences().map(f64::from).sum::<f64>() / ours.len() as f64,
-        differences().max().unwrap_or(0),
-    )
+    (differences().map(f64::from).sum::<f64>() / ours.len() as f64, differences().max().unwrap_or(0))
 }
 
 #[test]
@@ -88,11 +77,7 @@ fn every_fixture_is_what_pillow_makes_of_it() {
                 let frame = decode(&decoder, &name, &bytes);
                 let same = hex::encode(digests(frame.pixels()).sha256) == sha256;
                 if (frame.width(), frame.height(), same) != (width, height, true) {
-                    wrong.push(format!(
-                        "{name}: {}x{} for {width}x{height}, same pixels: {same}",
-                        frame.width(),
-                        frame.height()
-                    ));
+                    wrong.push(format!("{name}: {}x{} for {width}x{height}, same pixels: {same}", frame.width(), frame.height()));
                 }
             }
             Truth::Lossy { width, height, mean, most } => {
@@ -102,9 +87,7 @@ fn every_fixture_is_what_pillow_makes_of_it() {
                 assert_eq!((frame.width(), frame.height()), (width, height), "{name}");
                 let (got_mean, got_most) = difference(frame.pixels(), theirs.pixels());
                 if got_mean > mean || got_most > most {
-                    wrong.push(format!(
-                        "{name}: mean {got_mean:.3} (allowed {mean}), largest {got_most} (allowed {most})"
-                    ));
+                    wrong.push(format!("{name}: mean {got_mean:.3} (allowed {mean}), largest {got_most} (allowed {most})"));
                 }
             }
         }
@@ -120,11 +103,7 @@ fn the_tolerance_rejects_wrong_twins() {
     let theirs = decode(&decoder, "exif3.jpg", &read("exif3.jpg.rgb.png"));
     let (mean, _) = difference(upright.pixels(), theirs.pixels());
     assert!(mean > 10.0, "a picture not turned passes for a turned one: {mean}");
-    let swapped: Vec<u8> = upright
-        .pixels()
-        .chunks_exact(3)
-        .flat_map(|pixel| [pixel[2], pixel[1], pixel[0]])
-        .collect();
+    let swapped: Vec<u8> = upright.pixels().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect();
     let (mean, _) = difference(upright.pixels(), &swapped);
     assert!(mean > 10.0, "BGR passes for RGB: {mean}");
 }
@@ -134,13 +113,7 @@ fn the_tolerance_rejects_wrong_twins() {
 fn no_earlier_picture_shows_through() {
     for name in truth().into_keys() {
         let whole = read(&name);
-        for (cut, flip) in [
-            (0, 0),
-            (1, 0),
-            (whole.len() / 3, 0),
-            (0, whole.len() / 2),
-            (0, whole.len() - whole.len() / 5 - 1),
-        ] {
+        for (cut, flip) in [(0, 0), (1, 0), (whole.len() / 3, 0), (0, whole.len() / 2), (0, whole.len() - whole.len() / 5 - 1)] {
             let mut bytes = whole[..whole.len() - cut].to_vec();
             bytes[flip] ^= if flip == 0 { 0 } else { 0x10 };
             let [one, other] = [0x00, 0xff].map(|stain| stained(stain).decode(&bytes));
@@ -155,56 +128,19 @@ fn no_earlier_picture_shows_through() {
 #[test]
 fn limits_hold_at_the_edge() {
     let bytes = read("rgb8.png");
-    let code = |limits: Limits| {
-        Decoder::new(limits, BufferPool::new(0))
-            .decode(&bytes)
-            .err()
-            .map(|error| error.code())
-    };
+    let code = |limits: Limits| Decoder::new(limits, BufferPool::new(0)).decode(&bytes).err().map(|error| error.code());
     let (width, height) = (37, 29);
-    let fits = Limits {
-        max_pixels: width * height,
-        max_side: width as u32,
-        max_bytes: bytes.len(),
-    };
+    let fits = Limits { max_pixels: width * height, max_side: width as u32, max_bytes: bytes.len() };
     assert_eq!(code(fits), None);
-    assert_eq!(
-        code(Limits {
-            max_pixels: width * height - 1,
-            ..fits
-        }),
-        Some("too_large")
-    );
-    assert_eq!(
-        code(Limits {
-            max_side: width as u32 - 1,
-            ..fits
-        }),
-        Some("too_large")
-    );
-    assert_eq!(
-        code(Limits {
-            max_bytes: bytes.len() - 1,
-            ..fits
-        }),
-        Some("too_large")
-    );
+    assert_eq!(code(Limits { max_pixels: width * height - 1, ..fits }), Some("too_large"));
+    assert_eq!(code(Limits { max_side: width as u32 - 1, ..fits }), Some("too_large"));
+    assert_eq!(code(Limits { max_bytes: bytes.len() - 1, ..fits }), Some("too_large"));
 }
 
 #[test]
 fn the_size_of_a_refused_picture_is_told() {
     let error = stained(0).header(&read("bomb.png")).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            DecodeError::TooLarge {
-                width: 30_000,
-                height: 30_000,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, DecodeError::TooLarge { width: 30_000, height: 30_000, .. }), "{error}");
 }
 
 /// What a hostile picture may allocate at once, counted for this thread by the allocator of this test program.
@@ -259,11 +195,7 @@ fn bound(limits: Limits) -> usize {
 
 fn survives(bytes: &[u8]) {
     // A small area, so that a stated size that slips through is far beyond the bound.
-    let limits = Limits {
-        max_pixels: 1 << 12,
-        max_side: 256,
-        max_bytes: 1 << 20,
-    };
+    let limits = Limits { max_pixels: 1 << 12, max_side: 256, max_bytes: 1 << 20 };
     let decoder = Decoder::new(limits, BufferPool::new(1 << 20));
     let (largest, decoded) = memory::largest_during(|| decoder.decode(bytes));
     assert!(largest <= bound(limits), "one allocation of {largest} bytes");
@@ -275,10 +207,7 @@ fn survives(bytes: &[u8]) {
 
 #[test]
 fn bombs_cost_no_memory() {
-    for (name, _) in truth()
-        .into_iter()
-        .filter(|(name, _)| name.contains("bomb") || name.contains("liar"))
-    {
+    for (name, _) in truth().into_iter().filter(|(name, _)| name.contains("bomb") || name.contains("liar")) {
         let bytes = read(&name);
         let (largest, decoded) = memory::largest_during(|| stained(0).decode(&bytes));
         assert!(decoded.is_err());
@@ -291,13 +220,8 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let names: Vec<String> = truth().into_keys().collect();
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
     // Half of the changes fall on the first bytes, where sizes and counts stand.
-    (
-        prop::sample::select(names),
-        changes,
-        any::<bool>(),
-        prop::option::of(any::<prop::sample::Index>()),
-    )
-        .prop_map(|(name, changes, early, cut)| {
+    (prop::sample::select(names), changes, any::<bool>(), prop::option::of(any::<prop::sample::Index>())).prop_map(
+        |(name, changes, early, cut)| {
             let mut bytes = read(&name);
             let range = if early { bytes.len().min(120) } else { bytes.len() };
             changes.into_iter().for_each(|(at, value)| bytes[at.index(range)] = value);
@@ -305,7 +229,8 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
                 bytes.truncate(cut.index(bytes.len()) + 1);
             }
             bytes
-        })
+        },
+    )
 }
 
 proptest! {

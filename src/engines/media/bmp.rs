@@ -19,10 +19,7 @@ pub(super) struct Bmp<'a> {
 
 impl<'a> Picture<'a> for Bmp<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        Ok(Self {
-            decoder: BmpDecoder::new(Cursor::new(bytes)).map_err(fault)?,
-            short: short_channels(bytes),
-        })
+        Ok(Self { decoder: BmpDecoder::new(Cursor::new(bytes)).map_err(fault)?, short: short_channels(bytes) })
     }
 
     fn size(&self) -> (u32, u32) {
@@ -76,10 +73,7 @@ fn spread(out: &mut [u8], bits: [u32; 3]) {
         std::array::from_fn::<u8, 256, _>(|value| ((value as u32 >> (8 - bits)) * 255 / largest) as u8)
     });
     for pixel in out.chunks_exact_mut(3) {
-        pixel
-            .iter_mut()
-            .zip(&tables)
-            .for_each(|(value, table)| *value = table[usize::from(*value)]);
+        pixel.iter_mut().zip(&tables).for_each(|(value, table)| *value = table[usize::from(*value)]);
     }
 }
 

@@ -30,9 +30,7 @@ impl<'a> Picture<'a> for Jpeg<'a> {
     }
 
     fn orientation(&self) -> Orientation {
-        self.decoder
-            .exif()
-            .map_or(Orientation::UPRIGHT, |block| Orientation::from_exif(block))
+        self.decoder.exif().map_or(Orientation::UPRIGHT, |block| Orientation::from_exif(block))
     }
 
     fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
@@ -71,11 +69,7 @@ pub(super) fn open_as(bytes: &[u8], samples: Samples) -> Result<Jpeg<'_>, Fault>
         options = options.jpeg_set_out_colorspace(space);
     }
     decoder.set_options(options);
-    Ok(Jpeg {
-        bytes,
-        decoder,
-        size: (width as u32, height as u32),
-    })
+    Ok(Jpeg { bytes, decoder, size: (width as u32, height as u32) })
 }
 
 /// Writes all samples. `out` must have exactly their length.

@@ -54,22 +54,25 @@ impl Orientation {
         };
         let (out_width, out_height) = if self.swaps_sides() { (height, width) } else { (width, height) };
         let mut out = pool.take(pixels.len());
-        turn(&pixels, &mut out, out_width as usize, out_height as usize, |x, y| first + x as isize * right + y as isize * down);
+        let first_of_row = |x: usize, y: usize| (first + x as isize * right + y as isize * down) as usize;
+        turn(&pixels, &mut out, out_width as usize, out_height as usize, first_of_row, 3 * right);
         (out_width, out_height, out)
     }
 }
 
-/// Copies pixel by pixel in squares, so that both the rows read and the rows written stay in the first-level cache.
-fn turn(stored: &[u8], out: &mut [u8], width: usize, height: usize, source: impl Fn(usize, usize) -> isize) {
-    const SQUARE: usize = 32;
+/// Copies pixel by pixel in squares, so that both the rows read and the rows written stay in the first-level cache. `source` is the
+/// number of the stored pixel for a place of the result, `step` how many bytes further its right neighbour stands.
+fn turn(stored: &[u8], out: &mut [u8], width: usize, height: usize, source: impl Fn(usize, usize) -> usize, step: isize) {
+    const SQUARE: usize = 64;
     for top in (0..height).step_by(SQUARE) {
         for left in (0..width).step_by(SQUARE) {
             let right = (left + SQUARE).min(width);
             for y in top..(top + SQUARE).min(height) {
-                let row = &mut out[3 * (y * width + left)..3 * (y * width + right)];
-                for (x, pixel) in (left..right).zip(row.chunks_exact_mut(3)) {
-                    let at = 3 * source(x, y) as usize;
+                let mut at = 3 * source(left, y);
+                for pixel in out[3 * (y * width + left)..3 * (y * width + right)].chunks_exact_mut(3) {
                     pixel.copy_from_slice(&stored[at..at + 3]);
+                    // Behind the last pixel of a row this may leave the picture; it is not used then.
+                    at = at.wrapping_add_signed(step);
                 }
             }
         }

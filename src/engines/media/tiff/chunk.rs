@@ -182,8 +182,8 @@ fn add_up(row: &mut [u8], samples: usize, bits: u8, little: bool) {
         }
         return;
     }
-    let (from, into): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) =
-        if little { (u16::from_le_bytes, u16::to_le_bytes) } else { (u16::from_be_bytes, u16::to_be_bytes) };
+    let from = if little { u16::from_le_bytes } else { u16::from_be_bytes };
+    let into = if little { u16::to_le_bytes } else { u16::to_be_bytes };
     for at in (2 * samples..row.len()).step_by(2) {
         let before = at - 2 * samples;
         let sum = from([row[at], row[at + 1]]).wrapping_add(from([row[before], row[before + 1]]));
