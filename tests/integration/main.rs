@@ -6,3 +6,4 @@ mod decode;
 mod durability;
 mod hostile;
 mod serving;
+mod store;
