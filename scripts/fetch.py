@@ -44,6 +44,8 @@ def is_right(path: Path, sha256: str) -> bool:
 def install(path: Path, sha256: str, write) -> None:
     """Lets `write(file)` fill a temporary file beside `path`, checks it, and renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # by a run that was killed; the lock says that none is at work
+        left.unlink()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         part = Path(file.name)
         try:
@@ -80,7 +82,9 @@ def wheel(source: dict, home: Path) -> Path:
     requirement = f"{source['wheel']}=={source['version']}"
     say(f"downloading {requirement}")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+    for left in kept.parent.glob("part-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="part-") as folder:
         command = pip(home) + ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
         if not sys.stderr.isatty():
             command += ["--progress-bar", "off"]

@@ -27,6 +27,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from tokenizers import Tokenizer
 
+sys.dont_write_bytecode = True  # no __pycache__ beside the scripts
 from synthetic_chats import HELD_OUT, LABELS, NONE, TRAIN, conversations, messages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -228,7 +229,8 @@ def main() -> None:
     false = int((held_scores[none].max(axis=1) >= PRESENT).sum())
     report = "\n".join([
         f"Trained on {len(train)} messages from {sum(map(len, TRAIN.values()))} templates and {CHATS} conversations made of them. Measured at 0.5 on {len(held)} messages",
-        f"from {sum(map(len, HELD_OUT.values()))} *other* templates and on {CHATS} conversations made of those.", "",
+        f"from {sum(map(len, HELD_OUT.values()))} *other* templates and on {CHATS} conversations made of those. Four templates stand behind each label's row: the counts are",
+        "their fillings, which are not independent, so no confidence interval is given.", "",
         "| label | precision | recall | ROC AUC |", "| --- | --- | --- | --- |",
         *(row_of(label, one_hot(held_labels)[:, at], held_scores[:, at]) for at, label in enumerate(LABELS)),
         row_of("conversation", held_truth, held_chats), "",
@@ -240,6 +242,8 @@ def main() -> None:
         MODEL / "labels.txt": "".join(f"{label}\n" for label in LABELS).encode(),
     }
     manifest = (ROOT / "scripts/conversation_manifest.toml.in").read_text()
+    for name, value in (("window", WINDOW), ("stride", STRIDE), ("present", PRESENT)):
+        manifest = manifest.replace(f"@{name}@", str(value))
     for name in ("message_head", "conversation_head"):
         data = files[MODEL / f"{name}.onnx"]
         manifest = manifest.replace(f"@{name}_sha256@", hashlib.sha256(data).hexdigest()).replace(f"@{name}_bytes@", str(len(data)))

@@ -3,7 +3,7 @@
 use ort::value::TensorRef;
 
 use super::error::ClassifyError;
-use super::manifest::{Manifest, ModelKind, Role, ScoreForm};
+use super::manifest::{Manifest, ModelDigest, ModelKind, Role, ScoreForm};
 use super::pool::{PoolConfig, SessionPool};
 use super::runtime::Runtime;
 use crate::domain::preprocess::PreprocessSpec;
@@ -45,6 +45,10 @@ impl ImageClassifier {
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    pub fn digest(&self) -> ModelDigest {
+        self.manifest.digest(None)
     }
 
     /// How a frame becomes an item of [`run`](Self::run)'s batch.

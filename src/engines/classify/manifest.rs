@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 use super::error::ClassifyError;
 use crate::domain::preprocess::PreprocessSpec;
 
+/// The manifest's name in a model's folder.
+const FILE: &str = "manifest.toml";
+
 /// A model's `manifest.toml`, read and checked. `models/README.md` explains the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -161,12 +164,15 @@ impl Manifest {
     /// # Errors
     /// `FileMissing`, or `InvalidManifest` for unknown keys, values out of range, or keys that the kind does not have or lacks.
     pub fn load(folder: &Path) -> Result<Self, ClassifyError> {
-        let path = folder.join("manifest.toml");
+        Self::parse(folder, &read_text(&folder.join(FILE))?)
+    }
+
+    fn parse(folder: &Path, text: &str) -> Result<Self, ClassifyError> {
         let invalid = |reason: String| ClassifyError::InvalidManifest {
-            path: path.clone(),
+            path: folder.join(FILE),
             reason,
         };
-        let raw: RawManifest = toml::from_str(&read_text(&path)?).map_err(|error| invalid(error.to_string()))?;
+        let raw: RawManifest = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let labels = match &raw.labels {
             Some(name) => {
                 check_file_name(name).map_err(invalid)?;
@@ -323,5 +329,49 @@ fn check_file_name(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("`{name}` is not a plain file name"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(model: &str) -> Manifest {
+        Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model)).unwrap()
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_refused() {
+        let folder = committed("open-nsfw").folder;
+        let good = read_text(&folder.join(FILE)).unwrap();
+        for (from, to, complaint) in [
+            ("version", "treshold = 1\nversion", "unknown field `treshold`"),
+            ("layout = \"nhwc\"", "layout = \"nhcw\"", "nhcw"),
+            ("width = 224", "width = 300", "crop"),
+            ("labels = \"labels.txt\"", "", "labels"),
+            ("open-nsfw.onnx", "../open-nsfw.onnx", "plain file name"),
+            ("role = \"network\"", "role = \"tokenizer\"", "files of this kind"),
+        ] {
+            let error = Manifest::parse(&folder, &good.replacen(from, to, 1)).unwrap_err();
+            assert!(
+                matches!(&error, ClassifyError::InvalidManifest { reason, .. } if reason.contains(complaint)),
+                "{complaint}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_digest_changes_with_whatever_changes_the_scores() {
+        let manifest = committed("open-nsfw");
+        let digest = manifest.digest(None);
+        assert!(digest.as_str().starts_with("sha256:") && digest.as_str().len() == 71);
+        let mut other_mean = manifest.clone();
+        other_mean.preprocess.as_mut().unwrap().mean[0] = 103.0;
+        let mut other_labels = manifest.clone();
+        other_labels.labels.reverse();
+        let mut other_licence = manifest.clone();
+        other_licence.licence.push('!');
+        assert!(digest != other_mean.digest(None) && digest != other_labels.digest(None) && digest == other_licence.digest(None));
+        assert_ne!(digest, manifest.digest(Some(&committed("minilm").digest(None))));
     }
 }
