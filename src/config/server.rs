@@ -1,0 +1,58 @@
+//! `[server]` and `[auth]`: the front door.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use super::{ConfigError, layers::Layers, millis};
+
+/// How the server listens, and what one request may cost.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub body_limit_bytes: usize,
+    /// Attachments scored at the same time.
+    pub permits: NonZeroUsize,
+    pub deadline: Duration,
+    pub body_read_timeout: Duration,
+    pub shutdown_grace: Duration,
+    pub batch_max_parts: NonZeroUsize,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug)]
+pub struct Auth {
+    pub enabled: bool,
+    /// Whether `/metrics` needs no key.
+    pub metrics_open: bool,
+}
+
+impl Server {
+    pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            listen: layers.parsed("server.listen", "an IP address with a port, such as 127.0.0.1:8080")?,
+            // At most 4 GiB: a body is held in memory.
+            body_limit_bytes: layers.number("server.body_limit_bytes", 1..=(4 << 30))?,
+            permits: layers.number("server.permits", 1..=65_536).map(non_zero)?,
+            deadline: millis(layers, "server.deadline_ms", 1)?,
+            body_read_timeout: millis(layers, "server.body_read_timeout_ms", 1)?,
+            shutdown_grace: millis(layers, "server.shutdown_grace_ms", 0)?,
+            batch_max_parts: layers.number("server.batch_max_parts", 1..=4096).map(non_zero)?,
+        })
+    }
+}
+
+impl Auth {
+    pub(super) fn read(layers: &Layers, server: &Server) -> Result<Self, ConfigError> {
+        let auth = Self { enabled: layers.switch("auth.enabled")?, metrics_open: layers.switch("auth.metrics_open")? };
+        if !auth.enabled && !server.listen.ip().is_loopback() {
+            // A forgotten `enabled = false` must not open a review queue to a network.
+            let allowed = format!("true, because server.listen = {} is not a loopback address", server.listen);
+            return Err(layers.invalid("auth.enabled", allowed));
+        }
+        Ok(auth)
+    }
+}
+
+/// Ranges that start at 1 have been checked.
+pub(super) fn non_zero(value: usize) -> NonZeroUsize {
+    NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN)
+}
