@@ -1,6 +1,54 @@
-//! Nightlight: a GPU-accelerated classifier inference server for child-safety work.
+//! Nightlight: a GPU-accelerated classifier inference server for child-safety work. This page is the map of the house.
+//!
+//! # One attachment's way
+//!
+//! ```text
+//!  POST /score ─> http::score ── key, body limit, permit, deadline, idempotency key
+//!                     │
+//!                     v
+//!             services::scoring ──────────────────────────────────────────────────────────────┐
+//!                     │                                                                         │
+//!   image ─> engines::media (sniff, limits, decode) ─> Frame ─┬─> engines::hashing     PDQ ─> engines::matching (banks)
+//!                     └─> digests (MD5, SHA-1, SHA-256)       └─> engines::preprocess  tensor ─> engines::classify (ONNX)
+//!   text, conversation ─> engines::classify (tokens, encoder, heads)                            │
+//!                     │                                                                         │
+//!                     v                                                                         v
+//!             engines::routing <──────────────────────── Evidence {matches, scores, unscored} ──┘
+//!                     │ RoutingDecision
+//!                     v
+//!             store::commit ── ledger event + review item + counters, one transaction, fsync
+//!                     │
+//!                     v
+//!             the answer (services::scoring::ScoreAnswer)
+//! ```
+//!
+//! On a GPU, preprocessing and hashing are stages appended to one recording over one upload (`engines::gpu`); without one the CPU path
+//! does the same work with the same results.
+//!
+//! # Floors
+//!
+//! | floor | rooms | may import |
+//! | --- | --- | --- |
+//! | top | `main` | `cli`, `http` |
+//! | surface | [`cli`], [`http`] | services and everything below |
+//! | use cases | [`services`] | engines, store, domain |
+//! | engines | [`engines`] | domain; `preprocess`, `hashing` and `matching` also `gpu` |
+//! | store | [`store`] | domain and the ledger's chain |
+//! | values | [`domain`] | nothing here |
+//!
+//! Imports go down only; engines know neither store nor services nor each other; what two engines share is a domain value. One room owns
+//! each foreign crate. `tests/integration/architecture.rs` holds the table of allowed edges and enforces it. [`config`] and [`telemetry`]
+//! stand beside the floors: configuration is read by `cli` and handed down as values.
+//!
+//! Principles, in one line each: a threshold is evidence; every technology keeps its own books; a human decides; exact before approximate;
+//! upload once; untrusted bytes stay in a box; store little; the field's words (glossary in [`domain`]).
 
 pub mod config;
 pub mod domain;
 pub mod engines;
 pub mod services;
+pub mod store;
+pub mod telemetry;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -35,8 +35,8 @@ pub enum UnscoredReason {
     QualityBelowMinimum,
     /// Too small for the technology.
     MediaTooSmall,
-    /// Only the newest messages were scored.
-    ConversationTruncated,
+    /// Only a part was read: the newest messages, the beginning of a long text.
+    TextTruncated,
     /// There was nothing to score: an empty text or conversation.
     EmptyText,
     /// The technology failed.
@@ -52,7 +52,7 @@ impl UnscoredReason {
         Self::MediaTooLarge,
         Self::QualityBelowMinimum,
         Self::MediaTooSmall,
-        Self::ConversationTruncated,
+        Self::TextTruncated,
         Self::EmptyText,
         Self::TechnologyFailed,
         Self::UnsupportedKind,
@@ -65,7 +65,7 @@ impl UnscoredReason {
             Self::MediaTooLarge => "media_too_large",
             Self::QualityBelowMinimum => "quality_below_minimum",
             Self::MediaTooSmall => "media_too_small",
-            Self::ConversationTruncated => "conversation_truncated",
+            Self::TextTruncated => "text_truncated",
             Self::EmptyText => "empty_text",
             Self::TechnologyFailed => "technology_failed",
             Self::UnsupportedKind => "unsupported_kind",

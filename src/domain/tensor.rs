@@ -26,4 +26,16 @@ impl Tensor {
     pub fn data(&self) -> &[f32] {
         &self.data
     }
+
+    /// Batches of equal item shape, one behind the other.
+    ///
+    /// # Panics
+    /// If there is none, or the item shapes differ: a programming error of the caller.
+    pub fn concat(batches: &[Self]) -> Self {
+        let item = &batches[0].shape[1..];
+        assert!(batches.iter().all(|batch| &batch.shape[1..] == item), "item shapes differ");
+        let count = batches.iter().map(|batch| batch.shape[0]).sum();
+        let data = batches.iter().flat_map(|batch| &batch.data).copied().collect();
+        Self::new([&[count], item].concat(), data)
+    }
 }

@@ -1,3 +1,94 @@
 //! Use cases and their transactions. Below HTTP and the command line, above engines and store.
+//!
+//! [`App`] is one running instance: it opens the store, loads banks and models, starts the queues, and ends in the reverse order. The
+//! server, `nightlight score` and the tests all use this one way to start.
 
+pub mod banks;
 pub mod scoring;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    banks::Banks,
+    scoring::{Pseudonyms, Scoring},
+};
+use crate::{
+    config::Config,
+    engines::classify::ClassifyError,
+    store::{Store, StoreError, StoreOptions},
+};
+
+/// One running instance. Call [`App::stop`] to end it in order.
+pub struct App {
+    pub store: Store,
+    pub banks: Arc<Banks>,
+    pub scoring: Arc<Scoring>,
+    /// What does not stop the server but should be known: a fallback that was taken.
+    pub warnings: Vec<String>,
+    stop: CancellationToken,
+    watcher: JoinHandle<()>,
+}
+
+/// Why an instance did not start. Each names what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the data folder {} cannot be used: {source}; choose another with --data-dir", path.display())]
+    DataDir { path: PathBuf, source: std::io::Error },
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Classify(#[from] ClassifyError),
+    #[error("model {model}: {detail}")]
+    Model { model: String, detail: String },
+    #[error("{0}")]
+    Gpu(String),
+    #[error("no threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+impl App {
+    /// Opens everything that `config` names.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+        create_private(&config.data_dir).map_err(data_dir)?;
+        let store = Store::open(store_options(config)).await?;
+        let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
+        let banks = Banks::load(&store, config.matching.dihedral).await?;
+        let (scoring, warnings) = Scoring::start(config, store.clone(), banks.clone(), pseudonyms)?;
+        let stop = CancellationToken::new();
+        let poll = Duration::from_millis(config.store.bank_poll_ms);
+        let watcher = tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone()));
+        Ok(Self { store, banks, scoring: Arc::new(scoring), warnings, stop, watcher })
+    }
+
+    /// Ends the watcher and closes the store; what was acknowledged is durable already.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // The watcher only reads; if it panicked there is nothing to save.
+        let _ = self.watcher.await;
+        self.store.close().await;
+    }
+}
+
+/// How the configuration wants the store; the CLI opens it the same way.
+pub fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        busy_timeout: Duration::from_millis(config.store.busy_timeout_ms),
+        group_limit: config.store.group_limit,
+        queue: config.store.queue,
+        idempotency_ttl: Duration::from_secs(config.idempotency.ttl_s),
+        ..StoreOptions::new(config.data_dir.join(&config.store.file))
+    }
+}
+
+/// Makes the folder and its parents, readable by this user only.
+fn create_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

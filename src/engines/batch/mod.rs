@@ -1,1 +1,270 @@
-//! batch
+//! Bounded queues and dynamic batching in front of anything that works on many items at once.
+//!
+//! A [`Batcher`] owns worker threads, each with a function of its own (a GPU device, a model session: things that one thread must
+//! own). Callers [`submit`](Batcher::submit) one item and await its result; a worker takes what waits, at most `max_batch`, and
+//! calls its function once. With several workers a worker leaves the others their share, because a batch on one CPU session while
+//! another idles only adds waiting. Every queue has a bound: a full one is an answer ([`BatchError::Full`]), never a growing heap.
+//! Items whose caller has gone away (deadline, closed connection) are dropped before work is spent on them.
+//!
+//! ```
+//! # use nightlight::engines::batch::{BatchOptions, Batcher};
+//! # use std::time::Duration;
+//! let options = BatchOptions { max_batch: 8, max_wait: Duration::ZERO, queue: 64 };
+//! let squares = Batcher::spawn("squares", options, vec![Box::new(|items: Vec<u32>| items.iter().map(|x| x * x).collect())]).unwrap();
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! assert_eq!(squares.submit(7).await.unwrap(), 49);
+//! # });
+//! ```
+
+mod lane;
+
+pub use lane::Lane;
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+/// A worker's function: as many results as items, in their order.
+pub type Work<In, Out> = Box<dyn FnMut(Vec<In>) -> Vec<Out> + Send>;
+
+/// How a batcher collects.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchOptions {
+    /// Most items in one call, at least 1.
+    pub max_batch: usize,
+    /// How long a worker waits for more items once it has one. Zero takes what is there: best wherever batches form by themselves
+    /// while the worker is busy.
+    pub max_wait: Duration,
+    /// Most items waiting.
+    pub queue: usize,
+}
+
+/// Why an item has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    #[error("the queue is full; try again later")]
+    Full,
+    #[error("the worker failed on this batch; see the log")]
+    Failed,
+    #[error("the workers have stopped")]
+    Stopped,
+}
+
+/// A queue with worker threads behind it. Dropping it finishes what waits and joins the threads.
+pub struct Batcher<In, Out> {
+    queue: Arc<Queue<In, Out>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Queue<In, Out> {
+    name: &'static str,
+    options: BatchOptions,
+    workers: usize,
+    state: Mutex<State<In, Out>>,
+    arrived: Condvar,
+}
+
+struct State<In, Out> {
+    waiting: VecDeque<(In, oneshot::Sender<Result<Out, BatchError>>)>,
+    open: bool,
+}
+
+impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
+    /// Starts one thread for each of `workers`.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn spawn(name: &'static str, options: BatchOptions, workers: Vec<Work<In, Out>>) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue {
+            name,
+            options: BatchOptions { max_batch: options.max_batch.max(1), ..options },
+            workers: workers.len().max(1),
+            state: Mutex::new(State { waiting: VecDeque::new(), open: true }),
+            arrived: Condvar::new(),
+        });
+        let mut batcher = Self { queue: queue.clone(), threads: Vec::new() };
+        for (number, work) in workers.into_iter().enumerate() {
+            let queue = queue.clone();
+            let thread = std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || queue.run(work))?;
+            batcher.threads.push(thread);
+        }
+        Ok(batcher)
+    }
+
+    /// Queues `item` and waits for its result. Dropping the future gives the item up.
+    pub async fn submit(&self, item: In) -> Result<Out, BatchError> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut state = self.queue.lock();
+            if !state.open {
+                return Err(BatchError::Stopped);
+            }
+            if state.waiting.len() >= self.queue.options.queue {
+                state.waiting.retain(|(_, sender)| !sender.is_closed());
+            }
+            if state.waiting.len() >= self.queue.options.queue {
+                return Err(BatchError::Full);
+            }
+            state.waiting.push_back((item, sender));
+        }
+        self.queue.arrived.notify_one();
+        receiver.await.unwrap_or(Err(BatchError::Stopped))
+    }
+
+    /// Items waiting now.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+}
+
+impl<In, Out> Drop for Batcher<In, Out> {
+    fn drop(&mut self) {
+        self.queue.lock().open = false;
+        self.queue.arrived.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!(queue = self.queue.name, "a worker thread ended by a panic");
+            }
+        }
+    }
+}
+
+impl<In, Out> Queue<In, Out> {
+    fn lock(&self) -> MutexGuard<'_, State<In, Out>> {
+        // Work runs outside the lock, so a poisoned lock still guards a sound queue.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, mut work: Work<In, Out>) {
+        while let Some((items, senders)) = self.collect() {
+            let count = items.len();
+            metrics::histogram!("nightlight_batch_size", "queue" => self.name).record(count as f64);
+            let results = catch_unwind(AssertUnwindSafe(|| work(items)));
+            match results {
+                Ok(results) if results.len() == count => {
+                    for (result, sender) in results.into_iter().zip(senders) {
+                        // The caller may have left meanwhile; nobody is owed the result then.
+                        let _ = sender.send(Ok(result));
+                    }
+                }
+                other => {
+                    tracing::error!(queue = self.name, items = count, panicked = other.is_err(), "a batch failed");
+                    for sender in senders {
+                        let _ = sender.send(Err(BatchError::Failed));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next batch, or `None` once the queue is closed and empty.
+    #[expect(clippy::type_complexity, reason = "the two halves of the queue's entries")]
+    fn collect(&self) -> Option<(Vec<In>, Vec<oneshot::Sender<Result<Out, BatchError>>>)> {
+        let mut state = self.lock();
+        loop {
+            state.waiting.retain(|(_, sender)| !sender.is_closed());
+            if !state.waiting.is_empty() {
+                break;
+            }
+            if !state.open {
+                return None;
+            }
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let until = Instant::now() + self.options.max_wait;
+        while state.open && state.waiting.len() < self.options.max_batch {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let share = state.waiting.len().div_ceil(self.workers);
+        let count = share.clamp(1, self.options.max_batch).min(state.waiting.len());
+        let batch = state.waiting.drain(..count).unzip();
+        if !state.waiting.is_empty() {
+            self.arrived.notify_one();
+        }
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn options(max_batch: usize, queue: usize) -> BatchOptions {
+        BatchOptions { max_batch, max_wait: Duration::from_millis(20), queue }
+    }
+
+    #[tokio::test]
+    async fn items_are_batched_and_answered_in_order() {
+        let largest = Arc::new(AtomicUsize::new(0));
+        let seen = largest.clone();
+        let work: Work<u32, u32> = Box::new(move |items| {
+            seen.fetch_max(items.len(), Ordering::Relaxed);
+            items.into_iter().map(|item| item + 1).collect()
+        });
+        let batcher = Batcher::spawn("test", options(4, 100), vec![work]).unwrap();
+        let results = futures_util::future::join_all((0..10).map(|item| batcher.submit(item))).await;
+        assert_eq!(results, (1..11).map(Ok).collect::<Vec<_>>());
+        assert_eq!(largest.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_a_left_caller_costs_nothing() {
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let done = Arc::new(AtomicUsize::new(0));
+        let counter = done.clone();
+        let work: Work<u32, u32> = Box::new(move |items| {
+            gate.recv().unwrap();
+            counter.fetch_add(items.len(), Ordering::Relaxed);
+            items
+        });
+        let batcher =
+            Arc::new(Batcher::spawn("test", BatchOptions { max_batch: 1, max_wait: Duration::ZERO, queue: 1 }, vec![work]).unwrap());
+        let spawn = |item| {
+            tokio::spawn({
+                let batcher = batcher.clone();
+                async move { batcher.submit(item).await }
+            })
+        };
+        let first = spawn(1);
+        while batcher.waiting() > 0 || Arc::strong_count(&batcher) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let second = spawn(2);
+        while batcher.waiting() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(batcher.submit(3).await, Err(BatchError::Full));
+        second.abort();
+        let _ = second.await;
+        release.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Ok(1));
+        let fourth = spawn(4);
+        release.send(()).unwrap();
+        assert_eq!(fourth.await.unwrap(), Ok(4));
+        assert_eq!(done.load(Ordering::Relaxed), 2, "the second item's caller had left");
+    }
+
+    #[tokio::test]
+    async fn a_panicking_worker_fails_its_batch_and_lives() {
+        let work: Work<u32, u32> = Box::new(|items| {
+            assert!(items[0] != 0, "on purpose");
+            items
+        });
+        let batcher = Batcher::spawn("test", options(1, 10), vec![work]).unwrap();
+        assert_eq!(batcher.submit(0).await, Err(BatchError::Failed));
+        assert_eq!(batcher.submit(1).await, Ok(1));
+    }
+}

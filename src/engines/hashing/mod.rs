@@ -1,1 +1,3 @@
 //! hashing
+
+pub mod digests;

@@ -1,1 +1,51 @@
-//! media
+//! Untrusted bytes to a [`Frame`]: sniffing, limits, decoding, and the definition of what a pixel is.
+//!
+//! Everything above this room sees only frames, so two things are settled here once.
+//!
+//! **What may cost memory.** The type is told by the first bytes, never by the sender. The header is read first; width,
+//! height and area are held against [`Limits`] before anything proportional to pixels is allocated. Every length that a
+//! file states (a frame inside a WebP, a tile of a TIFF, a JPEG inside a tile) is checked again where it is used. All decoders
+//! are memory-safe Rust, and whatever a decoder may leave unwritten is cleared first, so that no earlier attachment shows through a
+//! pooled buffer; a panic inside one is caught and is that attachment's [`DecodeError::Malformed`], never the server's.
+//! The pixels, and every scratch area that this room makes, come from one [`BufferPool`].
+//!
+//! **What a pixel is.** Existing hash lists were made with Pillow, so a frame holds what
+//! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` gives: EXIF orientation applied; palettes and greys expanded;
+//! CMYK and YCCK by Pillow's integer formula; alpha and palette transparency dropped, not composited; ICC profiles ignored; of
+//! animations the first frame. Lossless formats and lossy WebP are equal to Pillow 13 byte by byte. JPEG differs a little, because IDCT
+//! and chroma upsampling are not defined to the bit (measured in `tests/integration/decode.rs`). Damaged files end as they do in
+//! Pillow: what is cut short is an error, not a half-grey picture.
+//!
+//! Deliberate differences to Pillow 13:
+//! - 16-bit grey (PNG, TIFF) is reduced by `>> 8`; Pillow clips it at 255, which turns almost every such picture white.
+//! - Orientation is read from EXIF only; Pillow falls back to XMP and to ImageMagick's `Raw profile type exif` text.
+//! - A JPEG whose entropy-coded data is corrupt is an error; libjpeg resynchronises and warns. Half a picture that looks whole
+//!   would be scored as if it were the picture.
+//! - TIFF directories that are cut short, and WebP headers that announce metadata which is not there, are errors.
+//! - BigTIFF, CCITT fax, LZMA, Zstandard, WebP-in-TIFF, floating point, signed, CIELab and non-JPEG YCbCr TIFFs, and arithmetic
+//!   coded or 12-bit JPEGs are [`DecodeError::UnsupportedFeature`].
+//!
+//! ```
+//! use nightlight::domain::frame::BufferPool;
+//! use nightlight::engines::media::{DecodeError, Decoder, Limits};
+//!
+//! let limits = Limits { max_pixels: 100_000_000, max_side: 30_000, max_bytes: 32 << 20 };
+//! let decoder = Decoder::new(limits, BufferPool::new(256 << 20));
+//! assert!(matches!(decoder.decode(b"plain text"), Err(DecodeError::UnsupportedType)));
+//! ```
+
+mod bmp;
+mod decoder;
+mod error;
+mod gif;
+mod jpeg;
+mod orientation;
+mod pixels;
+mod png;
+mod sniff;
+mod tiff;
+mod webp;
+
+pub use decoder::{Decoder, Header, Limits};
+pub use error::DecodeError;
+pub use sniff::sniff;

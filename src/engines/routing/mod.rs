@@ -1,1 +1,244 @@
-//! routing
+//! Evidence to decision: a pure and total function.
+//!
+//! Routing looks at nothing but the [`Evidence`] and the [`Policy`]; the same two always give the same decision, and there is a
+//! decision, with at least one reason, for every evidence. It never reports and never removes anything: `review` puts an item before
+//! a human, `none` leaves only counters.
+//!
+//! Order of categories when several technologies fire: `known` (a bank holds it) before `new` (a classifier of media flagged it)
+//! before `solicitation` (a classifier of text flagged it) before `other` (something could not be looked at).
+//!
+//! Priority orders the queue, nothing else: known material by nearness (1.0 at distance 0, never below 0.9), flagged scores by the
+//! probability, or the raw score clipped to 0..=1 where there is none, below 0.9; what merely could not be scored gets 0.5.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{
+    attachment::AttachmentKind,
+    decision::{Category, Reason, Route, RoutingDecision},
+    evidence::{Evidence, Match, Unscored, UnscoredReason},
+    score::{Score, Technology},
+};
+
+/// What an operator may choose about routing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `name@version`, written into every decision.
+    pub name: String,
+    /// The queue of everything that has no queue of its own.
+    pub default_queue: String,
+    /// Queues by category, where they differ.
+    pub queues: Vec<(Category, String)>,
+    /// Where unscored attachments go.
+    pub unscored: Route,
+    /// Reasons that alone do not send an attachment to review.
+    pub unscored_exempt: BTreeSet<UnscoredReason>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            name: "default@1".to_owned(),
+            default_queue: "default".to_owned(),
+            queues: Vec::new(),
+            unscored: Route::Review,
+            unscored_exempt: BTreeSet::new(),
+        }
+    }
+}
+
+/// The least priority of known material, and the bound that flagged scores stay below.
+const KNOWN_FLOOR: f64 = 0.9;
+/// Priority of what could not be scored: a human must look, but nothing was found.
+const UNSCORED_PRIORITY: f64 = 0.5;
+
+impl Policy {
+    /// Decides. Total: every evidence gets a decision with at least one reason.
+    pub fn route(&self, kind: AttachmentKind, evidence: &Evidence) -> RoutingDecision {
+        let flagged: Vec<&Score> = evidence.scores.iter().filter(|score| score.flagged()).collect();
+        let unscored: Vec<&Unscored> = evidence.unscored.iter().filter(|unscored| self.sends_to_review(unscored)).collect();
+        let category = if !evidence.matches.is_empty() {
+            Category::Known
+        } else if !flagged.is_empty() {
+            match kind {
+                AttachmentKind::Image | AttachmentKind::Video => Category::New,
+                AttachmentKind::Text | AttachmentKind::Conversation => Category::Solicitation,
+            }
+        } else if !unscored.is_empty() {
+            Category::Other
+        } else {
+            return self.none(evidence);
+        };
+        let known = evidence.matches.iter().map(match_priority);
+        let scored = flagged.iter().map(|score| score_priority(score));
+        let blind = unscored.iter().map(|_| UNSCORED_PRIORITY);
+        let mut reasons: Vec<Reason> = evidence.matches.iter().map(match_reason).collect();
+        reasons.extend(flagged.iter().map(|score| score_reason(score)));
+        reasons.extend(unscored.iter().map(|unscored| unscored_reason(unscored)));
+        RoutingDecision {
+            route: Route::Review,
+            queue: Some(self.queue(category)),
+            priority: known.chain(scored).chain(blind).fold(0.0, f64::max),
+            category,
+            reasons,
+            policy: self.name.clone(),
+        }
+    }
+
+    /// Which technology alone would have sent the attachment to review, earliest in the order of the layers: exact digests, perceptual
+    /// hashes, classifiers (in the order they ran).
+    pub fn fired_first(&self, evidence: &Evidence) -> Option<Technology> {
+        let matched = evidence.matches.iter().map(|hit| hit.technology).min();
+        matched
+            .map(|kind| Technology::named(kind.as_str()))
+            .or_else(|| evidence.scores.iter().find(|score| score.flagged()).map(|score| score.technology.clone()))
+            .or_else(|| {
+                evidence.unscored.iter().find(|unscored| self.sends_to_review(unscored)).map(|unscored| unscored.technology.clone())
+            })
+    }
+
+    fn sends_to_review(&self, unscored: &Unscored) -> bool {
+        self.unscored == Route::Review && !self.unscored_exempt.contains(&unscored.reason)
+    }
+
+    fn queue(&self, category: Category) -> String {
+        let own = self.queues.iter().find(|(of, _)| *of == category).map(|(_, queue)| queue);
+        own.unwrap_or(&self.default_queue).clone()
+    }
+
+    fn none(&self, evidence: &Evidence) -> RoutingDecision {
+        let mut reasons = vec![Reason {
+            code: "nothing_found".to_owned(),
+            technology: None,
+            text: "no bank matched and no score reached its threshold".to_owned(),
+        }];
+        reasons.extend(evidence.unscored.iter().map(unscored_reason));
+        RoutingDecision { route: Route::None, queue: None, priority: 0.0, category: Category::None, reasons, policy: self.name.clone() }
+    }
+}
+
+fn match_priority(hit: &Match) -> f64 {
+    let nearness = 1.0 - f64::from(hit.distance) / f64::from(hit.max_distance.max(hit.distance) + 1);
+    KNOWN_FLOOR + (1.0 - KNOWN_FLOOR) * nearness
+}
+
+fn score_priority(score: &Score) -> f64 {
+    let likely = score.probability.unwrap_or(f64::from(score.raw.get())).clamp(0.0, 1.0);
+    likely * (KNOWN_FLOOR - f64::EPSILON)
+}
+
+fn match_reason(hit: &Match) -> Reason {
+    Reason {
+        code: "bank_match".to_owned(),
+        technology: Some(Technology::named(hit.technology.as_str())),
+        text: format!(
+            "bank {} holds it as content {} at distance {} (radius {})",
+            hit.bank, hit.content_id, hit.distance, hit.max_distance
+        ),
+    }
+}
+
+fn score_reason(score: &Score) -> Reason {
+    let point = score.operating_point.as_ref();
+    let threshold = point.map_or(f32::NAN, |point| point.threshold.get());
+    let certified = if point.is_some_and(|point| point.certified) { "certified" } else { "uncertified" };
+    Reason {
+        code: "score_at_or_above_threshold".to_owned(),
+        technology: Some(score.technology.clone()),
+        text: format!("{} scored {:.4}, at or above the {certified} threshold {threshold:.4}", score.label, score.raw.get()),
+    }
+}
+
+fn unscored_reason(unscored: &Unscored) -> Reason {
+    Reason { code: unscored.reason.as_str().to_owned(), technology: Some(unscored.technology.clone()), text: unscored.detail.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{hash::SignalType, operating_point::OperatingPoint, score::RawScore};
+
+    fn score(raw: f32, threshold: Option<f32>) -> Score {
+        let point = threshold.map(|value| OperatingPoint::configured(RawScore::new(value).unwrap(), None, None, None));
+        Score {
+            technology: Technology::named("open-nsfw"),
+            label: "nsfw".to_owned(),
+            raw: RawScore::new(raw).unwrap(),
+            probability: None,
+            operating_point: point,
+            detail: None,
+        }
+    }
+
+    fn hit(distance: u32) -> Match {
+        Match {
+            technology: SignalType::Pdq,
+            bank: "DEMO".to_owned(),
+            content_id: 1,
+            distance,
+            max_distance: 31,
+            quality: Some(90),
+            transform: None,
+        }
+    }
+
+    fn unscored(reason: UnscoredReason) -> Unscored {
+        Unscored { technology: Technology::named("pdq"), reason, detail: "why".to_owned() }
+    }
+
+    #[test]
+    fn the_threshold_itself_is_flagged() {
+        for (raw, route) in [(0.79, Route::None), (0.8, Route::Review), (0.81, Route::Review)] {
+            let evidence = Evidence { scores: vec![score(raw, Some(0.8))], ..Evidence::default() };
+            assert_eq!(Policy::default().route(AttachmentKind::Image, &evidence).route, route, "{raw}");
+        }
+    }
+
+    #[test]
+    fn known_comes_before_new_before_other() {
+        let mut evidence = Evidence { unscored: vec![unscored(UnscoredReason::QualityBelowMinimum)], ..Evidence::default() };
+        let route = |evidence: &Evidence| Policy::default().route(AttachmentKind::Image, evidence);
+        assert_eq!((route(&evidence).category, route(&evidence).priority), (Category::Other, 0.5));
+        evidence.scores.push(score(0.99, Some(0.8)));
+        assert_eq!(route(&evidence).category, Category::New);
+        evidence.matches.push(hit(31));
+        assert_eq!(route(&evidence).category, Category::Known);
+        assert!(route(&evidence).priority >= KNOWN_FLOOR);
+        assert_eq!(route(&evidence).reasons.len(), 3);
+        assert_eq!(Policy::default().fired_first(&evidence).unwrap().as_str(), "pdq");
+    }
+
+    #[test]
+    fn text_is_solicitation_and_exempt_reasons_stay_quiet() {
+        let flagged = Evidence { scores: vec![score(0.9, Some(0.8))], ..Evidence::default() };
+        assert_eq!(Policy::default().route(AttachmentKind::Conversation, &flagged).category, Category::Solicitation);
+        let policy = Policy { unscored_exempt: [UnscoredReason::QualityBelowMinimum].into(), ..Policy::default() };
+        let blank = Evidence { unscored: vec![unscored(UnscoredReason::QualityBelowMinimum)], ..Evidence::default() };
+        let decision = policy.route(AttachmentKind::Image, &blank);
+        assert_eq!((decision.route, decision.reasons.len()), (Route::None, 2), "the reason is still told");
+        assert_eq!(policy.fired_first(&blank), None);
+    }
+
+    proptest! {
+        #[test]
+        fn routing_is_total(
+            raws in prop::collection::vec((-1e9f32..1e9, prop::option::of(-2f32..2.0)), 0..4),
+            distances in prop::collection::vec(0u32..=256, 0..3),
+            reasons in prop::collection::vec(prop::sample::select(UnscoredReason::ALL.to_vec()), 0..3),
+        ) {
+            let evidence = Evidence {
+                scores: raws.iter().map(|&(raw, threshold)| score(raw, threshold)).collect(),
+                matches: distances.iter().map(|&distance| hit(distance)).collect(),
+                unscored: reasons.iter().map(|&reason| unscored(reason)).collect(),
+            };
+            let policy = Policy::default();
+            let decision = policy.route(AttachmentKind::Image, &evidence);
+            prop_assert!(!decision.reasons.is_empty());
+            prop_assert!((0.0..=1.0).contains(&decision.priority));
+            prop_assert_eq!(decision.route == Route::Review, decision.queue.is_some());
+            prop_assert_eq!(decision.route == Route::None, decision.category == Category::None);
+            prop_assert_eq!(decision.route == Route::Review, policy.fired_first(&evidence).is_some());
+        }
+    }
+}

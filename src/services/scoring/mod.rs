@@ -1,7 +1,281 @@
 //! The way of one attachment: the only place that knows the order of the stages.
+//!
+//! ```text
+//! idempotency key ─> image: open (sniff, digests, decode) ─> pixels (one upload: tensors, PDQ) ─> banks, models ─┐
+//!                    text, conversation: tokenise, embed, heads ────────────────────────────────────────────────┤
+//!                                                                                    evidence ─> routing ─> commit ─> answer
+//! ```
+//!
+//! Looking at an attachment ends at the caller's deadline; what has been found is committed whatever the clock says, and the answer leaves
+//! only after the commit is durable. A technology that fails is `unscored` in the answer; only overload, the deadline and a failing store
+//! are errors of the call, and each of them leaves nothing behind.
 
 mod answer;
+mod idempotency;
+mod image;
+mod models;
+mod outcome;
+mod pixels;
+mod pseudonyms;
 mod request;
+mod start;
+mod text;
+mod timings;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub use models::OperatingPoints;
+pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
+
+use self::{
+    idempotency::{Begun, Keys, Turn},
+    image::ImageWay,
+    models::TextModel,
+    outcome::Finding,
+    timings::Timings,
+};
+use crate::{
+    domain::{
+        attachment::{Attachment, AttachmentFacts, AttachmentKind},
+        decision::Route,
+        evidence::{Evidence, Unscored, UnscoredReason},
+        ids::ReviewItemId,
+        score::Technology,
+        time::Timestamp,
+    },
+    engines::routing::Policy,
+    services::banks::Banks,
+    store::{IdempotentResponse, Store, StoreError},
+};
+
+/// Version of the answer's contract.
+const CONTRACT: &str = "1";
+
+/// Scores attachments. Built by [`services::App`](crate::services::App).
+pub struct Scoring {
+    store: Store,
+    banks: Arc<Banks>,
+    policy: Policy,
+    pseudonyms: Pseudonyms,
+    keys: Arc<Keys>,
+    images: Arc<ImageWay>,
+    texts: Vec<TextModel>,
+    models: ModelVersions,
+}
+
+/// What looking at an attachment gave.
+struct Looked {
+    facts: AttachmentFacts,
+    evidence: Evidence,
+    banks: BTreeMap<String, i64>,
+}
+
+impl Scoring {
+    /// Scores one attachment; the answer is durable when this returns.
+    ///
+    /// # Errors
+    /// See [`ScoreError`]; every error means that nothing was stored, except an internal one of the store, after which it is not known.
+    pub async fn score(&self, request: ScoreRequest) -> Result<Scored, ScoreError> {
+        let mut timings = Timings::start();
+        let Some(key) = request.idempotency_key.clone() else {
+            let (answer, _) = self.answer(&request, None, &mut timings).await?;
+            return Ok(Scored { body: finish(answer, timings)?, replayed: false });
+        };
+        // The store holds no content digests, so the body's is keyed before it goes there.
+        let body_digest = self.pseudonyms.digest(request.tenant, &request.body_digest);
+        let begun = tokio::time::timeout_at(request.deadline.into(), self.keys.begin(request.tenant, &key, body_digest));
+        let turn = match begun.await.map_err(|_| ScoreError::Deadline)? {
+            Begun::Answer(body) => return Ok(Scored { body, replayed: true }),
+            Begun::Conflict => return Err(ScoreError::IdempotencyConflict),
+            Begun::Turn(turn) => turn,
+        };
+        if let Some(stored) = self.store.idempotent_response(request.tenant, &key, Timestamp::now()).await? {
+            if stored.body_digest != body_digest {
+                return Err(ScoreError::IdempotencyConflict);
+            }
+            return Ok(Scored { body: with_digest(&stored.body, &sha256(&request.attachment))?, replayed: true });
+        }
+        self.first_answer(&request, &turn, key, body_digest, timings).await
+    }
+
+    /// Scores and remembers the answer under its key: routed ones durably, clean ones in memory.
+    async fn first_answer(
+        &self,
+        request: &ScoreRequest,
+        turn: &Turn,
+        key: String,
+        body_digest: [u8; 32],
+        mut timings: Timings,
+    ) -> Result<Scored, ScoreError> {
+        let record = IdempotentResponse { key: key.clone(), body_digest, status: 200, body: Bytes::new() };
+        match self.answer(request, Some(record), &mut timings).await {
+            Ok((answer, durable)) => {
+                let body = finish(answer, timings)?;
+                if !durable {
+                    turn.remember(body.clone());
+                }
+                Ok(Scored { body, replayed: false })
+            }
+            // Another process answered meanwhile.
+            Err(ScoreError::AlreadyAnswered) => {
+                let stored = self.store.idempotent_response(request.tenant, &key, Timestamp::now()).await?;
+                let stored = stored.ok_or_else(|| ScoreError::Internal("an idempotent answer vanished".to_owned()))?;
+                Ok(Scored { body: with_digest(&stored.body, &sha256(&request.attachment))?, replayed: true })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks, decides and commits. Says whether an idempotent answer was stored durably.
+    async fn answer(
+        &self,
+        request: &ScoreRequest,
+        idempotency: Option<IdempotentResponse>,
+        timings: &mut Timings,
+    ) -> Result<(ScoreAnswer, bool), ScoreError> {
+        let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, timings));
+        let Looked { facts, evidence, banks } = looking.await.map_err(|_| ScoreError::Deadline)??;
+        let decision = self.policy.route(facts.kind, &evidence);
+        let review_item = (decision.route == Route::Review).then(ReviewItemId::new);
+        let item_id = request.context.item_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        let finding = Finding {
+            tenant: request.tenant,
+            at: Timestamp::now(),
+            facts: &facts,
+            context: &request.context,
+            item_id: &item_id,
+            evidence: &evidence,
+            decision: &decision,
+            models: &self.models,
+            banks: &banks,
+        };
+        let mut outcome = finding.outcome(&self.policy, &self.pseudonyms, review_item);
+        let answer = ScoreAnswer {
+            contract: CONTRACT,
+            request_id: request.request_id.to_string(),
+            item_id: item_id.clone(),
+            matches: evidence.matches.iter().map(Into::into).collect(),
+            scores: evidence.scores.iter().map(Into::into).collect(),
+            unscored: evidence.unscored.iter().map(Into::into).collect(),
+            review_item: review_item.map(|id| id.to_string()),
+            versions: Versions {
+                nightlight: env!("CARGO_PKG_VERSION"),
+                models: self.models.clone(),
+                banks,
+                policy: decision.policy.clone(),
+            },
+            timings_ms: BTreeMap::new(),
+            attachment: facts,
+            decision,
+        };
+        let durable = review_item.is_some() && idempotency.is_some();
+        if durable {
+            outcome.idempotency = idempotency
+                .map(|record| Ok::<_, ScoreError>(IdempotentResponse { body: without_digest(&answer)?, ..record }))
+                .transpose()?;
+        }
+        let committing = std::time::Instant::now();
+        self.store.commit(outcome).await?;
+        timings.add("commit", committing.elapsed());
+        let route = if answer.review_item.is_some() { "review" } else { "none" };
+        metrics::counter!(crate::telemetry::SCORED_TOTAL, "kind" => answer.attachment.kind.as_str(), "route" => route, "category" => answer.decision.category.as_str())
+            .increment(1);
+        Ok((answer, durable))
+    }
+
+    async fn look(&self, request: &ScoreRequest, timings: &mut Timings) -> Result<Looked, ScoreError> {
+        match &request.attachment {
+            Attachment::Media { bytes, .. } => {
+                let snapshot = self.banks.snapshot(request.tenant);
+                let banks = snapshot.versions();
+                let (facts, evidence) = self.images.look(bytes.clone(), snapshot, timings).await?;
+                Ok(Looked { facts, evidence, banks })
+            }
+            Attachment::Text(text) => {
+                let evidence = text::look_at_text(&self.texts, text, timings).await?;
+                Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, request, evidence))
+            }
+            Attachment::Conversation(messages) => {
+                let evidence = text::look_at_conversation(&self.texts, messages, timings).await?;
+                let bytes = messages.iter().map(|message| message.text.len()).sum();
+                let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+                Ok(self.looked_at_text(AttachmentKind::Conversation, bytes, Some(count), request, evidence))
+            }
+        }
+    }
+
+    fn looked_at_text(
+        &self,
+        kind: AttachmentKind,
+        bytes: usize,
+        messages: Option<u32>,
+        request: &ScoreRequest,
+        mut evidence: Evidence,
+    ) -> Looked {
+        if self.texts.is_empty() {
+            let detail = "no text model is configured".to_owned();
+            evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
+        }
+        let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
+        let sha256 = sha256(&request.attachment);
+        let facts = AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, sha256 };
+        Looked { facts, evidence, banks: BTreeMap::new() }
+    }
+}
+
+/// Of the bytes as received, of the text, or of the conversation's texts joined by newlines; in hex.
+fn sha256(attachment: &Attachment) -> String {
+    let mut hasher = Sha256::new();
+    match attachment {
+        Attachment::Media { bytes, .. } => hasher.update(bytes),
+        Attachment::Text(text) => hasher.update(text),
+        Attachment::Conversation(messages) => {
+            for (at, message) in messages.iter().enumerate() {
+                if at > 0 {
+                    hasher.update(b"\n");
+                }
+                hasher.update(&message.text);
+            }
+        }
+    }
+    hex::encode(hasher.finalize())
+}
+
+fn finish(mut answer: ScoreAnswer, timings: Timings) -> Result<Bytes, ScoreError> {
+    answer.timings_ms = timings.finish();
+    serde_json::to_vec(&answer).map(Bytes::from).map_err(|error| ScoreError::Internal(error.to_string()))
+}
+
+/// The answer as the store may hold it: without the content digest.
+fn without_digest(answer: &ScoreAnswer) -> Result<Bytes, ScoreError> {
+    let internal = |error: serde_json::Error| ScoreError::Internal(error.to_string());
+    let mut value = serde_json::to_value(answer).map_err(internal)?;
+    value["attachment"]["sha256"] = serde_json::Value::Null;
+    serde_json::to_vec(&value).map(Bytes::from).map_err(internal)
+}
+
+/// The stored answer with the digest of the repeated attachment put in again.
+fn with_digest(stored: &[u8], sha256: &str) -> Result<Bytes, ScoreError> {
+    let internal = |error: serde_json::Error| ScoreError::Internal(error.to_string());
+    let mut value: serde_json::Value = serde_json::from_slice(stored).map_err(internal)?;
+    value["attachment"]["sha256"] = sha256.into();
+    serde_json::to_vec(&value).map(Bytes::from).map_err(internal)
+}
+
+impl From<StoreError> for ScoreError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded | StoreError::Busy => Self::overloaded(),
+            StoreError::Closed => Self::ShuttingDown,
+            StoreError::IdempotencyConflict => Self::IdempotencyConflict,
+            StoreError::AlreadyAnswered => Self::AlreadyAnswered,
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::domain::{
-    attachment::{Attachment, Context},
-    ids::{RequestId, TenantId},
+use crate::{
+    domain::{
+        attachment::{Attachment, Context},
+        ids::{RequestId, TenantId},
+    },
+    engines::batch::BatchError,
 };
 
 /// One attachment to score.
@@ -54,10 +57,31 @@ pub enum ScoreError {
     /// 504
     #[error("the deadline passed before the attachment was scored; nothing was stored")]
     Deadline,
+    /// The idempotency key was answered by another process while this call worked; the service gives that answer.
+    #[error("already answered")]
+    AlreadyAnswered,
     /// 503
     #[error("the server is shutting down")]
     ShuttingDown,
     /// 500; the text goes to the log and never to the caller.
     #[error("internal: {0}")]
     Internal(String),
+}
+
+impl ScoreError {
+    /// Some queue on the way is full.
+    pub(super) fn overloaded() -> Self {
+        // Batches take well under a second; there is no better guess of when a place is free.
+        Self::Overloaded { retry_after: Duration::from_secs(1) }
+    }
+}
+
+impl From<BatchError> for ScoreError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Full => Self::overloaded(),
+            BatchError::Stopped => Self::ShuttingDown,
+            BatchError::Failed => Self::Internal("a stage failed; see the log".to_owned()),
+        }
+    }
 }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Sets everything up and runs everything that must pass: formatting, lints, all tests (the GPU path on Mesa's software Vulkan where there is
+# no GPU), documentation tests, documentation build. Ends with the test runner's counts.
+source "$(dirname "$0")/setup.sh"
+
+require_rust
+install_packages
+if ! cargo nextest --version >/dev/null 2>&1; then
+  say "installing cargo-nextest"
+  cargo install --locked cargo-nextest --version 0.9.143
+fi
+say "ONNX Runtime and models (by version and SHA-256)"
+scripts/fetch.sh
+say "formatting"
+cargo fmt --check
+say "lints"
+cargo clippy --locked --all-targets --features testing -- -D warnings
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features testing
+say "documentation tests"
+cargo test --locked --doc --features testing
+say "tests"
+cargo nextest run --locked --features testing

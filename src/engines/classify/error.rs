@@ -1,0 +1,39 @@
+//! What can go wrong with a model, and what the operator should do.
+
+use std::path::PathBuf;
+
+/// Loading or running a model failed. No variant holds content of an attachment.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifyError {
+    /// Fetch it.
+    #[error("ONNX Runtime's library is missing at {}: run scripts/fetch.sh", path.display())]
+    LibraryMissing { path: PathBuf },
+    /// The file is no ONNX Runtime, damaged, for another machine or too old. Fetch it.
+    #[error("ONNX Runtime's library at {} cannot be used ({reason}): run scripts/fetch.sh", path.display())]
+    LibraryUnusable { path: PathBuf, reason: String },
+    /// A process can load ONNX Runtime once. Use one path.
+    #[error("ONNX Runtime is already loaded from {}, it cannot also be loaded from {}", loaded.display(), asked.display())]
+    OtherLibraryLoaded { loaded: PathBuf, asked: PathBuf },
+    /// Fetch the models, or correct the path.
+    #[error("{} cannot be read ({reason}): run scripts/fetch.sh", path.display())]
+    FileMissing { path: PathBuf, reason: String },
+    /// The file is damaged or another version's. Fetch it again.
+    #[error("{} has SHA-256 {found}, its manifest says {expected}: run scripts/fetch.sh", path.display())]
+    FileDiffers { path: PathBuf, expected: String, found: String },
+    /// Correct the manifest.
+    #[error("the manifest {} is not valid: {reason}", path.display())]
+    InvalidManifest { path: PathBuf, reason: String },
+    /// The files do not do what the manifest says. Correct the manifest, or take another model.
+    #[error("the model `{model}` cannot be used: {reason}")]
+    ModelUnusable { model: String, reason: String },
+    /// The caller made a tensor of the wrong shape: a programming error.
+    #[error("the model `{model}` takes {expected:?} per item, the batch has shape {got:?}")]
+    WrongShape {
+        model: String,
+        expected: Vec<usize>,
+        got: Vec<usize>,
+    },
+    /// ONNX Runtime or the tokenizer failed on this input: the attachment is unscored.
+    #[error("the model `{model}` failed: {reason}")]
+    RunFailed { model: String, reason: String },
+}

@@ -1,0 +1,61 @@
+//! The exact digests of an attachment's bytes.
+
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::domain::hash::Digests;
+
+/// Bytes that all three algorithms see before the next are fetched: small enough to stay in the second-level cache.
+const CHUNK: usize = 64 << 10;
+
+/// MD5 (RFC 1321), SHA-1 and SHA-256 (FIPS 180-4) of `bytes`, in one pass over memory.
+pub fn digests(bytes: &[u8]) -> Digests {
+    let (mut md5, mut sha1, mut sha256) = (Md5::new(), Sha1::new(), Sha256::new());
+    for chunk in bytes.chunks(CHUNK) {
+        md5.update(chunk);
+        sha1.update(chunk);
+        sha256.update(chunk);
+    }
+    Digests { md5: md5.finalize().into(), sha1: sha1.finalize().into(), sha256: sha256.finalize().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The test vectors of RFC 1321 (A.5) and FIPS 180 for nothing and for "abc".
+    #[test]
+    fn published_vectors() {
+        let text = |bytes: &[u8]| {
+            let Digests { md5, sha1, sha256 } = digests(bytes);
+            [hex::encode(md5), hex::encode(sha1), hex::encode(sha256)]
+        };
+        assert_eq!(
+            text(b""),
+            [
+                "d41d8cd98f00b204e9800998ecf8427e",
+                "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+            ]
+        );
+        assert_eq!(
+            text(b"abc"),
+            [
+                "900150983cd24fb0d6963f7d28e17f72",
+                "a9993e364706816aba3e25717850c26c9cd0d89d",
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+            ]
+        );
+    }
+
+    #[test]
+    fn chunks_do_not_change_the_result() {
+        for length in [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 31 % 251) as u8).collect();
+            assert_eq!(digests(&bytes).sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
+            assert_eq!(digests(&bytes).sha1, <[u8; 20]>::from(Sha1::digest(&bytes)));
+            assert_eq!(digests(&bytes).md5, <[u8; 16]>::from(Md5::digest(&bytes)));
+        }
+    }
+}

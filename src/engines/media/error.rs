@@ -1,0 +1,65 @@
+//! Why some bytes did not become a frame.
+
+use crate::domain::attachment::MediaType;
+
+/// Why some bytes did not become a frame. None of these is the server's fault; the attachment stays unscored for its pixels.
+///
+/// The texts name decoders' findings (chunk names, sizes), never content.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// There are no bytes at all: refuse the request.
+    #[error("the attachment has no bytes")]
+    Empty,
+    /// The first bytes are those of no supported type: refuse the request, whatever type was declared.
+    #[error("the bytes are not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
+    UnsupportedType,
+    /// More bytes than the limit: refuse the request.
+    #[error("{bytes} bytes are more than the limit of {max_bytes}")]
+    TooManyBytes { bytes: usize, max_bytes: usize },
+    /// The header states a picture beyond the limits; nothing was allocated. Leave it unscored, routed by policy.
+    #[error("{width}x{height} pixels are more than the limit of {max_pixels} pixels or {max_side} on a side")]
+    TooLarge { width: u32, height: u32, max_pixels: u64, max_side: u32 },
+    /// A sound file of a supported type that uses a part of its format which is not decoded. Leave it unscored.
+    #[error("{} with {detail} is not supported", media_type.as_str())]
+    UnsupportedFeature { media_type: MediaType, detail: String },
+    /// The file is damaged, cut short, or lies about itself. Leave it unscored.
+    #[error("malformed {}: {detail}", media_type.as_str())]
+    Malformed { media_type: MediaType, detail: String },
+}
+
+impl DecodeError {
+    /// A stable code for answers and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::UnsupportedType => "unsupported_media_type",
+            Self::TooManyBytes { .. } | Self::TooLarge { .. } => "too_large",
+            Self::UnsupportedFeature { .. } => "unsupported_feature",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+}
+
+/// What one format's reader found wrong; [`Fault::of`] adds the type.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Malformed(String),
+    Unsupported(String),
+}
+
+impl Fault {
+    pub(super) fn malformed(detail: impl ToString) -> Self {
+        Self::Malformed(detail.to_string())
+    }
+
+    pub(super) fn unsupported(detail: impl ToString) -> Self {
+        Self::Unsupported(detail.to_string())
+    }
+
+    pub(super) fn of(self, media_type: MediaType) -> DecodeError {
+        match self {
+            Self::Malformed(detail) => DecodeError::Malformed { media_type, detail },
+            Self::Unsupported(detail) => DecodeError::UnsupportedFeature { media_type, detail },
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! JPEG, through zune-jpeg: baseline and progressive, grey, YCbCr, RGB, CMYK and YCCK.
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+
+use super::decoder::Picture;
+use super::error::Fault;
+use super::orientation::Orientation;
+use crate::domain::frame::BufferPool;
+
+/// The largest side that a JPEG header can state; the caller's limits are held against it before anything is allocated.
+const LARGEST_SIDE: usize = u16::MAX as usize;
+
+pub(super) struct Jpeg<'a> {
+    bytes: &'a [u8],
+    decoder: JpegDecoder<ZCursor<&'a [u8]>>,
+    size: (u32, u32),
+}
+
+impl<'a> Picture<'a> for Jpeg<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+        open_as(bytes, Samples::Rgb)
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.decoder.exif().map_or(Orientation::UPRIGHT, |block| Orientation::from_exif(block))
+    }
+
+    fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
+        // The decoder notices missing data only when another row of blocks was to come.
+        if !has_end(self.bytes) {
+            return Err(Fault::malformed("the picture is cut short"));
+        }
+        read_samples(self, out)
+    }
+}
+
+/// What a caller wants of a JPEG's samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Samples {
+    /// RGB, whatever is stored. zune-jpeg takes four channels as Adobe stores them (inverted, so that 255 is no ink) and
+    /// multiplies colour by black with rounding, which is Pillow's result for every pair of bytes.
+    Rgb,
+    /// As stored, for a TIFF whose own tags say what they mean.
+    AsStored,
+}
+
+/// Reads the header; [`read_samples`] will then write what was asked for.
+pub(super) fn open_as(bytes: &[u8], samples: Samples) -> Result<Jpeg<'_>, Fault> {
+    let options = DecoderOptions::default()
+        .set_max_width(LARGEST_SIDE)
+        .set_max_height(LARGEST_SIDE)
+        // Junk between header segments is skipped, as Pillow does.
+        .set_strict_mode(false)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(fault)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::malformed("no frame header"))?;
+    // From here on strict: what is cut short or corrupt is an error instead of a picture that is grey from there on.
+    let mut options = decoder.options().set_strict_mode(true);
+    if let (Samples::AsStored, Some(space)) = (samples, decoder.input_colorspace()) {
+        options = options.jpeg_set_out_colorspace(space);
+    }
+    decoder.set_options(options);
+    Ok(Jpeg { bytes, decoder, size: (width as u32, height as u32) })
+}
+
+/// Writes all samples. `out` must have exactly their length.
+pub(super) fn read_samples(mut jpeg: Jpeg<'_>, out: &mut [u8]) -> Result<(), Fault> {
+    if jpeg.decoder.output_buffer_size() != Some(out.len()) {
+        return Err(Fault::malformed("another number of channels than expected"));
+    }
+    // zune-jpeg leaves what it could not decode untouched on some ways out. A pooled buffer holds another attachment's pixels,
+    // which must never show, so it is cleared first.
+    out.fill(128);
+    jpeg.decoder.decode_into(out).map_err(fault)
+}
+
+/// Whether an EOI marker stands somewhere behind the start of the first scan. Entropy-coded data cannot hold one by chance
+/// (ITU-T T.81, section B.1.1.5), but thumbnails in the segments before the scan do.
+fn has_end(bytes: &[u8]) -> bool {
+    let scan = scan_start(bytes).unwrap_or(2).min(bytes.len());
+    // Found at once in a whole file, because the search begins at its end.
+    bytes[scan..].windows(2).rev().any(|pair| pair == [0xff, 0xd9])
+}
+
+/// Where the SOS marker stands, by the lengths of the segments before it; `None` when junk stands between them.
+fn scan_start(bytes: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        match bytes.get(at..at + 4)? {
+            [0xff, 0xda, ..] => return Some(at),
+            [0xff, 0xff, ..] => at += 1,
+            [0xff, _, high, low] => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+            _ => return None,
+        }
+    }
+}
+
+fn fault(error: DecodeErrors) -> Fault {
+    match error {
+        DecodeErrors::Unsupported(scheme) => Fault::unsupported(format!("{scheme:?}")),
+        other => Fault::malformed(format!("{other:?}")),
+    }
+}

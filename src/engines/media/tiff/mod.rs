@@ -1,0 +1,234 @@
+//! TIFF, first page. Read here and not through the tiff crate (0.11), because that one has no palettes and lets a JPEG inside a
+//! tile allocate whatever size it states.
+//!
+//! Samples are unsigned, of 1, 2, 4, 8 or 16 bits, all alike; grey, palette, RGB, CMYK, and YCbCr inside JPEG; in strips or tiles,
+//! chunky or in planes. Source of the format: "TIFF Revision 6.0", Adobe 1992, and its Technical Notes 1 and 2.
+
+mod chunk;
+mod directory;
+
+use directory::{Directory, tag};
+
+use self::chunk::Coding;
+use super::decoder::Picture;
+use super::error::Fault;
+use super::orientation::{self, Orientation};
+use super::pixels::{self, Palette};
+use crate::domain::frame::{Buffer, BufferPool};
+
+/// What the samples mean (tag 262).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Photometric {
+    WhiteIsZero,
+    BlackIsZero,
+    Rgb,
+    Palette,
+    Cmyk,
+    /// Only inside JPEG, which gives RGB.
+    YCbCr,
+}
+
+/// A tile may be larger than the picture, but not by much: this many pixels (a 1024 x 1024 tile) are always allowed.
+const ROOMY_TILE: u64 = 1 << 20;
+
+/// More samples than any colour model with alpha needs; a bound for memory.
+const MOST_SAMPLES: u32 = 8;
+
+pub(super) struct Tiff<'a> {
+    directory: Directory<'a>,
+    size: (u32, u32),
+}
+
+/// How pixels are cut into strips or tiles, and samples into bits.
+struct Layout {
+    width: usize,
+    height: usize,
+    /// Of one strip or tile, in pixels; the last row of strips is cut, tiles are whole.
+    chunk_width: usize,
+    chunk_height: usize,
+    tiled: bool,
+    bits: u8,
+    samples: usize,
+    planar: bool,
+    photometric: Photometric,
+    premultiplied: bool,
+}
+
+impl<'a> Picture<'a> for Tiff<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let directory = Directory::open(bytes)?;
+        let size = (directory.required(tag::WIDTH)?, directory.required(tag::HEIGHT)?);
+        Ok(Self { directory, size })
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.directory.first(orientation::TAG).map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()))
+    }
+
+    fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {
+        let directory = &self.directory;
+        let layout = Layout::read(directory, self.size)?;
+        let coding = Coding::read(directory, &layout)?;
+        let palette = layout.palette(directory)?;
+        let (offsets, counts) =
+            if layout.tiled { (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS) };
+        let across = layout.width.div_ceil(layout.chunk_width);
+        let down = layout.height.div_ceil(layout.chunk_height);
+        let planes = if layout.planar { layout.samples } else { 1 };
+        let parts: Vec<(u32, u32)> = match (directory.numbers(offsets), directory.numbers(counts)) {
+            (Some(offsets), Some(counts)) => offsets.zip(counts).collect(),
+            _ => return Err(Fault::malformed("no strips or tiles")),
+        };
+        // A picture cannot have more chunks than the file has entries for, so `across * down` is small once this holds.
+        if (across as u128) * (down as u128) * (planes as u128) > parts.len() as u128 {
+            return Err(Fault::malformed("too few strips or tiles"));
+        }
+        let mut chunk = pool.take(layout.row_bytes(layout.samples) * layout.chunk_height);
+        let mut plane = if layout.planar { pool.take(layout.row_bytes(1) * layout.chunk_height) } else { Buffer::default() };
+        for at in 0..across * down {
+            let (left, top) = (at % across * layout.chunk_width, at / across * layout.chunk_height);
+            let rows = layout.chunk_height.min(layout.height - top);
+            let stored_rows = if layout.tiled { layout.chunk_height } else { rows };
+            let part = |number: usize| {
+                let (start, length) = parts[number];
+                directory.part(start, length).ok_or_else(|| Fault::malformed("a strip or tile reaches beyond the file"))
+            };
+            let length = layout.row_bytes(layout.samples) * stored_rows;
+            if layout.planar {
+                for sample in 0..layout.samples {
+                    let plane = &mut plane[..layout.row_bytes(1) * stored_rows];
+                    coding.decode(part(sample * across * down + at)?, plane, layout.chunk_width, stored_rows, 1)?;
+                    layout.weave(plane, sample, &mut chunk[..length]);
+                }
+            } else {
+                coding.decode(part(at)?, &mut chunk[..length], layout.chunk_width, stored_rows, layout.samples)?;
+            }
+            let visible = layout.chunk_width.min(layout.width - left);
+            for (number, row) in chunk[..length].chunks_exact_mut(layout.row_bytes(layout.samples)).take(rows).enumerate() {
+                let start = 3 * ((top + number) * layout.width + left);
+                layout.expand(row, &palette, directory.little, &mut out[start..start + 3 * visible]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Layout {
+    fn read(directory: &Directory<'_>, (width, height): (u32, u32)) -> Result<Self, Fault> {
+        let samples = directory.first(tag::SAMPLES_PER_PIXEL).unwrap_or(1);
+        let bits = directory.first(tag::BITS_PER_SAMPLE).unwrap_or(1);
+        if directory.numbers(tag::BITS_PER_SAMPLE).is_some_and(|mut all| all.any(|other| other != bits)) {
+            return Err(Fault::unsupported("samples of different sizes"));
+        }
+        if directory.numbers(tag::SAMPLE_FORMAT).is_some_and(|mut all| all.any(|format| format != 1 && format != 4)) {
+            return Err(Fault::unsupported("signed or floating-point samples"));
+        }
+        let photometric = match directory.required(tag::PHOTOMETRIC)? {
+            0 => Photometric::WhiteIsZero,
+            1 => Photometric::BlackIsZero,
+            2 => Photometric::Rgb,
+            3 => Photometric::Palette,
+            5 => Photometric::Cmyk,
+            6 => Photometric::YCbCr,
+            other => return Err(Fault::unsupported(format!("photometric interpretation {other}"))),
+        };
+        let fewest = match photometric {
+            Photometric::WhiteIsZero | Photometric::BlackIsZero | Photometric::Palette => 1,
+            Photometric::Rgb | Photometric::YCbCr => 3,
+            Photometric::Cmyk => 4,
+        };
+        let whole = matches!(bits, 8 | 16) || (matches!(bits, 1 | 2 | 4) && fewest == 1 && samples == 1);
+        if !(fewest..=MOST_SAMPLES).contains(&samples) || !whole {
+            return Err(Fault::unsupported(format!("{samples} samples of {bits} bits as {photometric:?}")));
+        }
+        let tiled = directory.first(tag::TILE_OFFSETS).is_some();
+        let (chunk_width, chunk_height) = if tiled {
+            (directory.required(tag::TILE_WIDTH)?, directory.required(tag::TILE_HEIGHT)?)
+        } else {
+            (width, directory.first(tag::ROWS_PER_STRIP).unwrap_or(height).min(height))
+        };
+        let area = u64::from(chunk_width) * u64::from(chunk_height);
+        if area == 0 || area > ROOMY_TILE.max(u64::from(width) * u64::from(height)) {
+            return Err(Fault::malformed("strips or tiles of an impossible size"));
+        }
+        // 1 is associated (premultiplied) alpha.
+        let premultiplied = photometric == Photometric::Rgb && samples == 4 && directory.first(tag::EXTRA_SAMPLES) == Some(1);
+        Ok(Self {
+            width: width as usize,
+            height: height as usize,
+            chunk_width: chunk_width as usize,
+            chunk_height: chunk_height as usize,
+            tiled,
+            bits: bits as u8,
+            samples: samples as usize,
+            planar: samples > 1 && directory.first(tag::PLANAR_CONFIGURATION) == Some(2),
+            photometric,
+            premultiplied,
+        })
+    }
+
+    /// Bytes of one row of a chunk with that many samples a pixel.
+    fn row_bytes(&self, samples: usize) -> usize {
+        (self.chunk_width * samples * usize::from(self.bits)).div_ceil(8)
+    }
+
+    /// What one-sample pixels stand for.
+    fn palette(&self, directory: &Directory<'_>) -> Result<Palette, Fault> {
+        let mut palette = pixels::grey_palette(self.bits);
+        match self.photometric {
+            Photometric::WhiteIsZero => palette.iter_mut().flatten().for_each(|value| *value = 255 - *value),
+            Photometric::Palette => {
+                // All reds, then all greens, then all blues, of 16 bits.
+                let map: Option<Vec<u32>> = directory.numbers(tag::COLOR_MAP).map(Iterator::collect);
+                let map = map.ok_or_else(|| Fault::malformed("a palette picture without a palette"))?;
+                let colours = map.len() / 3;
+                palette = std::array::from_fn(|at| {
+                    [0, 1, 2].map(|channel| if at < colours { (map[channel * colours + at] >> 8) as u8 } else { 0 })
+                });
+            }
+            _ => {}
+        }
+        Ok(palette)
+    }
+
+    /// Puts one plane of whole-byte samples into its place in chunky pixels.
+    fn weave(&self, plane: &[u8], sample: usize, chunk: &mut [u8]) {
+        let bytes = usize::from(self.bits / 8);
+        for (pixel, value) in chunk.chunks_exact_mut(bytes * self.samples).zip(plane.chunks_exact(bytes)) {
+            pixel[bytes * sample..bytes * (sample + 1)].copy_from_slice(value);
+        }
+    }
+
+    /// One row of chunky samples to RGB. Uses `row` as scratch.
+    fn expand(&self, row: &mut [u8], palette: &Palette, little: bool, out: &mut [u8]) {
+        let row = if self.bits == 16 {
+            // `>> 8` is to keep the high byte, wherever the file's order puts it.
+            let (high, samples) = (usize::from(little), row.len() / 2);
+            for at in 0..samples {
+                row[at] = row[2 * at + high];
+            }
+            &row[..samples]
+        } else {
+            &*row
+        };
+        match (self.photometric, self.samples) {
+            (Photometric::Cmyk, samples) => pixels::from_cmyk(row, samples, out),
+            (Photometric::Rgb | Photometric::YCbCr, 3) => pixels::from_strided::<3>(row, [0, 1, 2], out),
+            (Photometric::Rgb, 4) if self.premultiplied => pixels::from_premultiplied(row, 4, out),
+            (Photometric::Rgb | Photometric::YCbCr, 4) => pixels::from_strided::<4>(row, [0, 1, 2], out),
+            (Photometric::Rgb | Photometric::YCbCr, samples) => {
+                let leading = row.chunks_exact(samples).map(|pixel| &pixel[..3]);
+                out.chunks_exact_mut(3).zip(leading).for_each(|(pixel, stored)| pixel.copy_from_slice(stored));
+            }
+            (_, 1) => pixels::from_indices(row, self.bits.min(8), palette, out),
+            (_, samples) => {
+                let leading: Vec<u8> = row.iter().step_by(samples).copied().collect();
+                pixels::from_indices(&leading, 8, palette, out);
+            }
+        }
+    }
+}

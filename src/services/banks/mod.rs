@@ -1,0 +1,124 @@
+//! The banks in memory: what matching searches, kept up with the store.
+//!
+//! [`Banks`] holds one immutable [`Snapshot`] per tenant and swaps it when the store's tail of bank changes has grown, whoever wrote the
+//! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{
+        hash::Quality,
+        ids::{BankId, TenantId},
+    },
+    engines::matching::{Bank, Snapshot},
+    store::{self, Store, StoreError},
+};
+
+/// Signals read from the store at a time: a few megabytes.
+const PAGE: u32 = 50_000;
+
+/// All tenants' banks.
+pub struct Banks {
+    /// Whether all eight variants of a picture are looked up.
+    dihedral: bool,
+    current: ArcSwap<HashMap<TenantId, Arc<Snapshot>>>,
+    /// What the last refresh saw; one refresh at a time.
+    seen: tokio::sync::Mutex<Seen>,
+    /// Why the last refresh failed, for `/readyz`.
+    failure: std::sync::Mutex<Option<String>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    change: Option<i64>,
+    banks: HashMap<BankId, Arc<Bank>>,
+}
+
+impl Banks {
+    /// Loads every bank of the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn load(store: &Store, dihedral: bool) -> Result<Arc<Self>, StoreError> {
+        let banks =
+            Self { dihedral, current: ArcSwap::default(), seen: tokio::sync::Mutex::default(), failure: std::sync::Mutex::default() };
+        banks.refresh(store).await?;
+        Ok(Arc::new(banks))
+    }
+
+    /// The banks of `tenant` as they are now.
+    pub fn snapshot(&self, tenant: TenantId) -> Arc<Snapshot> {
+        self.current.load().get(&tenant).cloned().unwrap_or_default()
+    }
+
+    /// Why the last refresh failed; `None` when it did not.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over what changed in the store since the last time. Cheap when nothing did.
+    ///
+    /// # Errors
+    /// When the store cannot be read; the banks stay as they were.
+    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().await;
+        let change = store.last_bank_change().await?;
+        if seen.change == Some(change) {
+            return Ok(());
+        }
+        let mut loaded = HashMap::new();
+        let mut tenants: HashMap<TenantId, Vec<Arc<Bank>>> = HashMap::new();
+        for stored in store.all_banks().await? {
+            let bank = match seen.banks.get(&stored.id) {
+                Some(known) if known.version == stored.version && known.enabled == stored.enabled => known.clone(),
+                known => Arc::new(self.read(store, &stored, known.map(Arc::as_ref)).await?),
+            };
+            tenants.entry(stored.tenant).or_default().push(bank.clone());
+            loaded.insert(stored.id, bank);
+        }
+        let signals: usize = loaded.values().map(|bank| bank.len()).sum();
+        metrics::gauge!(crate::telemetry::BANK_SIGNALS).set(signals as f64);
+        self.current.store(Arc::new(tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect()));
+        *seen = Seen { change: Some(change), banks: loaded };
+        Ok(())
+    }
+
+    /// A bank with all signals of its stored version; what `known` holds already is shared, not read again.
+    async fn read(&self, store: &Store, stored: &store::Bank, known: Option<&Bank>) -> Result<Bank, StoreError> {
+        let minimum_quality = Quality::new(stored.minimum_quality);
+        let mut bank = match known {
+            Some(known) => known.clone(),
+            None => Bank::new(stored.name.clone(), stored.max_distance, minimum_quality, self.dihedral),
+        };
+        (bank.version, bank.enabled) = (stored.version, stored.enabled);
+        (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
+        // Content ids are 1..=signals and never change, so what is held is what was read.
+        let mut after = i64::try_from(bank.len()).unwrap_or(i64::MAX);
+        while after < stored.signals {
+            let page = store.load_signals(stored, after, PAGE).await?;
+            let Some(&(last, _)) = page.last() else { break };
+            bank.extend(page);
+            after = last;
+        }
+        Ok(bank)
+    }
+
+    /// Refreshes every `every` until `stop`.
+    pub async fn watch(self: Arc<Self>, store: Store, every: Duration, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+            let failure = self.refresh(&store).await.err().map(|error| error.to_string());
+            let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            if failure.is_some() && *last != failure {
+                tracing::error!(error = failure, "the banks could not be refreshed; the last known ones stay in force");
+            }
+            *last = failure;
+        }
+    }
+}

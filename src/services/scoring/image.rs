@@ -1,0 +1,189 @@
+//! The way of an image: decode and digests, then all pixels' stages over one upload, then banks and models.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    ScoreError,
+    models::{ImageModel, ModelFailure},
+    pixels::{PixelEngine, Pixels},
+    timings::{Timings, timed},
+};
+use crate::{
+    domain::{
+        attachment::{AttachmentFacts, AttachmentKind, MediaType},
+        evidence::{Evidence, Match, Unscored, UnscoredReason},
+        frame::Frame,
+        hash::{Digests, PerceptualHash, Quality, SignalType},
+        preprocess::PreprocessSpec,
+        score::Technology,
+    },
+    engines::{
+        batch::Lane,
+        hashing::{self, HashError},
+        matching::Snapshot,
+        media::{self, DecodeError, Decoder},
+    },
+};
+
+const PDQ: Technology = Technology::named(SignalType::Pdq.as_str());
+
+/// Everything that images need.
+pub(super) struct ImageWay {
+    /// Decoding, digests, matching and the pixels' stages of the CPU path.
+    pub lane: Arc<Lane>,
+    pub decoder: Decoder,
+    pub pixels: PixelEngine,
+    pub models: Vec<ImageModel>,
+    /// What each of `models` wants, in their order.
+    pub specs: Arc<[PreprocessSpec]>,
+    /// Below this PDQ quality an attachment counts as not looked at.
+    pub minimum_quality: Quality,
+}
+
+/// What the bytes alone gave.
+struct Opened {
+    media_type: MediaType,
+    digests: Digests,
+    decoded: Result<Frame, DecodeError>,
+    /// After EXIF orientation, also when only the header could be read.
+    size: Option<(u32, u32)>,
+}
+
+impl ImageWay {
+    /// Everything all technologies say of the image.
+    pub(super) async fn look(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        banks: Arc<Snapshot>,
+        timings: &mut Timings,
+    ) -> Result<(AttachmentFacts, Evidence), ScoreError> {
+        let length = bytes.len() as u64;
+        let opened = self.open(bytes, timings).await?;
+        let facts = AttachmentFacts {
+            kind: AttachmentKind::Image,
+            media_type: opened.media_type.as_str().to_owned(),
+            bytes: length,
+            width: opened.size.map(|(width, _)| width),
+            height: opened.size.map(|(_, height)| height),
+            messages: None,
+            sha256: hex::encode(opened.digests.sha256),
+        };
+        let mut evidence = Evidence::default();
+        match opened.decoded {
+            Err(error) => {
+                evidence.matches = self.find(banks, opened.digests, None, timings).await?;
+                evidence.unscored = self.all_unscored(&error);
+            }
+            Ok(frame) => {
+                let pixels = self.pixels.run(&self.lane, Arc::new(frame), &self.specs, timings).await?;
+                self.judge(pixels, opened.digests, banks, &mut evidence, timings).await?;
+            }
+        }
+        Ok((facts, evidence))
+    }
+
+    /// Sniffs, digests and decodes in the lane.
+    async fn open(self: &Arc<Self>, bytes: Bytes, timings: &mut Timings) -> Result<Opened, ScoreError> {
+        let media_type = media::sniff(&bytes).ok_or(ScoreError::UnsupportedType)?;
+        let (way, queued) = (self.clone(), Instant::now());
+        let (opened, waited, digest, decode) = self
+            .lane
+            .run(move || {
+                let waited = queued.elapsed();
+                let (digests, digest) = timed(|| hashing::digests::digests(&bytes));
+                let (decoded, decode) = timed(|| way.decoder.decode(&bytes).map(|(_, frame)| frame));
+                let size = match &decoded {
+                    Ok(frame) => Some((frame.width(), frame.height())),
+                    Err(_) => way.decoder.header(&bytes).ok().map(|header| (header.width, header.height)),
+                };
+                (Opened { media_type, digests, decoded, size }, waited, digest, decode)
+            })
+            .await?;
+        timings.add("queue", waited);
+        timings.add("digest", digest);
+        timings.add("decode", decode);
+        Ok(opened)
+    }
+
+    /// Banks and models side by side.
+    async fn judge(
+        self: &Arc<Self>,
+        pixels: Pixels,
+        digests: Digests,
+        banks: Arc<Snapshot>,
+        evidence: &mut Evidence,
+        timings: &mut Timings,
+    ) -> Result<(), ScoreError> {
+        let hash = match pixels.hash {
+            Ok(hash) => {
+                if hash.quality < self.minimum_quality {
+                    evidence.unscored.push(Unscored {
+                        technology: PDQ,
+                        reason: UnscoredReason::QualityBelowMinimum,
+                        detail: format!(
+                            "quality {} is below {}: too little detail to match",
+                            hash.quality.get(),
+                            self.minimum_quality.get()
+                        ),
+                    });
+                }
+                Some(hash)
+            }
+            Err(error) => {
+                evidence.unscored.push(Unscored { technology: PDQ, reason: hash_reason(&error), detail: error.to_string() });
+                None
+            }
+        };
+        evidence.matches = self.find(banks, digests, hash, timings).await?;
+        let started = Instant::now();
+        let runs = self.models.iter().zip(pixels.tensors).map(|(model, tensor)| model.run(tensor));
+        for (model, result) in self.models.iter().zip(futures_util::future::join_all(runs).await) {
+            match result {
+                Ok(scores) => evidence.scores.extend(scores),
+                Err(ModelFailure::Overloaded) => return Err(ScoreError::overloaded()),
+                Err(ModelFailure::Failed(detail)) => {
+                    evidence.unscored.push(Unscored {
+                        technology: model.technology.clone(),
+                        reason: UnscoredReason::TechnologyFailed,
+                        detail,
+                    });
+                }
+            }
+        }
+        timings.add("classify", started.elapsed());
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        banks: Arc<Snapshot>,
+        digests: Digests,
+        hash: Option<PerceptualHash>,
+        timings: &mut Timings,
+    ) -> Result<Vec<Match>, ScoreError> {
+        if banks.banks().is_empty() {
+            return Ok(Vec::new());
+        }
+        let (matches, took) = self.lane.run(move || timed(|| banks.find(Some(&digests), hash.as_ref()))).await?;
+        timings.add("match", took);
+        Ok(matches)
+    }
+
+    /// One entry for every technology that looks at pixels.
+    fn all_unscored(&self, error: &DecodeError) -> Vec<Unscored> {
+        let reason = match error {
+            DecodeError::TooLarge { .. } | DecodeError::TooManyBytes { .. } => UnscoredReason::MediaTooLarge,
+            _ => UnscoredReason::UndecodableMedia,
+        };
+        let technologies = std::iter::once(PDQ).chain(self.models.iter().map(|model| model.technology.clone()));
+        technologies.map(|technology| Unscored { technology, reason, detail: error.to_string() }).collect()
+    }
+}
+
+fn hash_reason(error: &HashError) -> UnscoredReason {
+    match error {
+        HashError::TooSmall { .. } => UnscoredReason::MediaTooSmall,
+    }
+}

@@ -1,0 +1,161 @@
+//! Models behind their queues, with the operating points in force.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    domain::{
+        operating_point::OperatingPoint,
+        preprocess::PreprocessSpec,
+        score::{RawScore, Score, Technology},
+        tensor::Tensor,
+    },
+    engines::{
+        batch::{BatchError, BatchOptions, Batcher, Work},
+        classify::{ConversationClassifier, Embedding, ImageClassifier},
+    },
+};
+
+/// Operating points by (model, label).
+#[derive(Clone, Debug, Default)]
+pub struct OperatingPoints(HashMap<(String, String), OperatingPoint>);
+
+impl OperatingPoints {
+    /// The point in force for a label of a model.
+    pub(super) fn get(&self, model: &str, label: &str) -> Option<&OperatingPoint> {
+        self.0.get(&(model.to_owned(), label.to_owned()))
+    }
+
+    /// A score with its operating point; an error text when the model gave no finite number.
+    pub(super) fn score(&self, technology: &Technology, label: &str, raw: f32) -> Result<Score, ModelFailure> {
+        let raw = RawScore::new(raw).map_err(|error| ModelFailure::Failed(format!("{label}: {error}")))?;
+        Ok(Score {
+            technology: technology.clone(),
+            label: label.to_owned(),
+            raw,
+            probability: None,
+            operating_point: self.get(technology.as_str(), label).cloned(),
+            detail: None,
+        })
+    }
+}
+
+impl FromIterator<((String, String), OperatingPoint)> for OperatingPoints {
+    fn from_iter<T: IntoIterator<Item = ((String, String), OperatingPoint)>>(points: T) -> Self {
+        Self(points.into_iter().collect())
+    }
+}
+
+/// Why a model gave no scores.
+#[derive(Debug)]
+pub(super) enum ModelFailure {
+    /// Its queue is full: the whole attachment should come again.
+    Overloaded,
+    /// In words, without content.
+    Failed(String),
+}
+
+impl From<BatchError> for ModelFailure {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Full => Self::Overloaded,
+            BatchError::Failed | BatchError::Stopped => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// An image classifier: one worker for each of its sessions takes pictures from one queue.
+pub(super) struct ImageModel {
+    pub technology: Technology,
+    labels: Vec<String>,
+    points: Arc<OperatingPoints>,
+    queue: Batcher<Tensor, Result<Vec<f32>, String>>,
+}
+
+impl ImageModel {
+    /// Starts `sessions` workers.
+    pub(super) fn start(
+        classifier: ImageClassifier,
+        sessions: usize,
+        options: BatchOptions,
+        points: Arc<OperatingPoints>,
+    ) -> std::io::Result<(Self, PreprocessSpec)> {
+        let manifest = classifier.manifest();
+        let (technology, labels) = (Technology::new(manifest.technology.clone()), manifest.labels.clone());
+        let spec = classifier.preprocess().clone();
+        let classifier = Arc::new(classifier);
+        let work = || -> Work<Tensor, Result<Vec<f32>, String>> {
+            let classifier = classifier.clone();
+            Box::new(move |tensors| classify(&classifier, &tensors))
+        };
+        let queue = Batcher::spawn("image-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
+        Ok((Self { technology, labels, points, queue }, spec))
+    }
+
+    /// The scores of one picture, one for each label.
+    pub(super) async fn run(&self, tensor: Tensor) -> Result<Vec<Score>, ModelFailure> {
+        let raw = self.queue.submit(tensor).await?.map_err(ModelFailure::Failed)?;
+        self.labels.iter().zip(raw).map(|(label, raw)| self.points.score(&self.technology, label, raw)).collect()
+    }
+}
+
+/// One call of the network over all tensors of a batch.
+fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<f32>, String>> {
+    let result = match tensors {
+        [one] => classifier.run(one),
+        many => classifier.run(&Tensor::concat(many)),
+    };
+    match result {
+        Ok(rows) => rows.into_iter().map(Ok).collect(),
+        Err(error) => {
+            tracing::error!(%error, "an image model failed");
+            tensors.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
+        }
+    }
+}
+
+/// A conversation classifier; the texts of many attachments share a call of its encoder.
+pub(super) struct TextModel {
+    pub technology: Technology,
+    pub classifier: Arc<ConversationClassifier>,
+    pub points: Arc<OperatingPoints>,
+    queue: Batcher<Vec<String>, Result<Vec<Embedding>, String>>,
+}
+
+impl TextModel {
+    /// Starts `sessions` workers.
+    pub(super) fn start(
+        classifier: ConversationClassifier,
+        sessions: usize,
+        options: BatchOptions,
+        points: Arc<OperatingPoints>,
+    ) -> std::io::Result<Self> {
+        let technology = Technology::new(classifier.head().manifest().technology.clone());
+        let classifier = Arc::new(classifier);
+        let work = || -> Work<Vec<String>, Result<Vec<Embedding>, String>> {
+            let classifier = classifier.clone();
+            Box::new(move |requests| encode(&classifier, &requests))
+        };
+        let queue = Batcher::spawn("text-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
+        Ok(Self { technology, classifier, points, queue })
+    }
+
+    /// One embedding for each text.
+    pub(super) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, ModelFailure> {
+        self.queue.submit(texts).await?.map_err(ModelFailure::Failed)
+    }
+}
+
+/// One call of the encoder over the texts of all requests.
+fn encode(classifier: &ConversationClassifier, requests: &[Vec<String>]) -> Vec<Result<Vec<Embedding>, String>> {
+    let texts: Vec<&str> = requests.iter().flatten().map(String::as_str).collect();
+    match classifier.encoder().encode(&texts) {
+        Ok(embeddings) => {
+            let mut embeddings = embeddings.into_iter();
+            requests.iter().map(|texts| Ok(embeddings.by_ref().take(texts.len()).collect())).collect()
+        }
+        Err(error) => {
+            tracing::error!(%error, "a text model failed");
+            requests.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
+        }
+    }
+}

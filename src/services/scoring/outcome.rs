@@ -1,0 +1,123 @@
+//! What an attachment leaves behind: counters always; for what goes to review also the review item and its ledger event.
+
+use std::collections::BTreeMap;
+
+use super::{ModelVersions, Pseudonyms};
+use crate::{
+    domain::{
+        attachment::{AttachmentFacts, Context},
+        decision::{Route, RoutingDecision},
+        event::{Event, EventBody, Scored},
+        evidence::Evidence,
+        hash::SignalType,
+        ids::{EventId, ReviewItemId, TenantId},
+        score::Technology,
+        time::Timestamp,
+    },
+    engines::routing::Policy,
+    store::{CounterIncrement, NewReviewItem, Outcome},
+};
+
+/// Score bins of the counters: 0..=1 in steps of 0.05; what lies outside goes to the first or last bin.
+const BINS: f32 = 20.0;
+
+/// Everything the outcome is made of.
+pub(super) struct Finding<'a> {
+    pub tenant: TenantId,
+    pub at: Timestamp,
+    pub facts: &'a AttachmentFacts,
+    pub context: &'a Context,
+    /// The provider's reference, or the one that was drawn.
+    pub item_id: &'a str,
+    pub evidence: &'a Evidence,
+    pub decision: &'a RoutingDecision,
+    pub models: &'a ModelVersions,
+    pub banks: &'a BTreeMap<String, i64>,
+}
+
+impl Finding<'_> {
+    /// The unit of work for the store; its review item has the id `review_item`, which is `Some` exactly when the route is `review`.
+    pub(super) fn outcome(&self, policy: &Policy, pseudonyms: &Pseudonyms, review_item: Option<ReviewItemId>) -> Outcome {
+        let mut outcome = Outcome::new(self.tenant);
+        outcome.counters = self.counters();
+        if let Some(id) = review_item {
+            outcome.event = Some(self.event(policy, pseudonyms, id));
+            outcome.review_item = Some(NewReviewItem {
+                id,
+                created_at: self.at,
+                attachment_kind: self.facts.kind,
+                item_id: self.item_id.to_owned(),
+                evidence: self.evidence.clone(),
+                decision: self.decision.clone(),
+            });
+        }
+        outcome
+    }
+
+    fn event(&self, policy: &Policy, pseudonyms: &Pseudonyms, review_item: ReviewItemId) -> Event {
+        let context = self.context;
+        let pseudonym = |kind, text: &str| pseudonyms.of(self.tenant, kind, text);
+        let scored = Scored {
+            review_item,
+            attachment_kind: self.facts.kind.as_str().to_owned(),
+            bytes: self.facts.bytes,
+            item: pseudonym("item", self.item_id),
+            account: context.account_id.as_deref().map(|id| pseudonym("account", id)),
+            service: context.service.clone(),
+            surface: context.surface.clone(),
+            legal_basis: context.legal_basis.clone(),
+            scope: context.scope.clone(),
+            unit: context.unit.clone().unwrap_or_else(|| "item".to_owned()),
+            cluster: context.cluster.as_deref().map(|id| pseudonym("cluster", id)),
+            models: self.models.clone(),
+            banks: self.banks.clone(),
+            evidence: self.evidence.clone(),
+            fired_first: policy.fired_first(self.evidence),
+            decision: self.decision.clone(),
+            // Everything that routing sends to review is reviewed; sampling comes with audits.
+            inclusion_probability: 1.0,
+        };
+        Event { id: EventId::new(), tenant: self.tenant, at: self.at, body: EventBody::Scored(Box::new(scored)) }
+    }
+
+    /// One count for each technology and label: scores by bin, matches by signal type, unscored by reason, and the route.
+    fn counters(&self) -> Vec<CounterIncrement> {
+        let slice = match &self.context.service {
+            Some(service) => format!("{}/{service}", self.facts.kind.as_str()),
+            None => self.facts.kind.as_str().to_owned(),
+        };
+        let count = |technology: Technology, label: &str, bin: u32| CounterIncrement {
+            hour: self.at.hour(),
+            technology,
+            label: label.to_owned(),
+            slice: slice.clone(),
+            bin,
+            count: 1,
+        };
+        let route = if self.decision.route == Route::Review { "review" } else { "none" };
+        let mut counters = vec![count(Technology::named("routing"), route, 0)];
+        counters.extend(self.evidence.scores.iter().map(|score| count(score.technology.clone(), &score.label, bin(score.raw.get()))));
+        let hits = self.evidence.matches.iter();
+        counters.extend(SignalType::ALL.into_iter().filter_map(|kind| {
+            hits.clone().any(|hit| hit.technology == kind).then(|| count(Technology::named(kind.as_str()), "match", 0))
+        }));
+        let blind = self.evidence.unscored.iter();
+        counters.extend(blind.map(|unscored| count(unscored.technology.clone(), unscored.reason.as_str(), 0)));
+        counters
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=19 before the cast")]
+fn bin(raw: f32) -> u32 {
+    (raw * BINS).floor().clamp(0.0, BINS - 1.0) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bin;
+
+    #[test]
+    fn bins_cover_every_finite_score() {
+        assert_eq!([bin(-3.0), bin(0.0), bin(0.049), bin(0.05), bin(0.999), bin(1.0), bin(7.0)], [0, 0, 0, 1, 19, 19, 19]);
+    }
+}

@@ -1,0 +1,104 @@
+//! From configuration to running engines.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use super::{
+    ModelVersions, OperatingPoints, Pseudonyms, Scoring,
+    idempotency::Keys,
+    image::ImageWay,
+    models::{ImageModel, TextModel},
+    pixels::PixelEngine,
+};
+use crate::{
+    config::Config,
+    domain::frame::BufferPool,
+    engines::{
+        batch::{BatchOptions, Lane},
+        classify::{ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, PoolConfig, Runtime, TextHead},
+        media::{Decoder, Limits},
+    },
+    services::{StartError, banks::Banks},
+    store::Store,
+};
+
+impl Scoring {
+    /// Loads the models and starts the queues. Also gives the warnings that `/readyz` and `doctor` show.
+    pub(in crate::services) fn start(
+        config: &Config,
+        store: Store,
+        banks: Arc<Banks>,
+        pseudonyms: Pseudonyms,
+    ) -> Result<(Self, Vec<String>), StartError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let or_cores = |count: usize| if count == 0 { cores } else { count };
+        let points: Arc<OperatingPoints> = Arc::new(config.operating_points.iter().cloned().collect());
+        let mut versions = ModelVersions::new();
+        let mut warnings = Vec::new();
+
+        let runtime = Runtime::open(&config.models.onnxruntime)?;
+        let sessions = or_cores(config.models.sessions);
+        let pool = PoolConfig { sessions: sessions.try_into().unwrap_or(std::num::NonZero::<usize>::MIN), ..PoolConfig::default() };
+        let wait = Duration::from_micros(config.batching.max_wait_us);
+        let images = BatchOptions { max_batch: config.batching.max_images, max_wait: wait, queue: config.batching.queue };
+        let texts = BatchOptions { max_batch: config.batching.max_texts, max_wait: wait, queue: config.batching.queue };
+        let folder = |name: &str| config.models.directory.join(name);
+
+        let (mut models, mut specs) = (Vec::new(), Vec::new());
+        for name in &config.models.image {
+            let classifier = ImageClassifier::open(&runtime, Manifest::load(&folder(name))?, &pool)?;
+            versions.insert(name.clone(), classifier.manifest().digest(None).as_str().to_owned());
+            let (model, spec) = ImageModel::start(classifier, sessions, images, points.clone())?;
+            models.push(model);
+            specs.push(spec);
+        }
+        let limits = ConversationLimits { max_scored_messages: config.limits.max_scored_messages, ..ConversationLimits::default() };
+        let mut encoders: BTreeMap<String, Arc<Encoder>> = BTreeMap::new();
+        let mut text_models = Vec::new();
+        for name in &config.models.conversation {
+            let manifest = Manifest::load(&folder(name))?;
+            let encoder = encoder_of(&manifest, &runtime, &pool, &config.models.directory, &mut encoders)?;
+            let head = TextHead::open(&runtime, manifest, &encoder, &pool)?;
+            versions.insert(name.clone(), head.digest().as_str().to_owned());
+            let classifier = ConversationClassifier::new(encoder, head, limits);
+            text_models.push(TextModel::start(classifier, sessions, texts, points.clone())?);
+        }
+        for (name, encoder) in &encoders {
+            versions.insert(name.clone(), encoder.digest().as_str().to_owned());
+        }
+
+        let specs: Arc<[_]> = specs.into();
+        let pixels = PixelEngine::start(config, &specs, images, &mut warnings)?;
+        let pool_bytes = config.engine.pixel_pool_bytes;
+        let media = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes: config.server.body_limit_bytes };
+        let images = ImageWay {
+            lane: Arc::new(Lane::spawn("decode", or_cores(config.engine.decode_threads), config.batching.queue)?),
+            decoder: Decoder::new(media, BufferPool::new(pool_bytes)),
+            pixels,
+            models,
+            specs,
+            minimum_quality: config.matching.pdq_minimum_quality,
+        };
+        let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
+        let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
+        let scoring = Self { store, banks, policy, pseudonyms, keys, images, texts: text_models, models: versions };
+        Ok((scoring, warnings))
+    }
+}
+
+/// The head's backbone: opened once, shared by all heads over it.
+fn encoder_of(
+    head: &Manifest,
+    runtime: &Runtime,
+    pool: &PoolConfig,
+    directory: &Path,
+    opened: &mut BTreeMap<String, Arc<Encoder>>,
+) -> Result<Arc<Encoder>, StartError> {
+    let wrong = |detail: &str| StartError::Model { model: head.name.clone(), detail: detail.to_owned() };
+    let name = head.backbone.as_ref().ok_or_else(|| wrong("it names no backbone, so it cannot read conversations; take it out of models.conversation"))?;
+    if let Some(encoder) = opened.get(name) {
+        return Ok(encoder.clone());
+    }
+    let encoder = Arc::new(Encoder::open(runtime, Manifest::load(&directory.join(name))?, pool)?);
+    opened.insert(name.clone(), encoder.clone());
+    Ok(encoder)
+}

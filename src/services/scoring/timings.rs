@@ -1,0 +1,41 @@
+//! How long each stage of one attachment took.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Milliseconds per stage, for the answer; the same durations go into the histogram of stages.
+#[derive(Debug)]
+pub(super) struct Timings {
+    started: Instant,
+    stages: BTreeMap<&'static str, Duration>,
+}
+
+impl Timings {
+    /// Starts the clock of the whole.
+    pub(super) fn start() -> Self {
+        Self { started: Instant::now(), stages: BTreeMap::new() }
+    }
+
+    /// Adds to a stage.
+    pub(super) fn add(&mut self, stage: &'static str, took: Duration) {
+        *self.stages.entry(stage).or_default() += took;
+    }
+
+    /// Milliseconds, rounded to microseconds, with the `total` so far.
+    pub(super) fn finish(mut self) -> BTreeMap<&'static str, f64> {
+        self.add("total", self.started.elapsed());
+        for (stage, took) in &self.stages {
+            metrics::histogram!(crate::telemetry::STAGE_SECONDS, "stage" => *stage).record(took.as_secs_f64());
+        }
+        self.stages.into_iter().map(|(stage, took)| (stage, (took.as_secs_f64() * 1e6).round() / 1e3)).collect()
+    }
+}
+
+/// Runs `work` and says how long it took.
+pub(super) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    let result = work();
+    (result, started.elapsed())
+}

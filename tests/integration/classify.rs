@@ -1,0 +1,458 @@
+//! The classifiers against Python: ONNX Runtime's own binding, the `tokenizers` package and the training script wrote the golden file.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use nightlight::domain::attachment::Message;
+use nightlight::domain::tensor::Tensor;
+use nightlight::engines::classify::{
+    ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, ModelKind, PoolConfig, Role, Runtime,
+    TextHead,
+};
+use serde::Deserialize;
+
+/// Two programs that add the same numbers in another order differ by about 1e-7.
+const TOLERANCE: f32 = 1e-5;
+
+const LABELS: [&str; 7] = [
+    "asks_age",
+    "asks_secrecy",
+    "moves_to_other_app",
+    "offers_gifts",
+    "asks_photos",
+    "proposes_meeting_alone",
+    "isolates_from_family",
+];
+
+#[derive(Deserialize)]
+struct Golden {
+    open_nsfw: GoldenImage,
+    texts: Vec<GoldenText>,
+    conversations: Vec<GoldenConversation>,
+}
+
+#[derive(Deserialize)]
+struct GoldenImage {
+    scores: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct GoldenText {
+    text: String,
+    windows: Vec<Vec<u32>>,
+    scores: Vec<f32>,
+    embedding: Option<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct GoldenConversation {
+    messages: Vec<String>,
+    labels: Vec<f32>,
+    windows: u32,
+    conversation: f32,
+    prefix: Vec<f32>,
+    #[serde(rename = "first_alarm_at_0.5")]
+    first_alarm: Option<u32>,
+}
+
+static GOLDEN: LazyLock<Golden> =
+    LazyLock::new(|| serde_json::from_str(include_str!("fixtures/classify/golden.json")).expect("the training script wrote it"));
+
+/// Where `scripts/fetch.sh` installed ONNX Runtime and the models.
+fn home() -> PathBuf {
+    let home =
+        std::env::var_os("NIGHTLIGHT_HOME_TEST").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".nightlight"), PathBuf::from);
+    assert!(
+        home.join("models/open-nsfw/manifest.toml").is_file(),
+        "{} has no models: run scripts/fetch.sh",
+        home.display()
+    );
+    home
+}
+
+fn runtime() -> Runtime {
+    Runtime::open(&home().join("lib/libonnxruntime.so")).unwrap()
+}
+
+fn installed(model: &str) -> Manifest {
+    Manifest::load(&home().join("models").join(model)).unwrap()
+}
+
+/// Two sessions, so that spreading over them is tested on every machine.
+fn pool() -> PoolConfig {
+    PoolConfig {
+        sessions: NonZeroUsize::new(2).unwrap(),
+        ..PoolConfig::default()
+    }
+}
+
+fn classifier(limits: ConversationLimits) -> ConversationClassifier {
+    static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| Arc::new(Encoder::open(&runtime(), installed("minilm"), &pool()).unwrap()));
+    let head = TextHead::open(&runtime(), installed("conversation-demo"), &ENCODER, &pool()).unwrap();
+    ConversationClassifier::new(Arc::clone(&ENCODER), head, limits)
+}
+
+fn image_classifier() -> ImageClassifier {
+    ImageClassifier::open(&runtime(), installed("open-nsfw"), &pool()).unwrap()
+}
+
+/// The golden file's input: see its `open_nsfw.input`.
+fn golden_batch() -> Tensor {
+    let pixels = (0..2 * 224 * 224 * 3_u64).map(|at| (at * 7919 / 13 % 256) as f32 - 110.0).collect();
+    Tensor::new(vec![2, 224, 224, 3], pixels)
+}
+
+fn chat<T: AsRef<str>>(texts: &[T]) -> Vec<Message> {
+    texts
+        .iter()
+        .map(|text| Message {
+            author: "a".into(),
+            time: None,
+            text: text.as_ref().into(),
+        })
+        .collect()
+}
+
+fn furthest(ours: &[f32], theirs: &[f32]) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    ours.iter()
+        .zip(theirs)
+        .map(|(ours, theirs)| (ours - theirs).abs())
+        .fold(0.0, f32::max)
+}
+
+#[track_caller]
+fn assert_close(what: &str, ours: &[f32], theirs: &[f32]) {
+    let furthest = furthest(ours, theirs);
+    assert!(
+        furthest < TOLERANCE,
+        "{what}: ours {ours:?}, Python's {theirs:?}, {furthest:e} apart"
+    );
+}
+
+fn values(labels: &[(String, f32)]) -> Vec<f32> {
+    assert!(labels.iter().map(|(label, _)| label.as_str()).eq(LABELS));
+    labels.iter().map(|(_, score)| *score).collect()
+}
+
+#[test]
+fn open_nsfw_scores_as_python_does() {
+    let classifier = image_classifier();
+    assert_eq!(classifier.manifest().labels, ["sfw", "nsfw"]);
+    assert_eq!(classifier.preprocess().item_shape(), [224, 224, 3]);
+    let rows = classifier.run(&golden_batch()).unwrap();
+    for (ours, theirs) in rows.iter().zip(&GOLDEN.open_nsfw.scores) {
+        assert_close("open-nsfw", ours, theirs);
+    }
+    // The comparison must be able to fail: the same pixels with red and blue exchanged are another input.
+    let exchanged = golden_batch()
+        .data()
+        .chunks_exact(3)
+        .flat_map(|pixel| [pixel[2], pixel[1], pixel[0]])
+        .collect();
+    let wrong = classifier.run(&Tensor::new(vec![2, 224, 224, 3], exchanged)).unwrap();
+    assert!(
+        furthest(&wrong[0], &GOLDEN.open_nsfw.scores[0]) > TOLERANCE,
+        "ours {wrong:?}, Python's {:?}",
+        GOLDEN.open_nsfw.scores
+    );
+}
+
+#[test]
+fn a_pool_serves_more_callers_than_it_has_sessions() {
+    let classifier = image_classifier();
+    let batch = golden_batch();
+    let expected = classifier.run(&batch).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| assert_eq!(classifier.run(&batch).unwrap(), expected));
+        }
+    });
+    assert_eq!(
+        classifier.run(&Tensor::new(vec![0, 224, 224, 3], vec![])).unwrap(),
+        Vec::<Vec<f32>>::new()
+    );
+}
+
+#[test]
+fn a_batch_of_another_shape_is_refused() {
+    let refused = image_classifier().run(&Tensor::new(vec![1, 3, 224, 224], vec![0.0; 3 * 224 * 224]));
+    assert!(matches!(refused, Err(ClassifyError::WrongShape { .. })), "{refused:?}");
+}
+
+#[test]
+fn texts_are_tokenized_embedded_and_scored_as_in_python() {
+    let classifier = classifier(ConversationLimits::default());
+    let texts: Vec<&str> = GOLDEN.texts.iter().map(|golden| golden.text.as_str()).collect();
+    let windows = classifier.encoder().token_windows(&texts).unwrap();
+    let embeddings = classifier.encoder().encode(&texts).unwrap();
+    for ((golden, windows), embedding) in GOLDEN.texts.iter().zip(&windows).zip(&embeddings) {
+        assert_eq!(*windows, golden.windows, "{:?}", golden.text);
+        assert_eq!(embedding.windows.len(), golden.windows.len());
+        if let Some(theirs) = &golden.embedding {
+            assert_close("embedding", &embedding.windows[0], theirs);
+        }
+        let alone = classifier.score_text(&golden.text).unwrap();
+        assert_close(&golden.text, &values(&alone.labels), &golden.scores);
+        let batched = classifier.judge_text(embedding, false).unwrap();
+        assert_close(&golden.text, &values(&batched.labels), &golden.scores);
+    }
+    assert!(GOLDEN.texts.iter().any(|golden| golden.windows.len() > 3) && GOLDEN.texts.iter().any(|golden| golden.windows.is_empty()));
+}
+
+#[test]
+fn a_text_without_words_scores_zero() {
+    let classifier = classifier(ConversationLimits::default());
+    for text in ["", " \n\t\u{200b} "] {
+        assert_eq!(values(&classifier.score_text(text).unwrap().labels), [0.0; 7]);
+    }
+    let nothing = classifier.score_conversation(&[], 0.5).unwrap();
+    assert_eq!(
+        (nothing.conversation, nothing.first_alarm_message_index, nothing.windows),
+        (0.0, None, 0)
+    );
+}
+
+#[test]
+fn conversations_score_as_in_the_training_script() {
+    let classifier = classifier(ConversationLimits::default());
+    for golden in &GOLDEN.conversations {
+        let messages = chat(&golden.messages);
+        let ours = classifier.score_conversation(&messages, 0.5).unwrap();
+        assert_close("labels", &values(&ours.labels), &golden.labels);
+        assert_close("conversation", &[ours.conversation], &[golden.conversation]);
+        assert_eq!((ours.windows, ours.first_alarm_message_index), (golden.windows, golden.first_alarm));
+        assert_eq!((ours.scored_messages as usize, ours.skipped_messages), (messages.len(), 0));
+        // Cut after any message, the score is that message's prefix; and the alarm is at the first prefix that reaches the threshold.
+        for cut in [1, messages.len() / 2, messages.len() - 1].into_iter().filter(|cut| *cut > 0) {
+            let part = classifier
+                .score_conversation(&messages[..cut], golden.prefix[cut - 1] - 1e-4)
+                .unwrap();
+            assert_close("prefix", &[part.conversation], &[golden.prefix[cut - 1]]);
+            let first = golden
+                .prefix
+                .iter()
+                .position(|score| *score >= golden.prefix[cut - 1] - 1e-4)
+                .unwrap();
+            assert_eq!(part.first_alarm_message_index, Some(first as u32));
+        }
+    }
+    let (alarming, quiet) = (&GOLDEN.conversations[0], &GOLDEN.conversations[1]);
+    assert!(
+        alarming.conversation >= 0.5 && quiet.conversation < 0.5,
+        "{} {}",
+        alarming.conversation,
+        quiet.conversation
+    );
+}
+
+#[test]
+fn a_long_conversation_is_read_from_its_end_and_says_so() {
+    let limits = ConversationLimits {
+        max_scored_messages: 9,
+        max_text_bytes: 40,
+        max_conversation_bytes: 10_000,
+    };
+    let golden = &GOLDEN.conversations[0];
+    let earlier = [
+        "how old are you?",
+        "ok, and this message is longer than the forty bytes that are read: äöü",
+    ]
+    .repeat(10);
+    let messages = [chat(&earlier), chat(&golden.messages)].concat();
+    let ours = classifier(limits).score_conversation(&messages, 0.5).unwrap();
+    assert_close("conversation", &[ours.conversation], &[golden.conversation]);
+    assert_eq!((ours.scored_messages, ours.skipped_messages, ours.truncated_messages), (9, 20, 0));
+    assert_eq!(ours.first_alarm_message_index, golden.first_alarm.map(|at| at + 20));
+
+    let few_bytes = ConversationLimits {
+        max_conversation_bytes: 60,
+        ..limits
+    };
+    let ours = classifier(few_bytes).score_conversation(&messages[..20], 0.5).unwrap();
+    assert_eq!((ours.scored_messages, ours.skipped_messages, ours.truncated_messages), (2, 18, 1));
+}
+
+#[test]
+fn identical_texts_are_embedded_once() {
+    let classifier = classifier(ConversationLimits::default());
+    let plan = classifier.plan(&chat(&["hi", "lol", "hi", "hi", "lol"]));
+    assert_eq!(plan.texts, ["hi", "lol"]);
+    let embeddings = classifier.encoder().encode(&plan.texts).unwrap();
+    let scores = classifier.judge(&plan, &embeddings, 0.5).unwrap();
+    assert_eq!((scores.scored_messages, scores.windows), (5, 1));
+}
+
+#[test]
+fn harmless_sentences_that_share_words_with_a_pattern_stay_below_it() {
+    let classifier = classifier(ConversationLimits::default());
+    for (pattern, label, harmless) in [
+        ("how old are you", "asks_age", "how old is your dog"),
+        (
+            "don't tell your mum about this",
+            "asks_secrecy",
+            "keep the surprise party for Mia a secret",
+        ),
+        ("send me a pic of you", "asks_photos", "send me the photos of the whiteboard"),
+        (
+            "meet me at the park, just us two",
+            "proposes_meeting_alone",
+            "meet you at practice with the team",
+        ),
+    ] {
+        let at = LABELS.iter().position(|candidate| *candidate == label).unwrap();
+        let score = |text| values(&classifier.score_text(text).unwrap().labels)[at];
+        assert!(
+            score(pattern) >= 0.5 && score(harmless) < 0.5,
+            "{label}: {pattern:?} {}, {harmless:?} {}",
+            score(pattern),
+            score(harmless)
+        );
+    }
+}
+
+#[test]
+fn every_manifest_of_the_repository_is_valid_and_installed_as_committed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let mut kinds = Vec::new();
+    for entry in std::fs::read_dir(folder)
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().is_dir())
+    {
+        let committed = Manifest::load(&entry.path()).unwrap();
+        assert_eq!(*committed.name, *entry.file_name());
+        assert!(entry.path().join("CARD.md").is_file(), "{} has no card", committed.name);
+        let installed = installed(&committed.name);
+        assert_eq!(
+            installed.files, committed.files,
+            "{} is outdated: run scripts/fetch.sh",
+            committed.name
+        );
+        assert_eq!(installed.digest(None), committed.digest(None));
+        kinds.push(committed.kind);
+    }
+    assert!(
+        [ModelKind::ImageClassifier, ModelKind::TextBackbone, ModelKind::TextHead]
+            .iter()
+            .all(|kind| kinds.contains(kind)),
+        "{kinds:?}"
+    );
+}
+
+/// A copy of an installed model's folder, without its large files.
+fn copy_of(model: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["manifest.toml", "labels.txt"] {
+        std::fs::copy(home().join("models").join(model).join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_missing_or_changed_file_is_named_with_its_remedy() {
+    let copy = copy_of("open-nsfw");
+    let open = || ImageClassifier::open(&runtime(), Manifest::load(copy.path()).unwrap(), &pool()).unwrap_err();
+    let missing = open();
+    assert!(
+        matches!(missing, ClassifyError::FileMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"),
+        "{missing}"
+    );
+    std::fs::write(copy.path().join("open-nsfw.onnx"), b"something else").unwrap();
+    let changed = open();
+    assert!(
+        matches!(changed, ClassifyError::FileDiffers { .. }) && changed.to_string().contains("scripts/fetch.sh"),
+        "{changed}"
+    );
+}
+
+#[test]
+fn a_manifest_is_read_strictly() {
+    let copy = copy_of("open-nsfw");
+    let path = copy.path().join("manifest.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    for (from, to, complaint) in [
+        ("version", "treshold = 1\nversion", "unknown field `treshold`"),
+        ("layout = \"nhwc\"", "layout = \"nhcw\"", "nhcw"),
+        ("width = 224", "width = 300", "crop"),
+        ("labels = \"labels.txt\"", "", "labels"),
+        ("open-nsfw.onnx", "../open-nsfw.onnx", "plain file name"),
+        ("role = \"network\"", "role = \"tokenizer\"", "files of this kind"),
+    ] {
+        std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
+        let error = Manifest::load(copy.path()).unwrap_err();
+        assert!(
+            matches!(&error, ClassifyError::InvalidManifest { reason, .. } if reason.contains(complaint)),
+            "{complaint}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_digest_changes_with_whatever_changes_the_scores() {
+    let manifest = installed("open-nsfw");
+    let digest = manifest.digest(None);
+    assert!(digest.as_str().starts_with("sha256:") && digest.as_str().len() == 71);
+    let mut other_crop = manifest.clone();
+    other_crop.preprocess.as_mut().unwrap().mean[0] = 103.0;
+    let mut other_labels = manifest.clone();
+    other_labels.labels.reverse();
+    let mut other_card = manifest.clone();
+    other_card.licence.push('!');
+    assert!(digest != other_crop.digest(None) && digest != other_labels.digest(None) && digest == other_card.digest(None));
+    assert_ne!(digest, manifest.digest(Some(&installed("minilm").digest(None))));
+}
+
+#[test]
+fn a_model_of_another_kind_is_refused() {
+    let refused = ImageClassifier::open(&runtime(), installed("minilm"), &pool());
+    assert!(matches!(refused, Err(ClassifyError::ModelUnusable { .. })), "{refused:?}");
+    assert!(installed("minilm").read(Role::MessageHead).is_err());
+    assert!(
+        toml::from_str::<PoolConfig>("execution_provider = \"cuda\"")
+            .unwrap_err()
+            .to_string()
+            .contains("expected `cpu`")
+    );
+}
+
+#[test]
+fn the_runtime_is_opened_once_per_process() {
+    runtime();
+    runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Runtime::open(&folder.path().join("libonnxruntime.so")).unwrap_err();
+    assert!(
+        matches!(missing, ClassifyError::LibraryMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"),
+        "{missing}"
+    );
+    let other = folder.path().join("other.so");
+    std::fs::write(&other, b"no library").unwrap();
+    assert!(matches!(Runtime::open(&other), Err(ClassifyError::OtherLibraryLoaded { .. })));
+}
+
+/// In a process of its own, because another test may have loaded the right library already.
+#[test]
+fn a_file_that_is_no_library_is_an_error_with_its_remedy() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "classify::opens_a_file_that_is_no_library"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "started by a_file_that_is_no_library_is_an_error_with_its_remedy"]
+fn opens_a_file_that_is_no_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("libonnxruntime.so");
+    std::fs::write(&path, b"no library").unwrap();
+    let error = Runtime::open(&path).unwrap_err();
+    assert!(
+        matches!(error, ClassifyError::LibraryUnusable { .. }) && error.to_string().contains("scripts/fetch.sh"),
+        "{error}"
+    );
+    runtime(); // and the right one can still be opened
+}
