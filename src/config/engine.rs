@@ -1,8 +1,8 @@
 //! `[engine]` and `[batching]`: what does the work, and in what portions.
 
-use std::{num::NonZeroUsize, str::FromStr, time::Duration};
+use std::str::FromStr;
 
-use super::{ConfigError, cores_or, layers::Layers, server::non_zero};
+use super::{ConfigError, layers::Layers};
 
 /// What prepares and hashes pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl FromStr for Backend {
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub backend: Backend,
-    /// Already resolved: as many as there are cores when nobody said.
-    pub decode_threads: NonZeroUsize,
+    /// 0 = one per core.
+    pub decode_threads: usize,
     pub pixel_pool_bytes: usize,
     /// Part of the adapter's name, in any case; `None` = the first hardware adapter.
     pub gpu_adapter: Option<String>,
@@ -49,12 +49,12 @@ pub struct Engine {
 /// How dynamic batches are cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Batching {
-    pub max_images: NonZeroUsize,
+    pub max_images: usize,
     /// Zero = take what is there.
-    pub max_wait: Duration,
-    pub max_texts: NonZeroUsize,
+    pub max_wait_us: u64,
+    pub max_texts: usize,
     /// Entries that wait for each engine.
-    pub queue: NonZeroUsize,
+    pub queue: usize,
 }
 
 impl Engine {
@@ -62,7 +62,7 @@ impl Engine {
         let gpu_adapter: String = layers.raw("engine.gpu_adapter", "part of an adapter's name")?;
         Ok(Self {
             backend: layers.parsed("engine.backend", "\"auto\", \"gpu\" or \"cpu\"")?,
-            decode_threads: cores_or(layers.number("engine.decode_threads", 0..=1024)?),
+            decode_threads: layers.number("engine.decode_threads", 0..=1024)?,
             pixel_pool_bytes: layers.number("engine.pixel_pool_bytes", 0..=(1 << 40))?,
             gpu_adapter: Some(gpu_adapter.trim().to_owned()).filter(|name| !name.is_empty()),
         })
@@ -72,11 +72,11 @@ impl Engine {
 impl Batching {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         Ok(Self {
-            max_images: layers.number("batching.max_images", 1..=1024).map(non_zero)?,
+            max_images: layers.number("batching.max_images", 1..=1024)?,
             // A second: whoever waits longer for company misses its deadline.
-            max_wait: Duration::from_micros(layers.number("batching.max_wait_us", 0..=1_000_000)?),
-            max_texts: layers.number("batching.max_texts", 1..=4096).map(non_zero)?,
-            queue: layers.number("batching.queue", 1..=1_000_000).map(non_zero)?,
+            max_wait_us: layers.number("batching.max_wait_us", 0..=1_000_000)?,
+            max_texts: layers.number("batching.max_texts", 1..=4096)?,
+            queue: layers.number("batching.queue", 1..=1_000_000)?,
         })
     }
 }

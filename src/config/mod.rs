@@ -34,11 +34,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use self::layers::Layers;
 pub use self::{
     engine::{Backend, Batching, Engine},
     error::{ConfigError, Origin},
@@ -47,11 +46,13 @@ pub use self::{
     log::{Log, LogFormat, LogLevel},
     matching::Matching,
     models::Models,
-    operating_points::{ConfiguredPoint, OperatingPoints},
     routing::{Review, Routing},
     server::{Auth, Server},
     store::{Idempotency, Store},
 };
+use self::{layers::Layers, operating_points::ConfiguredPoint};
+
+use crate::domain::operating_point::OperatingPoint;
 
 /// Every setting, checked. One field per section of `default.toml`, which says what each does.
 #[derive(Clone, Debug)]
@@ -70,7 +71,8 @@ pub struct Config {
     pub store: Store,
     pub idempotency: Idempotency,
     pub log: Log,
-    pub operating_points: OperatingPoints,
+    /// Thresholds by (model, label); at most one each.
+    pub operating_points: Vec<((String, String), OperatingPoint)>,
     effective: Vec<Effective>,
 }
 
@@ -99,7 +101,7 @@ impl Config {
         let data_dir = layers.path("data_dir")?;
         let server = Server::read(&layers)?;
         let models = Models::read(&layers)?;
-        let operating_points = OperatingPoints::read(&layers, &models)?;
+        let points = operating_points::read(&layers, &models)?;
         Ok(Self {
             auth: Auth::read(&layers, &server)?,
             limits: Limits::read(&layers)?,
@@ -108,14 +110,14 @@ impl Config {
             matching: Matching::read(&layers)?,
             routing: Routing::read(&layers)?,
             review: Review::read(&layers)?,
-            store: Store::read(&layers, &data_dir)?,
+            store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,
-            effective: effective(&layers, &operating_points),
+            effective: effective(&layers, &points),
             data_dir,
             server,
             models,
-            operating_points,
+            operating_points: points.into_iter().map(|entry| ((entry.model, entry.label), entry.point)).collect(),
         })
     }
 
@@ -124,13 +126,18 @@ impl Config {
         &self.effective
     }
 
+    /// The database file.
+    pub fn store_file(&self) -> PathBuf {
+        self.data_dir.join(&self.store.file)
+    }
+
     /// The file that holds the bootstrap key after the first start.
     pub fn admin_key_file(&self) -> PathBuf {
         self.data_dir.join("admin.key")
     }
 }
 
-fn effective(layers: &Layers, points: &OperatingPoints) -> Vec<Effective> {
+fn effective(layers: &Layers, points: &[ConfiguredPoint]) -> Vec<Effective> {
     let plain = layers.iter().map(|(key, leaf)| Effective { key: key.to_owned(), value: leaf.value.clone(), origin: leaf.origin.clone() });
     let points = points.iter().map(|entry| Effective {
         key: format!("operating_points.{}.{}", entry.model, entry.label),
@@ -141,15 +148,9 @@ fn effective(layers: &Layers, points: &OperatingPoints) -> Vec<Effective> {
     plain.chain(points).collect()
 }
 
-/// A duration of whole milliseconds, from `least` to an hour.
-fn millis(layers: &Layers, key: &str, least: i64) -> Result<Duration, ConfigError> {
-    Ok(Duration::from_millis(layers.number(key, least..=3_600_000)?))
-}
-
-/// `count`, or one per core for 0.
-fn cores_or(count: usize) -> NonZeroUsize {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    NonZeroUsize::new(count).unwrap_or_else(cores)
+/// Milliseconds, from `least` to an hour.
+fn millis(layers: &Layers, key: &str, least: i64) -> Result<u64, ConfigError> {
+    layers.number(key, least..=3_600_000)
 }
 
 /// Names of models, queues and policies: they stand in paths, metrics and URLs.

@@ -1,8 +1,8 @@
 //! `[models]`: which classifiers run, and where their files are.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::path::PathBuf;
 
-use super::{ConfigError, cores_or, is_name, layers::Layers};
+use super::{ConfigError, is_name, layers::Layers};
 
 /// The classifiers and their runtime.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct Models {
     pub image: Vec<String>,
     /// Classifiers of texts and conversations, by name.
     pub conversation: Vec<String>,
-    /// Sessions per model; already resolved: as many as there are cores when nobody said.
-    pub sessions: NonZeroUsize,
+    /// Sessions per model; 0 = one per core.
+    pub sessions: usize,
 }
 
 impl Models {
@@ -29,7 +29,7 @@ impl Models {
             onnxruntime: layers.path("models.onnxruntime")?,
             image: names(layers, "models.image")?,
             conversation: names(layers, "models.conversation")?,
-            sessions: cores_or(layers.number("models.sessions", 0..=1024)?),
+            sessions: layers.number("models.sessions", 0..=1024)?,
         })
     }
 }

@@ -10,16 +10,12 @@ use crate::domain::{operating_point::OperatingPoint, score::RawScore};
 
 /// The threshold of one label of one model, and who set it.
 #[derive(Clone, Debug)]
-pub struct ConfiguredPoint {
+pub(super) struct ConfiguredPoint {
     pub model: String,
     pub label: String,
     pub point: OperatingPoint,
     pub origin: Origin,
 }
-
-/// All thresholds; at most one per model and label.
-#[derive(Clone, Debug)]
-pub struct OperatingPoints(Vec<ConfiguredPoint>);
 
 /// An entry as typed.
 #[derive(Deserialize)]
@@ -33,38 +29,27 @@ struct RawPoint {
     prevalence: Option<f64>,
 }
 
-impl OperatingPoints {
-    /// The operating point of a model's label; `None` when nobody set a threshold.
-    pub fn get(&self, model: &str, label: &str) -> Option<&OperatingPoint> {
-        self.0.iter().find(|entry| entry.model == model && entry.label == label).map(|entry| &entry.point)
-    }
-
-    /// All entries, in the order in which they were first named.
-    pub fn iter(&self) -> impl Iterator<Item = &ConfiguredPoint> {
-        self.0.iter()
-    }
-
-    pub(super) fn read(layers: &Layers, models: &Models) -> Result<Self, ConfigError> {
-        let mut merged: Vec<ConfiguredPoint> = Vec::new();
-        for leaf in &layers.operating_points {
-            let list = leaf.value.as_array().ok_or_else(|| invalid(&leaf.origin, "", &leaf.value, "a list of tables"))?;
-            let mut of_this_source: Vec<ConfiguredPoint> = Vec::new();
-            for (at, entry) in list.iter().enumerate() {
-                let point = check(at, entry, &leaf.origin, models)?;
-                if of_this_source.iter().any(|other| (&other.model, &other.label) == (&point.model, &point.label)) {
-                    return Err(invalid(&leaf.origin, &format!("[{at}]"), entry, "one entry for each model and label"));
-                }
-                of_this_source.push(point);
+/// All thresholds, at most one per model and label, in the order in which they were first named.
+pub(super) fn read(layers: &Layers, models: &Models) -> Result<Vec<ConfiguredPoint>, ConfigError> {
+    let mut merged: Vec<ConfiguredPoint> = Vec::new();
+    for leaf in &layers.operating_points {
+        let list = leaf.value.as_array().ok_or_else(|| invalid(&leaf.origin, "", &leaf.value, "a list of tables"))?;
+        let mut of_this_source: Vec<ConfiguredPoint> = Vec::new();
+        for (at, entry) in list.iter().enumerate() {
+            let point = check(at, entry, &leaf.origin, models)?;
+            if of_this_source.iter().any(|other| (&other.model, &other.label) == (&point.model, &point.label)) {
+                return Err(invalid(&leaf.origin, &format!("[{at}]"), entry, "one entry for each model and label"));
             }
-            for point in of_this_source {
-                match merged.iter_mut().find(|other| (&other.model, &other.label) == (&point.model, &point.label)) {
-                    Some(other) => *other = point,
-                    None => merged.push(point),
-                }
+            of_this_source.push(point);
+        }
+        for point in of_this_source {
+            match merged.iter_mut().find(|other| (&other.model, &other.label) == (&point.model, &point.label)) {
+                Some(other) => *other = point,
+                None => merged.push(point),
             }
         }
-        Ok(Self(merged))
     }
+    Ok(merged)
 }
 
 fn check(at: usize, entry: &toml::Value, origin: &Origin, models: &Models) -> Result<ConfiguredPoint, ConfigError> {

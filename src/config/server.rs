@@ -1,6 +1,6 @@
 //! `[server]` and `[auth]`: the front door.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::net::SocketAddr;
 
 use super::{ConfigError, layers::Layers, millis};
 
@@ -10,11 +10,11 @@ pub struct Server {
     pub listen: SocketAddr,
     pub body_limit_bytes: usize,
     /// Attachments scored at the same time.
-    pub permits: NonZeroUsize,
-    pub deadline: Duration,
-    pub body_read_timeout: Duration,
-    pub shutdown_grace: Duration,
-    pub batch_max_parts: NonZeroUsize,
+    pub permits: usize,
+    pub deadline_ms: u64,
+    pub body_read_timeout_ms: u64,
+    pub shutdown_grace_ms: u64,
+    pub batch_max_parts: usize,
 }
 
 /// Who may call.
@@ -31,11 +31,11 @@ impl Server {
             listen: layers.parsed("server.listen", "an IP address with a port, such as 127.0.0.1:8080")?,
             // At most 4 GiB: a body is held in memory.
             body_limit_bytes: layers.number("server.body_limit_bytes", 1..=(4 << 30))?,
-            permits: layers.number("server.permits", 1..=65_536).map(non_zero)?,
-            deadline: millis(layers, "server.deadline_ms", 1)?,
-            body_read_timeout: millis(layers, "server.body_read_timeout_ms", 1)?,
-            shutdown_grace: millis(layers, "server.shutdown_grace_ms", 0)?,
-            batch_max_parts: layers.number("server.batch_max_parts", 1..=4096).map(non_zero)?,
+            permits: layers.number("server.permits", 1..=65_536)?,
+            deadline_ms: millis(layers, "server.deadline_ms", 1)?,
+            body_read_timeout_ms: millis(layers, "server.body_read_timeout_ms", 1)?,
+            shutdown_grace_ms: millis(layers, "server.shutdown_grace_ms", 0)?,
+            batch_max_parts: layers.number("server.batch_max_parts", 1..=4096)?,
         })
     }
 }
@@ -50,9 +50,4 @@ impl Auth {
         }
         Ok(auth)
     }
-}
-
-/// Ranges that start at 1 have been checked.
-pub(super) fn non_zero(value: usize) -> NonZeroUsize {
-    NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN)
 }

@@ -75,18 +75,18 @@ fn later_sources_win_and_are_named() {
     sources.file = Some(path.clone());
     let config = Config::load(&sources.clone().with_flag("--data-dir", "data_dir", "e")).unwrap();
     let from = |key: &str| config.effective().iter().find(|value| value.key == key).unwrap().origin.to_string();
-    assert_eq!((config.server.permits.get(), from("server.permits").as_str()), (8, "env NIGHTLIGHT__SERVER__PERMITS"));
-    assert_eq!((config.server.deadline.as_millis(), from("server.deadline_ms")), (9, format!("file {}", path.display())));
-    assert_eq!((config.store.path.to_str(), from("data_dir").as_str()), (Some("e/nightlight.db"), "flag --data-dir"));
-    assert_eq!((config.routing.queue(Category::New), config.routing.queue(Category::Known)), ("fresh", "default"));
+    assert_eq!((config.server.permits, from("server.permits").as_str()), (8, "env NIGHTLIGHT__SERVER__PERMITS"));
+    assert_eq!((config.server.deadline_ms, from("server.deadline_ms")), (9, format!("file {}", path.display())));
+    assert_eq!((config.store_file().to_str(), from("data_dir").as_str()), (Some("e/nightlight.db"), "flag --data-dir"));
+    assert_eq!(config.routing.policy.queues, [(Category::New, "fresh".to_owned())]);
     assert_eq!(from("log.level"), "default");
 }
 
 #[test]
 fn environment_values_have_the_type_of_their_key() {
     let names = env("NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT", "[\"empty_text\"]");
-    assert_eq!(Config::load(&names).unwrap().routing.unscored_exempt, [UnscoredReason::EmptyText]);
-    assert_eq!(Config::load(&env("NIGHTLIGHT__ROUTING__UNSCORED", "none")).unwrap().routing.unscored, Route::None);
+    assert_eq!(Config::load(&names).unwrap().routing.policy.unscored_exempt, [UnscoredReason::EmptyText].into());
+    assert_eq!(Config::load(&env("NIGHTLIGHT__ROUTING__UNSCORED", "none")).unwrap().routing.policy.unscored, Route::None);
     assert_eq!(Config::load(&env("NIGHTLIGHT_DATA_DIR", "/d")).unwrap().admin_key_file().to_str(), Some("/d/admin.key"));
     // A text that looks like a number stays a text.
     assert_eq!(Config::load(&env("NIGHTLIGHT__ENGINE__GPU_ADAPTER", "4090")).unwrap().engine.gpu_adapter.as_deref(), Some("4090"));
@@ -130,10 +130,13 @@ fn operating_points_are_merged_by_model_and_label() {
     const NAME: &str = "NIGHTLIGHT__OPERATING_POINTS";
     let config =
         Config::load(&env(NAME, "[{ model = \"open-nsfw\", label = \"nsfw\", threshold = 0.9, target_precision = 0.99 }]")).unwrap();
-    let point = config.operating_points.get("open-nsfw", "nsfw").unwrap();
+    let get = |model: &str, label: &str| {
+        config.operating_points.iter().find(|((m, l), _)| (m.as_str(), l.as_str()) == (model, label)).map(|(_, point)| point)
+    };
+    let point = get("open-nsfw", "nsfw").unwrap();
     assert_eq!((point.threshold.get(), point.target_precision, point.certified), (0.9, Some(0.99), false));
-    assert!(config.operating_points.get("conversation-demo", "conversation").is_some(), "others stay in force");
-    assert!(config.operating_points.get("open-nsfw", "sfw").is_none());
+    assert!(get("conversation-demo", "conversation").is_some(), "others stay in force");
+    assert!(get("open-nsfw", "sfw").is_none());
 
     let one = "{ model = \"open-nsfw\", label = \"nsfw\", threshold = 0.9 }";
     let cases = [
