@@ -53,6 +53,10 @@ id!(
     /// One API key.
     KeyId
 );
+id!(
+    /// One bank of hashes.
+    BankId
+);
 
 impl TenantId {
     /// The tenant of a server that serves only one.

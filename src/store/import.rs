@@ -1,0 +1,334 @@
+//! Importing signals: any number of them, visible all at once, without keeping others from writing.
+//!
+//! One transaction for millions of rows would hold the write lock for many seconds, and every answer of a running server waits for that lock. So
+//! an import writes chunks of [`CHUNK`] rows on a connection of its own and pauses after each. Their content ids lie above the bank's published
+//! number of signals, where nobody looks. [`BankImport::finish`] publishes them in one small transaction that raises that number and the bank's
+//! version, tells [`bank_changes`](Store::bank_changes_since) and writes the ledger event. What an import leaves that was aborted, or whose
+//! process died, is removed by the next one.
+//!
+//! A bank takes one import at a time. The import holds a lease that each chunk renews; when it ran out, another import may take over, and the old
+//! one gets [`StoreError::ImportLost`].
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::FutureExt;
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::{
+    Store,
+    banks::BankDefaults,
+    error::StoreError,
+    row::{blob, optional_time},
+    transaction::WriteTx,
+};
+use crate::domain::{
+    event::{Event, EventBody},
+    hash::{Signal, SignalType},
+    ids::{BankId, EventId, TenantId},
+    time::Timestamp,
+};
+
+/// Rows per transaction: some tens of milliseconds of write lock.
+const CHUNK: usize = 8192;
+
+/// Between two chunks. Waiting writers ask for the lock every millisecond, so one of them gets it.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// How long an import that writes nothing stays the bank's only one: longer than a busy timeout, short enough to wait for after a crash.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The bank's version afterwards; unchanged when nothing was added.
+    pub bank_version: i64,
+    pub added: u64,
+    /// Signals that the bank held, or that came twice.
+    pub already_present: u64,
+}
+
+/// An import under way. Drop it to give up: the next import cleans up, at the earliest when the lease has run out;
+/// [`abort`](Self::abort) does so at once.
+pub struct BankImport {
+    tx: WriteTx,
+    lease: Lease,
+    name: String,
+    waiting: Vec<Signal>,
+    /// The highest content id written.
+    last: i64,
+    added: u64,
+    already_present: u64,
+}
+
+/// The right to write into a bank above its published signals.
+#[derive(Clone, Copy)]
+struct Lease {
+    tenant: TenantId,
+    bank: i64,
+    token: Uuid,
+}
+
+impl Lease {
+    /// Takes the bank, creating it when needed. Also says how many signals are published.
+    async fn take(tx: &mut WriteTx, tenant: TenantId, name: &str, defaults: BankDefaults) -> Result<(Self, i64), StoreError> {
+        let now = Timestamp::now();
+        sqlx::query(
+            "INSERT INTO banks (tenant_id, id, name, version, enabled, max_distance, minimum_quality, signals, created_at)
+             VALUES (?, ?, ?, 0, 1, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
+        )
+        .bind(blob(tenant.0))
+        .bind(blob(BankId::new().0))
+        .bind(name.to_owned())
+        .bind(i64::from(defaults.max_distance))
+        .bind(i64::from(defaults.minimum_quality))
+        .bind(now.micros())
+        .execute(tx.sql().await?)
+        .await
+        .map_err(|error| StoreError::constraint(error, "bank"))?;
+        let row = sqlx::query("SELECT number, signals, import_until FROM banks WHERE tenant_id = ? AND name = ?")
+            .bind(blob(tenant.0))
+            .bind(name.to_owned())
+            .fetch_one(tx.sql().await?)
+            .await?;
+        if let Some(until) = optional_time(&row, "import_until")?.filter(|until| *until > now) {
+            return Err(StoreError::ImportInProgress { until });
+        }
+        let lease = Self { tenant, bank: row.try_get("number")?, token: Uuid::now_v7() };
+        sqlx::query("UPDATE banks SET import_token = ?, import_until = ? WHERE number = ?")
+            .bind(blob(lease.token))
+            .bind(now.plus(LEASE).micros())
+            .bind(lease.bank)
+            .execute(tx.sql().await?)
+            .await?;
+        Ok((lease, row.try_get("signals")?))
+    }
+
+    /// Fails when another import took over.
+    async fn renew(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        let renewed = sqlx::query("UPDATE banks SET import_until = ? WHERE number = ? AND import_token = ?")
+            .bind(Timestamp::now().plus(LEASE).micros())
+            .bind(self.bank)
+            .bind(blob(self.token))
+            .execute(tx.sql().await?)
+            .await?;
+        if renewed.rows_affected() == 1 { Ok(()) } else { Err(StoreError::ImportLost) }
+    }
+
+    /// Removes what lies above the published signals, newest first and in chunks.
+    async fn clear(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        loop {
+            let removed = tx
+                .single(|tx| {
+                    async move {
+                        self.renew(tx).await?;
+                        let chunk =
+                            "DELETE FROM bank_signals WHERE bank = ?1 AND content_id > (SELECT signals FROM banks WHERE number = ?1)
+                             AND content_id > (SELECT max(content_id) FROM bank_signals WHERE bank = ?1) - ?2";
+                        let removed = sqlx::query(chunk).bind(self.bank).bind(CHUNK as i64).execute(tx.sql().await?).await?;
+                        Ok(removed.rows_affected())
+                    }
+                    .boxed()
+                })
+                .await?;
+            if removed == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Gives the bank back, and forgets one that was never published.
+    async fn end(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        sqlx::query("UPDATE banks SET import_token = NULL, import_until = NULL WHERE number = ?")
+            .bind(self.bank)
+            .execute(tx.sql().await?)
+            .await?;
+        sqlx::query("DELETE FROM banks WHERE number = ? AND version = 0").bind(self.bank).execute(tx.sql().await?).await?;
+        Ok(())
+    }
+
+    /// Writes the signals of one type that the bank does not hold, after content id `last`, in their order. Returns how many.
+    ///
+    /// They travel as one blob that SQLite cuts up: binding each one costs more than inserting it.
+    async fn insert(self, connection: &mut SqliteConnection, kind: SignalType, signals: Vec<u8>, last: i64) -> Result<u64, StoreError> {
+        let width = kind.bytes();
+        let count = signals.len() / width;
+        let inserted = sqlx::query(
+            "WITH RECURSIVE
+                 line (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM line WHERE i + 1 < ?1),
+                 given (i, signal) AS (SELECT i, substr(?2, i * ?3 + 1, ?3) FROM line)
+             INSERT INTO bank_signals (tenant_id, bank, content_id, signal_type, signal)
+             SELECT ?4, ?5, ?6 + row_number() OVER (ORDER BY i), ?7, signal FROM given
+             WHERE NOT EXISTS (SELECT 1 FROM bank_signals AS held WHERE held.bank = ?5 AND held.signal_type = ?7 AND held.signal = given.signal)",
+        )
+        .bind(i64::try_from(count).unwrap_or(i64::MAX)) // at most CHUNK
+        .bind(signals)
+        .bind(width as i64)
+        .bind(blob(self.tenant.0))
+        .bind(self.bank)
+        .bind(last)
+        .bind(kind.as_str())
+        .execute(connection)
+        .await?;
+        Ok(inserted.rows_affected())
+    }
+}
+
+/// A chunk by signal type, without what comes twice in it.
+fn by_type(chunk: &[Signal]) -> Vec<(SignalType, Vec<u8>)> {
+    let mut seen = HashSet::with_capacity(chunk.len());
+    SignalType::ALL
+        .into_iter()
+        .map(|kind| {
+            (kind, chunk.iter().filter(|signal| signal.kind() == kind && seen.insert(**signal)).flat_map(Signal::to_bytes).collect())
+        })
+        .filter(|(_, signals): &(_, Vec<u8>)| !signals.is_empty())
+        .collect()
+}
+
+impl BankImport {
+    /// Adds signals, in the order in which they will get their content ids (within a type). Give many at a time; how many is the caller's
+    /// choice.
+    ///
+    /// # Errors
+    /// [`StoreError::ImportLost`] when another import took over. After any error, give up.
+    pub async fn add(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
+        self.waiting.extend_from_slice(signals);
+        while self.waiting.len() >= CHUNK {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        let given = self.waiting.len().min(CHUNK);
+        let chunk = by_type(&self.waiting[..given]);
+        let (lease, before) = (self.lease, self.last);
+        let added = self
+            .tx
+            .single(|tx| {
+                async move {
+                    lease.renew(tx).await?;
+                    let mut added = 0;
+                    for (kind, signals) in chunk {
+                        added += lease.insert(tx.sql().await?, kind, signals, before + added as i64).await?;
+                    }
+                    Ok(added)
+                }
+                .boxed()
+            })
+            .await?;
+        self.waiting.drain(..given);
+        self.last += added as i64;
+        self.added += added;
+        self.already_present += given as u64 - added;
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+
+    /// How many signals were added so far.
+    pub const fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// Makes everything added visible at once, with its ledger event, and returns when that is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::ImportLost`]; then nothing is visible.
+    pub async fn finish(mut self) -> Result<Imported, StoreError> {
+        while !self.waiting.is_empty() {
+            self.flush().await?;
+        }
+        let Self { mut tx, lease, name, last, added, already_present, .. } = self;
+        let bank_version = tx
+            .single(|tx| {
+                async move {
+                    lease.renew(tx).await?;
+                    let now = Timestamp::now();
+                    let published =
+                        sqlx::query("UPDATE banks SET version = version + 1, signals = ? WHERE number = ? AND (version = 0 OR ? > 0)")
+                            .bind(last)
+                            .bind(lease.bank)
+                            .bind(added as i64)
+                            .execute(tx.sql().await?)
+                            .await?;
+                    if published.rows_affected() == 1 {
+                        sqlx::query(
+                            "INSERT INTO bank_changes (tenant_id, bank, version, signals, at)
+                             SELECT tenant_id, id, version, signals, ? FROM banks WHERE number = ?",
+                        )
+                        .bind(now.micros())
+                        .bind(lease.bank)
+                        .execute(tx.sql().await?)
+                        .await?;
+                    }
+                    let version: i64 = sqlx::query_scalar("SELECT version FROM banks WHERE number = ?")
+                        .bind(lease.bank)
+                        .fetch_one(tx.sql().await?)
+                        .await?;
+                    let body = EventBody::BankImported { bank: name, bank_version: version, added, already_present };
+                    tx.append(&Event { id: EventId::new(), tenant: lease.tenant, at: now, body }).await?;
+                    lease.end(tx).await?;
+                    Ok(version)
+                }
+                .boxed()
+            })
+            .await?;
+        tx.close().await;
+        Ok(Imported { bank_version, added, already_present })
+    }
+
+    /// Forgets everything added, and the bank when this import made it.
+    pub async fn abort(mut self) -> Result<(), StoreError> {
+        let lease = self.lease;
+        lease.clear(&mut self.tx).await?;
+        self.tx.single(|tx| lease.end(tx).boxed()).await?;
+        self.tx.close().await;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Starts an import into the tenant's bank of that name, which is made with `defaults` when it does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::ImportInProgress`] while another import holds the bank.
+    pub async fn begin_import(&self, tenant: TenantId, bank: &str, defaults: BankDefaults) -> Result<BankImport, StoreError> {
+        let mut tx = self.own_transaction();
+        let name = bank.to_owned();
+        let (lease, last) = tx
+            .single({
+                let name = name.clone();
+                move |tx| async move { Lease::take(tx, tenant, &name, defaults).await }.boxed()
+            })
+            .await?;
+        lease.clear(&mut tx).await?;
+        Ok(BankImport { tx, lease, name, waiting: Vec::new(), last, added: 0, already_present: 0 })
+    }
+
+    /// Imports all of `signals` or none. For files, [`begin_import`](Self::begin_import) lets the caller stop at a malformed line.
+    ///
+    /// # Errors
+    /// As [`begin_import`](Self::begin_import) and [`BankImport::finish`].
+    pub async fn import_signals(
+        &self,
+        tenant: TenantId,
+        bank: &str,
+        defaults: BankDefaults,
+        signals: impl IntoIterator<Item = Signal>,
+    ) -> Result<Imported, StoreError> {
+        let mut import = self.begin_import(tenant, bank, defaults).await?;
+        let mut signals = signals.into_iter();
+        loop {
+            let chunk: Vec<Signal> = signals.by_ref().take(CHUNK).collect();
+            if chunk.is_empty() {
+                return import.finish().await;
+            }
+            if let Err(error) = import.add(&chunk).await {
+                let _ = import.abort().await; // the first error is the one to tell; the next import cleans up
+                return Err(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! All SQL: one SQLite file (WAL, `synchronous=FULL`) that holds the ledger, review items and decisions, counters, idempotent responses, keys
+//! and banks of every tenant. No media, no text and no digest of either is ever in it.
+//!
+//! The store offers whole units of work, never bare tables. [`Store::commit`] writes an [`Outcome`]: what one scored attachment leaves behind,
+//! all or nothing, and returns when it is *durable*. Claims, review decisions, keys and erasures are units of the same kind, each with its ledger
+//! event.
+//!
+//! # One writer commits groups
+//! SQLite has one writer at a time, and a sync of the disk costs more than any statement. So every write of this process goes through one task
+//! (see [`writer_stats`](Store::writer_stats)) that puts all units it finds waiting into one transaction, each in its own savepoint: a bad one is
+//! rolled back alone, and one sync answers all the others. The queue in front of it is bounded; full is
+//! [`Overloaded`](StoreError::Overloaded).
+//!
+//! # Other processes
+//! The command line imports banks and makes keys while a server runs. Every write takes SQLite's write lock first (`BEGIN IMMEDIATE`) and reads
+//! what it builds on, above all the head of the chain, under that lock. An import of millions of lines writes in chunks that hold the lock for some
+//! milliseconds, out of sight, and publishes them at once at its end: see [`BankImport`]. A server learns of it by
+//! [`last_bank_change`](Store::last_bank_change).
+//!
+//! # Reading
+//! Reads use a few connections of their own and never wait for the writer.
+//!
+//! ```
+//! # use nightlight::{domain::{ids::TenantId, score::Technology, time::Timestamp}, store::{CounterIncrement, Outcome, Store, StoreOptions}};
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir().unwrap();
+//! let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! let now = Timestamp::now();
+//! let mut outcome = Outcome::new(TenantId::DEFAULT);
+//! outcome.counters.push(CounterIncrement {
+//!     hour: now, technology: Technology::named("open-nsfw"), label: "nsfw".into(), slice: "image".into(), bin: 3, count: 1,
+//! });
+//! store.commit(outcome).await?;
+//! assert_eq!(store.counters(TenantId::DEFAULT, now.hour(), now).await?.len(), 1);
+//! store.close().await;
+//! # Ok::<(), nightlight::store::StoreError>(()) }).unwrap();
+//! ```
+
+mod banks;
+mod counters;
+mod error;
+mod idempotency;
+mod import;
+mod keys;
+mod ledger;
+mod outcome;
+mod review;
+mod row;
+mod schema;
+mod transaction;
+mod writer;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    ConnectOptions, Connection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    banks::{Bank, BankChange, BankDefaults},
+    error::StoreError,
+    import::{BankImport, Imported},
+    keys::{NewKey, StoredKey},
+    ledger::LedgerEntry,
+    outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
+    review::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
+    writer::WriterStats,
+};
+use self::{transaction::WriteTx, writer::Job};
+
+/// Connections that read: each is a thread, and reads are short.
+const READERS: u32 = 4;
+
+/// How long a read waits for a connection before the store calls itself overloaded.
+const READER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The file; it and its folders are made when they do not exist, readable by their owner alone.
+    pub path: PathBuf,
+    /// Name of a registered SQLite VFS; `None` is the system's own. For tests.
+    pub vfs: Option<String>,
+    /// How long a write waits for another process before [`StoreError::Busy`].
+    pub busy_timeout: Duration,
+    /// Most units of work in one transaction. Bounds the time the write lock is held, so how long other processes wait.
+    pub group_limit: usize,
+    /// Most units of work that wait. More would be answered later than their callers wait for.
+    pub queue: usize,
+    /// How long a response can be given again.
+    pub idempotency_ttl: Duration,
+}
+
+impl StoreOptions {
+    /// The defaults: 10 s for other processes, groups of 256, a queue of 1024, responses kept for 24 h.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            vfs: None,
+            busy_timeout: Duration::from_secs(10),
+            group_limit: 256,
+            queue: 1024,
+            idempotency_ttl: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// Connections that do not touch the file before it is known to be ours.
+    fn bare(&self) -> SqliteConnectOptions {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .foreign_keys(true)
+            .busy_timeout(self.busy_timeout)
+            // Statements can be slow, their text never helps, and logs hold no data.
+            .disable_statement_logging();
+        match &self.vfs {
+            Some(name) => options.vfs(name.clone()),
+            None => options,
+        }
+    }
+
+    fn connection(&self, synchronous: SqliteSynchronous) -> SqliteConnectOptions {
+        self.bare()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            // What is erased is overwritten, and sorting never spills to a file.
+            .pragma("secure_delete", "ON")
+            .pragma("temp_store", "MEMORY")
+    }
+}
+
+/// An open store. Cloning is cheap; all clones share one writer.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: SqlitePool,
+    queue: mpsc::Sender<Box<dyn Job>>,
+    counts: Arc<writer::Counts>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    connection: SqliteConnectOptions,
+    options: StoreOptions,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the file, creating or migrating it when needed, and starts the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`], [`StoreError::ForeignDatabase`] and [`StoreError::Create`] say that this file cannot be used.
+    pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let connection = options.connection(SqliteSynchronous::Full);
+        Self::start(options, connection).await
+    }
+
+    /// A store that never syncs: the wrong twin that the crash tests have to catch.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_without_sync(options: StoreOptions) -> Result<Self, StoreError> {
+        let connection = options.connection(SqliteSynchronous::Off);
+        Self::start(options, connection).await
+    }
+
+    async fn start(options: StoreOptions, connection: SqliteConnectOptions) -> Result<Self, StoreError> {
+        schema::create_file(&options.path)?;
+        // Two processes that start at once: switching a new file to WAL fails at once where other locks would wait.
+        let started = Instant::now();
+        loop {
+            match Self::prepare(&options, &connection).await {
+                Err(StoreError::Busy) if started.elapsed() < options.busy_timeout => tokio::time::sleep(Duration::from_millis(5)).await,
+                result => break result?,
+            }
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READER_PATIENCE)
+            .connect_lazy_with(connection.clone().pragma("query_only", "ON"));
+        let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let (counts, stop, tasks) = (Arc::<writer::Counts>::default(), CancellationToken::new(), TaskTracker::new());
+        let tx = WriteTx::new(connection.clone(), options.busy_timeout);
+        tasks.spawn(writer::run(tx, jobs, options.group_limit.max(1), stop.clone(), Arc::clone(&counts)));
+        tasks.close(); // nothing else will be spawned
+        Ok(Self { inner: Arc::new(Inner { readers, queue, counts, stop, tasks, connection, options }) })
+    }
+
+    async fn prepare(options: &StoreOptions, connection: &SqliteConnectOptions) -> Result<(), StoreError> {
+        schema::recognise(&options.bare()).await?;
+        let mut connection = connection.connect().await?;
+        let migrated = schema::migrate(&mut connection, &options.path).await;
+        connection.close().await?;
+        migrated
+    }
+
+    /// Queues a unit of work and waits for its durable result.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut WriteTx) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (job, result) = writer::job(work);
+        self.inner.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        result.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    fn idempotency_ttl(&self) -> Duration {
+        self.inner.options.idempotency_ttl
+    }
+
+    /// A writing connection beside the writer's, for work that is too long for it.
+    fn own_transaction(&self) -> WriteTx {
+        WriteTx::new(self.inner.connection.clone(), self.inner.options.busy_timeout)
+    }
+
+    /// Whether the file can be read and the writer takes work. For readiness checks.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let schema: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(self.readers()).await?;
+        match schema {
+            _ if self.inner.queue.is_closed() => Err(StoreError::Closed),
+            found if found > schema::NEWEST => Err(StoreError::NewerSchema { found, known: schema::NEWEST }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the writer has done so far, and how many units wait now.
+    pub fn writer_stats(&self) -> WriterStats {
+        let queue = &self.inner.queue;
+        self.inner.counts.stats((queue.max_capacity() - queue.capacity()) as u64)
+    }
+
+    /// Finishes everything queued and closes the file. Calls on other clones fail with [`StoreError::Closed`] from now on.
+    pub async fn close(self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.wait().await;
+        self.inner.readers.close().await;
+    }
+}

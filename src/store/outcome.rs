@@ -1,0 +1,134 @@
+//! An outcome: everything that one scored attachment leaves behind, written all or nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Store, counters::CounterKey, error::StoreError, idempotency, review, transaction::WriteTx};
+use crate::domain::{
+    attachment::AttachmentKind,
+    decision::RoutingDecision,
+    event::Event,
+    evidence::Evidence,
+    ids::{ReviewItemId, TenantId},
+    score::Technology,
+    time::Timestamp,
+};
+
+/// One unit of work of scoring. A clean attachment's holds only counters.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub tenant: TenantId,
+    /// Must be of the same tenant.
+    pub event: Option<Event>,
+    pub review_item: Option<NewReviewItem>,
+    pub counters: Vec<CounterIncrement>,
+    pub idempotency: Option<IdempotentResponse>,
+}
+
+impl Outcome {
+    /// An outcome that writes nothing yet.
+    pub const fn new(tenant: TenantId) -> Self {
+        Self { tenant, event: None, review_item: None, counters: Vec::new(), idempotency: None }
+    }
+}
+
+/// An entry for the review queue. Queue, priority and category are the decision's.
+#[derive(Clone, Debug)]
+pub struct NewReviewItem {
+    pub id: ReviewItemId,
+    pub created_at: Timestamp,
+    pub attachment_kind: AttachmentKind,
+    /// The provider's reference, so that it can find its own item again.
+    pub item_id: String,
+    pub evidence: Evidence,
+    /// Must name a queue.
+    pub decision: RoutingDecision,
+}
+
+/// An amount to add to a counter; also what [`Store::counters`](super::Store::counters) returns, summed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterIncrement {
+    /// Cut down to the hour when stored.
+    pub hour: Timestamp,
+    pub technology: Technology,
+    pub label: String,
+    /// The population that is counted apart, e.g. an attachment kind.
+    pub slice: String,
+    /// Number of the score's bin.
+    pub bin: u32,
+    /// At most `u32::MAX` in one increment.
+    pub count: u64,
+}
+
+/// A response that is given again when the same request comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotentResponse {
+    /// As the caller sent it.
+    pub key: String,
+    /// Tells a repeated body from another one. It is stored, and the store holds no content digests: make it a *keyed* digest (HMAC-SHA-256
+    /// under the server's pseudonym key), and leave `attachment.sha256` out of `body`, to be put in again from the repeated request.
+    pub body_digest: [u8; 32],
+    /// The response's status code.
+    pub status: u16,
+    /// The response's body.
+    pub body: Bytes,
+}
+
+/// What [`Store::commit`] prepared before it queued.
+struct Prepared {
+    tenant: TenantId,
+    event: Option<Event>,
+    review_item: Option<review::NewRow>,
+    counters: Vec<CounterIncrement>,
+    idempotency: Option<IdempotentResponse>,
+    idempotency_ttl: Duration,
+}
+
+impl Prepared {
+    /// Checks what SQLite could only refuse when others depend on it, and does the writer's share that needs no lock.
+    fn new(outcome: Outcome, idempotency_ttl: Duration) -> Result<Self, StoreError> {
+        let Outcome { tenant, event, review_item, counters, idempotency } = outcome;
+        if event.as_ref().is_some_and(|event| event.tenant != tenant) {
+            return Err(StoreError::Invalid("the event belongs to another tenant than its outcome".into()));
+        }
+        if counters.iter().any(|counter| counter.count > u64::from(u32::MAX)) {
+            return Err(StoreError::Invalid("a counter grows by at most 4294967295 at once".into()));
+        }
+        let review_item = review_item.map(review::NewRow::new).transpose()?;
+        Ok(Self { tenant, event, review_item, counters, idempotency, idempotency_ttl })
+    }
+
+    async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        // First what can be refused.
+        if let Some(response) = &self.idempotency {
+            let now = Timestamp::now();
+            idempotency::insert(tx, tenant, response, now, now.plus(self.idempotency_ttl)).await?;
+        }
+        if let Some(event) = &self.event {
+            tx.append(event).await?;
+        }
+        if let Some(item) = self.review_item {
+            item.insert(tx.sql().await?, tenant).await?;
+        }
+        for counter in self.counters {
+            let (key, count) = CounterKey::new(tenant, counter);
+            tx.count(key, count);
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Writes an outcome, all or nothing, and returns once it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when the queue is full; [`StoreError::IdempotencyConflict`] and [`StoreError::AlreadyAnswered`] when the key is
+    /// taken; [`StoreError::Duplicate`] for ids that exist. After any error nothing of the outcome was written, but for
+    /// [`StoreError::Database`], after which it is not known whether it survives a crash.
+    pub async fn commit(&self, outcome: Outcome) -> Result<(), StoreError> {
+        let prepared = Prepared::new(outcome, self.idempotency_ttl())?;
+        self.write(move |tx| Box::pin(prepared.write(tx))).await
+    }
+}

@@ -1,0 +1,269 @@
+//! Review items as values and as rows.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+
+use crate::{
+    domain::{
+        attachment::AttachmentKind,
+        decision::{Category, RoutingDecision, Verdict},
+        evidence::Evidence,
+        ids::{KeyId, ReviewItemId, TenantId},
+        time::Timestamp,
+    },
+    store::{
+        error::StoreError,
+        outcome::NewReviewItem,
+        row::{blob, json, named, optional_time, optional_uuid, time, uuid},
+    },
+};
+
+/// Whether a human has decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewState {
+    /// Waits for a decision, claimed or not.
+    #[default]
+    Open,
+    /// Has its decision.
+    Decided,
+}
+
+impl ReviewState {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Decided => "decided",
+        }
+    }
+}
+
+/// Who holds an item, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub reviewer: KeyId,
+    /// When the reviewer took it; renewals leave it.
+    pub claimed_at: Timestamp,
+    /// From this instant on others may take it.
+    pub expires_at: Timestamp,
+}
+
+/// What the human decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewDecision {
+    pub reviewer: KeyId,
+    pub verdict: Verdict,
+    /// A code from the provider's list.
+    pub note_code: Option<String>,
+    pub decided_at: Timestamp,
+}
+
+/// One entry of the review queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReviewItem {
+    pub id: ReviewItemId,
+    pub tenant: TenantId,
+    pub created_at: Timestamp,
+    pub queue: String,
+    /// 0 (last) to 1 (first).
+    pub priority: f64,
+    pub category: Category,
+    pub attachment_kind: AttachmentKind,
+    /// The provider's reference.
+    pub item_id: String,
+    pub evidence: Evidence,
+    /// The machine's.
+    pub decision: RoutingDecision,
+    pub state: ReviewState,
+    /// The last claim; it may have expired.
+    pub claim: Option<Claim>,
+    /// The human's.
+    pub review_decision: Option<ReviewDecision>,
+}
+
+impl ReviewItem {
+    /// The place after this item, for the next page.
+    pub const fn cursor(&self) -> ReviewCursor {
+        ReviewCursor { priority: self.priority, created_at: self.created_at, id: self.id }
+    }
+}
+
+/// Which items, and how many.
+#[derive(Clone, Debug, Default)]
+pub struct ReviewFilter {
+    /// `None` for all queues.
+    pub queue: Option<String>,
+    pub state: ReviewState,
+    /// `None` for all categories.
+    pub category: Option<Category>,
+    /// Only items that nobody holds at this instant.
+    pub claimable_at: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u32,
+    /// Only what comes after this place.
+    pub after: Option<ReviewCursor>,
+}
+
+/// A place in the queue's order: priority descending, then oldest first. Its text is a token for callers to hand back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReviewCursor {
+    pub priority: f64,
+    pub created_at: Timestamp,
+    pub id: ReviewItemId,
+}
+
+/// The text is not a cursor that this server gave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor from this server; start again without one")]
+pub struct ParseCursorError;
+
+impl fmt::Display for ReviewCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The priority's bits, because its decimal text would have to be exact.
+        write!(f, "{:016x}.{}.{}", self.priority.to_bits(), self.created_at.micros(), self.id.0.simple())
+    }
+}
+
+impl FromStr for ReviewCursor {
+    type Err = ParseCursorError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split('.');
+        let (Some(priority), Some(created_at), Some(id), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(ParseCursorError);
+        };
+        let priority = u64::from_str_radix(priority, 16).map(f64::from_bits).ok().filter(|priority| priority.is_finite());
+        Ok(Self {
+            priority: priority.ok_or(ParseCursorError)?,
+            created_at: created_at.parse().map(Timestamp::from_micros).map_err(|_| ParseCursorError)?,
+            id: id.parse().map_err(|_| ParseCursorError)?,
+        })
+    }
+}
+
+/// A new item with its JSON made, before it waits for the writer.
+pub(in crate::store) struct NewRow {
+    id: ReviewItemId,
+    created_at: Timestamp,
+    queue: String,
+    priority: f64,
+    category: Category,
+    attachment_kind: AttachmentKind,
+    item_id: String,
+    evidence: String,
+    decision: String,
+}
+
+impl NewRow {
+    /// Refuses a decision without a queue and a priority that is not a number.
+    pub(in crate::store) fn new(item: NewReviewItem) -> Result<Self, StoreError> {
+        let invalid = |error: serde_json::Error| StoreError::Invalid(error.to_string());
+        let NewReviewItem { id, created_at, attachment_kind, item_id, evidence, decision } = item;
+        if !decision.priority.is_finite() {
+            return Err(StoreError::Invalid("a priority must be a finite number".into()));
+        }
+        Ok(Self {
+            id,
+            created_at,
+            queue: decision.queue.clone().ok_or_else(|| StoreError::Invalid("a review item's decision must name a queue".into()))?,
+            priority: decision.priority,
+            category: decision.category,
+            attachment_kind,
+            item_id,
+            evidence: serde_json::to_string(&evidence).map_err(invalid)?,
+            decision: serde_json::to_string(&decision).map_err(invalid)?,
+        })
+    }
+
+    /// Adds the item, open and unclaimed.
+    pub(in crate::store) async fn insert(self, connection: &mut SqliteConnection, tenant: TenantId) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(blob(tenant.0))
+        .bind(blob(self.id.0))
+        .bind(self.created_at.micros())
+        .bind(self.queue)
+        .bind(self.priority)
+        .bind(self.category.as_str())
+        .bind(self.attachment_kind.as_str())
+        .bind(self.item_id)
+        .bind(self.evidence)
+        .bind(self.decision)
+        .execute(connection)
+        .await
+        .map_err(|error| StoreError::constraint(error, "review item"))?;
+        Ok(())
+    }
+}
+
+/// All columns of an item and its review decision.
+const SELECT: &str =
+    "SELECT items.tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, state,
+    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at
+    FROM review_items AS items
+    LEFT JOIN review_decisions AS decisions ON decisions.tenant_id = items.tenant_id AND decisions.review_item = items.id
+    WHERE items.tenant_id = ";
+
+/// One item.
+pub(super) async fn read(connection: &mut SqliteConnection, tenant: TenantId, id: ReviewItemId) -> Result<Option<ReviewItem>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+    query.push_bind(blob(tenant.0)).push(" AND id = ").push_bind(blob(id.0));
+    query.build().fetch_optional(connection).await?.as_ref().map(item).transpose()
+}
+
+/// A page of the queue. Both orders have their index, so a page costs its own length.
+pub(super) async fn list(readers: &SqlitePool, tenant: TenantId, filter: ReviewFilter) -> Result<Vec<ReviewItem>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+    query.push_bind(blob(tenant.0)).push(" AND state = ").push_bind(filter.state.as_str());
+    if let Some(queue) = filter.queue {
+        query.push(" AND queue = ").push_bind(queue);
+    }
+    if let Some(category) = filter.category {
+        query.push(" AND category = ").push_bind(category.as_str());
+    }
+    if let Some(now) = filter.claimable_at {
+        query.push(" AND (claim_expires_at IS NULL OR claim_expires_at <= ").push_bind(now.micros()).push(")");
+    }
+    if let Some(ReviewCursor { priority, created_at, id }) = filter.after {
+        query.push(" AND priority <= ").push_bind(priority);
+        query.push(" AND (priority < ").push_bind(priority);
+        query.push(" OR (created_at, id) > (").push_bind(created_at.micros()).push(", ").push_bind(blob(id.0)).push("))");
+    }
+    query.push(" ORDER BY priority DESC, created_at, id LIMIT ").push_bind(i64::from(filter.limit));
+    query.build().fetch_all(readers).await?.iter().map(item).collect()
+}
+
+fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
+    let claim = match (optional_uuid(row, "claimed_by")?, optional_time(row, "claimed_at")?, optional_time(row, "claim_expires_at")?) {
+        (Some(reviewer), Some(claimed_at), Some(expires_at)) => Some(Claim { reviewer: KeyId(reviewer), claimed_at, expires_at }),
+        _ => None, // the table's CHECK allows all or none
+    };
+    let review_decision = match (optional_uuid(row, "reviewer")?, optional_time(row, "decided_at")?) {
+        (Some(reviewer), Some(decided_at)) => Some(ReviewDecision {
+            reviewer: KeyId(reviewer),
+            verdict: named(row, "verdict")?,
+            note_code: row.try_get("note_code")?,
+            decided_at,
+        }),
+        _ => None,
+    };
+    Ok(ReviewItem {
+        id: ReviewItemId(uuid(row, "id")?),
+        tenant: TenantId(uuid(row, "tenant_id")?),
+        created_at: time(row, "created_at")?,
+        queue: row.try_get("queue")?,
+        priority: row.try_get("priority")?,
+        category: named(row, "category")?,
+        attachment_kind: named(row, "attachment_kind")?,
+        item_id: row.try_get("item_id")?,
+        evidence: json(row, "evidence")?,
+        decision: json(row, "decision")?,
+        state: named(row, "state")?,
+        claim,
+        review_decision,
+    })
+}

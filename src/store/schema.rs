@@ -1,0 +1,85 @@
+//! Makes the file, recognises it, and brings its schema up to date.
+//!
+//! Migrations go forward only and are embedded; SQLite's `user_version` says how many have been applied and `application_id` that the file is
+//! ours. All missing ones run in one write transaction, so two processes that start at once migrate once.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use super::error::StoreError;
+
+/// `NLIT`, in the file's header at offset 68 (`file` and other tools show it).
+const APPLICATION_ID: i64 = 0x4e4c_4954;
+
+/// In order; a shipped one never changes.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+
+/// The schema this version writes.
+pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+/// Creates the file and its folders, readable by their owner alone. SQLite gives its `-wal` and `-shm` files the same mode.
+pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
+    let failed = |source: io::Error| StoreError::Create { path: path.to_owned(), source: Arc::new(source) };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).map_err(failed)?;
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a file that is not ours, or newer than this version, before anything is written to it.
+pub(super) async fn recognise(options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    let mut connection = options.connect().await?;
+    let known = check(&mut connection, options.get_filename()).await;
+    connection.close().await?;
+    known.map(drop)
+}
+
+/// How many migrations the file has.
+async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<i64, StoreError> {
+    let (application, version, tables): (i64, i64, i64) = sqlx::query_as(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id, pragma_user_version",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    // SQLITE_NOTADB (26): the first bytes are not SQLite's.
+    .map_err(|error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some("26") => StoreError::ForeignDatabase { path: path.to_owned() },
+        _ => error.into(),
+    })?;
+    match (application, version) {
+        (APPLICATION_ID, found) if found > NEWEST => Err(StoreError::NewerSchema { found, known: NEWEST }),
+        (APPLICATION_ID, found) => Ok(found),
+        (0, 0) if tables == 0 => Ok(0),
+        _ => Err(StoreError::ForeignDatabase { path: path.to_owned() }),
+    }
+}
+
+/// Applies what is missing. `connection` is in WAL mode already.
+pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    if check(connection, path).await? == NEWEST {
+        return Ok(()); // the common start takes no write lock
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let applied = check(&mut transaction, path).await?; // another process may have been faster
+    for migration in MIGRATIONS.iter().skip(usize::try_from(applied).unwrap_or(0)) {
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
+    }
+    // Pragmas take no parameters; both numbers are constants of this file.
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {NEWEST};")))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
