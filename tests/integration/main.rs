@@ -1,1 +1,3 @@
-fn main() {}
+//! Everything that is tested through public interfaces, one file per concern.
+
+mod store;
