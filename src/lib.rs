@@ -47,6 +47,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engines;
+pub mod http;
 pub mod services;
 pub mod store;
 pub mod telemetry;

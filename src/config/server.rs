@@ -15,6 +15,9 @@ pub struct Server {
     pub body_read_timeout_ms: u64,
     pub shutdown_grace_ms: u64,
     pub batch_max_parts: usize,
+    /// Attachments of one batch scored at the same time.
+    pub batch_concurrency: usize,
+    pub batch_deadline_ms: u64,
 }
 
 /// Who may call.
@@ -36,6 +39,8 @@ impl Server {
             body_read_timeout_ms: millis(layers, "server.body_read_timeout_ms", 1)?,
             shutdown_grace_ms: millis(layers, "server.shutdown_grace_ms", 0)?,
             batch_max_parts: layers.number("server.batch_max_parts", 1..=4096)?,
+            batch_concurrency: layers.number("server.batch_concurrency", 1..=4096)?,
+            batch_deadline_ms: millis(layers, "server.batch_deadline_ms", 1)?,
         })
     }
 }

@@ -63,13 +63,18 @@ impl WriteTx {
         }
     }
 
-    async fn try_begin(&mut self) -> Result<(), StoreError> {
+    async fn connect(&mut self) -> Result<(), StoreError> {
         if self.connection.is_none() {
             let mut connection = self.options.connect().await?;
             // From here on `begin` waits instead of SQLite.
             sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut connection).await?;
             self.connection = Some(connection);
         }
+        Ok(())
+    }
+
+    async fn try_begin(&mut self) -> Result<(), StoreError> {
+        self.connect().await?;
         let result = sqlx::query("BEGIN IMMEDIATE").execute(self.connected()?).await.map(drop).map_err(StoreError::from);
         if !matches!(result, Ok(()) | Err(StoreError::Busy)) {
             self.connection = None;
@@ -118,6 +123,12 @@ impl WriteTx {
             sqlx::query("SAVEPOINT unit").execute(self.connected()?).await?;
             self.savepoint = true;
         }
+        self.connected()
+    }
+
+    /// The connection outside of a transaction, for reading.
+    pub(super) async fn reading(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.connect().await?;
         self.connected()
     }
 

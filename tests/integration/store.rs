@@ -3,6 +3,7 @@
 mod banks;
 mod crash;
 mod ledger;
+mod measure;
 mod reviews;
 mod schema;
 

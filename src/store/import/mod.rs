@@ -6,15 +6,22 @@
 //! version, tells [`bank_changes`](Store::bank_changes_since) and writes the ledger event. What an import leaves that was aborted, or whose
 //! process died, is removed by the next one.
 //!
+//! Signals are hashes, so their order in a file is random, and inserting them in that order would touch a page of the index for each. The import
+//! gathers a window of [`WINDOW`] signals, appends them to the bank in the order of the file, and enters them into the table that keeps them unique
+//! in *their* order.
+//!
 //! A bank takes one import at a time. The import holds a lease that each chunk renews; when it ran out, another import may take over, and the old
 //! one gets [`StoreError::ImportLost`].
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 use uuid::Uuid;
 
+mod window;
+
+use self::window::Window;
 use super::{
     Store,
     banks::BankDefaults,
@@ -24,13 +31,16 @@ use super::{
 };
 use crate::domain::{
     event::{Event, EventBody},
-    hash::{Signal, SignalType},
+    hash::Signal,
     ids::{BankId, EventId, TenantId},
     time::Timestamp,
 };
 
 /// Rows per transaction: some tens of milliseconds of write lock.
 const CHUNK: usize = 8192;
+
+/// Signals that are sorted together: about 200 MB while an import runs.
+const WINDOW: usize = 1 << 20;
 
 /// Between two chunks. Waiting writers ask for the lock every millisecond, so one of them gets it.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -122,10 +132,28 @@ impl Lease {
                 .single(|tx| {
                     async move {
                         self.renew(tx).await?;
-                        let chunk =
-                            "DELETE FROM bank_signals WHERE bank = ?1 AND content_id > (SELECT signals FROM banks WHERE number = ?1)
-                             AND content_id > (SELECT max(content_id) FROM bank_signals WHERE bank = ?1) - ?2";
-                        let removed = sqlx::query(chunk).bind(self.bank).bind(CHUNK as i64).execute(tx.sql().await?).await?;
+                        let from: i64 = sqlx::query_scalar(
+                            "SELECT max(signals, (SELECT coalesce(max(content_id), 0) FROM bank_signals WHERE bank = ?1) - ?2)
+                             FROM banks WHERE number = ?1",
+                        )
+                        .bind(self.bank)
+                        .bind(CHUNK as i64)
+                        .fetch_one(tx.sql().await?)
+                        .await?;
+                        // Keys are written after their rows, so every key has its row to be found by.
+                        sqlx::query(
+                            "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
+                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND content_id > ?)",
+                        )
+                        .bind(self.bank)
+                        .bind(from)
+                        .execute(tx.sql().await?)
+                        .await?;
+                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND content_id > ?")
+                            .bind(self.bank)
+                            .bind(from)
+                            .execute(tx.sql().await?)
+                            .await?;
                         Ok(removed.rows_affected())
                     }
                     .boxed()
@@ -147,87 +175,57 @@ impl Lease {
         sqlx::query("DELETE FROM banks WHERE number = ? AND version = 0").bind(self.bank).execute(tx.sql().await?).await?;
         Ok(())
     }
-
-    /// Writes the signals of one type that the bank does not hold, after content id `last`, in their order. Returns how many.
-    ///
-    /// They travel as one blob that SQLite cuts up: binding each one costs more than inserting it.
-    async fn insert(self, connection: &mut SqliteConnection, kind: SignalType, signals: Vec<u8>, last: i64) -> Result<u64, StoreError> {
-        let width = kind.bytes();
-        let count = signals.len() / width;
-        let inserted = sqlx::query(
-            "WITH RECURSIVE
-                 line (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM line WHERE i + 1 < ?1),
-                 given (i, signal) AS (SELECT i, substr(?2, i * ?3 + 1, ?3) FROM line)
-             INSERT INTO bank_signals (tenant_id, bank, content_id, signal_type, signal)
-             SELECT ?4, ?5, ?6 + row_number() OVER (ORDER BY i), ?7, signal FROM given
-             WHERE NOT EXISTS (SELECT 1 FROM bank_signals AS held WHERE held.bank = ?5 AND held.signal_type = ?7 AND held.signal = given.signal)",
-        )
-        .bind(i64::try_from(count).unwrap_or(i64::MAX)) // at most CHUNK
-        .bind(signals)
-        .bind(width as i64)
-        .bind(blob(self.tenant.0))
-        .bind(self.bank)
-        .bind(last)
-        .bind(kind.as_str())
-        .execute(connection)
-        .await?;
-        Ok(inserted.rows_affected())
-    }
-}
-
-/// A chunk by signal type, without what comes twice in it.
-fn by_type(chunk: &[Signal]) -> Vec<(SignalType, Vec<u8>)> {
-    let mut seen = HashSet::with_capacity(chunk.len());
-    SignalType::ALL
-        .into_iter()
-        .map(|kind| {
-            (kind, chunk.iter().filter(|signal| signal.kind() == kind && seen.insert(**signal)).flat_map(Signal::to_bytes).collect())
-        })
-        .filter(|(_, signals): &(_, Vec<u8>)| !signals.is_empty())
-        .collect()
 }
 
 impl BankImport {
-    /// Adds signals, in the order in which they will get their content ids (within a type). Give many at a time; how many is the caller's
-    /// choice.
+    /// Adds signals; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the caller's choice.
     ///
     /// # Errors
     /// [`StoreError::ImportLost`] when another import took over. After any error, give up.
     pub async fn add(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
-        self.waiting.extend_from_slice(signals);
-        while self.waiting.len() >= CHUNK {
-            self.flush().await?;
+        for signals in signals.chunks(CHUNK) {
+            self.waiting.extend_from_slice(signals);
+            if self.waiting.len() >= WINDOW {
+                self.flush().await?;
+            }
         }
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        let given = self.waiting.len().min(CHUNK);
-        let chunk = by_type(&self.waiting[..given]);
-        let (lease, before) = (self.lease, self.last);
-        let added = self
-            .tx
-            .single(|tx| {
-                async move {
-                    lease.renew(tx).await?;
-                    let mut added = 0;
-                    for (kind, signals) in chunk {
-                        added += lease.insert(tx.sql().await?, kind, signals, before + added as i64).await?;
-                    }
-                    Ok(added)
-                }
-                .boxed()
-            })
-            .await?;
-        self.waiting.drain(..given);
+    /// Writes what waits, and so renews the lease. [`add`](Self::add) does so by itself; call it before a long pause.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (given, lease) = (waiting.len() as u64, self.lease);
+        let mut window = Window::sorted(waiting).await?;
+        if self.last > 0 {
+            window.forget_held(&mut self.tx, lease).await?;
+        }
+        window.number(self.last);
+        for table in [window::ROWS, window::KEYS] {
+            for chunk in window.chunks(table) {
+                self.tx
+                    .single(|tx| {
+                        async move {
+                            lease.renew(tx).await?;
+                            chunk.insert(tx.sql().await?, table, lease).await
+                        }
+                        .boxed()
+                    })
+                    .await?;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        let added = window.len() as u64;
         self.last += added as i64;
         self.added += added;
-        self.already_present += given as u64 - added;
-        tokio::time::sleep(PAUSE).await;
+        self.already_present += given - added;
         Ok(())
     }
 
-    /// How many signals were added so far.
+    /// How many signals were written so far; what still waits is not counted.
     pub const fn added(&self) -> u64 {
         self.added
     }
@@ -237,9 +235,7 @@ impl BankImport {
     /// # Errors
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
-        while !self.waiting.is_empty() {
-            self.flush().await?;
-        }
+        self.flush().await?;
         let Self { mut tx, lease, name, last, added, already_present, .. } = self;
         let bank_version = tx
             .single(|tx| {

@@ -1,5 +1,7 @@
 //! `nightlight serve`.
 
+mod wiring;
+
 use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -51,7 +53,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         bootstrap(&app.store, &config.data_dir).await?;
     }
     greet(config, address)?;
-    let served = super::serve_http::run(config, &app, listener).await;
+    let served = wiring::run(config, &app, listener).await;
     app.stop().await;
     served
 }

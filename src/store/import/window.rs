@@ -1,0 +1,166 @@
+//! A window of signals on its way into the bank: in their own order for the keys, in the order of the file for the rows.
+//!
+//! A chunk travels as one blob of fixed-width records and one JSON array of content ids, which SQLite takes apart: binding each value by itself
+//! costs more than inserting it.
+
+use std::collections::HashSet;
+
+use sqlx::SqliteConnection;
+
+use super::{CHUNK, Lease};
+use crate::{
+    domain::hash::{Signal, SignalType},
+    store::{error::StoreError, row::blob, transaction::WriteTx},
+};
+
+/// A signal's type (its place in [`SignalType::ALL`]) and bytes, filled up with zeros: ordered like the keys of one bank within a type.
+type Record = [u8; 33];
+
+/// One signal of a window.
+#[derive(Clone, Copy)]
+struct Entry {
+    record: Record,
+    /// Its place in the window as it was given.
+    place: u32,
+    content_id: i64,
+}
+
+/// Distinct signals, sorted.
+pub(super) struct Window {
+    entries: Vec<Entry>,
+}
+
+/// Entries of one type for one transaction.
+pub(super) struct Chunk {
+    kind: SignalType,
+    records: Vec<u8>,
+    /// A JSON array of one number per record.
+    numbers: String,
+}
+
+/// One of the two tables that a chunk goes into.
+#[derive(Clone, Copy)]
+pub(super) struct Table {
+    insert: &'static str,
+    order: Order,
+}
+
+/// In what order a table is filled without jumping about in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    ContentId,
+    Signal,
+}
+
+/// The bank's signals.
+pub(super) const ROWS: Table = Table {
+    insert: "INSERT INTO bank_signals (tenant_id, bank, content_id, signal_type, signal)
+             SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
+    order: Order::ContentId,
+};
+
+/// What keeps them unique.
+pub(super) const KEYS: Table = Table {
+    insert: "INSERT INTO bank_signal_keys (tenant_id, bank, content_id, signal_type, signal)
+             SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
+    order: Order::Signal,
+};
+
+fn record(signal: &Signal) -> Record {
+    let (mut record, kind) = ([0; 33], signal.kind());
+    record[0] = SignalType::ALL.iter().position(|other| *other == kind).unwrap_or(0) as u8; // ALL holds every type
+    record[1..=kind.bytes()].copy_from_slice(&signal.to_bytes());
+    record
+}
+
+impl Window {
+    /// Sorts on a thread for such work: a million signals take a noticeable part of a second.
+    pub(super) async fn sorted(signals: Vec<Signal>) -> Result<Self, StoreError> {
+        let sort = move || {
+            let entry = |(place, signal): (usize, &Signal)| Entry { record: record(signal), place: place as u32, content_id: 0 };
+            let mut entries: Vec<Entry> = signals.iter().enumerate().map(entry).collect();
+            entries.sort_unstable_by_key(|entry| (entry.record, entry.place));
+            entries.dedup_by_key(|entry| entry.record); // the first of its kind stays
+            Self { entries }
+        };
+        tokio::task::spawn_blocking(sort).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Takes out what the bank holds. Only this import adds to the bank, so reading needs no write lock.
+    pub(super) async fn forget_held(&mut self, tx: &mut WriteTx, lease: Lease) -> Result<(), StoreError> {
+        let mut held = HashSet::new();
+        for chunk in self.pieces(Order::Signal, |entry| entry.place.into()) {
+            let places: Vec<i64> = sqlx::query_scalar(
+                "SELECT given.value FROM json_each(?1) AS given JOIN bank_signal_keys AS keys
+                 ON keys.bank = ?2 AND keys.signal_type = ?3 AND keys.signal = substr(?4, given.key * ?5 + 1, ?5)",
+            )
+            .bind(chunk.numbers)
+            .bind(lease.bank)
+            .bind(chunk.kind.as_str())
+            .bind(chunk.records)
+            .bind(chunk.kind.bytes() as i64)
+            .fetch_all(tx.reading().await?)
+            .await?;
+            held.extend(places);
+        }
+        self.entries.retain(|entry| !held.contains(&i64::from(entry.place)));
+        Ok(())
+    }
+
+    /// Gives content ids after `last`, in the order of the file.
+    pub(super) fn number(&mut self, last: i64) {
+        let mut places: Vec<(u32, usize)> = self.entries.iter().enumerate().map(|(at, entry)| (entry.place, at)).collect();
+        places.sort_unstable();
+        for (content_id, (_, at)) in (last + 1..).zip(places) {
+            self.entries[at].content_id = content_id;
+        }
+    }
+
+    /// How many signals.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The window in pieces for a table.
+    pub(super) fn chunks(&self, table: Table) -> Vec<Chunk> {
+        self.pieces(table.order, |entry| entry.content_id)
+    }
+
+    fn pieces(&self, order: Order, number: fn(&Entry) -> i64) -> Vec<Chunk> {
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        if order == Order::ContentId {
+            entries.sort_unstable_by_key(|entry| entry.place);
+        }
+        let of_kind = |code: usize, piece: &[&Entry]| {
+            let mut chunk = Chunk { kind: SignalType::ALL[code], records: Vec::new(), numbers: String::from("[") };
+            for entry in piece.iter().filter(|entry| usize::from(entry.record[0]) == code) {
+                let comma = if chunk.records.is_empty() { "" } else { "," };
+                chunk.numbers.push_str(&format!("{comma}{}", number(entry)));
+                chunk.records.extend_from_slice(&entry.record[1..=chunk.kind.bytes()]);
+            }
+            chunk.numbers.push(']');
+            chunk
+        };
+        entries
+            .chunks(CHUNK)
+            .flat_map(|piece| (0..SignalType::ALL.len()).map(move |code| of_kind(code, piece)))
+            .filter(|chunk| !chunk.records.is_empty())
+            .collect()
+    }
+}
+
+impl Chunk {
+    /// Runs [`ROWS`] or [`KEYS`].
+    pub(super) async fn insert(self, connection: &mut SqliteConnection, table: Table, lease: Lease) -> Result<(), StoreError> {
+        sqlx::query(table.insert)
+            .bind(blob(lease.tenant.0))
+            .bind(lease.bank)
+            .bind(self.kind.as_str())
+            .bind(self.records)
+            .bind(self.kind.bytes() as i64)
+            .bind(self.numbers)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
