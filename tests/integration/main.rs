@@ -1,1 +1,3 @@
-fn main(){}
+//! Integration tests, one file per concern.
+
+mod parity;
