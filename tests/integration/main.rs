@@ -1,6 +1,8 @@
 //! The integration tests: one file per concern.
 
+mod architecture;
 mod classify;
+mod cli;
 mod client;
 mod decode;
 mod durability;
@@ -12,5 +14,6 @@ mod http_score;
 mod http_score_hostile;
 mod http_serve;
 mod http_status;
+mod parity;
 mod serving;
 mod store;
