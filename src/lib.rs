@@ -43,8 +43,11 @@
 //! Principles, in one line each: a threshold is evidence; every technology keeps its own books; a human decides; exact before approximate;
 //! upload once; untrusted bytes stay in a box; store little; the field's words (glossary in [`domain`]).
 
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod engines;
+pub mod http;
 pub mod services;
 pub mod store;
 pub mod telemetry;

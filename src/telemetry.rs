@@ -1,4 +1,31 @@
-//! Metric names.
+//! Logging, and names and descriptions of metrics.
+
+/// Metric names: `nightlight_<what>_<unit>`.
+pub mod metric {
+    /// Counter {path, method, status}: requests answered. `path` is the route, never the text a caller sent.
+    pub const REQUESTS_TOTAL: &str = "nightlight_requests_total";
+    /// Histogram {path, method}, seconds: from the first byte of the head to the head of the answer.
+    pub const REQUEST_SECONDS: &str = "nightlight_request_seconds";
+    /// Gauge: requests being answered.
+    pub const REQUESTS_IN_FLIGHT: &str = "nightlight_requests_in_flight";
+    /// Gauge: scoring permits that are free.
+    pub const PERMITS_FREE: &str = "nightlight_scoring_permits_free";
+    /// Counter: panics that became an answer with status 500.
+    pub const PANICS_TOTAL: &str = "nightlight_request_panics_total";
+}
+
+/// Upper bounds of the buckets of every `_seconds` histogram: from a cached answer to the longest deadline.
+pub const SECONDS_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Tells the installed recorder what the metrics are. Call once, after installing it.
+pub fn describe_metrics() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(metric::REQUESTS_TOTAL, "requests answered");
+    describe_histogram!(metric::REQUEST_SECONDS, Unit::Seconds, "time to answer a request");
+    describe_gauge!(metric::REQUESTS_IN_FLIGHT, "requests being answered");
+    describe_gauge!(metric::PERMITS_FREE, "scoring permits that are free");
+    describe_counter!(metric::PANICS_TOTAL, "panics answered with status 500");
+}
 
 /// Signals held by all banks in memory.
 pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
@@ -8,3 +35,39 @@ pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
 
 /// Attachments answered, by `kind`, `route` and `category`.
 pub const SCORED_TOTAL: &str = "nightlight_scored_total";
+
+/// Installs the recorder that every metric goes to, and gives its handle. Call once per process.
+///
+/// # Errors
+/// A recorder is installed already.
+pub fn install_metrics() -> Result<metrics_exporter_prometheus::PrometheusHandle, String> {
+    use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| format!("metrics: {error}"))?;
+    describe_metrics();
+    Ok(recorder)
+}
+
+/// Sends the log to stderr. Call once; a second call changes nothing.
+///
+/// Foreign crates speak up only when something is wrong, or when somebody asks for `trace`: at `info` the GPU layer alone writes a page per
+/// start.
+pub fn init_logging(level: crate::config::LogLevel, format: crate::config::LogFormat) {
+    use crate::config::{LogFormat, LogLevel};
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "warn,nightlight=info",
+        LogLevel::Debug => "warn,nightlight=debug",
+        LogLevel::Trace => "trace",
+    };
+    let log = fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    // The only error is that a subscriber is installed already, as in tests.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}

@@ -3,7 +3,10 @@
 //! [`App`] is one running instance: it opens the store, loads banks and models, starts the queues, and ends in the reverse order. The
 //! server, `nightlight score` and the tests all use this one way to start.
 
+pub mod access;
 pub mod banks;
+pub mod health;
+pub mod review;
 pub mod scoring;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -1,9 +1,19 @@
 //! The integration tests: one file per concern.
 
+mod architecture;
 mod classify;
+mod cli;
 mod client;
 mod decode;
 mod durability;
 mod hostile;
+mod http_app;
+mod http_auth;
+mod http_review;
+mod http_score;
+mod http_score_hostile;
+mod http_serve;
+mod http_status;
+mod parity;
 mod serving;
 mod store;

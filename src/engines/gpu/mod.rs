@@ -1,1 +1,76 @@
-//! gpu
+//! The graphics processor: one device, a table of compute stages, and recordings of what it shall do.
+//!
+//! * [`Gpu::open`] chooses a device (Vulkan, then GL; real hardware before software) and builds a pipeline for each [`Stage`].
+//! * A [`Recording`] is a list of commands as plain data: upload a frame, dispatch a stage, download a span. Engines append to it and
+//!   know nothing of each other; what they share is a [`ResidentImage`], pixels that were uploaded once.
+//! * [`Gpu::run`] executes a recording in one submit and one download.
+//!
+//! Stages talk through four bindings (`shaders/common/bindings.wgsl`): the pixels, tables made by the processor (weights and a *job* of 16
+//! words for each image), a work buffer that holds intermediates and results, and the number of the first job. A span of the work buffer
+//! is chosen while recording, so every stage's output can be downloaded, which is how tests look at each of them.
+//!
+//! # Portable floor
+//!
+//! 128 MiB per storage binding, 256 invocations, 4 bind groups, no `f16`, no subgroups. A batch that does not fit is split ([`split`]); a
+//! single image that does not fit is named, and goes to the processor, which does the same work. Memory is taken once and reused, and
+//! grows at most to the binding's limit. Mesa's lavapipe runs the same shaders where there is no GPU: for correctness, never for speed.
+//! Callers that choose by themselves ask [`AdapterFacts::is_software`] and take the processor then.
+//!
+//! # Composition over one upload
+//!
+//! ```
+//! use std::sync::Arc;
+//! use nightlight::domain::{frame::Frame, hash::PerceptualHash, preprocess::PreprocessSpec, tensor::Tensor};
+//! use nightlight::engines::{gpu::{Gpu, GpuError, Recording}, hashing, preprocess};
+//!
+//! type Hashed = Result<PerceptualHash, hashing::HashError>;
+//! fn look(gpu: &Gpu, frames: &[Arc<Frame>], spec: &PreprocessSpec) -> Result<(Tensor, Vec<Hashed>), GpuError> {
+//!     let mut recording = Recording::new(gpu.limits());
+//!     let images = frames.iter().map(|frame| recording.upload(frame)).collect::<Result<Vec<_>, _>>()?;
+//!     let tensor = preprocess::record(&mut recording, spec, &images)?;
+//!     let hashes = hashing::record(&mut recording, &images)?;
+//!     let finished = gpu.run(&recording)?;
+//!     Ok((preprocess::read(&finished, &tensor), hashing::read(&finished, &hashes)))
+//! }
+//! ```
+
+mod device;
+mod lane;
+mod recording;
+mod split;
+mod stage;
+
+pub use device::{AdapterFacts, BackendChoice, Gpu, GpuOptions};
+pub use lane::Finished;
+pub use recording::{Command, Download, JOB_WORDS, Job, Limits, Recording, ResidentImage, Span};
+pub use split::{Cost, Split, split};
+pub use stage::Stage;
+
+/// What can go wrong with the GPU. The processor's path does the same work, so a caller falls back on any of these.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GpuError {
+    /// No device: install a driver or do without.
+    #[error(
+        "no usable graphics adapter for {wanted} (seen: {seen}); install a driver, e.g. `apt-get install mesa-vulkan-drivers libvulkan1`, \
+         or set backend = cpu"
+    )]
+    NoAdapter { wanted: &'static str, seen: String },
+    /// The driver refused the device; set backend = cpu or look at the driver.
+    #[error("the graphics device {adapter:?} could not be opened: {reason}")]
+    Open { adapter: String, reason: String },
+    /// A shader was refused: a bug here or in the driver. Set backend = cpu and report it.
+    #[error("stage {stage} could not be built: {reason}")]
+    Pipeline { stage: &'static str, reason: String },
+    /// More than a binding holds: send fewer images at once (see [`split`]), or a single one to the processor.
+    #[error("{needed} bytes of {what} do not fit the GPU's {limit}")]
+    DoesNotFit { what: &'static str, needed: u64, limit: u64 },
+    /// The device is gone (driver reset, unplugged, out of memory). Open it again, or take the processor.
+    #[error("the graphics device was lost: {0}")]
+    Lost(String),
+    /// The device did not finish in time; its memory was given up. Take the processor; open again if it repeats.
+    #[error("the graphics device did not finish within {seconds} s")]
+    Timeout { seconds: u64 },
+    /// A command was refused: a bug here or in the driver.
+    #[error("the graphics device refused a command: {0}")]
+    Refused(String),
+}

@@ -1,0 +1,260 @@
+//! `nightlight bank`.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::{Failure, block_on, open_existing_store, open_store, output};
+use crate::{
+    config::Config,
+    domain::{
+        hash::{PdqHash, Signal, SignalType},
+        ids::TenantId,
+    },
+    store::{BankDefaults, BankImport, Store},
+};
+
+/// Signals handed to the store at once.
+const CHUNK: usize = 8192;
+/// Bytes of the longest line: a type and 64 digits leave ample room for spaces.
+const LONGEST_LINE: u64 = 1024;
+/// Bad lines that are told one by one; a file of the wrong kind is nothing but bad lines.
+const TOLD: usize = 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Bank {
+    /// Add the signals of a file to a bank, all or none
+    ///
+    /// One signal a line: `signal` or `signal_type signal`, in hex. A bare signal of 32 digits is md5, of 40 sha1, of 64 pdq. Blank lines and
+    /// lines that begin with # are ignored. The bank is made when it does not exist; a running server matches against it within a second.
+    /// When a line cannot be read, all such lines are told by number, nothing is imported and the exit code is 2.
+    Import(Import),
+    /// Show all banks
+    List {
+        /// One JSON object a line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Import {
+    /// Name of the bank
+    #[arg(long, value_name = "NAME")]
+    bank: String,
+    /// Type of the lines that do not say theirs
+    #[arg(long, value_name = "T", value_parser = PossibleValuesParser::new(SignalType::ALL.map(SignalType::as_str)))]
+    signal_type: Option<String>,
+    /// Radius of a new bank in bits [default: matching.pdq_max_distance, 31]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(PdqHash::BITS)))]
+    max_distance: Option<u32>,
+    /// The file; - reads standard input
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct ImportedLine<'a> {
+    bank: &'a str,
+    added: u64,
+    already_present: u64,
+    bank_version: i64,
+}
+
+#[derive(Serialize)]
+struct BankLine<'a> {
+    bank: &'a str,
+    bank_version: i64,
+    enabled: bool,
+    signals: i64,
+    max_distance: u32,
+    minimum_quality: u8,
+}
+
+impl Bank {
+    pub fn run(&self, config: &Config) -> Result<(), Failure> {
+        match self {
+            Self::Import(import) => import.run(config),
+            Self::List { json } => list(config, *json),
+        }
+    }
+}
+
+fn list(config: &Config, json: bool) -> Result<(), Failure> {
+    let banks = block_on(async {
+        let store = open_existing_store(config).await?;
+        let banks = store.banks(TenantId::DEFAULT).await;
+        store.close().await;
+        Ok(banks?)
+    })?;
+    let line = |bank: &crate::store::Bank| {
+        let enabled = if bank.enabled { "yes" } else { "no" };
+        [bank.name.clone(), bank.version.to_string(), bank.signals.to_string(), bank.max_distance.to_string(), enabled.to_owned()]
+    };
+    if json {
+        banks.iter().try_for_each(|bank| {
+            output::json_line(&BankLine {
+                bank: &bank.name,
+                bank_version: bank.version,
+                enabled: bank.enabled,
+                signals: bank.signals,
+                max_distance: bank.max_distance,
+                minimum_quality: bank.minimum_quality,
+            })
+        })?;
+    } else {
+        output::table(["bank", "version", "signals", "max_distance", "enabled"], &banks.iter().map(line).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+impl Import {
+    fn run(&self, config: &Config) -> Result<(), Failure> {
+        if self.bank.is_empty() || self.bank.chars().count() > 128 || self.bank.chars().any(char::is_control) {
+            return Err(Failure::input("a bank's name must have 1 to 128 characters and no control characters"));
+        }
+        // Known to clap as one of the four.
+        let kind = self.signal_type.as_deref().and_then(|kind| kind.parse().ok());
+        let mut lines = Lines { reader: open(&self.file)?, number: 0, kind, buffer: Vec::new() };
+        block_on(async {
+            let store = open_store(config).await?;
+            let done = self.import(config, &store, &mut lines).await;
+            store.close().await;
+            done
+        })
+    }
+
+    async fn import(&self, config: &Config, store: &Store, lines: &mut Lines) -> Result<(), Failure> {
+        let banks = store.banks(TenantId::DEFAULT).await?;
+        if let (Some(wanted), Some(bank)) = (self.max_distance, banks.iter().find(|bank| bank.name == self.bank))
+            && wanted != bank.max_distance
+        {
+            let text = format!("the bank {} exists with a radius of {}; --max-distance is for new banks", self.bank, bank.max_distance);
+            return Err(Failure::input(text));
+        }
+        let defaults = BankDefaults {
+            max_distance: self.max_distance.unwrap_or(config.matching.pdq_max_distance),
+            minimum_quality: config.matching.pdq_minimum_quality.get(),
+        };
+        let mut import = store.begin_import(TenantId::DEFAULT, &self.bank, defaults).await?;
+        let bar = output::progress(None, "lines");
+        let read = feed(lines, &mut import, &bar).await;
+        bar.finish_and_clear();
+        match read {
+            Ok(()) => {}
+            Err(failure) => {
+                // The first error is the one to tell; what an abort leaves, the next import clears.
+                let _ = import.abort().await;
+                return Err(failure);
+            }
+        }
+        let imported = import.finish().await?;
+        output::json_line(&ImportedLine {
+            bank: &self.bank,
+            added: imported.added,
+            already_present: imported.already_present,
+            bank_version: imported.bank_version,
+        })?;
+        Ok(())
+    }
+}
+
+/// Gives all signals to the import. Once a line is bad the rest is only read for further bad ones.
+async fn feed(lines: &mut Lines, import: &mut BankImport, bar: &ProgressBar) -> Result<(), Failure> {
+    let (mut bad, mut told) = (0u64, Vec::new());
+    let (mut chunk, mut signals) = (Vec::with_capacity(CHUNK), 0u64);
+    while let Some(line) = lines.next()? {
+        match line {
+            Ok(signal) if bad == 0 => chunk.push(signal),
+            Ok(_) => {}
+            Err(reason) => {
+                bad += 1;
+                if told.len() < TOLD {
+                    told.push(format!("  line {}: {reason}", lines.number));
+                }
+            }
+        }
+        signals += 1;
+        if chunk.len() == CHUNK {
+            import.add(&chunk).await?;
+            chunk.clear();
+            bar.set_position(lines.number);
+        }
+    }
+    if bad > 0 {
+        let more = if bad > TOLD as u64 { format!("\n  and {} more", bad - TOLD as u64) } else { String::new() };
+        let text = format!("{bad} of {} lines cannot be read, so nothing was imported:\n{}{more}", lines.number, told.join("\n"));
+        return Err(Failure::input(text));
+    }
+    if signals == 0 {
+        return Err(Failure::input("the file holds no signals; nothing was imported"));
+    }
+    Ok(import.add(&chunk).await?)
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
+    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+}
+
+/// The signals of a file, line by line, in constant memory whatever the file holds.
+struct Lines {
+    reader: Box<dyn BufRead>,
+    /// Of the line read last, from 1.
+    number: u64,
+    kind: Option<SignalType>,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line's signal or what is wrong with it; `None` at the end.
+    fn next(&mut self) -> Result<Option<Result<Signal, String>>, Failure> {
+        let unreadable = |error: io::Error| Failure::failed(format!("reading stopped: {error}; nothing was imported"));
+        loop {
+            self.buffer.clear();
+            let read = io::Read::take(&mut self.reader, LONGEST_LINE).read_until(b'\n', &mut self.buffer).map_err(unreadable)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if read as u64 == LONGEST_LINE && self.buffer.last() != Some(&b'\n') {
+                self.reader.skip_until(b'\n').map_err(unreadable)?;
+                return Ok(Some(Err(format!("longer than {LONGEST_LINE} bytes"))));
+            }
+            let Ok(line) = std::str::from_utf8(&self.buffer) else {
+                return Ok(Some(Err("not UTF-8 text".to_owned())));
+            };
+            // Files from Windows begin with a byte order mark and end their lines in \r\n.
+            let line = line.trim_start_matches('\u{feff}').trim();
+            if !line.is_empty() && !line.starts_with('#') {
+                return Ok(Some(Signal::parse_line(line, self.kind).map_err(|error| error.to_string())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_and_long_ones_cost_nothing() {
+        let md5 = "0123456789abcdef0123456789abcdef";
+        let text = format!("\u{feff}# list\r\n\r\n{md5}\r\n{}\n{md5}", "a".repeat(5000));
+        let mut lines = Lines { reader: Box::new(io::Cursor::new(text)), number: 0, kind: None, buffer: Vec::new() };
+        assert_eq!(lines.next().unwrap().unwrap().unwrap().kind(), SignalType::Md5);
+        assert_eq!(lines.number, 3);
+        assert!(lines.next().unwrap().unwrap().unwrap_err().contains("longer than"));
+        assert!(lines.next().unwrap().unwrap().is_ok());
+        assert!(lines.next().unwrap().is_none());
+        assert_eq!(lines.number, 5);
+    }
+}

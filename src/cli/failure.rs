@@ -1,0 +1,93 @@
+//! How a command ends when it does not end well.
+
+use std::{io, process::ExitCode};
+
+use crate::{
+    config::ConfigError,
+    services::{StartError, access::AccessError},
+    store::StoreError,
+};
+
+/// Something failed that was asked for correctly.
+const FAILED: u8 = 1;
+/// Wrong usage or input.
+const INPUT: u8 = 2;
+
+/// An error on its way to the user: what to print, and the exit code.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    /// `None` when everything has been said on stdout already.
+    message: Option<String>,
+}
+
+impl Failure {
+    /// It should have worked: exit code 1.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { code: FAILED, message: Some(message.into()) }
+    }
+
+    /// The caller has to change something: exit code 2.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { code: INPUT, message: Some(message.into()) }
+    }
+
+    /// Exit code 1; the results name what failed.
+    pub const fn told() -> Self {
+        Self { code: FAILED, message: None }
+    }
+
+    /// Prints it and gives the exit code.
+    pub fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            eprintln!("error: {message}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message.as_deref().unwrap_or("failed"))
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::input(error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NotFound(_) | StoreError::Duplicate(_) | StoreError::Invalid(_) | StoreError::ForeignDatabase { .. } => {
+                Self::input(error.to_string())
+            }
+            _ => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Store(error) => error.into(),
+            AccessError::Name | AccessError::Role(_) => Self::input(error.to_string()),
+            _ => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        // `nightlight hash … | head`: whoever read the output has seen enough.
+        if error.kind() == io::ErrorKind::BrokenPipe { Self { code: 0, message: None } } else { Self::failed(error.to_string()) }
+    }
+}

@@ -1,0 +1,238 @@
+//! `nightlight hash`.
+//!
+//! Files are read, decoded and hashed on all cores and printed in the order in which they were given. A worker takes no file that is more than
+//! [`AHEAD`] results per worker away from the last line printed, so one slow picture does not pile up the others' results.
+
+mod hasher;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Condvar, Mutex, PoisonError, mpsc},
+};
+
+use clap::{Args, builder::PossibleValuesParser};
+use serde::Serialize;
+
+pub(super) use self::hasher::Hasher;
+use super::{Failure, files, output};
+use crate::{
+    config::{Backend, Config},
+    domain::{
+        frame::BufferPool,
+        hash::{PdqHash, Transform},
+    },
+    engines::{
+        hashing::digests::digests,
+        media::{Decoder, Limits},
+    },
+};
+
+/// Finished results that may wait for an earlier one, per worker.
+const AHEAD: usize = 8;
+
+#[derive(Args, Debug)]
+pub(super) struct Hash {
+    /// What computes the perceptual hash [default: engine.backend, auto]
+    ///
+    /// auto takes the GPU unless it is missing or a software adapter; gpu fails without one.
+    #[arg(long, value_parser = PossibleValuesParser::new(Backend::ALL.map(Backend::as_str)))]
+    backend: Option<String>,
+    /// Print the hashes of all eight rotations and reflections too
+    #[arg(long)]
+    dihedral: bool,
+    /// Pictures; folders stand for all files below them
+    ///
+    /// Each file gives one JSON line. A file that cannot be decoded gives {"file","error":{"code","message"}}, the others are still hashed, and
+    /// the exit code is 1. A hash is printed whatever its quality; below 50 it should not be matched.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct HashedLine {
+    file: String,
+    pdq: PdqHash,
+    quality: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dihedral: Option<BTreeMap<Place, PdqHash>>,
+    md5: String,
+    sha1: String,
+    sha256: String,
+    backend: &'static str,
+}
+
+/// A variant's name, in the order of the reference.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+struct Place(Transform);
+
+/// A file without a result.
+#[derive(Serialize)]
+pub(super) struct ErrorLine {
+    pub file: String,
+    pub error: ErrorBody,
+}
+
+#[derive(Serialize)]
+pub(super) struct ErrorBody {
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl ErrorLine {
+    pub fn new(path: &Path, code: &'static str, message: impl ToString) -> Self {
+        Self { file: path.to_string_lossy().into_owned(), error: ErrorBody { code, message: message.to_string() } }
+    }
+}
+
+/// What every worker uses.
+struct Work {
+    decoder: Decoder,
+    hasher: Hasher,
+    max_bytes: usize,
+    dihedral: bool,
+}
+
+impl Hash {
+    pub fn run(&self, config: &Config) -> Result<(), Failure> {
+        // Known to clap as one of the three.
+        let backend = self.backend.as_deref().and_then(|name| name.parse().ok()).unwrap_or(config.engine.backend);
+        let max_bytes = config.server.body_limit_bytes;
+        let limits = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes };
+        let work = Work {
+            decoder: Decoder::new(limits, BufferPool::new(config.engine.pixel_pool_bytes)),
+            hasher: Hasher::open(backend, config.engine.gpu_adapter.as_deref()).map_err(Failure::failed)?,
+            max_bytes,
+            dihedral: self.dihedral,
+        };
+        let workers = match config.engine.decode_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        if hash_all(&work, &files::expand(&self.files), workers)? { Ok(()) } else { Err(Failure::told()) }
+    }
+}
+
+/// Prints a line for each file; whether all were hashed.
+fn hash_all(work: &Work, files: &[PathBuf], workers: usize) -> Result<bool, Failure> {
+    let gate = Gate::new(files.len(), AHEAD * workers);
+    let bar = output::progress(Some(files.len() as u64), "files");
+    let printed = std::thread::scope(|scope| {
+        let (results, finished) = mpsc::channel();
+        for _ in 0..workers.min(files.len()) {
+            let (results, gate) = (results.clone(), &gate);
+            scope.spawn(move || {
+                while let Some(at) = gate.take() {
+                    // The receiver is gone only when printing failed, which also closed the gate.
+                    let _ = results.send((at, work.line(&files[at])));
+                }
+            });
+        }
+        drop(results);
+        let (mut early, mut all_hashed) = (BTreeMap::new(), true);
+        for (at, result) in finished {
+            early.insert(at, result);
+            while let Some(result) = early.remove(&gate.printed()) {
+                all_hashed &= result.is_ok();
+                let written = bar.suspend(|| match &result {
+                    Ok(line) => output::json_line(line),
+                    Err(line) => output::json_line(line),
+                });
+                if let Err(error) = written {
+                    gate.close();
+                    return Err(error);
+                }
+                gate.advance();
+                bar.inc(1);
+            }
+        }
+        Ok(all_hashed)
+    });
+    bar.finish_and_clear();
+    Ok(printed?)
+}
+
+impl Work {
+    fn line(&self, path: &Path) -> Result<HashedLine, ErrorLine> {
+        let bytes = files::read(path, self.max_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
+        let (_, frame) = self.decoder.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
+        let (hash, backend) = self.hasher.hash(frame).map_err(|error| ErrorLine::new(path, "media_too_small", error))?;
+        let digests = digests(&bytes);
+        let variants = || Transform::ALL.into_iter().map(Place).zip(hash.hashes).collect();
+        Ok(HashedLine {
+            file: path.to_string_lossy().into_owned(),
+            pdq: hash.original(),
+            quality: hash.quality.get(),
+            dihedral: self.dihedral.then(variants),
+            md5: hex::encode(digests.md5),
+            sha1: hex::encode(digests.sha1),
+            sha256: hex::encode(digests.sha256),
+            backend,
+        })
+    }
+}
+
+/// Hands out numbers of files, in order and not too far ahead of what is printed.
+struct Gate {
+    state: Mutex<State>,
+    moved: Condvar,
+    ahead: usize,
+}
+
+struct State {
+    next: usize,
+    printed: usize,
+    end: usize,
+}
+
+impl Gate {
+    fn new(end: usize, ahead: usize) -> Self {
+        Self { state: Mutex::new(State { next: 0, printed: 0, end }), moved: Condvar::new(), ahead }
+    }
+
+    /// The next number, once it is near enough; `None` when there is none.
+    fn take(&self) -> Option<usize> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let far = |state: &mut State| state.next < state.end && state.next >= state.printed + self.ahead;
+        let mut state = self.moved.wait_while(state, far).unwrap_or_else(PoisonError::into_inner);
+        (state.next < state.end).then(|| {
+            state.next += 1;
+            state.next - 1
+        })
+    }
+
+    fn printed(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).printed
+    }
+
+    fn advance(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).printed += 1;
+        self.moved.notify_all();
+    }
+
+    /// Nothing more is wanted.
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).end = 0;
+        self.moved.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_keeps_order_and_distance() {
+        let gate = Gate::new(3, 2);
+        assert_eq!((gate.take(), gate.take()), (Some(0), Some(1)));
+        std::thread::scope(|scope| {
+            let third = scope.spawn(|| gate.take());
+            gate.advance();
+            assert_eq!(third.join().unwrap(), Some(2));
+        });
+        assert_eq!((gate.take(), gate.printed()), (None, 1));
+        gate.close();
+        assert_eq!(gate.take(), None);
+    }
+}

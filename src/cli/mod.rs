@@ -1,0 +1,150 @@
+//! The command line: one file per subcommand, over the same services as the server.
+//!
+//! Files in, JSON lines out. Results go to stdout, one JSON document a line (where people look first, a table, and JSON with `--json`);
+//! progress goes to stderr and only to a terminal; an error is printed once, to stderr, by [`main`]. Exit codes: 0 done, 1 failed, 2 wrong usage
+//! or input, 3 the evidence is insufficient. The help texts are the operator's manual.
+//!
+//! Commands that need the database open it directly, beside a running server: what they change is in force there at once.
+//!
+//! ```
+//! use clap::CommandFactory;
+//! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+//! assert_eq!(commands, ["serve", "score", "hash", "bank", "key", "audit", "doctor", "config"]);
+//! ```
+
+mod audit;
+mod bank;
+mod config;
+mod doctor;
+mod failure;
+mod files;
+mod hash;
+mod key;
+mod output;
+mod score;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+use crate::{
+    config::{Config, ConfigError, LogLevel, Origin, Sources},
+    store::Store,
+    telemetry,
+};
+
+/// Classifier inference server for child-safety work
+///
+/// Attachments (images, texts, conversations) are matched against hash banks, scored by classifiers, and put before a human where
+/// that is needed. Nothing is ever reported or removed automatically.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 the evidence is insufficient.
+#[derive(Debug, Parser)]
+#[command(name = "nightlight", version, max_term_width = 110)]
+pub struct Cli {
+    /// Where the server keeps its database and bootstrap key [default: .nightlight/data] [env: NIGHTLIGHT_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A TOML file with settings; `nightlight config print` shows all of them [env: NIGHTLIGHT_CONFIG]
+    ///
+    /// Later sources win: built-in defaults < this file < environment (NIGHTLIGHT__SECTION__KEY) < flags.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Score files as the server would, without one
+    Score(score::Score),
+    /// Print the perceptual hash and the digests of pictures
+    Hash(hash::Hash),
+    /// Hash banks: sets of known hashes
+    #[command(subcommand)]
+    Bank(bank::Bank),
+    /// API keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// The ledger
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Check this installation and say what mends it
+    Doctor(doctor::Doctor),
+    /// Settings
+    #[command(subcommand)]
+    Config(config::Settings),
+}
+
+/// Parses the command line, runs the command, prints its error, if any, and says how the process ends.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let config = cli.load();
+    if let Command::Doctor(doctor) = &cli.command {
+        // The only command with something to say about a broken configuration.
+        return doctor.run(config);
+    }
+    let config = config?;
+    init_logging(&config, matches!(cli.command, Command::Serve(_)));
+    match &cli.command {
+        Command::Serve(serve) => serve.run(&config),
+        Command::Score(score) => score.run(&config),
+        Command::Hash(hash) => hash.run(&config),
+        Command::Bank(bank) => bank.run(&config),
+        Command::Key(key) => key.run(&config),
+        Command::Audit(audit) => audit.run(&config),
+        Command::Doctor(_) => Ok(()), // answered above
+        Command::Config(settings) => settings.run(&config),
+    }
+}
+
+impl Cli {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut sources = Sources::from_env();
+        sources.file = self.config.clone().or_else(|| std::env::var_os("NIGHTLIGHT_CONFIG").map(PathBuf::from));
+        if let Some(data_dir) = &self.data_dir {
+            sources = sources.with_flag("--data-dir", "data_dir", data_dir.to_string_lossy());
+        }
+        if let Command::Serve(serve) = &self.command {
+            sources = serve.flags(sources);
+        }
+        Config::load(&sources)
+    }
+}
+
+/// A server logs as configured; a command says only what is wrong, unless somebody chose a level.
+fn init_logging(config: &Config, server: bool) {
+    let chosen = config.effective().iter().any(|value| value.key == "log.level" && value.origin != Origin::Default);
+    let level = if server || chosen { config.log.level } else { LogLevel::Warn };
+    telemetry::init_logging(level, config.log.format);
+}
+
+/// Runs a command that talks to the store.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from)?.block_on(work)
+}
+
+/// The database of `--data-dir`, which is made when it does not exist.
+async fn open_store(config: &Config) -> Result<Store, Failure> {
+    Ok(Store::open(crate::services::store_options(config)).await?)
+}
+
+/// The database of `--data-dir`; a wrong path should not leave an empty one behind.
+async fn open_existing_store(config: &Config) -> Result<Store, Failure> {
+    let path = config.store_file();
+    if !path.exists() {
+        return Err(Failure::input(format!("there is no database at {}; choose another folder with --data-dir", path.display())));
+    }
+    open_store(config).await
+}

@@ -1,0 +1,233 @@
+//! `nightlight score`.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use futures_util::StreamExt;
+use serde::Deserialize;
+
+use super::{Failure, block_on, files, hash::ErrorLine, output};
+use crate::{
+    config::Config,
+    domain::{
+        attachment::{Attachment, Context, Message},
+        ids::{RequestId, TenantId},
+        time::Timestamp,
+    },
+    services::{
+        App,
+        scoring::{ScoreError, ScoreRequest, Scored},
+    },
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Score {
+    /// What is known of all files: item_id, account_id, service, surface, legal_basis, scope, unit, cluster
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    context: Vec<String>,
+    /// Files to score; folders stand for all files below them
+    ///
+    /// .txt is a text; .json is {"text": …} or {"conversation": {"messages": [{"author","time","text"}]}}, or the same within
+    /// {"attachment": …} as POST /score takes it; everything else is a picture. Each file gives one line: the answer of POST /score, or
+    /// {"file","error":{"code","message"}}, in the order of the files. What is routed to review is put into the queue of --data-dir.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// A `.json` file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRequest {
+    attachment: Option<RawAttachment>,
+    context: Option<Context>,
+    text: Option<String>,
+    conversation: Option<RawConversation>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawAttachment {
+    Text(String),
+    Conversation(RawConversation),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConversation {
+    messages: Vec<RawMessage>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMessage {
+    author: String,
+    time: Option<Timestamp>,
+    text: String,
+}
+
+impl Score {
+    pub fn run(&self, config: &Config) -> Result<(), Failure> {
+        let context = context(&self.context)?;
+        let files = files::expand(&self.files);
+        if context.item_id.is_some() && files.len() > 1 {
+            return Err(Failure::input("item_id names one item, but there are several files"));
+        }
+        block_on(async {
+            let app = App::start(config).await?;
+            for warning in &app.warnings {
+                tracing::warn!("{warning}");
+            }
+            let scored = score_all(config, &app, &files, &context).await;
+            app.stop().await;
+            if scored? { Ok(()) } else { Err(Failure::told()) }
+        })
+    }
+}
+
+/// Prints a line for each file; whether all were scored.
+async fn score_all(config: &Config, app: &App, files: &[PathBuf], context: &Context) -> Result<bool, Failure> {
+    // As many at a time as keep every core busy; more would only wait in the queues.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from).saturating_add(1);
+    let bar = output::progress(Some(files.len() as u64), "files");
+    let mut answers = futures_util::stream::iter(files).map(|path| score(config, app, path, context)).buffered(at_once);
+    let mut all_scored = true;
+    while let Some(answer) = answers.next().await {
+        all_scored &= answer.is_ok();
+        bar.suspend(|| match &answer {
+            Ok(scored) => {
+                let mut out = io::stdout().lock();
+                out.write_all(&scored.body).and_then(|()| out.write_all(b"\n"))
+            }
+            Err(line) => output::json_line(line),
+        })?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(all_scored)
+}
+
+async fn score(config: &Config, app: &App, path: &Path, context: &Context) -> Result<Scored, ErrorLine> {
+    let (attachment, own) = read(config, path)?;
+    loop {
+        let request = ScoreRequest {
+            tenant: TenantId::DEFAULT,
+            request_id: RequestId::new(),
+            attachment: attachment.clone(),
+            context: own.clone().unwrap_or_else(|| context.clone()),
+            idempotency_key: None,
+            body_digest: [0; 32], // only read when there is a key
+            deadline: Instant::now() + Duration::from_millis(config.server.deadline_ms),
+        };
+        match app.scoring.score(request).await {
+            // Nobody waits here but this loop.
+            Err(ScoreError::Overloaded { retry_after }) => tokio::time::sleep(retry_after).await,
+            Err(error) => return Err(ErrorLine::new(path, code(&error), error)),
+            Ok(scored) => return Ok(scored),
+        }
+    }
+}
+
+/// The file's attachment, and its own context if it brings one.
+fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<Context>), ErrorLine> {
+    let malformed = |message: String| ErrorLine::new(path, "malformed", message);
+    let bytes = files::read(path, config.server.body_limit_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
+    let (attachment, context) = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => (Attachment::Text(String::from_utf8(bytes).map_err(|_| malformed("the text is not UTF-8".to_owned()))?), None),
+        Some("json") => {
+            let raw: RawRequest = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+            from_json(raw).map_err(|message| malformed(message.to_owned()))?
+        }
+        _ => return Ok((Attachment::Media { bytes: bytes.into(), declared: None }, None)),
+    };
+    let (length, messages) = match &attachment {
+        Attachment::Conversation(messages) => (messages.iter().map(|message| message.text.len()).sum(), messages.len()),
+        Attachment::Text(text) => (text.len(), 0),
+        Attachment::Media { .. } => (0, 0), // returned above
+    };
+    if length > config.limits.max_text_bytes {
+        return Err(ErrorLine::new(path, "too_large", format!("more than {} bytes of text", config.limits.max_text_bytes)));
+    }
+    if messages > config.limits.max_messages {
+        return Err(ErrorLine::new(path, "too_large", format!("more than {} messages", config.limits.max_messages)));
+    }
+    if let Some(field) = context.as_ref().and_then(Context::malformed_field) {
+        return Err(malformed(format!("context.{field} must have 1 to {} characters, none of them a control character", Context::LONGEST)));
+    }
+    Ok((attachment, context))
+}
+
+fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static str> {
+    let attachment = match (raw.attachment, raw.text, raw.conversation) {
+        (Some(attachment), None, None) => attachment,
+        (None, Some(text), None) => RawAttachment::Text(text),
+        (None, None, Some(conversation)) => RawAttachment::Conversation(conversation),
+        _ => return Err("a .json file is {\"text\"}, {\"conversation\"} or {\"attachment\", \"context\"}"),
+    };
+    let attachment = match attachment {
+        RawAttachment::Text(text) => Attachment::Text(text),
+        RawAttachment::Conversation(conversation) => {
+            let message = |RawMessage { author, time, text }| Message { author, time, text };
+            Attachment::Conversation(conversation.messages.into_iter().map(message).collect())
+        }
+    };
+    Ok((attachment, raw.context))
+}
+
+/// The codes of the API.
+const fn code(error: &ScoreError) -> &'static str {
+    match error {
+        ScoreError::Malformed(_) => "malformed",
+        ScoreError::UnsupportedType => "unsupported_media_type",
+        ScoreError::TooLarge(_) => "too_large",
+        ScoreError::IdempotencyConflict | ScoreError::AlreadyAnswered => "idempotency_conflict",
+        ScoreError::Overloaded { .. } => "overloaded",
+        ScoreError::Deadline => "deadline",
+        ScoreError::ShuttingDown => "unavailable",
+        ScoreError::Internal(_) => "internal",
+    }
+}
+
+fn context(pairs: &[String]) -> Result<Context, Failure> {
+    let mut fields = serde_json::Map::new();
+    for pair in pairs {
+        let (key, value) = pair.split_once('=').ok_or_else(|| Failure::input(format!("--context {pair}: write KEY=VALUE")))?;
+        if fields.insert(key.to_owned(), value.into()).is_some() {
+            return Err(Failure::input(format!("--context: {key} stands twice")));
+        }
+    }
+    let context: Context = serde_json::from_value(fields.into()).map_err(|error| Failure::input(format!("--context: {error}")))?;
+    match context.malformed_field() {
+        Some(field) => Err(Failure::input(format!("--context {field}: 1 to {} characters without control characters", Context::LONGEST))),
+        None => Ok(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_files_are_read_bare_or_as_the_api_takes_them() {
+        let read = |text: &str| serde_json::from_str(text).map_err(|_| "json").and_then(from_json).map(|(attachment, _)| attachment);
+        assert!(matches!(read(r#"{"text":"a"}"#), Ok(Attachment::Text(text)) if text == "a"));
+        assert!(matches!(read(r#"{"attachment":{"text":"a"},"context":{"service":"s"}}"#), Ok(Attachment::Text(_))));
+        let chat = r#"{"conversation":{"messages":[{"author":"a","text":"b"}]}}"#;
+        assert!(matches!(read(chat), Ok(Attachment::Conversation(messages)) if messages.len() == 1));
+        for wrong in ["{}", r#"{"text":"a","conversation":{"messages":[]}}"#, r#"{"txt":"a"}"#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn context_is_checked_before_anything_starts() {
+        let given = |pairs: &[&str]| context(&pairs.iter().map(|&pair| pair.to_owned()).collect::<Vec<_>>());
+        assert_eq!(given(&["service=photos", "scope=eu"]).unwrap().scope.as_deref(), Some("eu"));
+        for wrong in [&["service"][..], &["servce=a"], &["service="], &["unit=a", "unit=b"]] {
+            assert!(given(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `nightlight serve`.
+
+mod wiring;
+
+use std::{
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use clap::Args;
+
+use super::{Failure, block_on};
+use crate::{
+    config::{Config, Sources},
+    services::{App, access::bootstrap},
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// Address and port to listen on; port 0 takes a free one [default: server.listen, 127.0.0.1:8080]
+    ///
+    /// The first start makes an administrator's key and writes it to admin.key in the data directory. SIGTERM and Ctrl-C stop taking requests,
+    /// finish those under way and end with exit code 0.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+impl Serve {
+    /// What the flags add to the configuration.
+    pub fn flags(&self, sources: Sources) -> Sources {
+        match &self.listen {
+            Some(listen) => sources.with_flag("--listen", "server.listen", listen.clone()),
+            None => sources,
+        }
+    }
+
+    pub fn run(&self, config: &Config) -> Result<(), Failure> {
+        block_on(serve(config))
+    }
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    // Before the models are loaded: a taken port should not cost seconds to find out.
+    let failed =
+        |error: io::Error| Failure::failed(format!("cannot listen on {}: {error}; choose another with --listen", config.server.listen));
+    let listener = tokio::net::TcpListener::bind(config.server.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let app = App::start(config).await?;
+    for warning in &app.warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.auth.enabled {
+        bootstrap(&app.store, &config.data_dir).await?;
+    }
+    greet(config, address)?;
+    let served = wiring::run(config, &app, listener).await;
+    app.stop().await;
+    served
+}
+
+/// What somebody who has just started a server wants to paste.
+fn greet(config: &Config, address: SocketAddr) -> io::Result<()> {
+    let base = format!("http://{}", reachable(address));
+    let key = shell_word(&config.admin_key_file().to_string_lossy());
+    let authorization = if config.auth.enabled { format!("-H \"Authorization: Bearer $(cat {key})\" ") } else { String::new() };
+    let mut out = io::stdout().lock();
+    writeln!(out, "nightlight {} listens on {base}/", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  API and documentation  {base}/docs")?;
+    writeln!(out, "  review queue           {base}/review/items")?;
+    writeln!(out, "  state and metrics      {base}/readyz  {base}/metrics")?;
+    writeln!(out, "Score a picture:")?;
+    writeln!(out, "  curl -sS {authorization}-H 'Content-Type: image/jpeg' --data-binary @photo.jpg {base}/score")?;
+    out.flush()
+}
+
+/// An address that a client on this machine can use.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Quoted where a shell would take it apart.
+fn shell_word(text: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-".contains(character);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_addresses_and_paths_work_when_pasted() {
+        assert_eq!(reachable("0.0.0.0:80".parse().unwrap()).to_string(), "127.0.0.1:80");
+        assert_eq!(reachable("[::]:80".parse().unwrap()).to_string(), "[::1]:80");
+        assert_eq!(reachable("10.0.0.7:80".parse().unwrap()).to_string(), "10.0.0.7:80");
+        assert_eq!(shell_word("a/b-c.key"), "a/b-c.key");
+        assert_eq!(shell_word("it's here"), r"'it'\''s here'");
+    }
+}

@@ -1,0 +1,111 @@
+//! From a running instance to an API that answers.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+
+use crate::{
+    cli::Failure,
+    config::Config,
+    http::{self, HttpOptions, HttpState, Scorer, ServeOptions},
+    services::{
+        App,
+        access::Access,
+        banks::Banks,
+        health::{Check, Health, HealthProbe},
+        review::Review,
+        scoring::{ScoreError, ScoreRequest, Scored, Scoring},
+    },
+    store::Store,
+    telemetry,
+};
+
+/// How often the recorder moves finished samples of histograms to where they are cheap.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or Ctrl-C, and until what was under way then has ended.
+pub(super) async fn run(config: &Config, app: &App, listener: TcpListener) -> Result<(), Failure> {
+    let metrics = telemetry::install_metrics().map_err(Failure::failed)?;
+    let upkeep = tokio::spawn({
+        let metrics = metrics.clone();
+        async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                metrics.run_upkeep();
+            }
+        }
+    });
+    let state = HttpState::new(
+        options(config),
+        Arc::new(InProcess(Arc::clone(&app.scoring))),
+        Access::new(app.store.clone(), config.auth.enabled),
+        Review::new(app.store.clone(), Duration::from_secs(config.review.claim_lease_s)),
+        probe(app.store.clone(), Arc::clone(&app.banks), app.warnings.clone()),
+        metrics,
+    );
+    let serving = ServeOptions { drain: Duration::from_millis(config.server.shutdown_grace_ms), ..ServeOptions::default() };
+    http::serve(listener, http::router(state), serving, stop_signal()?).await;
+    upkeep.abort();
+    Ok(())
+}
+
+fn options(config: &Config) -> HttpOptions {
+    let (server, limits) = (&config.server, &config.limits);
+    HttpOptions {
+        permits: server.permits,
+        body_limit: server.body_limit_bytes,
+        batch_body_limit: server.body_limit_bytes,
+        batch_parts: server.batch_max_parts,
+        batch_concurrency: server.batch_concurrency,
+        max_messages: limits.max_messages,
+        max_text_bytes: limits.max_text_bytes,
+        read_timeout: Duration::from_millis(server.body_read_timeout_ms),
+        deadline: Duration::from_millis(server.deadline_ms),
+        batch_deadline: Duration::from_millis(server.batch_deadline_ms),
+        metrics_open: config.auth.metrics_open,
+    }
+}
+
+/// The scoring service as HTTP wants it.
+struct InProcess(Arc<Scoring>);
+
+impl Scorer for InProcess {
+    fn score(&self, request: ScoreRequest) -> BoxFuture<'_, Result<Scored, ScoreError>> {
+        Box::pin(self.0.score(request))
+    }
+}
+
+/// Models were loaded or the server would not run; what can fail later is the store and the banks' replica of it.
+fn probe(store: Store, banks: Arc<Banks>, warnings: Vec<String>) -> HealthProbe {
+    Arc::new(move || {
+        let (store, banks, warnings) = (store.clone(), Arc::clone(&banks), warnings.clone());
+        Box::pin(async move {
+            let store = match store.ping().await {
+                Ok(()) => Check::ok("store", "answers"),
+                Err(error) => {
+                    tracing::warn!(%error, "the store does not answer");
+                    Check::failed("store", "does not answer; see the server's log")
+                }
+            };
+            let banks = match banks.failure() {
+                None => Check::ok("banks", "up to date"),
+                Some(_) => Check::failed("banks", "cannot be kept up to date; see the server's log"),
+            };
+            Health::of(vec![store, banks, Check::ok("models", "loaded")], warnings)
+        })
+    })
+}
+
+/// Ready at the first SIGTERM or Ctrl-C.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new requests; those under way are finished");
+    })
+}

@@ -1,0 +1,31 @@
+//! `[limits]`: what one attachment may be.
+
+use super::{ConfigError, layers::Layers};
+
+/// Bounds on one attachment, checked before anything proportional to it is allocated.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Width times height.
+    pub max_pixels: u64,
+    pub max_side: u32,
+    /// UTF-8 bytes of a text, or of all messages of a conversation.
+    pub max_text_bytes: usize,
+    /// More messages are refused.
+    pub max_messages: usize,
+    /// Of these the newest are scored.
+    pub max_scored_messages: usize,
+}
+
+impl Limits {
+    pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            // A decoded frame takes 3 bytes per pixel and a decoder up to 20: beyond a gigapixel one attachment is the machine's memory.
+            max_pixels: layers.number("limits.max_pixels", 1..=1_000_000_000)?,
+            // 65,535 is the largest side that JPEG can state.
+            max_side: layers.number("limits.max_side", 1..=65_535)?,
+            max_text_bytes: layers.number("limits.max_text_bytes", 1..=(1 << 30))?,
+            max_messages: layers.number("limits.max_messages", 1..=1_000_000)?,
+            max_scored_messages: layers.number("limits.max_scored_messages", 1..=1_000_000)?,
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! `[matching]`: what a new bank starts with.
+
+use super::{ConfigError, layers::Layers};
+use crate::domain::hash::{PdqHash, Quality};
+
+/// Defaults for new banks, and the reach of the search.
+#[derive(Clone, Copy, Debug)]
+pub struct Matching {
+    /// Radius in bits, 0..=256.
+    pub pdq_max_distance: u32,
+    pub pdq_minimum_quality: Quality,
+    /// Whether all eight variants of a picture are searched.
+    pub dihedral: bool,
+}
+
+impl Matching {
+    pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            pdq_max_distance: layers.number("matching.pdq_max_distance", 0..=i64::from(PdqHash::BITS))?,
+            pdq_minimum_quality: Quality::new(layers.number("matching.pdq_minimum_quality", 0..=100)?),
+            dihedral: layers.switch("matching.dihedral")?,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Settings: what was typed, where, and what it comes to.
+//!
+//! A configuration is read in two steps. First the sources are laid over one another, key by key, and each key remembers who had the last
+//! word: the embedded `default.toml`, the file of `--config`, the environment, the flags. A key that `default.toml` does not have stops the
+//! start, and so does a value of another type: `default.toml` is the list of keys, their types, their defaults and their manual in one.
+//! Then each section checks its values and turns them into what the rest of the program uses: durations, addresses, enums and numbers
+//! within their range. A [`Config`] is valid as a whole; nobody behind it checks again.
+//!
+//! Errors ([`ConfigError`]) name the source, the key and what is allowed, because an operator sees them at three in the morning.
+//!
+//! ```
+//! use nightlight::config::{Config, Origin, Sources};
+//! let sources = Sources::default().with_flag("--listen", "server.listen", "0.0.0.0:80");
+//! let config = Config::load(&sources)?;
+//! assert_eq!(config.server.listen.port(), 80);
+//! assert!(config.effective().iter().any(|value| value.key == "server.listen" && value.origin == Origin::Flag("--listen")));
+//!
+//! let wrong = Sources { env: vec![("NIGHTLIGHT__SERVER__PORT".into(), "80".into())], ..Sources::default() };
+//! assert!(Config::load(&wrong).unwrap_err().to_string().contains("unknown key `server.port`"));
+//! # Ok::<(), nightlight::config::ConfigError>(())
+//! ```
+
+mod engine;
+mod error;
+mod layers;
+mod limits;
+mod log;
+mod matching;
+mod models;
+mod operating_points;
+mod routing;
+mod server;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use self::{
+    engine::{Backend, Batching, Engine},
+    error::{ConfigError, Origin},
+    layers::Sources,
+    limits::Limits,
+    log::{Log, LogFormat, LogLevel},
+    matching::Matching,
+    models::Models,
+    routing::{Review, Routing},
+    server::{Auth, Server},
+    store::{Idempotency, Store},
+};
+use self::{layers::Layers, operating_points::ConfiguredPoint};
+
+use crate::domain::operating_point::OperatingPoint;
+
+/// Every setting, checked. One field per section of `default.toml`, which says what each does.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything lives that the server keeps.
+    pub data_dir: PathBuf,
+    pub server: Server,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub engine: Engine,
+    pub batching: Batching,
+    pub models: Models,
+    pub matching: Matching,
+    pub routing: Routing,
+    pub review: Review,
+    pub store: Store,
+    pub idempotency: Idempotency,
+    pub log: Log,
+    /// Thresholds by (model, label); at most one each.
+    pub operating_points: Vec<((String, String), OperatingPoint)>,
+    effective: Vec<Effective>,
+}
+
+/// One key as it is in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Effective {
+    /// `section.name`; for thresholds `operating_points.model.label`.
+    pub key: String,
+    /// As typed.
+    pub value: toml::Value,
+    #[serde(serialize_with = "displayed")]
+    pub origin: Origin,
+}
+
+fn displayed<S: serde::Serializer>(origin: &Origin, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(origin)
+}
+
+impl Config {
+    /// Reads and checks all sources.
+    ///
+    /// # Errors
+    /// The first key or value that is not allowed; see [`ConfigError`].
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let layers = Layers::read(sources)?;
+        let data_dir = layers.path("data_dir")?;
+        let server = Server::read(&layers)?;
+        let models = Models::read(&layers)?;
+        let points = operating_points::read(&layers, &models)?;
+        Ok(Self {
+            auth: Auth::read(&layers, &server)?,
+            limits: Limits::read(&layers)?,
+            engine: Engine::read(&layers)?,
+            batching: Batching::read(&layers)?,
+            matching: Matching::read(&layers)?,
+            routing: Routing::read(&layers)?,
+            review: Review::read(&layers)?,
+            store: Store::read(&layers)?,
+            idempotency: Idempotency::read(&layers)?,
+            log: Log::read(&layers)?,
+            effective: effective(&layers, &points),
+            data_dir,
+            server,
+            models,
+            operating_points: points.into_iter().map(|entry| ((entry.model, entry.label), entry.point)).collect(),
+        })
+    }
+
+    /// Every key, its value and who set it, in the order of `default.toml`.
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+
+    /// The database file.
+    pub fn store_file(&self) -> PathBuf {
+        self.data_dir.join(&self.store.file)
+    }
+
+    /// The file that holds the bootstrap key after the first start.
+    pub fn admin_key_file(&self) -> PathBuf {
+        self.data_dir.join("admin.key")
+    }
+}
+
+fn effective(layers: &Layers, points: &[ConfiguredPoint]) -> Vec<Effective> {
+    let plain = layers.iter().map(|(key, leaf)| Effective { key: key.to_owned(), value: leaf.value.clone(), origin: leaf.origin.clone() });
+    let points = points.iter().map(|entry| Effective {
+        key: format!("operating_points.{}.{}", entry.model, entry.label),
+        // Through its shortest decimal: 0.8 as f64 of an f32 would read 0.800000011920929.
+        value: entry.point.threshold.get().to_string().parse::<f64>().unwrap_or_default().into(),
+        origin: entry.origin.clone(),
+    });
+    plain.chain(points).collect()
+}
+
+/// Milliseconds, from `least` to an hour.
+fn millis(layers: &Layers, key: &str, least: i64) -> Result<u64, ConfigError> {
+    layers.number(key, least..=3_600_000)
+}
+
+/// Names of models, queues and policies: they stand in paths, metrics and URLs.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}

@@ -1,0 +1,43 @@
+//! `[models]`: which classifiers run, and where their files are.
+
+use std::path::PathBuf;
+
+use super::{ConfigError, is_name, layers::Layers};
+
+/// The classifiers and their runtime.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// Fetched files, a folder per model.
+    pub directory: PathBuf,
+    /// Manifests that pin them, a folder per model.
+    pub manifests: PathBuf,
+    /// ONNX Runtime's shared library.
+    pub onnxruntime: PathBuf,
+    /// Classifiers of pictures, by name.
+    pub image: Vec<String>,
+    /// Classifiers of texts and conversations, by name.
+    pub conversation: Vec<String>,
+    /// Sessions per model; 0 = one per core.
+    pub sessions: usize,
+}
+
+impl Models {
+    pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            directory: layers.path("models.directory")?,
+            manifests: layers.path("models.manifests")?,
+            onnxruntime: layers.path("models.onnxruntime")?,
+            image: names(layers, "models.image")?,
+            conversation: names(layers, "models.conversation")?,
+            sessions: layers.number("models.sessions", 0..=1024)?,
+        })
+    }
+}
+
+/// Names become folder names and technologies, so nothing that walks out of a directory gets through.
+fn names(layers: &Layers, key: &str) -> Result<Vec<String>, ConfigError> {
+    const ALLOWED: &str = "a list of different names of lower-case letters, digits, - and _";
+    let names: Vec<String> = layers.raw(key, ALLOWED)?;
+    let once = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
+    if once && names.iter().all(|name| is_name(name)) { Ok(names) } else { Err(layers.invalid(key, ALLOWED)) }
+}

@@ -1,0 +1,58 @@
+//! `[server]` and `[auth]`: the front door.
+
+use std::net::SocketAddr;
+
+use super::{ConfigError, layers::Layers, millis};
+
+/// How the server listens, and what one request may cost.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub body_limit_bytes: usize,
+    /// Attachments scored at the same time.
+    pub permits: usize,
+    pub deadline_ms: u64,
+    pub body_read_timeout_ms: u64,
+    pub shutdown_grace_ms: u64,
+    pub batch_max_parts: usize,
+    /// Attachments of one batch scored at the same time.
+    pub batch_concurrency: usize,
+    pub batch_deadline_ms: u64,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug)]
+pub struct Auth {
+    pub enabled: bool,
+    /// Whether `/metrics` needs no key.
+    pub metrics_open: bool,
+}
+
+impl Server {
+    pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            listen: layers.parsed("server.listen", "an IP address with a port, such as 127.0.0.1:8080")?,
+            // At most 4 GiB: a body is held in memory.
+            body_limit_bytes: layers.number("server.body_limit_bytes", 1..=(4 << 30))?,
+            permits: layers.number("server.permits", 1..=65_536)?,
+            deadline_ms: millis(layers, "server.deadline_ms", 1)?,
+            body_read_timeout_ms: millis(layers, "server.body_read_timeout_ms", 1)?,
+            shutdown_grace_ms: millis(layers, "server.shutdown_grace_ms", 0)?,
+            batch_max_parts: layers.number("server.batch_max_parts", 1..=4096)?,
+            batch_concurrency: layers.number("server.batch_concurrency", 1..=4096)?,
+            batch_deadline_ms: millis(layers, "server.batch_deadline_ms", 1)?,
+        })
+    }
+}
+
+impl Auth {
+    pub(super) fn read(layers: &Layers, server: &Server) -> Result<Self, ConfigError> {
+        let auth = Self { enabled: layers.switch("auth.enabled")?, metrics_open: layers.switch("auth.metrics_open")? };
+        if !auth.enabled && !server.listen.ip().is_loopback() {
+            // A forgotten `enabled = false` must not open a review queue to a network.
+            let allowed = format!("true, because server.listen = {} is not a loopback address", server.listen);
+            return Err(layers.invalid("auth.enabled", allowed));
+        }
+        Ok(auth)
+    }
+}

@@ -1,0 +1,117 @@
+//! PDQ as stages of a recording.
+
+use std::collections::HashMap;
+
+use super::band::Band;
+use super::{FREQUENCIES, HashError, SIDE, check, dct};
+use crate::domain::hash::{PdqHash, PerceptualHash, Quality};
+use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Recording, ResidentImage, Span, Stage};
+
+/// Words of an image's result: eight hashes of eight words, least significant first, then the quality.
+const RESULT_WORDS: usize = 8 * HASH_WORDS + 1;
+const HASH_WORDS: usize = PdqHash::BITS as usize / 32;
+const SAMPLES: u64 = (SIDE * SIDE) as u64;
+const COEFFICIENTS: u64 = (FREQUENCIES * FREQUENCIES) as u64;
+
+/// Hashes that a recording will bring back.
+#[derive(Clone, Debug)]
+pub struct PendingHashes {
+    /// For each image its place in the download, or why it has none.
+    slots: Vec<Result<usize, HashError>>,
+    download: Download,
+    /// Where the hashed images' intermediates lie, for tests.
+    pub stages: Vec<StageSpans>,
+}
+
+/// The intermediates of one image, as `f32`.
+#[derive(Clone, Copy, Debug)]
+pub struct StageSpans {
+    /// `[height][64]`.
+    pub jarosz_rows: Span,
+    /// `[64][64]`.
+    pub jarosz_columns: Span,
+    /// `[16][16]`.
+    pub dct: Span,
+}
+
+/// What an image of this size needs beside its pixels.
+pub fn cost(width: u32, height: u32) -> Cost {
+    Cost {
+        pixels: 0,
+        // Five dispatches' jobs, both operators, and the transform's matrix, which a batch shares but may have to itself.
+        tables: (5 * JOB_WORDS + Band::words(width as usize) + Band::words(height as usize) + FREQUENCIES * SIDE) as u64,
+        work: SIDE as u64 * u64::from(height) + SAMPLES + COEFFICIENTS + RESULT_WORDS as u64,
+    }
+}
+
+/// Appends the five stages for each image that is large enough.
+///
+/// # Errors
+/// [`GpuError::DoesNotFit`].
+pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<PendingHashes, GpuError> {
+    let matrix: Vec<u32> = dct::matrix().iter().map(|value| value.to_bits()).collect();
+    let matrix = recording.table(&matrix)?;
+    let mut known = HashMap::new();
+    let mut axis = |recording: &mut Recording, length: u32| {
+        if let Some(found) = known.get(&length) {
+            return Ok(*found);
+        }
+        let table = recording.table(&Band::new(length as usize).to_words())?;
+        known.insert(length, table);
+        Ok::<_, GpuError>(table)
+    };
+    let mut next = 0..;
+    let slots: Vec<_> =
+        images.iter().map(|image| check(image.width, image.height).map(|()| next.next().unwrap_or_default())).collect();
+    let hashed: Vec<_> = images.iter().zip(&slots).filter(|(_, slot)| slot.is_ok()).map(|(image, _)| image).collect();
+    let results = recording.work((hashed.len() * RESULT_WORDS) as u64)?;
+    let (mut jobs, mut stages, mut tallest) = (Vec::new(), Vec::new(), 0);
+    for (slot, image) in hashed.into_iter().enumerate() {
+        let (across, down) = (axis(recording, image.width)?, axis(recording, image.height)?);
+        let jarosz_rows = recording.work(SIDE as u64 * u64::from(image.height))?;
+        let jarosz_columns = recording.work(SAMPLES)?;
+        let dct = recording.work(COEFFICIENTS)?;
+        tallest = tallest.max(image.height);
+        stages.push(StageSpans { jarosz_rows, jarosz_columns, dct });
+        let mut job: Job = [0; JOB_WORDS];
+        job[..10].copy_from_slice(&[
+            image.word,
+            image.width,
+            image.height,
+            across,
+            down,
+            jarosz_rows.first,
+            jarosz_columns.first,
+            matrix,
+            dct.first,
+            results.first + (slot * RESULT_WORDS) as u32,
+        ]);
+        jobs.push(job);
+    }
+    recording.dispatch(Stage::PdqJaroszRows, &jobs, SIDE as u64 * u64::from(tallest))?;
+    recording.dispatch(Stage::PdqJaroszColumns, &jobs, SAMPLES)?;
+    // One workgroup for each image.
+    recording.dispatch(Stage::PdqQuality, &jobs, 1)?;
+    recording.dispatch(Stage::PdqDct, &jobs, 1)?;
+    recording.dispatch(Stage::PdqBits, &jobs, 1)?;
+    Ok(PendingHashes { slots, download: recording.download(results), stages })
+}
+
+/// The hashes in the order of the images, once the recording has run.
+pub fn read(finished: &Finished, pending: &PendingHashes) -> Vec<Result<PerceptualHash, HashError>> {
+    let words = finished.words(pending.download);
+    pending.slots.iter().map(|slot| slot.clone().map(|slot| result(&words[slot * RESULT_WORDS..][..RESULT_WORDS]))).collect()
+}
+
+fn result(words: &[u32]) -> PerceptualHash {
+    let hash = |words: &[u32]| {
+        PdqHash::from_words(std::array::from_fn(|word| {
+            let low = 2 * (3 - word); // the hash's first word is its most significant
+            u64::from(words[low + 1]) << 32 | u64::from(words[low])
+        }))
+    };
+    PerceptualHash {
+        hashes: std::array::from_fn(|at| hash(&words[at * HASH_WORDS..][..HASH_WORDS])),
+        quality: Quality::new(words[8 * HASH_WORDS].min(100) as u8),
+    }
+}

@@ -1,0 +1,111 @@
+//! Bodies as they arrive: never more than the limit, never longer than the patience.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
+
+use super::error::{ApiError, ErrorCode};
+
+/// What a body may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Most bytes.
+    pub limit: usize,
+    /// How long it may take to arrive.
+    pub patience: Duration,
+    /// When the whole call is over; may be earlier.
+    pub deadline: Instant,
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body could not be read")]
+pub(super) enum BodyFailure {
+    TooLarge(usize),
+    Slow,
+    Deadline,
+    Broken,
+}
+
+impl From<BodyFailure> for ApiError {
+    fn from(failure: BodyFailure) -> Self {
+        match failure {
+            BodyFailure::TooLarge(limit) => Self::too_large(format!("the body may have {limit} bytes")),
+            BodyFailure::Slow => Self::new(ErrorCode::BodyTimeout, "the body did not arrive in time"),
+            BodyFailure::Deadline => Self::new(ErrorCode::Deadline, "the deadline passed while the body arrived; nothing was stored"),
+            BodyFailure::Broken => Self::malformed("the body ended before its declared length, or its framing is broken"),
+        }
+    }
+}
+
+/// The declared length, refused at once when it is over the limit: nothing is read for it.
+fn declared(headers: &HeaderMap, limit: usize) -> Result<usize, BodyFailure> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        None => Ok(0),
+        Some(length) => usize::try_from(length).ok().filter(|&length| length <= limit).ok_or(BodyFailure::TooLarge(limit)),
+    }
+}
+
+fn frames(body: Body, bounds: Bounds) -> impl Stream<Item = Result<Bytes, BodyFailure>> + Send {
+    let patience = Instant::now() + bounds.patience;
+    let (until, late) = if bounds.deadline < patience { (bounds.deadline, BodyFailure::Deadline) } else { (patience, BodyFailure::Slow) };
+    stream::try_unfold((body.into_data_stream(), bounds.limit), move |(mut body, left)| async move {
+        match tokio::time::timeout_at(until.into(), body.next()).await {
+            Err(_) => Err(late),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(_))) => Err(BodyFailure::Broken),
+            Ok(Some(Ok(bytes))) => match left.checked_sub(bytes.len()) {
+                Some(left) => Ok(Some((bytes, (body, left)))),
+                None => Err(BodyFailure::TooLarge(bounds.limit)),
+            },
+        }
+    })
+}
+
+/// The whole body.
+pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Bytes, ApiError> {
+    let expected = declared(headers, bounds.limit)?;
+    let frames = frames(body, bounds);
+    pin_mut!(frames);
+    // A small body usually is one frame: it is taken as it is.
+    let Some(first) = frames.try_next().await? else { return Ok(Bytes::new()) };
+    let Some(second) = frames.try_next().await? else { return Ok(first) };
+    let mut whole = BytesMut::with_capacity(expected.max(first.len() + second.len()));
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    while let Some(frame) = frames.try_next().await? {
+        whole.extend_from_slice(&frame);
+    }
+    Ok(whole.freeze())
+}
+
+/// Where a bounded body leaves the reason when it ends early, because the parser between it and us only knows that it did.
+#[derive(Clone, Default)]
+pub(super) struct FailureSlot(Arc<Mutex<Option<BodyFailure>>>);
+
+impl FailureSlot {
+    /// The reason, if there is one.
+    pub(super) fn get(&self) -> Option<BodyFailure> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body for a parser that streams, under the same bounds.
+pub(super) fn bounded(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<(Body, FailureSlot), ApiError> {
+    declared(headers, bounds.limit)?;
+    let slot = FailureSlot::default();
+    let kept = slot.clone();
+    let frames = frames(body, bounds).inspect_err(move |failure| {
+        *kept.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(*failure);
+    });
+    Ok((Body::from_stream(frames), slot))
+}

@@ -1,0 +1,277 @@
+//! From errors to answers: the one place that knows both.
+//!
+//! A handler returns an [`ApiError`]. Its response carries the error beside an empty body, and `observe`, which knows the request's id, writes the
+//! body; so no error can leave without its id.
+
+use std::{any::Any, borrow::Cow, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    domain::ids::RequestId,
+    services::{access::AccessError, review::ReviewError, scoring::ScoreError},
+    store::StoreError,
+    telemetry::metric,
+};
+
+/// What went wrong, for programs. Each code has one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// 400: correct the request.
+    Malformed,
+    /// 401: send a valid key.
+    Unauthenticated,
+    /// 403: the key's role may not do this.
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 405: see `Allow`.
+    MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    BodyTimeout,
+    /// 409: another reviewer holds the item.
+    ClaimedByAnother,
+    /// 409: claim the item first.
+    NotClaimed,
+    /// 409: the item has its decision.
+    AlreadyDecided,
+    /// 413: over one of the limits that the message names.
+    TooLarge,
+    /// 415: this kind of attachment is not scored here.
+    UnsupportedType,
+    /// 422: the idempotency key was used with another body.
+    IdempotencyConflict,
+    /// 429: try again after `Retry-After` seconds.
+    Overloaded,
+    /// 500: see the log under the request's id.
+    Internal,
+    /// 503: not ready, or shutting down.
+    NotReady,
+    /// 504: the deadline passed.
+    Deadline,
+}
+
+impl ErrorCode {
+    /// The status of answers with this code.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ClaimedByAnother | Self::NotClaimed | Self::AlreadyDecided => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+/// The body of every answer that is an error.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ErrorDetail {
+    pub code: ErrorCode,
+    /// For people; says what to do.
+    pub message: String,
+    /// This call's id; also in the log and in `X-Request-Id`.
+    pub request_id: String,
+}
+
+/// The text of every 500: the cause is nobody's business outside.
+const INTERNAL: &str = "the server failed; its log has the cause under this request_id";
+
+/// Seconds after which to try again when the store is too busy: its busy timeout, roughly.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An answer that is an error.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    pub code: ErrorCode,
+    message: Cow<'static, str>,
+    retry_after: Option<Duration>,
+    /// For the log alone.
+    pub cause: Option<String>,
+}
+
+impl ApiError {
+    pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry_after: None, cause: None }
+    }
+
+    /// 400
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Malformed, message)
+    }
+
+    /// 415
+    pub(super) fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::UnsupportedType, message)
+    }
+
+    /// 413
+    pub(super) fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::TooLarge, message)
+    }
+
+    /// 429 with `Retry-After`.
+    pub(super) fn overloaded(what: &str, retry_after: Duration) -> Self {
+        let message = format!("{what}; try again after {} s", seconds(retry_after));
+        Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::Overloaded, message) }
+    }
+
+    /// 500; `cause` goes to the log.
+    pub(super) fn internal(cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..Self::new(ErrorCode::Internal, INTERNAL) }
+    }
+
+    /// The error as JSON.
+    pub(super) fn body(&self, id: RequestId) -> ErrorBody {
+        ErrorBody { error: ErrorDetail { code: self.code, message: self.message.to_string(), request_id: id.to_string() } }
+    }
+
+    /// Completes the response of this error; keeps headers that are there already (`Allow`).
+    pub(super) fn write_into(&self, response: &mut Response, id: RequestId) {
+        let body = self.body(id);
+        *response.status_mut() = self.code.status();
+        // Three strings and an enum always become JSON.
+        *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
+        }
+        match self.code {
+            ErrorCode::Unauthenticated => {
+                let schemes = HeaderValue::from_static(r#"Bearer realm="nightlight", Basic realm="nightlight""#);
+                headers.insert(header::WWW_AUTHENTICATE, schemes);
+            }
+            // What is left of the body is not waited for.
+            ErrorCode::BodyTimeout => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whole seconds, at least one: `Retry-After: 0` invites a stampede.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs_f64().ceil().max(1.0) as u64
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What a panic becomes. Its text stays out of log and answer: it could hold content.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    metrics::counter!(metric::PANICS_TOTAL).increment(1);
+    ApiError::internal("a handler panicked").into_response()
+}
+
+impl From<ScoreError> for ApiError {
+    fn from(error: ScoreError) -> Self {
+        let message = error.to_string();
+        let code = match error {
+            ScoreError::Overloaded { retry_after } => {
+                return Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::Overloaded, message) };
+            }
+            ScoreError::Internal(cause) => return Self::internal(cause),
+            // The scoring service turns this one into the other process's answer.
+            ScoreError::AlreadyAnswered => return Self::internal("an idempotent answer was not taken over"),
+            ScoreError::Malformed(_) => ErrorCode::Malformed,
+            ScoreError::UnsupportedType => ErrorCode::UnsupportedType,
+            ScoreError::TooLarge(_) => ErrorCode::TooLarge,
+            ScoreError::IdempotencyConflict => ErrorCode::IdempotencyConflict,
+            ScoreError::Deadline => ErrorCode::Deadline,
+            ScoreError::ShuttingDown => ErrorCode::NotReady,
+        };
+        Self::new(code, message)
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        let message = error.to_string();
+        match error {
+            AccessError::MissingKey | AccessError::InvalidKey => Self::new(ErrorCode::Unauthenticated, message),
+            AccessError::Forbidden(_) => Self::new(ErrorCode::Forbidden, message),
+            AccessError::Name => Self::malformed(message),
+            AccessError::Store(error) => error.into(),
+            AccessError::OpenToTheNetwork(_)
+            | AccessError::Role(_)
+            | AccessError::KeyFile { .. }
+            | AccessError::Write { .. }
+            | AccessError::Random(_) => Self::internal(message),
+        }
+    }
+}
+
+impl From<ReviewError> for ApiError {
+    fn from(error: ReviewError) -> Self {
+        let message = error.to_string();
+        let code = match error {
+            ReviewError::Forbidden(error) => return error.into(),
+            ReviewError::Store(error) => return error.into(),
+            ReviewError::Malformed(_) => ErrorCode::Malformed,
+            ReviewError::NotFound => ErrorCode::NotFound,
+            ReviewError::ClaimedByAnother { .. } => ErrorCode::ClaimedByAnother,
+            ReviewError::NotClaimed => ErrorCode::NotClaimed,
+            ReviewError::AlreadyDecided => ErrorCode::AlreadyDecided,
+        };
+        Self::new(code, message)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    /// What the services let through: load and shutdown have an answer, everything else is a failure of the server.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded | StoreError::Busy => Self::overloaded("the store is busy", STORE_PATIENCE),
+            StoreError::Closed => Self::new(ErrorCode::NotReady, "the server is shutting down"),
+            error => Self::internal(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_500_says_nothing_of_its_cause() {
+        let error = ApiError::from(ScoreError::Internal("secret path".into()));
+        let body = serde_json::to_string(&error.body(RequestId::new())).unwrap();
+        assert!(!body.contains("secret"), "{body}");
+        assert_eq!(error.cause.as_deref(), Some("secret path"));
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_and_never_zero() {
+        assert_eq!([0, 1, 999, 1000, 1001].map(|millis| seconds(Duration::from_millis(millis))), [1, 1, 1, 1, 2]);
+    }
+}

@@ -1,0 +1,232 @@
+//! The API over HTTP: the only room that knows axum.
+//!
+//! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `review`, `status`, `docs`; `auth` lets callers in, `error` is the one
+//! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
+//! accepts connections.
+//!
+//! # What every answer has
+//! An `X-Request-Id`. Errors are `{"error":{"code","message","request_id"}}` with a code from [`ErrorCode`]; an answer with status 500 has a fixed
+//! text, and the cause is in the log under the same id. The log holds routes, statuses, times and key ids, and never content, file names, hashes
+//! or values of a query.
+//!
+//! # Bounds
+//! A scoring call takes one of [`HttpOptions::permits`] *before* its body is read and holds it until it is answered. So at most `permits` bodies
+//! of at most `body_limit` bytes are in memory; who finds none free gets 429 and `Retry-After`, having cost nothing.
+//!
+//! # One table of routes
+//! [`routes`] lists path, handlers and the permission they need. The router is folded from it, and tests hold it against the OpenAPI document.
+
+mod auth;
+mod batch;
+mod body;
+mod docs;
+mod dto;
+mod error;
+mod input;
+mod json;
+mod multipart;
+mod observe;
+mod openapi;
+mod review;
+mod score;
+mod serve;
+mod status;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodRouter, get, post},
+};
+use futures_util::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::error::ApiError;
+pub use self::{
+    error::ErrorCode,
+    openapi::document as openapi_document,
+    serve::{ServeOptions, serve},
+};
+use crate::{
+    domain::ids::RequestId,
+    services::{
+        access::{Access, Permission},
+        health::HealthProbe,
+        review::Review,
+        scoring::{ScoreError, ScoreRequest, Scored},
+    },
+};
+
+/// What scores: `services::scoring` in a server, a fake in the tests of this room.
+pub trait Scorer: Send + Sync + 'static {
+    /// Scores one attachment before `request.deadline`. Dropping the future gives the work up.
+    fn score(&self, request: ScoreRequest) -> BoxFuture<'_, Result<Scored, ScoreError>>;
+}
+
+/// Bounds of the API. Every one is a promise to the operator about memory or time.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Scoring calls at a time.
+    pub permits: usize,
+    /// Bytes of a `/score` body.
+    pub body_limit: usize,
+    /// Bytes of a `/score/batch` body.
+    pub batch_body_limit: usize,
+    /// Attachments of a batch.
+    pub batch_parts: usize,
+    /// Attachments of one batch that are scored at a time, if so many permits are free.
+    pub batch_concurrency: usize,
+    /// Messages of a conversation.
+    pub max_messages: usize,
+    /// UTF-8 bytes of a text, or of all texts of a conversation.
+    pub max_text_bytes: usize,
+    /// How long a body may take to arrive.
+    pub read_timeout: Duration,
+    /// How long a `/score` call may take in all; callers can only shorten it (`X-Deadline-Ms`).
+    pub deadline: Duration,
+    /// The same for `/score/batch`.
+    pub batch_deadline: Duration,
+    /// Whether `/metrics` needs no key.
+    pub metrics_open: bool,
+}
+
+impl Default for HttpOptions {
+    /// For tests and small machines; a server's come from its configuration.
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            permits: 64,
+            body_limit: 32 * MIB,
+            batch_body_limit: 128 * MIB,
+            batch_parts: 64,
+            batch_concurrency: 8,
+            max_messages: 10_000,
+            max_text_bytes: MIB,
+            read_timeout: Duration::from_secs(30),
+            deadline: Duration::from_secs(30),
+            batch_deadline: Duration::from_secs(120),
+            metrics_open: false,
+        }
+    }
+}
+
+/// What the API needs of the rest of the server.
+pub struct HttpState {
+    options: HttpOptions,
+    scorer: Arc<dyn Scorer>,
+    access: Access,
+    review: Review,
+    health: HealthProbe,
+    metrics: PrometheusHandle,
+    permits: Arc<Semaphore>,
+}
+
+/// How handlers hold it.
+type Shared = Arc<HttpState>;
+
+impl HttpState {
+    /// `metrics` is the handle of the recorder that the caller installed.
+    pub fn new(
+        options: HttpOptions,
+        scorer: Arc<dyn Scorer>,
+        access: Access,
+        review: Review,
+        health: HealthProbe,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
+        Self { options, scorer, access, review, health, metrics, permits }
+    }
+
+    /// A permit to score, now or not at all: a queue of bodies on the way in would only hide the overload.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.permits)
+            .try_acquire_owned()
+            .map_err(|_| ApiError::overloaded("every scoring slot is taken", Duration::from_secs(1)))
+    }
+}
+
+/// One call of the API, from its first byte on.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    id: RequestId,
+    arrived: Instant,
+}
+
+/// One line of the table of routes.
+struct Route {
+    path: &'static str,
+    /// `None` is open to everybody.
+    permission: Option<Permission>,
+    handlers: MethodRouter<Shared>,
+}
+
+/// The whole API, except the pages under `/docs`.
+fn routes(options: &HttpOptions) -> Vec<Route> {
+    let route = |path, permission, handlers| Route { path, permission, handlers };
+    let metrics = if options.metrics_open { None } else { Some(Permission::Metrics) };
+    vec![
+        route("/score", Some(Permission::Score), post(score::score)),
+        route("/score/batch", Some(Permission::Score), post(batch::score_batch)),
+        route("/review/items", Some(Permission::Review), get(review::list)),
+        route("/review/items/{id}", Some(Permission::Review), get(review::item)),
+        route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
+        route("/review/items/{id}/release", Some(Permission::Review), post(review::release)),
+        route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
+        route("/livez", None, get(status::livez)),
+        route("/readyz", None, get(status::readyz)),
+        route("/metrics", metrics, get(status::metrics)),
+        route("/openapi.json", None, get(docs::openapi_json)),
+    ]
+}
+
+/// The API as a service.
+pub fn router(state: HttpState) -> Router {
+    let state: Shared = Arc::new(state);
+    let mut router = Router::new();
+    for Route { path, permission, handlers } in routes(&state.options) {
+        router = router.route(
+            path,
+            match permission {
+                Some(permission) => handlers.route_layer(from_fn_with_state((Arc::clone(&state), permission), auth::require)),
+                None => handlers,
+            },
+        );
+    }
+    router
+        .merge(docs::pages())
+        .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path; see /docs"))
+        .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed, "this path does not know that method; see Allow"))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(observe::observe))
+        .with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_openapi_document_and_nothing_else() {
+        let document = openapi_document();
+        let mut documented: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
+        let mut routed: Vec<&str> = routes(&HttpOptions::default()).iter().map(|route| route.path).collect();
+        documented.sort_unstable();
+        routed.sort_unstable();
+        assert_eq!(documented, routed);
+    }
+
+    #[test]
+    fn only_status_and_documentation_are_open() {
+        let open: Vec<_> =
+            routes(&HttpOptions::default()).into_iter().filter(|route| route.permission.is_none()).map(|route| route.path).collect();
+        assert_eq!(open, ["/livez", "/readyz", "/openapi.json"]);
+    }
+}

@@ -1,0 +1,54 @@
+//! The OpenAPI document, made from the handlers. A snapshot of it is checked, so every change of the API is seen in review.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Nightlight",
+        description = "Scores attachments for child safety: hash matches, classifier scores with evidence for their thresholds, and a routing decision. Nothing is reported or removed: a human decides.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        super::score::score,
+        super::batch::score_batch,
+        super::review::list,
+        super::review::item,
+        super::review::claim,
+        super::review::release,
+        super::review::decide,
+        super::status::livez,
+        super::status::readyz,
+        super::status::metrics,
+        super::docs::openapi_json,
+    ),
+    tags(
+        (name = "score", description = "Score attachments. Role `scorer`."),
+        (name = "review", description = "Claim and decide what was routed to review. Role `reviewer`."),
+        (name = "status", description = "For whoever runs the server."),
+    ),
+    security(("bearer" = []), ("api_key" = []), ("basic" = [])),
+    modifiers(&Keys)
+)]
+struct Document;
+
+/// The three ways to send a key.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let http = |scheme, text: &str| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(text)).build());
+        components.add_security_scheme("bearer", http(HttpAuthScheme::Bearer, "An API key"));
+        components.add_security_scheme("basic", http(HttpAuthScheme::Basic, "Any user name; the password is an API key"));
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
+    }
+}
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}

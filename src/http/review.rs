@@ -1,0 +1,185 @@
+//! `/review`: the queue over HTTP. What it means is in `services::review`.
+
+use axum::{
+    Json,
+    extract::{Extension, FromRequestParts, Path, Query, Request, State},
+    http::{Uri, request::Parts},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    Call, Shared,
+    body::{self, Bounds},
+    dto::{DecisionBody, ReviewItemBody, ReviewPage},
+    error::{ApiError, ErrorBody},
+    json,
+};
+use crate::{
+    domain::{decision::Category, ids::ReviewItemId},
+    services::{access::Principal, review::Listing},
+    store::ReviewState,
+};
+
+/// Bytes of a decision: a verdict and a code.
+const LONGEST_DECISION: usize = 4 << 10;
+
+/// Which items.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Only this queue.
+    queue: Option<String>,
+    /// `open` (default) or `decided`.
+    #[serde(default)]
+    #[param(inline)]
+    state: ReviewState,
+    /// Only this category.
+    #[param(inline)]
+    category: Option<Category>,
+    /// Items of a page, 1 to 200; 50 by default.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    after: Option<String>,
+}
+
+/// List the queue, most urgent first.
+#[utoipa::path(
+    get,
+    path = "/review/items",
+    tag = "review",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "A page of items", body = ReviewPage),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+    )
+)]
+pub(super) async fn list(
+    State(state): State<Shared>,
+    Extension(who): Extension<Principal>,
+    uri: Uri,
+) -> Result<Json<ReviewPage>, ApiError> {
+    let Query(query) = Query::<ListQuery>::try_from_uri(&uri).map_err(|error| ApiError::malformed(error.body_text()))?;
+    let after = query.after.map(|after| after.parse()).transpose();
+    let after = after.map_err(|error| ApiError::malformed(format!("after: {error}")))?;
+    let ListQuery { queue, state: wanted, category, limit, .. } = query;
+    let page = state.review.list(&who, Listing { queue, state: wanted, category, limit, after }).await?;
+    Ok(Json(ReviewPage { items: page.items.into_iter().map(Into::into).collect(), next: page.next.map(|next| next.to_string()) }))
+}
+
+/// Read one item.
+#[utoipa::path(
+    get,
+    path = "/review/items/{id}",
+    tag = "review",
+    params(("id" = String, Path, description = "The item's id")),
+    responses(
+        (status = 200, description = "The item", body = ReviewItemBody),
+        (status = 400, description = "`malformed`: not an id", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+    )
+)]
+pub(super) async fn item(
+    State(state): State<Shared>,
+    Extension(who): Extension<Principal>,
+    ItemId(id): ItemId,
+) -> Result<Json<ReviewItemBody>, ApiError> {
+    Ok(Json(state.review.item(&who, id).await?.into()))
+}
+
+/// Take an item, or renew one's claim.
+#[utoipa::path(
+    post,
+    path = "/review/items/{id}/claim",
+    tag = "review",
+    params(("id" = String, Path, description = "The item's id")),
+    responses(
+        (status = 200, description = "The item, claimed", body = ReviewItemBody),
+        (status = 400, description = "`malformed`: not an id", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 409, description = "`claimed_by_another` or `already_decided`", body = ErrorBody),
+    )
+)]
+pub(super) async fn claim(
+    State(state): State<Shared>,
+    Extension(who): Extension<Principal>,
+    ItemId(id): ItemId,
+) -> Result<Json<ReviewItemBody>, ApiError> {
+    Ok(Json(state.review.claim(&who, id).await?.into()))
+}
+
+/// Give a claim back.
+#[utoipa::path(
+    post,
+    path = "/review/items/{id}/release",
+    tag = "review",
+    params(("id" = String, Path, description = "The item's id")),
+    responses(
+        (status = 200, description = "The item, free", body = ReviewItemBody),
+        (status = 400, description = "`malformed`: not an id", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 409, description = "`claimed_by_another`, `not_claimed` or `already_decided`", body = ErrorBody),
+    )
+)]
+pub(super) async fn release(
+    State(state): State<Shared>,
+    Extension(who): Extension<Principal>,
+    ItemId(id): ItemId,
+) -> Result<Json<ReviewItemBody>, ApiError> {
+    Ok(Json(state.review.release(&who, id).await?.into()))
+}
+
+/// Decide a claimed item. Final.
+#[utoipa::path(
+    post,
+    path = "/review/items/{id}/decision",
+    tag = "review",
+    params(("id" = String, Path, description = "The item's id")),
+    request_body = DecisionBody,
+    responses(
+        (status = 200, description = "The item, decided", body = ReviewItemBody),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 409, description = "`claimed_by_another`, `not_claimed` or `already_decided`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+    )
+)]
+pub(super) async fn decide(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    ItemId(id): ItemId,
+    request: Request,
+) -> Result<Json<ReviewItemBody>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let options = &state.options;
+    let bounds = Bounds { limit: LONGEST_DECISION, patience: options.read_timeout, deadline: call.arrived + options.deadline };
+    let bytes = body::read(&parts.headers, body, bounds).await?;
+    let DecisionBody { verdict, note_code } = json::parse(&bytes)?;
+    Ok(Json(state.review.decide(&who, id, verdict, note_code).await?.into()))
+}
+
+/// The item that the path names.
+pub(super) struct ItemId(ReviewItemId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ItemId {
+    type Rejection = ApiError;
+
+    /// 400 for what is no UUID.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        let id = text.and_then(|Path(text)| text.parse().ok());
+        id.map(Self).ok_or_else(|| ApiError::malformed("the path does not hold a review item's id (a UUID)"))
+    }
+}

@@ -1,0 +1,203 @@
+//! `POST /score`: one attachment, three ways to send it, one answer.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::{Extension, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+
+use super::{
+    Call, HttpState, Shared,
+    body::{self, Bounds},
+    error::{ApiError, ErrorBody, ErrorCode},
+    input::{self, Input, Kind, LONG},
+    multipart::{self, Shape},
+};
+use crate::{
+    domain::ids::{RequestId, TenantId},
+    services::{
+        access::Principal,
+        scoring::{ScoreAnswer, ScoreRequest, Scored},
+    },
+};
+
+/// How long the service may overrun its deadline before this floor gives up on it. The service knows whether anything was stored, so it should
+/// be the one to say that the deadline passed.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Characters of an idempotency key.
+const LONGEST_KEY: usize = 256;
+
+/// Score one attachment.
+///
+/// The attachment is the raw body (context in the query), the part `attachment` of a multipart body (context in the part `context`), or
+/// base64, a text or a conversation in JSON. Undecodable media of a supported type are a 200 with `unscored`.
+///
+/// Send an `Idempotency-Key` to repeat a call safely: the same key with the same attachment and context gives the first answer again.
+#[utoipa::path(
+    post,
+    path = "/score",
+    tag = "score",
+    params(
+        ("item_id" = Option<String>, Query, description = "Context of a raw body: the provider's reference of this item"),
+        ("account_id" = Option<String>, Query, description = "Context of a raw body: the account that sent it; kept only as a pseudonym"),
+        ("service" = Option<String>, Query, description = "Context of a raw body: which of the provider's services"),
+        ("surface" = Option<String>, Query, description = "Context of a raw body: where in the service"),
+        ("legal_basis" = Option<String>, Query, description = "Context of a raw body: on what legal ground this is looked at"),
+        ("scope" = Option<String>, Query, description = "Context of a raw body: which population the item counts in"),
+        ("unit" = Option<String>, Query, description = "Context of a raw body: what one item counts as"),
+        ("cluster" = Option<String>, Query, description = "Context of a raw body: id of near-duplicates"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 256 visible ASCII characters"),
+        ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
+    ),
+    request_body(
+        description = "The attachment",
+        content(
+            ("image/*"),
+            ("application/octet-stream"),
+            (String = "text/plain"),
+            (super::dto::ScoreParts = "multipart/form-data"),
+            (super::dto::ScoreBody = "application/json"),
+        )
+    ),
+    responses(
+        (status = 200, description = "Scored", body = ScoreAnswer, headers(
+            ("X-Request-Id" = String, description = "This call's id"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the stored answer of an earlier call with the same key"),
+        )),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`unsupported_type`", body = ErrorBody),
+        (status = 422, description = "`idempotency_conflict`: the key was used with another body", body = ErrorBody),
+        (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
+        (status = 500, description = "`internal`", body = ErrorBody),
+        (status = 503, description = "`not_ready`", body = ErrorBody),
+        (status = 504, description = "`deadline`", body = ErrorBody),
+    )
+)]
+pub(super) async fn score(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let _permit = state.permit()?; // before the body: see the module's bounds
+    let (parts, body) = request.into_parts();
+    let key = parts.headers.get("idempotency-key").map(|key| idempotency_key(key.as_bytes())).transpose()?;
+    let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
+    let input = read(&state, &parts, body, deadline).await?;
+    let scored = answer(&state, Caller { tenant: who.tenant, call: call.id, deadline }, input, key).await?;
+    Ok(success(scored))
+}
+
+fn success(Scored { body, replayed }: Scored) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", header::HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// The attachment in the body, whichever way it came.
+async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> Result<Input, ApiError> {
+    let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline };
+    match Kind::of_request(&parts.headers)? {
+        Kind::Multipart => {
+            input::no_query(&parts.uri)?;
+            let raw = multipart::read(parts, body, bounds, Shape::One).await?.pop();
+            let raw = raw.ok_or_else(|| ApiError::malformed("there is no attachment part"))?;
+            if raw.idempotency_key.is_some() {
+                return Err(ApiError::malformed("the Idempotency-Key belongs among the request's headers, not the part's"));
+            }
+            let length = raw.len();
+            off_the_loop(state, length, move |state| raw.parse(&state.options)).await
+        }
+        Kind::Json => {
+            input::no_query(&parts.uri)?;
+            let bytes = body::read(&parts.headers, body, bounds).await?;
+            off_the_loop(state, bytes.len(), move |state| input::envelope(&bytes, &state.options)).await
+        }
+        kind => {
+            let context = input::query_context(&parts.uri)?;
+            let bytes = body::read(&parts.headers, body, bounds).await?;
+            Ok(Input { attachment: input::attachment(kind, bytes, &state.options)?, context })
+        }
+    }
+}
+
+/// Runs work on `bytes` bytes: here when it is short, on a blocking thread when it is long.
+pub(super) async fn off_the_loop<T: Send + 'static>(
+    state: &Shared,
+    bytes: usize,
+    work: impl FnOnce(&HttpState) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if bytes <= LONG {
+        return work(state);
+    }
+    let state = Shared::clone(state);
+    tokio::task::spawn_blocking(move || work(&state)).await.map_err(|error| ApiError::internal(format!("a parser failed: {error}")))?
+}
+
+/// For whom an attachment is scored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub tenant: TenantId,
+    pub call: RequestId,
+    pub deadline: Instant,
+}
+
+/// Has one attachment scored. A panic of the service is this attachment's failure and nobody else's.
+pub(super) async fn answer(state: &Shared, caller: Caller, input: Input, idempotency_key: Option<String>) -> Result<Scored, ApiError> {
+    let bytes = match &input.attachment {
+        crate::domain::attachment::Attachment::Media { bytes, .. } => bytes.len(),
+        _ => 0, // bounded by max_text_bytes
+    };
+    let digested = idempotency_key.is_some();
+    let (input, body_digest) = off_the_loop(state, if digested { bytes } else { 0 }, move |_| {
+        let digest = if digested { input.digest() } else { [0; 32] };
+        Ok((input, digest))
+    })
+    .await?;
+    let Input { attachment, context } = input;
+    let Caller { tenant, call: request_id, deadline } = caller;
+    let request = ScoreRequest { tenant, request_id, attachment, context, idempotency_key, body_digest, deadline };
+    let scoring = AssertUnwindSafe(state.scorer.score(request)).catch_unwind();
+    match tokio::time::timeout_at((deadline + GRACE).into(), scoring).await {
+        Ok(Ok(result)) => Ok(result?),
+        Ok(Err(panic)) => {
+            drop(panic); // its text could hold content
+            metrics::counter!(crate::telemetry::metric::PANICS_TOTAL).increment(1);
+            Err(ApiError::internal("scoring panicked"))
+        }
+        Err(_) => Err(ApiError::new(
+            ErrorCode::Deadline,
+            "the deadline passed; whether the answer was stored is not known: repeat the call with the same Idempotency-Key",
+        )),
+    }
+}
+
+/// Refuses what is not 1 to 256 visible ASCII characters.
+pub(super) fn idempotency_key(bytes: &[u8]) -> Result<String, ApiError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(text.to_owned()),
+        _ => Err(ApiError::malformed(format!("the Idempotency-Key must have 1 to {LONGEST_KEY} visible ASCII characters"))),
+    }
+}
+
+/// When the call is over: the server's deadline, or the caller's if that is earlier.
+pub(super) fn deadline(headers: &HeaderMap, arrived: Instant, longest: Duration) -> Result<Instant, ApiError> {
+    let Some(value) = headers.get("x-deadline-ms") else { return Ok(arrived + longest) };
+    let millis = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|&millis| millis > 0);
+    let millis = millis.ok_or_else(|| ApiError::malformed("X-Deadline-Ms must be a positive number of milliseconds"))?;
+    Ok(arrived + Duration::from_millis(millis).min(longest))
+}

@@ -1,0 +1,172 @@
+//! Who may do what: API keys, their roles, and the key that the first start makes.
+//!
+//! A key is `nlk_` and 32 random bytes in base64url. The store keeps its SHA-256 alone. [`Access::authenticate`] turns the text that a caller
+//! presented into a [`Principal`]; what the principal may do says [`Role::allows`].
+//!
+//! The command line makes and revokes keys while a server runs. A server remembers a valid key for [`CACHE_TTL`], so a revocation takes effect
+//! within that time without a restart; an unknown key is looked up each time.
+//!
+//! Keys can be turned off for work on one's own machine. [`check_exposure`] refuses that on any other address than loopback.
+//!
+//! ```
+//! # use nightlight::{domain::ids::TenantId, services::access::{Access, Permission, Role}, store::{Store, StoreOptions}};
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir().unwrap();
+//! let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! let access = Access::new(store, true);
+//! let (key, _) = access.create_key(TenantId::DEFAULT, "provider's gateway", Role::Scorer).await?;
+//! let caller = access.authenticate(Some(key.reveal())).await?;
+//! assert!(caller.require(Permission::Score).is_ok());
+//! assert!(caller.require(Permission::Review).is_err());
+//! # Ok::<(), nightlight::services::access::AccessError>(()) }).unwrap();
+//! ```
+
+mod bootstrap;
+mod cache;
+mod error;
+mod key;
+mod role;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use self::cache::KeyCache;
+pub use self::{
+    bootstrap::{Bootstrap, KEY_FILE, bootstrap},
+    error::AccessError,
+    key::{ApiKey, ParseApiKeyError},
+    role::{ParseRoleError, Permission, Role},
+};
+use crate::{
+    domain::{
+        ids::{KeyId, TenantId},
+        time::Timestamp,
+    },
+    store::{NewKey, Store, StoredKey},
+};
+
+/// How long a valid key is remembered: the longest time a revoked key still works in another process.
+pub const CACHE_TTL: Duration = Duration::from_secs(2);
+
+/// The id under which a server without keys books what its callers do.
+pub const NO_KEY: KeyId = KeyId(uuid::Uuid::nil());
+
+/// Characters of a key's name; a name goes into the ledger.
+const LONGEST_NAME: usize = 128;
+
+/// Somebody who was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub key: KeyId,
+    pub tenant: TenantId,
+    /// The key's name, for people.
+    pub name: String,
+    pub role: Role,
+}
+
+impl Principal {
+    /// # Errors
+    /// [`AccessError::Forbidden`] when the role lacks the permission.
+    pub fn require(&self, permission: Permission) -> Result<(), AccessError> {
+        if self.role.allows(permission) { Ok(()) } else { Err(AccessError::Forbidden(permission)) }
+    }
+}
+
+/// The keys of one store.
+pub struct Access {
+    store: Store,
+    enabled: bool,
+    cache: KeyCache,
+}
+
+impl Access {
+    /// With `enabled: false` everybody is an administrator of the default tenant: call [`check_exposure`] first.
+    pub const fn new(store: Store, enabled: bool) -> Self {
+        Self { store, enabled, cache: KeyCache::new(CACHE_TTL) }
+    }
+
+    /// Who presented this key.
+    ///
+    /// # Errors
+    /// [`AccessError::MissingKey`], [`AccessError::InvalidKey`], or the store's.
+    pub async fn authenticate(&self, presented: Option<&str>) -> Result<Principal, AccessError> {
+        if !self.enabled {
+            return Ok(Principal { key: NO_KEY, tenant: TenantId::DEFAULT, name: "no key".into(), role: Role::Admin });
+        }
+        let key: ApiKey = presented.ok_or(AccessError::MissingKey)?.parse().map_err(|_| AccessError::InvalidKey)?;
+        let digest = key.digest();
+        let asked = Instant::now();
+        if let Some(principal) = self.cache.get(&digest, asked) {
+            return Ok(principal);
+        }
+        // The store looks the digest up by an index. What its timing could tell is a prefix of a digest, from which no key follows.
+        let found = self.store.find_key(digest).await?.ok_or(AccessError::InvalidKey)?;
+        let principal = Principal { key: found.id, tenant: found.tenant, role: found.role.parse()?, name: found.name };
+        // Counted from before the look-up, so that a revocation during it is not outlived.
+        self.cache.put(digest, principal.clone(), asked);
+        Ok(principal)
+    }
+
+    /// Makes a key. The text is given once; nobody can show it again.
+    ///
+    /// # Errors
+    /// [`AccessError::Name`], [`AccessError::Random`], or the store's.
+    pub async fn create_key(&self, tenant: TenantId, name: &str, role: Role) -> Result<(ApiKey, StoredKey), AccessError> {
+        if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+            return Err(AccessError::Name);
+        }
+        let key = ApiKey::generate()?;
+        let new = NewKey { name: name.to_owned(), role: role.as_str().to_owned(), secret_sha256: key.digest() };
+        let stored = self.store.create_key(tenant, new, Timestamp::now()).await?;
+        Ok((key, stored))
+    }
+
+    /// All keys of the tenant, revoked ones too, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, AccessError> {
+        Ok(self.store.keys(tenant).await?)
+    }
+
+    /// Ends a key: at once here, within [`CACHE_TTL`] in other processes.
+    ///
+    /// # Errors
+    /// The store's `NotFound`, and its others.
+    pub async fn revoke_key(&self, tenant: TenantId, id: KeyId) -> Result<StoredKey, AccessError> {
+        let revoked = self.store.revoke_key(tenant, id, Timestamp::now()).await?;
+        self.cache.forget(id);
+        Ok(revoked)
+    }
+}
+
+/// Refuses a server without keys that others can reach.
+///
+/// # Errors
+/// [`AccessError::OpenToTheNetwork`].
+pub fn check_exposure(enabled: bool, listen: SocketAddr) -> Result<(), AccessError> {
+    if enabled || listen.ip().to_canonical().is_loopback() { Ok(()) } else { Err(AccessError::OpenToTheNetwork(listen)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_can_be_off_only_on_loopback() {
+        for (enabled, listen, allowed) in [
+            (false, "127.0.0.1:8080", true),
+            (false, "127.9.9.9:8080", true),
+            (false, "[::1]:8080", true),
+            (false, "[::ffff:127.0.0.1]:8080", true),
+            (false, "0.0.0.0:8080", false),
+            (false, "[::]:8080", false),
+            (false, "192.0.2.1:8080", false),
+            (true, "0.0.0.0:8080", true),
+        ] {
+            assert_eq!(check_exposure(enabled, listen.parse().unwrap()).is_ok(), allowed, "{enabled} {listen}");
+        }
+    }
+}

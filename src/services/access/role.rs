@@ -1,0 +1,100 @@
+//! What a key may do.
+
+use std::{fmt, str::FromStr};
+
+/// One kind of key. Stored by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// A provider's program: `/score`.
+    Scorer,
+    /// A person who decides: `/review`.
+    Reviewer,
+    /// The monitoring system: `/metrics`.
+    Metrics,
+}
+
+/// One thing that the API lets somebody do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Permission {
+    Score,
+    Review,
+    Metrics,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Scorer, Self::Reviewer, Self::Metrics];
+
+    /// The name in the store, the command line and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Scorer => "scorer",
+            Self::Reviewer => "reviewer",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// The table of permissions. A scorer may not review: the machine that sends an item in must not be able to decide it.
+    pub const fn allows(self, permission: Permission) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Scorer => matches!(permission, Permission::Score),
+            Self::Reviewer => matches!(permission, Permission::Review),
+            Self::Metrics => matches!(permission, Permission::Metrics),
+        }
+    }
+}
+
+impl Permission {
+    /// The least role that has it, for messages.
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Score => Role::Scorer,
+            Self::Review => Role::Reviewer,
+            Self::Metrics => Role::Metrics,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such role: {0:?}; one of admin, scorer, reviewer, metrics")]
+pub struct ParseRoleError(String);
+
+impl FromStr for Role {
+    type Err = ParseRoleError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| ParseRoleError(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_does_its_own_work_and_admin_does_all() {
+        let may = |role: Role| [Permission::Score, Permission::Review, Permission::Metrics].map(|permission| role.allows(permission));
+        assert_eq!(may(Role::Admin), [true, true, true]);
+        assert_eq!(may(Role::Scorer), [true, false, false]);
+        assert_eq!(may(Role::Reviewer), [false, true, false]);
+        assert_eq!(may(Role::Metrics), [false, false, true]);
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(role));
+        }
+        assert!("Admin".parse::<Role>().is_err());
+    }
+}

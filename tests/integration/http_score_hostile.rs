@@ -1,0 +1,229 @@
+//! Hostile and broken input to `POST /score`: each has a test named for it, and none reaches the scorer.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Request},
+};
+use nightlight::http::HttpOptions;
+
+use crate::http_app::{MULTIPART, Setup, chunked, parts, stalled};
+
+/// Sends a body of `/score` and expects this error; gives its message.
+async fn refused(options: HttpOptions, content_type: &str, body: impl Into<Body>, status: u16, code: &str) -> String {
+    let app = Setup { options, ..Setup::default() }.start().await;
+    let message = app.post("/score", content_type, body).await.error(status, code);
+    assert!(app.scorer.seen().is_empty(), "it reached the scorer");
+    message
+}
+
+async fn malformed(content_type: &str, body: impl Into<Body>) -> String {
+    refused(HttpOptions::default(), content_type, body, 400, "malformed").await
+}
+
+async fn malformed_json(body: impl Into<Body>) -> String {
+    malformed("application/json", body).await
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_nested_arrays() {
+    malformed_json("[".repeat(100_000)).await;
+    for prefix in [r#"{"attachment":"#, r#"{"attachment":{"text":"#, r#"{"attachment":{"conversation":{"messages":"#, r#"{"x":"#] {
+        malformed_json(format!("{prefix}{}", "[".repeat(100_000))).await;
+        malformed_json(format!("{prefix}{}", r#"{"a":"#.repeat(100_000))).await;
+    }
+}
+
+#[tokio::test]
+async fn nan_and_infinity() {
+    for number in ["NaN", "Infinity", "-Infinity", "1e999"] {
+        malformed_json(format!(r#"{{"attachment":{{"text":{number}}}}}"#)).await;
+    }
+}
+
+#[tokio::test]
+async fn invalid_utf8() {
+    malformed_json(b"{\"attachment\":{\"text\":\"\xff\"}}".to_vec()).await;
+    malformed("text/plain", b"\xc3\x28".to_vec()).await;
+    malformed(MULTIPART, parts(&[("name=\"attachment\"\r\nContent-Type: text/plain", b"\xff")])).await;
+    malformed_json(r#"{"attachment":{"text":"\ud800"}}"#).await; // half a surrogate pair
+}
+
+#[tokio::test]
+async fn an_empty_body() {
+    for content_type in ["image/jpeg", "application/octet-stream", "text/plain", "application/json", MULTIPART] {
+        malformed(content_type, Body::empty()).await;
+    }
+    malformed(MULTIPART, parts(&[("name=\"attachment\"", b"")])).await;
+    malformed_json(r#"{"attachment":{"media_type":"image/png","data_base64":""}}"#).await;
+}
+
+#[tokio::test]
+async fn a_missing_or_unsupported_content_type() {
+    let app = Setup::default().start().await;
+    let none = app.send(Request::post("/score").body("x".into()).unwrap()).await;
+    none.error(415, "unsupported_type");
+    for content_type in ["application/pdf", "application/x-www-form-urlencoded", "text/html", "text/plain; charset=utf-16", "nonsense"] {
+        app.post("/score", content_type, "x").await.error(415, "unsupported_type");
+    }
+    let two = Request::post("/score").header("content-type", "image/png").header("content-type", "text/plain");
+    app.send(two.body("x".into()).unwrap()).await.error(400, "malformed");
+    let odd = Request::post("/score").header("content-type", HeaderValue::from_bytes(b"image/\xff").unwrap());
+    app.send(odd.body("x".into()).unwrap()).await.error(400, "malformed");
+    let zipped = Request::post("/score").header("content-type", "image/png").header("content-encoding", "gzip");
+    app.send(zipped.body("x".into()).unwrap()).await.error(415, "unsupported_type");
+    assert!(app.scorer.seen().is_empty());
+}
+
+#[tokio::test]
+async fn video_and_audio_are_not_scored_yet() {
+    for content_type in ["video/mp4", "audio/ogg"] {
+        refused(HttpOptions::default(), content_type, "x", 415, "unsupported_type").await;
+        let part = format!("name=\"attachment\"\r\nContent-Type: {content_type}");
+        refused(HttpOptions::default(), MULTIPART, parts(&[(&part, b"x")]), 415, "unsupported_type").await;
+        let json = format!(r#"{{"attachment":{{"media_type":"{content_type}","data_base64":"eA=="}}}}"#);
+        refused(HttpOptions::default(), "application/json", json, 415, "unsupported_type").await;
+    }
+}
+
+fn small() -> HttpOptions {
+    HttpOptions { body_limit: 1000, max_text_bytes: 10, max_messages: 3, ..HttpOptions::default() }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_by_its_declared_length() {
+    let app = Setup { options: small(), ..Setup::default() }.start().await;
+    for content_type in ["image/png", "application/json", MULTIPART] {
+        // Nothing ever comes: the declaration alone is enough.
+        let request = Request::post("/score").header("content-type", content_type).header("content-length", "1001");
+        app.send(request.body(stalled(vec![])).unwrap()).await.error(413, "too_large");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_without_a_declared_length() {
+    // 2^20 chunks would be a gigabyte: it has to end long before.
+    static CHUNK: [u8; 1024] = [b'x'; 1024];
+    for content_type in ["image/png", "text/plain", "application/json"] {
+        refused(small(), content_type, chunked(&CHUNK, 1 << 20), 413, "too_large").await;
+    }
+    let mut frames: Vec<&'static [u8]> = vec![b"--XX\r\nContent-Disposition: form-data; name=\"attachment\"\r\n\r\n"];
+    frames.extend(std::iter::repeat_n(&CHUNK[..], 10));
+    refused(small(), MULTIPART, stalled(frames), 413, "too_large").await;
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_is_taken() {
+    let app = Setup { options: small(), ..Setup::default() }.start().await;
+    app.post("/score", "image/png", vec![b'x'; 1000]).await.ok();
+    app.post("/score", "image/png", vec![b'x'; 1001]).await.error(413, "too_large");
+}
+
+#[tokio::test]
+async fn too_long_a_text_and_too_many_messages() {
+    refused(small(), "text/plain", "12345678901", 413, "too_large").await;
+    refused(small(), "application/json", r#"{"attachment":{"text":"12345678901"}}"#, 413, "too_large").await;
+    let talk = |messages: usize, text: &str| {
+        let message = format!(r#"{{"author":"","text":"{text}"}}"#);
+        format!(r#"{{"attachment":{{"conversation":{{"messages":[{}]}}}}}}"#, vec![message; messages].join(","))
+    };
+    refused(small(), "application/json", talk(4, ""), 413, "too_large").await;
+    refused(small(), "application/json", talk(3, "1234"), 413, "too_large").await;
+    let app = Setup { options: small(), ..Setup::default() }.start().await;
+    app.post("/score", "application/json", talk(3, "123")).await.ok();
+    app.post("/score", "text/plain", "1234567890").await.ok();
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_arrives_too_slowly() {
+    let options = || HttpOptions { read_timeout: Duration::from_millis(30), ..HttpOptions::default() };
+    for content_type in ["image/png", "application/json", MULTIPART] {
+        refused(options(), content_type, stalled(vec![b"--XX\r\n"]), 408, "body_timeout").await;
+    }
+    // The call's own deadline comes first.
+    let options = HttpOptions { deadline: Duration::from_millis(30), ..HttpOptions::default() };
+    refused(options, "image/png", stalled(vec![b"x"]), 504, "deadline").await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off() {
+    let broken = futures_util::stream::iter([Ok(axum::body::Bytes::from_static(b"x")), Err(std::io::Error::other("reset"))]);
+    malformed("image/png", Body::from_stream(broken)).await;
+    malformed(MULTIPART, parts(&[("name=\"attachment\"", b"x")])[..40].to_vec()).await;
+    malformed("multipart/form-data", "x").await; // no boundary
+    malformed_json(r#"{"attachment":{"text":"hel"#).await;
+}
+
+#[tokio::test]
+async fn unknown_parts_and_parts_too_many() {
+    let file: (&str, &[u8]) = ("name=\"attachment\"", b"x");
+    malformed(MULTIPART, parts(&[file, ("name=\"file\"", b"x")])).await;
+    malformed(MULTIPART, parts(&[file, ("filename=\"x\"", b"x")])).await;
+    malformed(MULTIPART, parts(&[file, file])).await;
+    malformed(MULTIPART, parts(&[file, ("name=\"context\"", b"{}"), ("name=\"context\"", b"{}")])).await;
+    malformed(MULTIPART, parts(&[("name=\"context\"", b"{}")])).await;
+    malformed(MULTIPART, parts(&[("name=\"attachment\"\r\nContent-Type: multipart/form-data", b"x")])).await;
+    let context = vec![b' '; 70_000];
+    refused(HttpOptions::default(), MULTIPART, parts(&[file, ("name=\"context\"", &context)]), 413, "too_large").await;
+}
+
+#[tokio::test]
+async fn unknown_keys_and_wrong_types_name_their_place() {
+    for (body, place) in [
+        (r#"{"attachment":{"text":"a"},"contxt":{}}"#, "contxt"),
+        (r#"{"attachment":{"text":"a","language":"de"}}"#, "attachment.language"),
+        (r#"{"attachment":{"text":"a"},"context":{"item":"1"}}"#, "context.item"),
+        (r#"{"attachment":{"text":"a"},"context":{"item_id":7}}"#, "context.item_id"),
+        (r#"{"attachment":{"text":"a"},"context":{"item_id":""}}"#, "context.item_id"),
+        (r#"{"attachment":{"text":"a"},"context":{"item_id":"a\u0000b"}}"#, "context.item_id"),
+        (r#"{"attachment":{"text":"a"},"context":null}"#, "context"),
+        (
+            r#"{"attachment":{"conversation":{"messages":[{"author":"a","text":"b"},{"author":"a","time":"noon","text":"b"}]}}}"#,
+            "attachment.conversation.messages[1].time",
+        ),
+        (r#"{"attachment":{"conversation":{"messages":[["a",null,"b"]]}}}"#, "attachment.conversation.messages[0]"),
+        (r#"{"attachment":["a"]}"#, "attachment"),
+        (r#"[{"text":"a"}]"#, "the body"),
+        (r#""text""#, "the body"),
+        (r#"{"attachment":{}}"#, "attachment"),
+        (r#"{"attachment":{"text":"a","conversation":{"messages":[]}}}"#, "attachment"),
+        (r#"{"attachment":{"data_base64":"eA=="}}"#, "attachment"),
+        (r#"{"attachment":{"media_type":"image/png","data_base64":"e A=="}}"#, "attachment.data_base64"),
+        (r#"{"attachment":{"media_type":"image/png","data_base64":"_-=="}}"#, "attachment.data_base64"),
+        (r#"{"attachment":{"text":"a","text":"b"}}"#, "attachment"),
+        (r#"{"context":{}}"#, "attachment"),
+        (r#"{"attachment":{"text":"a"}} {}"#, "after the body"),
+    ] {
+        let message = malformed_json(body).await;
+        assert!(message.contains(place), "{body} -> {message}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_or_bad_query() {
+    let app = Setup::default().start().await;
+    let ask = async |query: &str| app.post(&format!("/score?{query}"), "image/png", "x").await.error(400, "malformed");
+    assert!(ask("item=1").await.contains("`item`"));
+    assert!(ask("item_id=1&item_id=2").await.contains("item_id"));
+    assert!(ask("item_id=").await.contains("item_id"));
+    assert!(ask("scope=%00").await.contains("scope"));
+    assert!(ask(&format!("unit={}", "x".repeat(257))).await.contains("unit"));
+    // Where the context belongs in the body, a query would be lost.
+    app.post("/score?item_id=1", "application/json", r#"{"attachment":{"text":"a"}}"#).await.error(400, "malformed");
+    app.post("/score?item_id=1", MULTIPART, parts(&[("name=\"attachment\"", b"x")])).await.error(400, "malformed");
+    assert!(app.scorer.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_idempotency_key() {
+    let app = Setup::default().start().await;
+    let long = "k".repeat(257);
+    for key in [b"".as_slice(), b"two words", b"\xff", long.as_bytes()] {
+        let key = HeaderValue::from_bytes(key).unwrap();
+        let request = Request::post("/score").header("content-type", "text/plain").header("idempotency-key", key);
+        app.send(request.body("hello".into()).unwrap()).await.error(400, "malformed");
+    }
+    let request = Request::post("/score").header("content-type", "text/plain").header("idempotency-key", "k".repeat(256));
+    app.send(request.body("hello".into()).unwrap()).await.ok();
+}

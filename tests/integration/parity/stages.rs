@@ -1,0 +1,247 @@
+//! Each stage against the twin of its name, and the device's manners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightlight::domain::frame::Frame;
+use nightlight::engines::gpu::{BackendChoice, Download, Finished, Gpu, GpuError, GpuOptions, Recording, ResidentImage, Span, Stage};
+use nightlight::engines::{hashing, preprocess};
+
+use super::pictures::{self, cases};
+use super::{BITS, QUALITY, compose, gpu, open_nsfw, planar, same_bits, same_hash};
+
+/// Runs `record` over one picture and brings back the spans it names.
+fn spans_of(frame: &Arc<Frame>, record: impl FnOnce(&mut Recording, ResidentImage) -> Vec<Span>) -> (Finished, Vec<Download>) {
+    let mut recording = Recording::new(gpu().limits());
+    let image = recording.upload(frame).unwrap();
+    let spans = record(&mut recording, image);
+    let downloads = spans.into_iter().map(|span| recording.download(span)).collect();
+    (gpu().run(&recording).unwrap(), downloads)
+}
+
+/// A few sizes: enlarged, tiny, odd, reduced.
+fn frames() -> impl Iterator<Item = &'static Arc<Frame>> {
+    ["1x9", "5x5", "63x65", "2000x37", "511x513"].map(|name| &cases()[pictures::index(name)].frame).into_iter()
+}
+
+/// Bytes of pixels that the device holds as words.
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()[..3].to_vec()).collect()
+}
+
+#[test]
+fn preprocess_resize_rows() {
+    for frame in frames() {
+        let spec = planar();
+        let (size, left) = (spec.resized(), spec.crop_origin().0 as usize);
+        let mut first = 0;
+        let (finished, spans) = spans_of(frame, |recording, image| {
+            let stages = preprocess::record(recording, &spec, &[image]).unwrap().stages;
+            first = stages[0].first_row;
+            vec![stages[0].resize_rows]
+        });
+        let expected = preprocess::plain::preprocess_resize_rows(frame.pixels(), frame.width(), spec.filter, size.width);
+        let width = spec.output().width as usize;
+        for (row, words) in finished.words(spans[0]).chunks_exact(width).enumerate() {
+            let at = 3 * ((row + first) * size.width as usize + left);
+            assert_eq!(bytes(words), expected[at..][..3 * width], "{}x{} row {row}", frame.width(), frame.height());
+        }
+    }
+}
+
+#[test]
+fn preprocess_resize_columns() {
+    for frame in frames() {
+        let spec = planar();
+        let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
+        let (finished, spans) = spans_of(frame, |recording, image| {
+            vec![preprocess::record(recording, &spec, &[image]).unwrap().stages[0].resize_columns]
+        });
+        let rows = preprocess::plain::preprocess_resize_rows(frame.pixels(), frame.width(), spec.filter, size.width);
+        let expected = preprocess::plain::preprocess_resize_columns(&rows, size.width, frame.height(), spec.filter, size.height);
+        for (row, words) in finished.words(spans[0]).chunks_exact(output.width as usize).enumerate() {
+            let at = 3 * ((row + top as usize) * size.width as usize + left as usize);
+            assert_eq!(bytes(words), expected[at..][..3 * output.width as usize], "{}x{} row {row}", frame.width(), frame.height());
+        }
+    }
+}
+
+#[test]
+fn preprocess_normalize() {
+    for (frame, spec) in frames().flat_map(|frame| [(frame, open_nsfw()), (frame, planar())]) {
+        let mut recording = Recording::new(gpu().limits());
+        let image = recording.upload(frame).unwrap();
+        let pending = preprocess::record(&mut recording, &spec, &[image]).unwrap();
+        let columns = recording.download(pending.stages[0].resize_columns);
+        let finished = gpu().run(&recording).unwrap();
+        // The twin crops; the device's words are cropped already, so put them where the crop would find them.
+        let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
+        let mut resized = vec![0; 3 * (size.width * size.height) as usize];
+        for (row, words) in finished.words(columns).chunks_exact(output.width as usize).enumerate() {
+            let at = 3 * ((row + top as usize) * size.width as usize + left as usize);
+            resized[at..][..3 * output.width as usize].copy_from_slice(&bytes(words));
+        }
+        let expected = preprocess::plain::preprocess_normalize(&spec, &resized);
+        same_bits("normalize", &expected, preprocess::read(&finished, &pending).data()).unwrap();
+    }
+}
+
+/// What each PDQ stage gave for the pictures that can be hashed.
+fn pdq_stages() -> impl Iterator<Item = (&'static Arc<Frame>, [Vec<f32>; 3], nightlight::domain::hash::PerceptualHash)> {
+    frames().filter(|frame| frame.width() >= hashing::SMALLEST_SIDE).map(|frame| {
+        let mut recording = Recording::new(gpu().limits());
+        let image = recording.upload(frame).unwrap();
+        let pending = hashing::record(&mut recording, &[image]).unwrap();
+        let stages = pending.stages[0];
+        let downloads = [stages.jarosz_rows, stages.jarosz_columns, stages.dct].map(|span| recording.download(span));
+        let finished = gpu().run(&recording).unwrap();
+        let hash = hashing::read(&finished, &pending).remove(0).unwrap();
+        (frame, downloads.map(|download| finished.floats(download).to_vec()), hash)
+    })
+}
+
+fn close(expected: &[f32], got: &[f32], tolerance: f32) {
+    assert_eq!(expected.len(), got.len());
+    let worst = expected.iter().zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= tolerance, "differs by {worst}, more than {tolerance}");
+}
+
+/// Of a range of 255: running sums of the twin lose a few last digits, most on long rows.
+const SAMPLE_TOLERANCE: f32 = 0.02;
+
+#[test]
+fn pdq_jarosz_rows() {
+    pdq_stages().for_each(|(frame, [rows, ..], _)| close(&hashing::plain::pdq_jarosz_rows(frame), &rows, SAMPLE_TOLERANCE));
+}
+
+#[test]
+fn pdq_jarosz_columns() {
+    pdq_stages().for_each(|(_, [rows, columns, _], _)| close(&hashing::plain::pdq_jarosz_columns(&rows), &columns, SAMPLE_TOLERANCE));
+}
+
+#[test]
+fn pdq_quality() {
+    for (_, [_, columns, _], hash) in pdq_stages() {
+        let expected = hashing::plain::pdq_quality(&columns.try_into().unwrap());
+        assert!(expected.get().abs_diff(hash.quality.get()) <= QUALITY, "{expected:?}, seen {:?}", hash.quality);
+    }
+}
+
+#[test]
+fn pdq_dct() {
+    for (_, [_, columns, dct], _) in pdq_stages() {
+        // Of a range of 64 * 255: only a fused multiply-add rounds differently.
+        close(&hashing::plain::pdq_dct(&columns.try_into().unwrap()), &dct, 0.01);
+    }
+}
+
+#[test]
+fn pdq_bits() {
+    for (_, [.., dct], hash) in pdq_stages() {
+        assert_eq!(hashing::plain::pdq_bits(&dct.try_into().unwrap()), hash.hashes);
+    }
+}
+
+#[test]
+fn every_shader_has_its_four_places() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut files: Vec<String> = std::fs::read_dir(root.join("shaders"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".wgsl").map(str::to_owned))
+        .collect();
+    let mut stages: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+    files.sort();
+    stages.sort();
+    assert_eq!(files, stages, "files in shaders/ and the stage table");
+    let twins = read("src/engines/preprocess/plain.rs") + &read("src/engines/hashing/plain.rs");
+    let tests = read("tests/integration/parity/stages.rs");
+    for name in stages {
+        assert!(twins.contains(&format!("pub fn {name}(")), "{name} has no plain twin");
+        assert!(tests.contains(&format!("\nfn {name}() {{")), "{name} has no parity test");
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
+    let small = Gpu::open(&GpuOptions { binding_bytes: 2 << 20, ..GpuOptions::default() }).unwrap();
+    let frames: Vec<_> = cases().iter().map(|case| Arc::clone(&case.frame)).collect();
+    let output = compose::run(&small, &frames, &[planar()]).unwrap();
+    assert!(output.recordings > 1 && output.too_large == 1, "{} recordings, {} too large", output.recordings, output.too_large);
+    let item: usize = planar().item_shape().iter().product();
+    for ((frame, got), hash) in frames.iter().zip(output.tensors[0].data().chunks_exact(item)).zip(&output.hashes) {
+        same_bits("split", preprocess::preprocess_cpu(&planar(), &[frame]).data(), got).unwrap();
+        if let Ok(hash) = hash {
+            same_hash("split", &hashing::pdq_cpu(frame).unwrap(), hash, BITS, QUALITY).unwrap();
+        }
+    }
+    let largest = frames.iter().max_by_key(|frame| frame.pixels().len()).unwrap();
+    let refused = Recording::new(small.limits()).upload(largest);
+    assert!(matches!(refused, Err(GpuError::DoesNotFit { what: "pixels", .. })), "{refused:?}");
+    // A recording made for a larger device is refused, not run.
+    assert!(matches!(small.run(&Recording::new(gpu().limits())), Err(GpuError::DoesNotFit { what: "recording", .. })));
+}
+
+#[test]
+fn recordings_may_come_from_many_threads() {
+    let frames: Vec<_> = frames().cloned().collect();
+    std::thread::scope(|scope| {
+        for rounds in 1..4 {
+            let frames = &frames;
+            scope.spawn(move || {
+                for _ in 0..rounds {
+                    let output = compose::run(gpu(), frames, &[planar()]).unwrap();
+                    let batch: Vec<&Frame> = frames.iter().map(|frame| &**frame).collect();
+                    same_bits("threads", preprocess::preprocess_cpu(&planar(), &batch).data(), output.tensors[0].data()).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_adapter_says_what_to_do() {
+    let error = Gpu::open(&GpuOptions { adapter: Some("no such device".into()), ..GpuOptions::default() }).unwrap_err();
+    assert!(matches!(error, GpuError::NoAdapter { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("apt-get install mesa-vulkan-drivers libvulkan1") && text.contains("backend = cpu"), "{text}");
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    gpu.lose();
+    for _ in 0..2 {
+        let frame = Arc::clone(&cases()[0].frame);
+        let error = compose::run(&gpu, &[frame], &[]).err().unwrap();
+        assert!(matches!(error, GpuError::Lost(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn a_device_that_does_not_finish_is_an_error() {
+    let gpu = Gpu::open(&GpuOptions { timeout: Duration::ZERO, ..GpuOptions::default() }).unwrap();
+    let frame = Arc::clone(&cases()[pictures::index("1153x865")].frame);
+    let error = compose::run(&gpu, &[Arc::clone(&frame), frame], &[open_nsfw()]).err().unwrap();
+    assert!(matches!(error, GpuError::Timeout { .. }), "{error:?}");
+}
+
+#[test]
+fn gl_gives_the_same() {
+    let gpu = match Gpu::open(&GpuOptions { backend: BackendChoice::Gl, ..GpuOptions::default() }) {
+        Err(GpuError::NoAdapter { .. }) => return, // not every machine has a second interface
+        opened => opened.unwrap(),
+    };
+    assert_eq!(gpu.adapter().backend, "gl");
+    let frames: Vec<_> = frames().cloned().collect();
+    let output = compose::run(&gpu, &frames, &[open_nsfw()]).unwrap();
+    let batch: Vec<&Frame> = frames.iter().map(|frame| &**frame).collect();
+    same_bits("gl", preprocess::preprocess_cpu(&open_nsfw(), &batch).data(), output.tensors[0].data()).unwrap();
+    for (frame, hash) in frames.iter().zip(&output.hashes) {
+        let (cpu, gl) = (hashing::pdq_cpu(frame), hash.clone());
+        assert_eq!(cpu.is_ok(), gl.is_ok());
+        if let (Ok(cpu), Ok(gl)) = (cpu, gl) {
+            same_hash("gl", &cpu, &gl, BITS, QUALITY).unwrap();
+        }
+    }
+}
