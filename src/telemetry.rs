@@ -36,6 +36,9 @@ pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
 /// Seconds per stage of an attachment's way, by `stage`.
 pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
 
+/// Batches that the GPU could not do, so that the CPU did.
+pub const GPU_FAILURES_TOTAL: &str = "nightlight_gpu_failures_total";
+
 /// Attachments answered, by `kind`, `route` and `category`.
 pub const SCORED_TOTAL: &str = "nightlight_scored_total";
 

@@ -27,6 +27,17 @@ impl Tensor {
         &self.data
     }
 
+    /// The items of the batch, each a batch of one.
+    pub fn into_items(self) -> Vec<Self> {
+        let Self { shape, data } = self;
+        if shape[0] == 1 {
+            return vec![Self { shape, data }];
+        }
+        let item = [&[1], &shape[1..]].concat();
+        let length: usize = item.iter().product();
+        data.chunks_exact(length.max(1)).map(|chunk| Self::new(item.clone(), chunk.to_vec())).collect()
+    }
+
     /// Batches of equal item shape, one behind the other.
     ///
     /// # Panics

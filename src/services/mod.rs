@@ -6,6 +6,7 @@
 pub mod access;
 pub mod banks;
 pub mod health;
+pub mod pixels;
 pub mod review;
 pub mod scoring;
 
@@ -16,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::Banks,
+    pixels::{PixelProcessor, Wanted},
     scoring::{Pseudonyms, Scoring},
 };
 use crate::{
-    config::Config,
-    engines::classify::ClassifyError,
+    config::{Backend, Config},
+    engines::{classify::ClassifyError, gpu::GpuError},
     store::{Store, StoreError, StoreOptions},
 };
 
@@ -29,6 +31,8 @@ pub struct App {
     pub store: Store,
     pub banks: Arc<Banks>,
     pub scoring: Arc<Scoring>,
+    /// What works on pixels.
+    pub pixels: Arc<PixelProcessor>,
     /// What does not stop the server but should be known: a fallback that was taken.
     pub warnings: Vec<String>,
     stop: CancellationToken,
@@ -47,7 +51,7 @@ pub enum StartError {
     #[error("model {model}: {detail}")]
     Model { model: String, detail: String },
     #[error("{0}")]
-    Gpu(String),
+    Gpu(#[from] GpuError),
     #[error("no threads: {0}")]
     Threads(#[from] std::io::Error),
 }
@@ -63,11 +67,13 @@ impl App {
         let store = Store::open(store_options(config)).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
         let banks = Banks::load(&store, config.matching.dihedral).await?;
-        let (scoring, warnings) = Scoring::start(config, store.clone(), banks.clone(), pseudonyms)?;
+        let (pixels, note) = open_pixels(config.engine.backend, config)?;
+        let pixels = Arc::new(pixels);
+        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms, pixels.clone())?;
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let watcher = tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone()));
-        Ok(Self { store, banks, scoring: Arc::new(scoring), warnings, stop, watcher })
+        Ok(Self { store, banks, scoring: Arc::new(scoring), pixels, warnings: note.into_iter().collect(), stop, watcher })
     }
 
     /// Ends the watcher and closes the store; what was acknowledged is durable already.
@@ -77,6 +83,19 @@ impl App {
         let _ = self.watcher.await;
         self.store.close().await;
     }
+}
+
+/// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.
+///
+/// # Errors
+/// The GPU is wanted and there is none.
+pub fn open_pixels(backend: Backend, config: &Config) -> Result<(PixelProcessor, Option<String>), GpuError> {
+    let wanted = match backend {
+        Backend::Auto => Wanted::Auto,
+        Backend::Gpu => Wanted::Gpu,
+        Backend::Cpu => Wanted::Cpu,
+    };
+    PixelProcessor::open(wanted, config.engine.gpu_adapter.as_deref())
 }
 
 /// How the configuration wants the store; the CLI opens it the same way.

@@ -3,18 +3,15 @@
 //! Files are read, decoded and hashed on all cores and printed in the order in which they were given. A worker takes no file that is more than
 //! [`AHEAD`] results per worker away from the last line printed, so one slow picture does not pile up the others' results.
 
-mod hasher;
-
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Condvar, Mutex, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
 };
 
 use clap::{Args, builder::PossibleValuesParser};
 use serde::Serialize;
 
-pub(super) use self::hasher::Hasher;
 use super::{Failure, files, output};
 use crate::{
     config::{Backend, Config},
@@ -26,6 +23,7 @@ use crate::{
         hashing::digests::digests,
         media::{Decoder, Limits},
     },
+    services::{open_pixels, pixels::PixelProcessor},
 };
 
 /// Finished results that may wait for an earlier one, per worker.
@@ -89,7 +87,7 @@ impl ErrorLine {
 /// What every worker uses.
 struct Work {
     decoder: Decoder,
-    hasher: Hasher,
+    processor: PixelProcessor,
     max_bytes: usize,
     dihedral: bool,
 }
@@ -102,7 +100,7 @@ impl Hash {
         let limits = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes };
         let work = Work {
             decoder: Decoder::new(limits, BufferPool::new(config.engine.pixel_pool_bytes)),
-            hasher: Hasher::open(backend, config.engine.gpu_adapter.as_deref()).map_err(Failure::failed)?,
+            processor: open_processor(backend, config)?,
             max_bytes,
             dihedral: self.dihedral,
         };
@@ -112,6 +110,17 @@ impl Hash {
         };
         if hash_all(&work, &files::expand(&self.files), workers)? { Ok(()) } else { Err(Failure::told()) }
     }
+}
+
+/// # Errors
+/// The GPU is wanted and missing; the text says what mends it.
+fn open_processor(backend: Backend, config: &Config) -> Result<PixelProcessor, Failure> {
+    let (processor, note) = open_pixels(backend, config)
+        .map_err(|error| Failure::failed(format!("{error}; see `nightlight doctor`, or use --backend cpu")))?;
+    if let Some(note) = note {
+        tracing::info!("{note}");
+    }
+    Ok(processor)
 }
 
 /// Prints a line for each file; whether all were hashed.
@@ -157,7 +166,9 @@ impl Work {
     fn line(&self, path: &Path) -> Result<HashedLine, ErrorLine> {
         let bytes = files::read(path, self.max_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
         let (_, frame) = self.decoder.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
-        let (hash, backend) = self.hasher.hash(frame).map_err(|error| ErrorLine::new(path, "media_too_small", error))?;
+        let pixels = self.processor.look(&[Arc::new(frame)], &[]).swap_remove(0);
+        let (hash, backend) = (pixels.hash, pixels.backend);
+        let hash = hash.map_err(|error| ErrorLine::new(path, "media_too_small", error))?;
         let digests = digests(&bytes);
         let variants = || Transform::ALL.into_iter().map(Place).zip(hash.hashes).collect();
         Ok(HashedLine {

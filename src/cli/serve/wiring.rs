@@ -12,12 +12,10 @@ use crate::{
     services::{
         App,
         access::Access,
-        banks::Banks,
         health::{Check, Health, HealthProbe},
         review::Review,
         scoring::{ScoreError, ScoreRequest, Scored, Scoring},
     },
-    store::Store,
     telemetry,
 };
 
@@ -41,7 +39,7 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener) -> Re
         Arc::new(InProcess(Arc::clone(&app.scoring))),
         Access::new(app.store.clone(), config.auth.enabled),
         Review::new(app.store.clone(), Duration::from_secs(config.review.claim_lease_s)),
-        probe(app.store.clone(), Arc::clone(&app.banks), app.warnings.clone()),
+        probe(app),
         metrics,
     );
     let serving = ServeOptions { drain: Duration::from_millis(config.server.shutdown_grace_ms), ..ServeOptions::default() };
@@ -77,9 +75,11 @@ impl Scorer for InProcess {
 }
 
 /// Models were loaded or the server would not run; what can fail later is the store and the banks' replica of it.
-fn probe(store: Store, banks: Arc<Banks>, warnings: Vec<String>) -> HealthProbe {
+fn probe(app: &App) -> HealthProbe {
+    let (store, banks, pixels, notes) = (app.store.clone(), app.banks.clone(), app.pixels.clone(), app.warnings.clone());
     Arc::new(move || {
-        let (store, banks, warnings) = (store.clone(), Arc::clone(&banks), warnings.clone());
+        let (store, banks) = (store.clone(), Arc::clone(&banks));
+        let warnings = notes.iter().cloned().chain(pixels.trouble()).collect();
         Box::pin(async move {
             let store = match store.ping().await {
                 Ok(()) => Check::ok("store", "answers"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     ScoreError,
     models::{ImageModel, ModelFailure},
-    pixels::{PixelEngine, Pixels},
+    pixels::PixelEngine,
     timings::{Timings, timed},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         matching::Snapshot,
         media::{self, DecodeError, Decoder},
     },
+    services::pixels::Pixels,
 };
 
 const PDQ: Technology = Technology::named(SignalType::Pdq.as_str());
@@ -77,7 +78,7 @@ impl ImageWay {
                 evidence.unscored = self.all_unscored(&error);
             }
             Ok(frame) => {
-                let pixels = self.pixels.run(&self.lane, Arc::new(frame), &self.specs, timings).await?;
+                let pixels = self.pixels.run(&self.lane, frame, &self.specs, timings).await?;
                 self.judge(pixels, opened.digests, banks, &mut evidence, timings).await?;
             }
         }

@@ -17,23 +17,23 @@ use crate::{
         classify::{ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, PoolConfig, Runtime, TextHead},
         media::{Decoder, Limits},
     },
-    services::{StartError, banks::Banks},
+    services::{StartError, banks::Banks, pixels::PixelProcessor},
     store::Store,
 };
 
 impl Scoring {
-    /// Loads the models and starts the queues. Also gives the warnings that `/readyz` and `doctor` show.
+    /// Loads the models and starts the queues.
     pub(in crate::services) fn start(
         config: &Config,
         store: Store,
         banks: Arc<Banks>,
         pseudonyms: Pseudonyms,
-    ) -> Result<(Self, Vec<String>), StartError> {
+        processor: Arc<PixelProcessor>,
+    ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let points: Arc<OperatingPoints> = Arc::new(config.operating_points.iter().cloned().collect());
         let mut versions = ModelVersions::new();
-        let mut warnings = Vec::new();
 
         let runtime = Runtime::open(&config.models.onnxruntime)?;
         let sessions = or_cores(config.models.sessions);
@@ -67,7 +67,7 @@ impl Scoring {
         }
 
         let specs: Arc<[_]> = specs.into();
-        let pixels = PixelEngine::start(config, &specs, images, &mut warnings)?;
+        let pixels = PixelEngine::start(processor, &specs, images)?;
         let pool_bytes = config.engine.pixel_pool_bytes;
         let media = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes: config.server.body_limit_bytes };
         let images = ImageWay {
@@ -80,8 +80,7 @@ impl Scoring {
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
-        let scoring = Self { store, banks, policy, pseudonyms, keys, images, texts: text_models, models: versions };
-        Ok((scoring, warnings))
+        Ok(Self { store, banks, policy, pseudonyms, keys, images, texts: text_models, models: versions })
     }
 }
 
