@@ -1,4 +1,7 @@
 //! Logging, and names and descriptions of metrics.
+//!
+//! [`install_metrics`] gives the recorder [`SECONDS_BUCKETS`]; whoever holds its handle calls `PrometheusHandle::run_upkeep` every few seconds:
+//! without it histograms grow until somebody scrapes.
 
 /// Metric names: `nightlight_<what>_<unit>`.
 pub mod metric {

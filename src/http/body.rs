@@ -46,10 +46,14 @@ impl From<BodyFailure> for ApiError {
     }
 }
 
+/// The declared length of a body; `None` for one that comes in chunks.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// The declared length, refused at once when it is over the limit: nothing is read for it.
 fn declared(headers: &HeaderMap, limit: usize) -> Result<usize, BodyFailure> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
+    match length(headers) {
         None => Ok(0),
         Some(length) => usize::try_from(length).ok().filter(|&length| length <= limit).ok_or(BodyFailure::TooLarge(limit)),
     }
@@ -86,6 +90,20 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Res
         whole.extend_from_slice(&frame);
     }
     Ok(whole.freeze())
+}
+
+/// How long a refused caller may go on sending.
+const COURTESY: Duration = Duration::from_secs(2);
+
+/// Reads and forgets what a refused caller still sends. A connection that is closed on unread bytes is reset, and then the caller's library
+/// reports a broken pipe where the answer was "try again". Costs no memory, and ends after some seconds or the limit.
+pub(super) fn discard(body: Body, limit: usize) {
+    let bounds = Bounds { limit, patience: COURTESY, deadline: Instant::now() + COURTESY };
+    tokio::spawn(async move {
+        let frames = frames(body, bounds);
+        pin_mut!(frames);
+        while let Some(Ok(_)) = frames.next().await {}
+    });
 }
 
 /// Where a bounded body leaves the reason when it ends early, because the parser between it and us only knows that it did.

@@ -1,4 +1,5 @@
-//! Bodies of the API that are no domain values: what callers send as JSON, and review items as they see them.
+//! Bodies of the API that are no domain values: what callers send as JSON, and review items as they see them. Some types exist only to be
+//! described in the OpenAPI document; they say so where they silence the compiler.
 
 use std::borrow::Cow;
 
@@ -65,7 +66,7 @@ pub(super) struct MessageBody {
     pub text: String,
 }
 
-/// For the document: the parts of `POST /score` as `multipart/form-data`.
+/// The parts of `POST /score` as `multipart/form-data`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes parts that are read one by one")]
 pub(super) struct ScoreParts {
@@ -76,7 +77,7 @@ pub(super) struct ScoreParts {
     context: Option<Context>,
 }
 
-/// For the document: the parts of `POST /score/batch`.
+/// The parts of `POST /score/batch`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes parts that are read one by one")]
 pub(super) struct BatchParts {
@@ -87,7 +88,7 @@ pub(super) struct BatchParts {
     context: Option<Vec<Context>>,
 }
 
-/// For the document: one element of the answer of `POST /score/batch`.
+/// One element of the answer of `POST /score/batch`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "written by hand around answers that are JSON already")]
 pub(super) struct BatchOutcome {

@@ -126,10 +126,9 @@ pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Res
         _ if bytes.is_empty() => Err(ApiError::malformed("the attachment is empty")),
         Kind::Media(declared) => Ok(Attachment::Media { bytes, declared }),
         Kind::Text => {
+            short_enough(bytes.len(), options)?;
             // The buffer is reused when nobody else holds it, as is the rule.
-            let text = String::from_utf8(bytes.into()).map_err(|_| ApiError::malformed("the text is not UTF-8"))?;
-            short_enough(text.len(), options)?;
-            Ok(Attachment::Text(text))
+            String::from_utf8(bytes.into()).map(Attachment::Text).map_err(|_| ApiError::malformed("the text is not UTF-8"))
         }
         Kind::Multipart => Err(ApiError::malformed("a part cannot itself be multipart")),
     }

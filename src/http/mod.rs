@@ -11,8 +11,9 @@
 //! or values of a query.
 //!
 //! # Bounds
-//! A scoring call takes one of [`HttpOptions::permits`] *before* its body is read and holds it until it is answered. So at most `permits` bodies
-//! of at most `body_limit` bytes are in memory; who finds none free gets 429 and `Retry-After`, having cost nothing.
+//! A scoring call takes one of [`HttpOptions::permits`] *before* its body is read and holds it until it is answered; a batch takes one for each
+//! `body_limit` bytes that it may have. So the bodies in memory have at most `permits * body_limit` bytes. Who finds no permit free gets 429 and
+//! `Retry-After`, having cost nothing.
 //!
 //! # One table of routes
 //! [`routes`] lists path, handlers and the permission they need. The router is folded from it, and tests hold it against the OpenAPI document.
@@ -40,6 +41,7 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, get, post},
 };
@@ -77,7 +79,7 @@ pub struct HttpOptions {
     pub permits: usize,
     /// Bytes of a `/score` body.
     pub body_limit: usize,
-    /// Bytes of a `/score/batch` body.
+    /// Bytes of a `/score/batch` body; never more than all permits together allow.
     pub batch_body_limit: usize,
     /// Attachments of a batch.
     pub batch_parts: usize,
@@ -145,11 +147,15 @@ impl HttpState {
         Self { options, scorer, access, review, health, metrics, permits }
     }
 
-    /// A permit to score, now or not at all: a queue of bodies on the way in would only hide the overload.
-    fn permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.permits)
-            .try_acquire_owned()
-            .map_err(|_| ApiError::overloaded("every scoring slot is taken", Duration::from_secs(1)))
+    /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
+    fn permits(&self, count: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_many_owned(count).ok()
+    }
+
+    /// The refusal of a caller who found no permit.
+    fn overloaded(&self, unread: Body) -> ApiError {
+        body::discard(unread, self.options.body_limit);
+        ApiError::overloaded("every scoring slot is taken", Duration::from_secs(1))
     }
 }
 

@@ -9,7 +9,7 @@ use utoipa::{
 #[openapi(
     info(
         title = "Nightlight",
-        description = "Scores attachments for child safety: hash matches, classifier scores with evidence for their thresholds, and a routing decision. Nothing is reported or removed: a human decides.",
+        description = "Scores attachments for child safety: hash matches, classifier scores with evidence for their thresholds, and a routing decision. Nothing is reported or removed: a human decides. Any call can also be answered with 429 `overloaded`, 500 `internal` or 503 `not_ready`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(

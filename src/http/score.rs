@@ -91,8 +91,9 @@ pub(super) async fn score(
     Extension(who): Extension<Principal>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let _permit = state.permit()?; // before the body: see the module's bounds
     let (parts, body) = request.into_parts();
+    // Before the body is read: see the module's bounds.
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded(body)) };
     let key = parts.headers.get("idempotency-key").map(|key| idempotency_key(key.as_bytes())).transpose()?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let input = read(&state, &parts, body, deadline).await?;

@@ -20,11 +20,10 @@
 //! # Reading
 //! Reads use a few connections of their own and never wait for the writer.
 //!
-//! ```
+//! ```no_run
 //! # use nightlight::{domain::{ids::TenantId, score::Technology, time::Timestamp}, store::{CounterIncrement, Outcome, Store, StoreOptions}};
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
-//! # let folder = tempfile::tempdir().unwrap();
-//! let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! let store = Store::open(StoreOptions::new("data/nightlight.db")).await?;
 //! let now = Timestamp::now();
 //! let mut outcome = Outcome::new(TenantId::DEFAULT);
 //! outcome.counters.push(CounterIncrement {

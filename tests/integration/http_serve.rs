@@ -6,7 +6,7 @@ use std::{
 };
 
 use nightlight::{
-    http::{ServeOptions, serve},
+    http::{HttpOptions, ServeOptions, serve},
     services::scoring::Scored,
     testing::scorer::FakeScorer,
 };
@@ -61,6 +61,19 @@ async fn a_head_that_never_ends_is_cut_off() {
         exchange(address, bytes).await;
         assert!(started.elapsed() < Duration::from_secs(5), "{bytes:?} held the connection for {:?}", started.elapsed());
     }
+}
+
+#[tokio::test]
+async fn a_refused_upload_still_gets_its_429() {
+    let options = HttpOptions { permits: 0, ..HttpOptions::default() };
+    let (address, _stop, _server) = start(Setup { options, ..Setup::default() }, impatient()).await;
+    let length = 8 << 20; // more than the sockets' buffers hold
+    let mut bytes =
+        format!("POST /score HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: image/png\r\nContent-Length: {length}\r\n\r\n")
+            .into_bytes();
+    bytes.resize(bytes.len() + length, b'x');
+    let answer = exchange(address, &bytes).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,16 +1,22 @@
 //! Status pages, documentation, and what every answer has.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use axum::{body::Body, http::Request};
 use nightlight::{
     http::{HttpOptions, openapi_document},
-    services::health::{Check, Health},
+    services::{
+        access::Role,
+        health::{Check, Health},
+    },
     testing::scorer::FakeScorer,
 };
 use serde_json::json;
 
-use crate::http_app::Setup;
+use crate::http_app::{MULTIPART, Setup, parts};
 
 #[tokio::test]
 async fn livez_is_always_200() {
@@ -36,12 +42,12 @@ async fn readyz_says_what_is_wrong() {
 #[tokio::test]
 async fn metrics_count_requests_by_route_and_never_by_path() {
     let app = Setup::default().start().await;
-    app.get("/review/items/not-an-id-4711").await;
-    app.get("/nowhere-4711?secret=4711").await;
-    app.send(Request::builder().method("BREW4711").uri("/livez").body(Body::empty()).unwrap()).await;
+    app.get("/review/items/not-an-id-zqxj").await;
+    app.get("/nowhere-zqxj?secret=zqxj").await;
+    app.send(Request::builder().method("BREWzqxj").uri("/livez").body(Body::empty()).unwrap()).await;
     let answer = app.get("/metrics").await;
     let text = std::str::from_utf8(&answer.body).unwrap();
-    assert!(!text.contains("4711"), "{text}");
+    assert!(!text.contains("zqxj"), "{text}");
     for line in [
         r#"nightlight_requests_total{path="/review/items/{id}",method="GET",status="400"}"#,
         r#"nightlight_requests_total{path="unmatched",method="GET",status="404"}"#,
@@ -140,4 +146,53 @@ async fn a_panic_outside_the_scorer_is_a_500_too() {
     let scorer = FakeScorer::new(|_| -> std::future::Ready<_> { panic!("holds content") });
     let app = Setup { scorer, ..Setup::default() }.start().await;
     app.post("/score", "text/plain", "hello").await.error(500, "internal");
+}
+
+/// Collects what a subscriber writes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_a_line_per_request_and_nothing_of_what_callers_sent() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    // With one dispatcher alone, tracing asks the thread that first comes by a callsite, which can be another test's, and remembers its no.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    // Of this thread alone, on which a test's runtime runs everything.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let app = Setup { keys: true, ..Setup::default() }.start().await;
+    let key = app.key(Role::Admin).await;
+    let send = async |method: &str, path: &str, content_type: &str, body: Vec<u8>| {
+        let request = Request::builder().method(method).uri(path).header("x-api-key", &key).header("content-type", content_type);
+        app.send(request.header("idempotency-key", "zqxj").body(body.into()).unwrap()).await
+    };
+    let file: (&str, &[u8]) = ("name=\"attachment\"; filename=\"zqxj.png\"\r\nContent-Type: image/png", b"zqxj");
+    let ids = [
+        send("POST", "/score?item_id=zqxj&account_id=zqxj", "text/plain", b"zqxj".to_vec()).await,
+        send("POST", "/score?zqxj=zqxj", "text/plain", b"zqxj".to_vec()).await,
+        send("POST", "/score", MULTIPART, parts(&[file, ("name=\"zqxj\"", b"")])).await,
+        send("POST", "/score", "application/json", br#"{"attachment":{"zqxj":"zqxj"}}"#.to_vec()).await,
+        send("GET", "/review/items?queue=zqxj", "text/plain", vec![]).await,
+        send("GET", "/review/items/zqxj", "text/plain", vec![]).await,
+        send("GET", "/zqxj", "text/plain", vec![]).await,
+    ]
+    .map(|answer| answer.header("x-request-id").to_owned());
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for id in ids {
+        assert_eq!(text.lines().filter(|line| line.contains("millis") && line.contains(&id)).count(), 1, "{id} in\n{text}");
+    }
+    assert!(text.contains(r#""path":"/score""#) && text.contains(r#""status":400"#) && text.contains(r#""method":"POST""#), "{text}");
+    assert!(!text.contains("zqxj"), "{text}");
+    assert!(!text.contains(&key), "the log holds a key");
 }

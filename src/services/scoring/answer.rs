@@ -101,6 +101,7 @@ pub struct UnscoredAnswer {
 pub struct Versions {
     pub nightlight: &'static str,
     /// Model name -> `sha256:…`.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub models: ModelVersions,
     /// Bank name -> version searched.
     pub banks: BTreeMap<String, i64>,

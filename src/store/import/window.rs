@@ -91,7 +91,8 @@ impl Window {
         let mut held = HashSet::new();
         for chunk in self.pieces(Order::Signal, |entry| entry.place.into()) {
             let places: Vec<i64> = sqlx::query_scalar(
-                "SELECT given.value FROM json_each(?1) AS given JOIN bank_signal_keys AS keys
+                // CROSS JOIN keeps SQLite from walking through all keys for each of the chunk's.
+                "SELECT given.value FROM json_each(?1) AS given CROSS JOIN bank_signal_keys AS keys
                  ON keys.bank = ?2 AND keys.signal_type = ?3 AND keys.signal = substr(?4, given.key * ?5 + 1, ?5)",
             )
             .bind(chunk.numbers)

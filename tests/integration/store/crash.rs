@@ -40,20 +40,24 @@ async fn crashes(name: &str, synchronous: bool) -> Vec<String> {
             })
         })
         .collect();
-    let mut lost = Vec::new();
+    let mut images = Vec::new();
     for seed in 0..CRASHES {
-        // Not in step with the writer; long enough for checkpoints to be among the moments.
-        tokio::time::sleep(Duration::from_micros(3_000 + seed * 7_919 % 20_000)).await;
+        // Not in step with the writer; long enough in all for checkpoints to be among the moments.
+        tokio::time::sleep(Duration::from_micros(10_000 + seed * 7_919 % 20_000)).await;
         let before = acknowledged.lock().unwrap().clone(); // acknowledged first, then the power goes
         let image = tempfile::tempdir().unwrap();
         disk.crash_image(image.path(), if seed % 2 == 0 { Loss::Everything } else { Loss::Some { seed } }).unwrap();
-        if let Err(what) = survived(image.path(), &before).await {
-            lost.push(format!("crash {seed}: {what}"));
-        }
+        images.push((seed, image, before));
     }
     stop.store(true, SeqCst);
     for caller in callers {
         caller.await.unwrap();
+    }
+    let mut lost = Vec::new();
+    for (seed, image, before) in images {
+        if let Err(what) = survived(image.path(), &before).await {
+            lost.push(format!("crash {seed}: {what}"));
+        }
     }
     eprintln!("{name}: {} outcomes, {:?}, {} syncs", acknowledged.lock().unwrap().len(), store.writer_stats(), disk.syncs());
     assert!(acknowledged.lock().unwrap().len() > 100, "too little happened to prove anything");

@@ -75,6 +75,10 @@ async fn a_million_signals() {
                 waits[waits.len() - 1]
             );
         }
+        let start = Instant::now();
+        let again = store.import_signals(TENANT, "BIG", defaults, (0..SIGNALS).map(pdq)).await.unwrap();
+        assert_eq!(again.already_present, SIGNALS);
+        eprintln!("  the same again: {:.1?}", start.elapsed());
         let (start, bank) = (Instant::now(), store.banks(TENANT).await.unwrap().pop().unwrap());
         let (mut after, mut loaded) = (0, 0);
         loop {
