@@ -1,7 +1,7 @@
 //! Logging, and names and descriptions of metrics.
 //!
-//! Whoever installs the Prometheus recorder gives it [`SECONDS_BUCKETS`] for names that end in `_seconds`, calls [`describe_metrics`] once and
-//! `PrometheusHandle::run_upkeep` every few seconds: without it histograms grow until somebody scrapes.
+//! [`install_metrics`] gives the recorder [`SECONDS_BUCKETS`]; whoever holds its handle calls `PrometheusHandle::run_upkeep` every few seconds:
+//! without it histograms grow until somebody scrapes.
 
 /// Metric names: `nightlight_<what>_<unit>`.
 pub mod metric {

@@ -1,0 +1,231 @@
+//! The command line as a user meets it: the real binary, its output, its exit codes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use nightlight::{
+    domain::{hash::PdqHash, ids::TenantId},
+    store::{Store, StoreOptions},
+};
+
+/// How a run of the binary ended.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn json_lines(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+}
+
+/// Runs in `folder`, with nothing of this process's settings.
+fn run_with(folder: &Path, words: &[&str], settings: &[(&str, &str)], input: &str) -> Run {
+    let ours = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("NIGHTLIGHT_"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
+        .args(words)
+        .current_dir(folder)
+        .env_clear()
+        .envs(ours)
+        .envs(settings.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input has closed it by now.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn run(folder: &Path, words: &[&str]) -> Run {
+    run_with(folder, words, &[], "")
+}
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/samples").join(name)
+}
+
+const PDQ: &str = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22";
+
+#[test]
+fn config_print_says_what_is_in_force_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("n.toml"), "[server]\npermits = 7\n").unwrap();
+    let words = ["--config", "n.toml", "--data-dir", "here", "config", "print"];
+    let settings = [("NIGHTLIGHT__LOG__LEVEL", "debug")];
+    let table = run_with(folder.path(), &words, &settings, "");
+    assert_eq!((table.code, table.stderr.as_str()), (0, ""));
+    let row = |key: &str| {
+        let line = table.stdout.lines().find(|line| line.split_whitespace().next() == Some(key)).unwrap();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("server.permits"), "7 file n.toml");
+    assert_eq!(row("log.level"), "\"debug\" env NIGHTLIGHT__LOG__LEVEL");
+    assert_eq!(row("data_dir"), "\"here\" flag --data-dir");
+    assert_eq!(row("server.listen"), "\"127.0.0.1:8080\" default");
+    assert_eq!(row("operating_points.open-nsfw.nsfw"), "0.8 default");
+
+    let json = run_with(folder.path(), &[&words[..], &["--json"]].concat(), &settings, "").json_lines();
+    assert_eq!(json.len(), table.stdout.lines().count() - 1, "one line for each row below the header");
+    let permits = json.iter().find(|value| value["key"] == "server.permits").unwrap();
+    assert_eq!(*permits, serde_json::json!({"key": "server.permits", "value": 7, "origin": "file n.toml"}));
+}
+
+#[test]
+fn wrong_settings_and_usage_end_with_2_and_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let unknown = run_with(folder.path(), &["config", "print"], &[("NIGHTLIGHT__SERVER__PORT", "80")], "");
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (2, ""));
+    assert!(unknown.stderr.contains("unknown key `server.port`") && unknown.stderr.contains("server.listen"), "{}", unknown.stderr);
+    assert_eq!(unknown.stderr.lines().count(), 1, "printed once: {}", unknown.stderr);
+    let flag = run(folder.path(), &["serve", "--listen", "here"]);
+    assert_eq!(flag.code, 2);
+    assert!(flag.stderr.contains("flag --listen") && flag.stderr.contains("server.listen"), "{}", flag.stderr);
+    assert_eq!(run(folder.path(), &["--config", "absent.toml", "config", "print"]).code, 2);
+    for words in [&["no-such-command"][..], &["hash"], &["hash", "--backend", "tpu", "x"], &["bank", "import", "list.txt"]] {
+        assert_eq!(run(folder.path(), words).code, 2, "{words:?}");
+    }
+    assert_eq!(run(folder.path(), &["--help"]).code, 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "none of these leaves anything behind");
+}
+
+#[test]
+fn doctor_explains_a_broken_setting_and_names_what_mends_a_missing_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = run_with(folder.path(), &["doctor", "--json"], &[("NIGHTLIGHT__LOG__LEVEL", "loud")], "");
+    assert_eq!((broken.code, &broken.json_lines()[0]["status"]), (1, &"failed".into()));
+    let bare = run(folder.path(), &["doctor", "--json"]);
+    assert_eq!(bare.code, 1, "an empty folder has no models");
+    let checks = bare.json_lines();
+    let check = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {checks:?}"));
+    assert_eq!(check("config")["status"], "ok");
+    assert_eq!(check("data directory")["status"], "ok");
+    assert_eq!(check("self-test cpu")["status"], "ok", "{checks:?}");
+    for missing in ["onnxruntime", "model open-nsfw", "model conversation-demo"] {
+        assert_eq!((&check(missing)["status"], &check(missing)["mend"]), (&"failed".into(), &"scripts/fetch.sh".into()));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "looking changes nothing");
+}
+
+#[test]
+fn a_bank_is_imported_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let import = |input: &str, more: &[&str]| {
+        let words = [&["--data-dir", "d", "bank", "import", "--bank", "DEMO", "-"], more].concat();
+        run_with(folder.path(), &words, &[], input)
+    };
+    let mut bad = format!("# header\n\n{PDQ}\n");
+    bad.extend((0..30).map(|n| format!("nonsense {n}\n")));
+    let refused = import(&bad, &[]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+    assert!(refused.stderr.contains("30 of 33 lines") && refused.stderr.contains("line 4:"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("line 23:") && !refused.stderr.contains("line 24:") && refused.stderr.contains("and 10 more"));
+    assert!(run(folder.path(), &["--data-dir", "d", "bank", "list", "--json"]).json_lines().is_empty(), "not even the bank");
+    assert_eq!(import("# nothing\n", &[]).code, 2);
+
+    let text = format!("{PDQ}\npdq {PDQ}\n{}\nsha256 {PDQ}\n", &PDQ[..32]);
+    let first = import(&text, &["--max-distance", "20"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let expected = serde_json::json!({"bank": "DEMO", "added": 3, "already_present": 1, "bank_version": 1});
+    assert_eq!(first.json_lines(), [expected]);
+    assert_eq!(import(&text, &[]).json_lines()[0]["already_present"], 4);
+    let other_radius = import(&text, &["--max-distance", "31"]);
+    assert!(other_radius.code == 2 && other_radius.stderr.contains("radius of 20"), "{}", other_radius.stderr);
+    assert_eq!(import(PDQ, &["--signal-type", "md5"]).code, 2, "64 digits are no md5");
+    let listed = run(folder.path(), &["--data-dir", "d", "bank", "list", "--json"]).json_lines();
+    assert_eq!((&listed[0]["signals"], &listed[0]["max_distance"], &listed[0]["bank_version"]), (&3.into(), &20.into(), &1.into()));
+}
+
+#[test]
+fn keys_are_made_shown_once_and_revoked() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let key = |words: &[&str]| run(folder.path(), &[&["key"], words].concat());
+    let made = key(&["create", "--name", "uploader", "--role", "scorer"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let made = &made.json_lines()[0];
+    assert!(made["key"].as_str().unwrap().starts_with("nlk_"));
+    let filed = key(&["create", "--name", "desk", "--role", "reviewer", "--output", "desk.key"]);
+    assert!(filed.json_lines()[0].get("key").is_none());
+    let file = folder.path().join("desk.key");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("nlk_"));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(key(&["create", "--name", "x", "--role", "scorer", "--output", "desk.key"]).code, 2, "never over another file");
+    assert_eq!(key(&["create", "--name", "x", "--role", "king"]).code, 2);
+
+    assert_eq!(key(&["revoke", made["id"].as_str().unwrap()]).code, 0);
+    assert_eq!(key(&["revoke", "0192f3a0-0000-7000-8000-000000000000"]).code, 2);
+    let listed = key(&["list", "--json"]);
+    assert!(!listed.stdout.contains("nlk_"));
+    let of = |name: &str| listed.json_lines().into_iter().find(|key| key["name"] == name).unwrap();
+    assert!(of("uploader")["revoked_at"].is_string() && of("desk")["revoked_at"].is_null());
+    assert!(of("x")["revoked_at"].is_string(), "a key that could not be written is not left valid");
+}
+
+#[test]
+fn audit_verify_reads_the_chain_and_finds_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let verify = || run(folder.path(), &["audit", "verify"]);
+    assert_eq!(verify().code, 2, "no database: nothing is made");
+    assert!(!folder.path().join(".nightlight").exists());
+    for name in ["a", "b"] {
+        assert_eq!(run(folder.path(), &["key", "create", "--name", name, "--role", "admin"]).code, 0);
+    }
+    let whole = verify();
+    assert_eq!((whole.code, &whole.json_lines()[0]["events"], &whole.json_lines()[0]["ok"]), (0, &2.into(), &true.into()));
+
+    let path = folder.path().join(".nightlight/data/nightlight.db");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Store::open(StoreOptions::new(&path)).await.unwrap();
+        assert_eq!(store.ledger_events(TenantId::DEFAULT, 0, 10).await.unwrap().len(), 2);
+        store.close().await;
+    });
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"\"name\":\"a\",\"").expect("the payload is JSON");
+    bytes[at + 8] = b'z';
+    std::fs::write(&path, bytes).unwrap();
+    let broken = verify();
+    assert_eq!((broken.code, &broken.json_lines()[0]["ok"]), (1, &false.into()), "{}", broken.stdout);
+}
+
+#[test]
+fn hash_prints_a_line_for_each_file_in_order_and_goes_on_after_a_bad_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("pictures")).unwrap();
+    for (name, as_name) in [("known.jpg", "b.jpg"), ("known.jpg", "a.jpg"), ("blank.png", "d.png"), ("truncated.jpg", "c.jpg")] {
+        std::fs::copy(sample(name), folder.path().join("pictures").join(as_name)).unwrap();
+    }
+    let hashed = run(folder.path(), &["hash", "--backend", "cpu", "absent.jpg", "pictures"]);
+    assert_eq!((hashed.code, hashed.stderr.as_str()), (1, ""), "the lines say it all");
+    let lines = hashed.json_lines();
+    let files: Vec<_> = lines.iter().map(|line| line["file"].as_str().unwrap()).collect();
+    assert_eq!(files, ["absent.jpg", "pictures/a.jpg", "pictures/b.jpg", "pictures/c.jpg", "pictures/d.png"]);
+    let code = |at: usize| lines[at]["error"]["code"].as_str();
+    assert_eq!((code(0), code(3)), (Some("unreadable"), Some("malformed")));
+    assert_eq!(lines[1]["pdq"], lines[2]["pdq"]);
+    assert!(lines[1]["pdq"].as_str().unwrap().parse::<PdqHash>().is_ok() && lines[1]["quality"].as_u64().unwrap() >= 50);
+    let names: Vec<_> = lines[1].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["file", "pdq", "quality", "md5", "sha1", "sha256", "backend"]);
+    assert!(lines[4]["pdq"].is_string() && lines[4]["quality"].as_u64().unwrap() < 50, "the hash also when quality is low");
+}
+
+#[test]
+fn hash_prints_all_eight_variants_and_they_fit_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let of =
+        |name: &str| run(folder.path(), &["hash", "--backend", "cpu", "--dihedral", sample(name).to_str().unwrap()]).json_lines().remove(0);
+    let (upright, turned) = (of("known.jpg"), of("known-rotated.jpg"));
+    let variants = upright["dihedral"].as_object().unwrap();
+    assert_eq!(variants.len(), 8);
+    assert_eq!(variants["original"], upright["pdq"]);
+    let turned: PdqHash = turned["pdq"].as_str().unwrap().parse().unwrap();
+    let nearest = variants.values().map(|hash| hash.as_str().unwrap().parse::<PdqHash>().unwrap().distance(&turned)).min();
+    assert!(nearest.unwrap() <= 31, "{nearest:?}");
+}
