@@ -29,3 +29,14 @@ pub fn describe_metrics() {
     describe_gauge!(metric::PERMITS_FREE, "scoring permits that are free");
     describe_counter!(metric::PANICS_TOTAL, "panics answered with status 500");
 }
+
+/// Logs panics by their place. The text is logged only when it is a literal of the code: a formatted one could hold content.
+///
+/// Call once at the start; without it the standard hook prints every panic's text to stderr.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(text withheld)");
+        tracing::error!(place, text, "panic");
+    }));
+}
