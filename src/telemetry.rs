@@ -15,6 +15,16 @@ pub mod metric {
     pub const PERMITS_FREE: &str = "nightlight_scoring_permits_free";
     /// Counter: panics that became an answer with status 500.
     pub const PANICS_TOTAL: &str = "nightlight_request_panics_total";
+    /// Counter {kind, route, category}: attachments answered.
+    pub const SCORED_TOTAL: &str = "nightlight_scored_total";
+    /// Histogram {stage}, seconds: one stage of an attachment's way.
+    pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
+    /// Histogram {queue}: items of one call of a worker.
+    pub const BATCH_SIZE: &str = "nightlight_batch_size";
+    /// Counter: batches of pictures that the GPU could not do, so that the CPU did.
+    pub const GPU_FAILURES_TOTAL: &str = "nightlight_gpu_failures_total";
+    /// Gauge: signals held by all banks in memory.
+    pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
 }
 
 /// Upper bounds of the buckets of every `_seconds` histogram: from a cached answer to the longest deadline.
@@ -28,19 +38,12 @@ pub fn describe_metrics() {
     describe_gauge!(metric::REQUESTS_IN_FLIGHT, "requests being answered");
     describe_gauge!(metric::PERMITS_FREE, "scoring permits that are free");
     describe_counter!(metric::PANICS_TOTAL, "panics answered with status 500");
+    describe_counter!(metric::SCORED_TOTAL, "attachments answered");
+    describe_histogram!(metric::STAGE_SECONDS, Unit::Seconds, "time of one stage of an attachment's way");
+    describe_histogram!(metric::BATCH_SIZE, Unit::Count, "items of one call of a worker");
+    describe_counter!(metric::GPU_FAILURES_TOTAL, "batches that the GPU could not do");
+    describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
 }
-
-/// Signals held by all banks in memory.
-pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
-
-/// Seconds per stage of an attachment's way, by `stage`.
-pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
-
-/// Batches that the GPU could not do, so that the CPU did.
-pub const GPU_FAILURES_TOTAL: &str = "nightlight_gpu_failures_total";
-
-/// Attachments answered, by `kind`, `route` and `category`.
-pub const SCORED_TOTAL: &str = "nightlight_scored_total";
 
 /// Installs the recorder that every metric goes to, and gives its handle. Call once per process.
 ///
@@ -76,4 +79,15 @@ pub fn init_logging(level: crate::config::LogLevel, format: crate::config::LogFo
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
+}
+
+/// Logs panics by their place. The text is logged only when it is a literal of the code: a formatted one could hold content.
+///
+/// Call once at the start; without it the standard hook prints every panic's text to stderr.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(text withheld)");
+        tracing::error!(place, text, "panic");
+    }));
 }

@@ -128,6 +128,7 @@ fn init_logging(config: &Config, server: bool) {
     let chosen = config.effective().iter().any(|value| value.key == "log.level" && value.origin != Origin::Default);
     let level = if server || chosen { config.log.level } else { LogLevel::Warn };
     telemetry::init_logging(level, config.log.format);
+    telemetry::install_panic_hook();
 }
 
 /// Runs a command that talks to the store.

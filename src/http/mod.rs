@@ -16,7 +16,32 @@
 //! `Retry-After`, having cost nothing.
 //!
 //! # One table of routes
-//! [`routes`] lists path, handlers and the permission they need. The router is folded from it, and tests hold it against the OpenAPI document.
+//! `routes` lists path, handlers and the permission they need. The router is folded from it, and tests hold it against the OpenAPI document.
+//!
+//! ```
+//! # use std::{sync::Arc, time::Duration};
+//! # use axum::{body::Body, http::Request};
+//! # use nightlight::{
+//! #     http::{HttpOptions, HttpState, router}, services::{access::Access, health::{Health, constant}, review::Review},
+//! #     store::{Store, StoreOptions}, testing::scorer::FakeScorer,
+//! # };
+//! # use tower::ServiceExt;
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! # let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+//! let state = HttpState::new(
+//!     HttpOptions::default(),
+//!     Arc::new(FakeScorer::echo()),
+//!     Access::new(store.clone(), true),
+//!     Review::new(store, Duration::from_secs(15 * 60)),
+//!     constant(Health::default()),
+//!     metrics,
+//! );
+//! let answer = router(state).oneshot(Request::post("/score").body(Body::empty())?).await?;
+//! assert_eq!(answer.status(), 401);
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
 
 mod auth;
 mod batch;

@@ -146,7 +146,7 @@ impl GpuProcessor {
             match on_gpu(&gpu, &pictures, specs) {
                 Ok(pixels) => pixels.into_iter().zip(&part).for_each(|(pixels, &at)| results[at] = Some(pixels)),
                 Err(error) => {
-                    metrics::counter!(crate::telemetry::GPU_FAILURES_TOTAL).increment(1);
+                    metrics::counter!(crate::telemetry::metric::GPU_FAILURES_TOTAL).increment(1);
                     tracing::warn!(%error, pictures = part.len(), "the GPU could not work on pictures; the CPU does");
                     if matches!(error, GpuError::Lost(_) | GpuError::Timeout { .. }) {
                         *self.lock() = State { gpu: None, trouble: Some((error.to_string(), Instant::now())) };

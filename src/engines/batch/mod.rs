@@ -144,7 +144,7 @@ impl<In, Out> Queue<In, Out> {
     fn run(&self, mut work: Work<In, Out>) {
         while let Some((items, senders)) = self.collect() {
             let count = items.len();
-            metrics::histogram!("nightlight_batch_size", "queue" => self.name).record(count as f64);
+            metrics::histogram!(crate::telemetry::metric::BATCH_SIZE, "queue" => self.name).record(count as f64);
             let results = catch_unwind(AssertUnwindSafe(|| work(items)));
             match results {
                 Ok(results) if results.len() == count => {

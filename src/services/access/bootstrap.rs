@@ -106,7 +106,7 @@ fn write(path: &Path) -> Result<(ApiKey, bool), AccessError> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))] // which brings tempfile
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

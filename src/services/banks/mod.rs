@@ -84,7 +84,7 @@ impl Banks {
             loaded.insert(stored.id, bank);
         }
         let signals: usize = loaded.values().map(|bank| bank.len()).sum();
-        metrics::gauge!(crate::telemetry::BANK_SIGNALS).set(signals as f64);
+        metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
         self.current.store(Arc::new(tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect()));
         *seen = Seen { change: Some(change), banks: loaded };
         Ok(())

@@ -184,7 +184,7 @@ impl Scoring {
         self.store.commit(outcome).await?;
         timings.add("commit", committing.elapsed());
         let route = if answer.review_item.is_some() { "review" } else { "none" };
-        metrics::counter!(crate::telemetry::SCORED_TOTAL, "kind" => answer.attachment.kind.as_str(), "route" => route, "category" => answer.decision.category.as_str())
+        metrics::counter!(crate::telemetry::metric::SCORED_TOTAL, "kind" => answer.attachment.kind.as_str(), "route" => route, "category" => answer.decision.category.as_str())
             .increment(1);
         Ok((answer, durable))
     }

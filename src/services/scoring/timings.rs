@@ -27,7 +27,7 @@ impl Timings {
     pub(super) fn finish(mut self) -> BTreeMap<&'static str, f64> {
         self.add("total", self.started.elapsed());
         for (stage, took) in &self.stages {
-            metrics::histogram!(crate::telemetry::STAGE_SECONDS, "stage" => *stage).record(took.as_secs_f64());
+            metrics::histogram!(crate::telemetry::metric::STAGE_SECONDS, "stage" => *stage).record(took.as_secs_f64());
         }
         self.stages.into_iter().map(|(stage, took)| (stage, (took.as_secs_f64() * 1e6).round() / 1e3)).collect()
     }
