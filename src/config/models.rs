@@ -7,10 +7,8 @@ use super::{ConfigError, is_name, layers::Layers};
 /// The classifiers and their runtime.
 #[derive(Clone, Debug)]
 pub struct Models {
-    /// Fetched files, a folder per model.
+    /// A folder per model, with its manifest and files.
     pub directory: PathBuf,
-    /// Manifests that pin them, a folder per model.
-    pub manifests: PathBuf,
     /// ONNX Runtime's shared library.
     pub onnxruntime: PathBuf,
     /// Classifiers of pictures, by name.
@@ -25,7 +23,6 @@ impl Models {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         Ok(Self {
             directory: layers.path("models.directory")?,
-            manifests: layers.path("models.manifests")?,
             onnxruntime: layers.path("models.onnxruntime")?,
             image: names(layers, "models.image")?,
             conversation: names(layers, "models.conversation")?,
