@@ -4,12 +4,12 @@
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let source = job(id.y, 7u);
-    let to = job(id.y, 8u);
-    let values = job(id.y, 9u);
-    let items = job(id.y, 10u) * job(id.y, 11u);
-    let planar = job(id.y, 12u) == 1u;
-    let bgr = job(id.y, 13u) == 1u;
+    let source = job(id.y, 0u);
+    let to = job(id.y, 1u);
+    let values = job(id.y, 2u);
+    let items = job(id.y, 3u);
+    let planar = job(id.y, 4u) == 1u;
+    let bgr = job(id.y, 5u) == 1u;
     for (var item = id.x; item < items; item += groups.x * INVOCATIONS) {
         let bits = work[source + item];
         for (var channel = 0u; channel < 3u; channel++) {

@@ -9,3 +9,18 @@ fn rgb(first: u32, index: u32) -> vec3<u32> {
     }
     return vec3<u32>(bits & 255u, (bits >> 8u) & 255u, (bits >> 16u) & 255u);
 }
+
+// Pixel `index` of an uploaded image (source 0) or of words in the work buffer (source 1), either from word `first` on.
+fn pixel(source: u32, first: u32, index: u32) -> vec3<u32> {
+    if (source == 0u) {
+        return rgb(first, index);
+    }
+    let bits = work[first + index];
+    return vec3<u32>(bits & 255u, (bits >> 8u) & 255u, (bits >> 16u) & 255u);
+}
+
+// A pixel as one word: R in the lowest byte.
+fn packed(value: vec3<i32>) -> u32 {
+    let bytes = vec3<u32>(value);
+    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u);
+}

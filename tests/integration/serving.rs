@@ -25,7 +25,7 @@ fn one_attachment_of_each_kind(backend: &str) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[("NIGHTLIGHT__ENGINE__BACKEND", backend)]);
     let post = |kind: &str, body: &[u8]| {
-        let answer = server.request("POST", "/score?service=photos", &[("Content-Type", kind)], body);
+        let answer = server.request("POST", "/score", &[("Content-Type", kind)], body);
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         answer.json()
     };

@@ -16,6 +16,8 @@
 //! grows at most to the binding's limit. Mesa's lavapipe runs the same shaders where there is no GPU: for correctness, never for speed.
 //! Callers that choose by themselves ask [`AdapterFacts::is_software`] and take the processor then.
 //!
+//! (Mesa prints `XDG_RUNTIME_DIR is invalid` on stderr where that variable is unset; any folder will do.)
+//!
 //! # Composition over one upload
 //!
 //! ```

@@ -33,7 +33,11 @@ pub(super) struct RowTable {
 
 impl RowTable {
     pub fn new(across: &Weights) -> Self {
-        let mut table = Self { heads: Vec::with_capacity(across.len()), weights: Vec::new(), reach: 0 };
+        let mut table = Self {
+            heads: Vec::with_capacity(across.len()),
+            weights: Vec::new(),
+            reach: 0,
+        };
         for output in 0..across.len() {
             let (start, taps) = across.taps(output);
             let groups = taps.len().div_ceil(GROUP);
@@ -64,7 +68,11 @@ impl RowTable {
 pub(super) fn resize_rows(source: &[u8], source_stride: usize, table: &RowTable, rows: &mut [u8], stride: usize) {
     let count = rows.len() / stride;
     // The last rows' loads may reach past the picture; those rows are copied to where they may.
-    let safe = if source.len() < table.reach { 0 } else { ((source.len() - table.reach) / source_stride + 1).min(count) };
+    let safe = if source.len() < table.reach {
+        0
+    } else {
+        ((source.len() - table.reach) / source_stride + 1).min(count)
+    };
     let together = safe / ROWS * ROWS;
     for at in (0..together).step_by(ROWS) {
         let sources = std::array::from_fn(|row| &source[(at + row) * source_stride..][..table.reach]);
@@ -109,19 +117,20 @@ fn lines<const N: usize>(sources: [&[u8]; N], table: &RowTable, rows: &mut [u8],
     }
 }
 
-/// One row out of the vertical pass; `rows` holds as many rows of `out`'s length (a multiple of [`STEP`]) as there are taps.
+/// One row out of the vertical pass, from as many rows of `rows`, `stride` bytes apart, as there are taps.
+///
+/// `out` is a multiple of [`STEP`] long; what lies behind a row's own bytes in it is unspecified.
 #[target_feature(enable = "avx2")]
-pub(super) fn column_line(rows: &[u8], taps: &[i32], out: &mut [u8]) {
-    let stride = out.len();
+pub(super) fn column_line(rows: &[u8], stride: usize, taps: &[i32], out: &mut [u8]) {
     let half = _mm256_set1_epi32(HALF);
     for (step, out) in out.chunks_exact_mut(STEP).enumerate() {
         let at = step * STEP;
         let mut high = [_mm256_setzero_si256(); 2];
         let mut low = [_mm256_setzero_si256(); 2];
         for (pair, taps) in taps.chunks(2).enumerate() {
-            let first = load_bytes(&rows[2 * pair * stride + at..][..STEP]);
+            let first = load_some(rows, 2 * pair * stride + at);
             let (second, second_weight) = match taps.get(1) {
-                Some(weight) => (load_bytes(&rows[(2 * pair + 1) * stride + at..][..STEP]), *weight),
+                Some(weight) => (load_some(rows, (2 * pair + 1) * stride + at), *weight),
                 None => (_mm_setzero_si128(), 0),
             };
             let ((first_high, first_low), (second_high, second_low)) = (split(taps[0]), split(second_weight));
@@ -162,4 +171,19 @@ fn load_bytes(bytes: &[u8]) -> __m128i {
     let bytes = &bytes[..LOAD];
     // SAFETY: the slice is 16 bytes long; the load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// [`LOAD`] bytes from `at`, with zeroes for those behind the end.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_some(bytes: &[u8], at: usize) -> __m128i {
+    match bytes.get(at..at + LOAD) {
+        Some(bytes) => load_bytes(bytes),
+        None => {
+            let mut padded = [0; LOAD];
+            let rest = bytes.get(at..).unwrap_or_default();
+            padded[..rest.len()].copy_from_slice(rest);
+            load_bytes(&padded)
+        }
+    }
 }

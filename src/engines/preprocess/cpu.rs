@@ -3,9 +3,9 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::normalize;
-use super::weights::{HALF, PRECISION, Weights};
+use super::weights::{HALF, PRECISION, Weights, vertical_first};
 use crate::domain::frame::Frame;
-use crate::domain::preprocess::PreprocessSpec;
+use crate::domain::preprocess::{PreprocessSpec, Size};
 use crate::domain::tensor::Tensor;
 
 /// The batch `[frames, ...item_shape]`, on the calling thread; equal to [`plain::preprocess`](super::plain::preprocess) bit for bit.
@@ -42,43 +42,86 @@ impl Passes {
     }
 }
 
-/// Bytes of one step of the vertical pass. Rows between the passes are padded to whole steps.
+/// Bytes of one step of the vertical pass. Lines that it writes are padded to whole steps.
 pub(super) const STEP: usize = 16;
+
+/// Room for a line of `pixels`, in whole steps, with one byte more than they need because the vector pass writes a pixel as four bytes.
+fn line_bytes(pixels: usize) -> usize {
+    (3 * pixels + 1).next_multiple_of(STEP)
+}
 
 fn preprocess_one(spec: &PreprocessSpec, table: &[[f32; 256]; 3], frame: &Frame, passes: Passes, item: &mut [f32]) {
     let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
-    let across = Weights::new(spec.filter, frame.width(), size.width, left, output.width);
-    let down = Weights::new(spec.filter, frame.height(), size.height, top, output.height);
-    let (first, end) = down.reach();
-    // One byte more than the pixels need, because the vector pass writes a pixel as four bytes.
-    let stride = (3 * output.width as usize + 1).next_multiple_of(STEP);
-    let mut rows = vec![0u8; (end - first) * stride];
-    let source = &frame.pixels()[3 * first * frame.width() as usize..];
-    resize_rows(passes, source, 3 * frame.width() as usize, &across, &mut rows, stride);
-    let mut line = vec![0u8; stride];
-    for y in 0..down.len() {
-        let (start, taps) = down.taps(y);
-        let rows = &rows[(start - first) * stride..][..taps.len() * stride];
-        match passes {
-            Passes::Portable => column_line(rows, taps, &mut line),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: this variant is made only where AVX2 was detected.
-            Passes::Avx2 => unsafe { avx2::column_line(rows, taps, &mut line) },
+    let from = Size {
+        width: frame.width(),
+        height: frame.height(),
+    };
+    let across = Weights::new(spec.filter, from.width, size.width, left, output.width);
+    let down = Weights::new(spec.filter, from.height, size.height, top, output.height);
+    let across = Across::new(across, passes);
+    let source_stride = 3 * from.width as usize;
+    let mut line = vec![0u8; line_bytes(output.width as usize)];
+    if vertical_first(from, size) {
+        let mut tall = vec![0u8; line_bytes(from.width as usize)];
+        for y in 0..down.len() {
+            let (start, taps) = down.taps(y);
+            column_line(passes, &frame.pixels()[start * source_stride..], source_stride, taps, &mut tall);
+            let stride = line.len();
+            across.run(&tall, source_stride, &mut line, stride);
+            normalize::write_row(spec, table, &line, y, item);
         }
-        normalize::write_row(spec, table, &line, y, item);
+    } else {
+        let (first, end) = down.reach();
+        let stride = line.len();
+        let mut rows = vec![0u8; (end - first) * stride];
+        across.run(&frame.pixels()[first * source_stride..], source_stride, &mut rows, stride);
+        for y in 0..down.len() {
+            let (start, taps) = down.taps(y);
+            column_line(passes, &rows[(start - first) * stride..], stride, taps, &mut line);
+            normalize::write_row(spec, table, &line, y, item);
+        }
     }
 }
 
-fn resize_rows(passes: Passes, source: &[u8], source_stride: usize, across: &Weights, rows: &mut [u8], stride: usize) {
-    match passes {
-        Passes::Portable => {
-            for (source, out) in source.chunks_exact(source_stride).zip(rows.chunks_exact_mut(stride)) {
-                row_line(source, across, out);
-            }
+/// The horizontal pass, ready to run over any number of rows.
+enum Across {
+    Portable(Weights),
+    /// Made only where AVX2 was detected.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::RowTable),
+}
+
+impl Across {
+    fn new(weights: Weights, passes: Passes) -> Self {
+        match passes {
+            Passes::Portable => Self::Portable(weights),
+            #[cfg(target_arch = "x86_64")]
+            Passes::Avx2 => Self::Avx2(avx2::RowTable::new(&weights)),
         }
+    }
+
+    /// As many rows as `rows` holds lines of `stride` bytes, from `source`, whose rows are `source_stride` bytes apart.
+    fn run(&self, source: &[u8], source_stride: usize, rows: &mut [u8], stride: usize) {
+        match self {
+            Self::Portable(weights) => {
+                for (source, out) in source.chunks(source_stride).zip(rows.chunks_exact_mut(stride)) {
+                    row_line(source, weights, out);
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this variant is made only where AVX2 was detected.
+            Self::Avx2(table) => unsafe { avx2::resize_rows(source, source_stride, table, rows, stride) },
+        }
+    }
+}
+
+/// One row out of the vertical pass, from as many rows of `rows`, `stride` bytes apart, as there are taps.
+fn column_line(passes: Passes, rows: &[u8], stride: usize, taps: &[i32], out: &mut [u8]) {
+    match passes {
+        Passes::Portable => column_line_portable(rows, stride, taps, out),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this variant is made only where AVX2 was detected.
-        Passes::Avx2 => unsafe { avx2::resize_rows(source, source_stride, &avx2::RowTable::new(across), rows, stride) },
+        Passes::Avx2 => unsafe { avx2::column_line(rows, stride, taps, out) },
     }
 }
 
@@ -99,12 +142,11 @@ fn row_line(source: &[u8], across: &Weights, out: &mut [u8]) {
 /// Bytes of an accumulator that stays in registers or at least in the first cache.
 const BLOCK: usize = 64;
 
-/// One row out of the vertical pass; `rows` holds as many rows of `out`'s length as there are taps.
-fn column_line(rows: &[u8], taps: &[i32], out: &mut [u8]) {
-    let stride = out.len();
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+fn column_line_portable(rows: &[u8], stride: usize, taps: &[i32], out: &mut [u8]) {
+    let bytes = stride.min(out.len());
+    for (block, out) in out[..bytes].chunks_mut(BLOCK).enumerate() {
         let mut sums = [HALF; BLOCK];
-        for (row, weight) in rows.chunks_exact(stride).zip(taps) {
+        for (row, weight) in rows.chunks(stride).zip(taps) {
             let row = &row[block * BLOCK..][..out.len()];
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += i32::from(*value) * weight);
         }
@@ -143,8 +185,21 @@ mod tests {
             spec(7, 5, None, Channels::Rgb, Layout::Nchw),
             spec(1, 1, None, Channels::Rgb, Layout::Nhwc),
         ];
-        for (width, height) in [(1, 1), (1, 9), (9, 1), (2, 2), (5, 5), (64, 48), (127, 128), (611, 37)] {
-            let pixels: Vec<u8> = (0..3 * width * height).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for (width, height) in [
+            (1, 1),
+            (1, 9),
+            (9, 1),
+            (2, 2),
+            (5, 5),
+            (64, 48),
+            (127, 128),
+            (611, 37),
+            (37, 611),
+            (70, 400),
+        ] {
+            let pixels: Vec<u8> = (0..3 * width * height)
+                .map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+                .collect();
             let frame = Frame::new(width, height, pixels).unwrap();
             for spec in &specs {
                 let expected = plain::preprocess(spec, &frame);

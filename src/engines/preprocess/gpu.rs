@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::normalize;
-use super::weights::Weights;
-use crate::domain::preprocess::{Channels, Layout, PreprocessSpec};
+use super::weights::{Weights, vertical_first};
+use crate::domain::preprocess::{Channels, Layout, PreprocessSpec, Size};
 use crate::domain::tensor::Tensor;
 use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Recording, ResidentImage, Span, Stage};
 
@@ -17,13 +17,16 @@ pub struct PendingTensor {
     pub stages: Vec<StageSpans>,
 }
 
-/// The intermediates of one image, one word (R in the lowest byte, then G, B) per pixel.
+/// What the passes of one image wrote, one word (R in the lowest byte, then G, B) per pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct StageSpans {
-    /// `[rows][output width]`: the source rows that the crop needs, from `first_row` on.
+    /// Whether the columns pass came first.
+    pub vertical_first: bool,
+    /// The first source row (or column, if the columns pass came first) in what the first pass wrote.
+    pub first: usize,
+    /// `[rows][output width]`.
     pub resize_rows: Span,
-    pub first_row: usize,
-    /// `[output height][output width]`.
+    /// `[output height][columns]`.
     pub resize_columns: Span,
 }
 
@@ -31,6 +34,11 @@ pub struct StageSpans {
 pub fn cost(spec: &PreprocessSpec, width: u32, height: u32) -> Cost {
     let (size, output) = (spec.resized(), spec.output());
     let pixels = u64::from(output.width) * u64::from(output.height);
+    let between = if vertical_first(Size { width, height }, size) {
+        u64::from(width) * u64::from(output.height)
+    } else {
+        u64::from(output.width) * u64::from(height)
+    };
     Cost {
         pixels: 0,
         // Three dispatches' jobs, both weight tables, and the value table, which a batch shares but may have to itself.
@@ -38,10 +46,30 @@ pub fn cost(spec: &PreprocessSpec, width: u32, height: u32) -> Cost {
             + Weights::words(spec.filter, width, size.width, output.width)
             + Weights::words(spec.filter, height, size.height, output.height)
             + 3 * 256,
-        // Source rows, resized pixels, and three floats for each of them.
-        work: u64::from(output.width) * u64::from(height) + pixels + 3 * pixels,
+        // What the first pass leaves, resized pixels, and three floats for each of them.
+        work: between + pixels + 3 * pixels,
     }
 }
+
+/// Jobs of one pass, and the invocations that the largest of them needs.
+#[derive(Default)]
+struct Pass {
+    jobs: Vec<Job>,
+    items: u64,
+}
+
+impl Pass {
+    fn add(&mut self, job: [u32; 8], items: u32) {
+        let mut padded: Job = [0; JOB_WORDS];
+        padded[..job.len()].copy_from_slice(&job);
+        self.jobs.push(padded);
+        self.items = self.items.max(items.into());
+    }
+}
+
+/// Where a pass reads: the uploaded pixels, or what the other pass wrote.
+const FROM_IMAGE: u32 = 0;
+const FROM_WORK: u32 = 1;
 
 /// Appends the three stages for each image; the result is one tensor, `[images, ...item_shape]`.
 ///
@@ -66,40 +94,117 @@ pub fn record(recording: &mut Recording, spec: &PreprocessSpec, images: &[Reside
         known.insert((from, to, skip, keep), entry);
         Ok::<_, GpuError>(entry)
     };
-    let (mut jobs, mut stages, mut most_rows) = (Vec::new(), Vec::new(), 0);
+    // Rows then columns for most pictures, columns then rows for some.
+    let [
+        mut rows_first,
+        mut columns_second,
+        mut columns_first,
+        mut rows_second,
+        mut normalize,
+    ] = [(); 5].map(|()| Pass::default());
+    let mut stages = Vec::with_capacity(images.len());
+    let resized = output.width * output.height;
     for (at, image) in images.iter().enumerate() {
-        let (across, _) = axis(recording, image.width, size.width, left, output.width)?;
-        let (down, (first, end)) = axis(recording, image.height, size.height, top, output.height)?;
-        let resize_rows = recording.work((end - first) as u64 * u64::from(output.width))?;
-        let resize_columns = recording.work(u64::from(output.width) * u64::from(output.height))?;
-        most_rows = most_rows.max(resize_rows.words);
-        stages.push(StageSpans { resize_rows, first_row: first, resize_columns });
-        let job: Job = [
-            image.word,
-            image.width,
-            first as u32,
-            (end - first) as u32,
-            across,
-            down,
-            resize_rows.first,
-            resize_columns.first,
-            tensor.first + (at * item) as u32,
-            values,
-            output.width,
-            output.height,
-            u32::from(spec.layout == Layout::Nchw),
-            u32::from(spec.channels == Channels::Bgr),
-            0,
-            0,
-        ];
-        jobs.push(job);
+        let (across, (first_column, last_column)) = axis(recording, image.width, size.width, left, output.width)?;
+        let (down, (first_row, last_row)) = axis(recording, image.height, size.height, top, output.height)?;
+        let vertical_first = vertical_first(
+            Size {
+                width: image.width,
+                height: image.height,
+            },
+            size,
+        );
+        let (rows, columns) = ((last_row - first_row) as u32, (last_column - first_column) as u32);
+        let between = if vertical_first {
+            u64::from(columns) * u64::from(output.height)
+        } else {
+            u64::from(rows) * u64::from(output.width)
+        };
+        let between = recording.work(between)?;
+        let done = recording.work(resized.into())?;
+        // Fields: source, its first word, its stride, table, outputs, lines, offset, destination. An offset may be negative: it wraps.
+        let (first_row, first_column) = (first_row as u32, first_column as u32);
+        if vertical_first {
+            let job = [
+                FROM_IMAGE,
+                image.word,
+                image.width,
+                down,
+                output.height,
+                columns,
+                first_column,
+                between.first,
+            ];
+            columns_first.add(job, between.words);
+            let job = [
+                FROM_WORK,
+                between.first,
+                columns,
+                across,
+                output.width,
+                output.height,
+                first_column.wrapping_neg(),
+                done.first,
+            ];
+            rows_second.add(job, done.words);
+            stages.push(StageSpans {
+                vertical_first,
+                first: first_column as usize,
+                resize_rows: done,
+                resize_columns: between,
+            });
+        } else {
+            let job = [
+                FROM_IMAGE,
+                image.word,
+                image.width,
+                across,
+                output.width,
+                rows,
+                first_row * image.width,
+                between.first,
+            ];
+            rows_first.add(job, between.words);
+            let offset = (first_row * output.width).wrapping_neg();
+            let job = [
+                FROM_WORK,
+                between.first,
+                output.width,
+                down,
+                output.height,
+                output.width,
+                offset,
+                done.first,
+            ];
+            columns_second.add(job, done.words);
+            stages.push(StageSpans {
+                vertical_first,
+                first: first_row as usize,
+                resize_rows: between,
+                resize_columns: done,
+            });
+        }
+        let (planar, bgr) = (u32::from(spec.layout == Layout::Nchw), u32::from(spec.channels == Channels::Bgr));
+        normalize.add(
+            [done.first, tensor.first + (at * item) as u32, values, resized, planar, bgr, 0, 0],
+            resized,
+        );
     }
-    let pixels = u64::from(output.width) * u64::from(output.height);
-    recording.dispatch(Stage::PreprocessResizeRows, &jobs, most_rows.into())?;
-    recording.dispatch(Stage::PreprocessResizeColumns, &jobs, pixels)?;
-    recording.dispatch(Stage::PreprocessNormalize, &jobs, pixels)?;
+    for (stage, pass) in [
+        (Stage::PreprocessResizeRows, rows_first),
+        (Stage::PreprocessResizeColumns, columns_first),
+        (Stage::PreprocessResizeColumns, columns_second),
+        (Stage::PreprocessResizeRows, rows_second),
+        (Stage::PreprocessNormalize, normalize),
+    ] {
+        recording.dispatch(stage, &pass.jobs, pass.items)?;
+    }
     let shape = std::iter::once(images.len()).chain(spec.item_shape()).collect();
-    Ok(PendingTensor { shape, download: recording.download(tensor), stages })
+    Ok(PendingTensor {
+        shape,
+        download: recording.download(tensor),
+        stages,
+    })
 }
 
 /// The tensor, once the recording has run.

@@ -1,15 +1,24 @@
 //! The oracle: whole passes over whole pictures, one function a stage, named as its shader is.
 
-use super::weights::{HALF, PRECISION, Weights};
+use super::weights::{HALF, PRECISION, Weights, vertical_first};
 use crate::domain::frame::Frame;
-use crate::domain::preprocess::{Channels, Filter, Layout, PreprocessSpec};
+use crate::domain::preprocess::{Channels, Filter, Layout, PreprocessSpec, Size};
 
 /// One item of the batch, in the extents of [`PreprocessSpec::item_shape`].
 pub fn preprocess(spec: &PreprocessSpec, frame: &Frame) -> Vec<f32> {
-    let size = spec.resized();
-    let rows = preprocess_resize_rows(frame.pixels(), frame.width(), spec.filter, size.width);
-    let resized = preprocess_resize_columns(&rows, size.width, frame.height(), spec.filter, size.height);
-    preprocess_normalize(spec, &resized)
+    preprocess_normalize(spec, &resize(frame, spec.filter, spec.resized()))
+}
+
+/// Both passes in Pillow's order: `[to.height][to.width][3]` bytes.
+pub fn resize(frame: &Frame, filter: Filter, to: Size) -> Vec<u8> {
+    let (width, height) = (frame.width(), frame.height());
+    if vertical_first(Size { width, height }, to) {
+        let columns = preprocess_resize_columns(frame.pixels(), width, height, filter, to.height);
+        preprocess_resize_rows(&columns, width, filter, to.width)
+    } else {
+        let rows = preprocess_resize_rows(frame.pixels(), width, filter, to.width);
+        preprocess_resize_columns(&rows, to.width, height, filter, to.height)
+    }
 }
 
 /// The horizontal pass: `[height][width][3]` bytes to `[height][to][3]`.
@@ -19,7 +28,13 @@ pub fn preprocess_resize_rows(pixels: &[u8], width: u32, filter: Filter, to: u32
     for row in pixels.chunks_exact(3 * width as usize) {
         for output in 0..weights.len() {
             let (start, taps) = weights.taps(output);
-            out.extend((0..3).map(|channel| mixed(taps.iter().enumerate().map(|(tap, weight)| (row[3 * (start + tap) + channel], *weight)))));
+            out.extend((0..3).map(|channel| {
+                mixed(
+                    taps.iter()
+                        .enumerate()
+                        .map(|(tap, weight)| (row[3 * (start + tap) + channel], *weight)),
+                )
+            }));
         }
     }
     out
@@ -32,7 +47,13 @@ pub fn preprocess_resize_columns(pixels: &[u8], width: u32, height: u32, filter:
     let mut out = Vec::new();
     for output in 0..weights.len() {
         let (start, taps) = weights.taps(output);
-        out.extend((0..stride).map(|at| mixed(taps.iter().enumerate().map(|(tap, weight)| (pixels[(start + tap) * stride + at], *weight)))));
+        out.extend((0..stride).map(|at| {
+            mixed(
+                taps.iter()
+                    .enumerate()
+                    .map(|(tap, weight)| (pixels[(start + tap) * stride + at], *weight)),
+            )
+        }));
     }
     out
 }

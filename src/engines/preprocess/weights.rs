@@ -1,11 +1,20 @@
 //! The resampling weights of one axis, as Pillow computes them.
 
-use crate::domain::preprocess::Filter;
+use crate::domain::preprocess::{Filter, Size};
 
 /// Fraction bits of a weight: 32, less 8 for the pixel and 2 for the sums of filters that overshoot (`PRECISION_BITS`).
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
 /// Half, for rounding.
 pub(super) const HALF: i32 = 1 << (PRECISION - 1);
+
+/// Whether the vertical pass runs first. Passes round to 8 bits, so their order shows, by one step here and there.
+///
+/// Pillow 13 turns the order around when the height is reduced much more than the width (python-pillow/Pillow, pull request 9549); up to
+/// Pillow 12 the horizontal pass came first always. The rule was measured on Pillow 13.0.0 (`fixtures/pdq/make.py` has cases for both).
+pub(super) fn vertical_first(from: Size, to: Size) -> bool {
+    let saved = |from: u32, to: u32| i64::from(from) - i64::from(to);
+    from.height > to.height && saved(from.height, to.height) > 2 * saved(from.width, to.width)
+}
 
 /// For each output pixel of an axis, where its source pixels start and their weights in units of 2^-22.
 ///
@@ -25,8 +34,12 @@ impl Weights {
     pub fn new(filter: Filter, from: u32, to: u32, skip: u32, keep: u32) -> Self {
         let scale = f64::from(from) / f64::from(to);
         let (stretch, support) = (scale.max(1.0), Self::support(filter, from, to));
-        let mut weights =
-            Self { starts: Vec::new(), counts: Vec::new(), values: Vec::new(), pitch: Self::pitch(filter, from, to) as usize };
+        let mut weights = Self {
+            starts: Vec::new(),
+            counts: Vec::new(),
+            values: Vec::new(),
+            pitch: Self::pitch(filter, from, to) as usize,
+        };
         let mut taps = Vec::with_capacity(weights.pitch);
         for output in skip..skip + keep {
             let centre = (f64::from(output) + 0.5) * scale;
@@ -69,13 +82,22 @@ impl Weights {
 
     /// The first source pixel of an output, and the weights from there on.
     pub fn taps(&self, output: usize) -> (usize, &[i32]) {
-        (self.starts[output] as usize, &self.values[output * self.pitch..][..self.counts[output] as usize])
+        (
+            self.starts[output] as usize,
+            &self.values[output * self.pitch..][..self.counts[output] as usize],
+        )
     }
 
     /// The source pixels that any output reads: first and one past the last.
     pub fn reach(&self) -> (usize, usize) {
         let first = self.starts.iter().copied().min().unwrap_or(0);
-        let end = self.starts.iter().zip(&self.counts).map(|(start, count)| start + count).max().unwrap_or(0);
+        let end = self
+            .starts
+            .iter()
+            .zip(&self.counts)
+            .map(|(start, count)| start + count)
+            .max()
+            .unwrap_or(0);
         (first as usize, end as usize)
     }
 
@@ -87,7 +109,10 @@ impl Weights {
     /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each output, then the weights.
     pub fn to_words(&self) -> Vec<u32> {
         let heads = self.starts.iter().zip(&self.counts).flat_map(|(start, count)| [*start, *count]);
-        std::iter::once(self.pitch as u32).chain(heads).chain(self.values.iter().map(|value| *value as u32)).collect()
+        std::iter::once(self.pitch as u32)
+            .chain(heads)
+            .chain(self.values.iter().map(|value| *value as u32))
+            .collect()
     }
 }
 
@@ -116,7 +141,10 @@ mod tests {
             for output in 0..weights.len() {
                 let taps = weights.taps(output).1;
                 let sum: i64 = taps.iter().map(|tap| i64::from(*tap)).sum();
-                assert!((sum - (1 << PRECISION)).unsigned_abs() <= taps.len() as u64, "{from}->{to}/{output}: {sum}");
+                assert!(
+                    (sum - (1 << PRECISION)).unsigned_abs() <= taps.len() as u64,
+                    "{from}->{to}/{output}: {sum}"
+                );
             }
         }
     }

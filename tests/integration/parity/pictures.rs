@@ -43,7 +43,10 @@ struct Line {
 
 impl Line {
     fn reference(&self) -> Option<PerceptualHash> {
-        Some(PerceptualHash { hashes: self.dihedral?, quality: Quality::new(self.quality?) })
+        Some(PerceptualHash {
+            hashes: self.dihedral?,
+            quality: Quality::new(self.quality?),
+        })
     }
 }
 

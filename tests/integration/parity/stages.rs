@@ -4,24 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightlight::domain::frame::Frame;
-use nightlight::engines::gpu::{BackendChoice, Download, Finished, Gpu, GpuError, GpuOptions, Recording, ResidentImage, Span, Stage};
+use nightlight::domain::preprocess::PreprocessSpec;
+use nightlight::domain::tensor::Tensor;
+use nightlight::engines::gpu::{BackendChoice, Gpu, GpuError, GpuOptions, Recording, Stage};
 use nightlight::engines::{hashing, preprocess};
 
 use super::pictures::{self, cases};
 use super::{BITS, QUALITY, compose, gpu, open_nsfw, planar, same_bits, same_hash};
 
-/// Runs `record` over one picture and brings back the spans it names.
-fn spans_of(frame: &Arc<Frame>, record: impl FnOnce(&mut Recording, ResidentImage) -> Vec<Span>) -> (Finished, Vec<Download>) {
-    let mut recording = Recording::new(gpu().limits());
-    let image = recording.upload(frame).unwrap();
-    let spans = record(&mut recording, image);
-    let downloads = spans.into_iter().map(|span| recording.download(span)).collect();
-    (gpu().run(&recording).unwrap(), downloads)
-}
-
-/// A few sizes: enlarged, tiny, odd, reduced.
+/// A few sizes: enlarged, tiny, odd, long either way, reduced.
 fn frames() -> impl Iterator<Item = &'static Arc<Frame>> {
-    ["1x9", "5x5", "63x65", "2000x37", "511x513"].map(|name| &cases()[pictures::index(name)].frame).into_iter()
+    ["1x9", "5x5", "63x65", "2000x37", "37x2000", "511x513"]
+        .map(|name| &cases()[pictures::index(name)].frame)
+        .into_iter()
 }
 
 /// Bytes of pixels that the device holds as words.
@@ -29,60 +24,122 @@ fn bytes(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()[..3].to_vec()).collect()
 }
 
+/// What the device's passes left of a picture, and the twins' whole passes in the same order, each with its width in pixels.
+struct Passes {
+    stages: preprocess::StageSpans,
+    /// Rows, columns.
+    device: [Vec<u8>; 2],
+    twins: [(Vec<u8>, usize); 2],
+    tensor: Tensor,
+}
+
+fn passes(frame: &Arc<Frame>, spec: &PreprocessSpec) -> Passes {
+    let mut recording = Recording::new(gpu().limits());
+    let image = recording.upload(frame).unwrap();
+    let pending = preprocess::record(&mut recording, spec, &[image]).unwrap();
+    let stages = pending.stages[0];
+    let downloads = [stages.resize_rows, stages.resize_columns].map(|span| recording.download(span));
+    let finished = gpu().run(&recording).unwrap();
+    let (size, width, height) = (spec.resized(), frame.width(), frame.height());
+    let (rows, columns);
+    if stages.vertical_first {
+        columns = (
+            preprocess::plain::preprocess_resize_columns(frame.pixels(), width, height, spec.filter, size.height),
+            width as usize,
+        );
+        rows = (
+            preprocess::plain::preprocess_resize_rows(&columns.0, width, spec.filter, size.width),
+            size.width as usize,
+        );
+    } else {
+        rows = (
+            preprocess::plain::preprocess_resize_rows(frame.pixels(), width, spec.filter, size.width),
+            size.width as usize,
+        );
+        columns = (
+            preprocess::plain::preprocess_resize_columns(&rows.0, size.width, height, spec.filter, size.height),
+            rows.1,
+        );
+    }
+    let device = downloads.map(|download| bytes(finished.words(download)));
+    Passes {
+        stages,
+        device,
+        twins: [rows, columns],
+        tensor: preprocess::read(&finished, &pending),
+    }
+}
+
+/// The window of `whole` (`stride` pixels a row) from `(left, top)` on, as wide as given and as high as `part` is long, must be `part`.
+fn same_window(what: &str, (whole, stride): &(Vec<u8>, usize), (left, top): (usize, usize), width: usize, part: &[u8]) {
+    assert!(!part.is_empty());
+    for (row, part) in part.chunks_exact(3 * width).enumerate() {
+        assert_eq!(part, &whole[3 * ((top + row) * stride + left)..][..3 * width], "{what}, row {row}");
+    }
+}
+
+fn name(frame: &Frame) -> String {
+    format!("{}x{}", frame.width(), frame.height())
+}
+
 #[test]
 fn preprocess_resize_rows() {
+    let mut orders = [0; 2];
     for frame in frames() {
-        let spec = planar();
-        let (size, left) = (spec.resized(), spec.crop_origin().0 as usize);
-        let mut first = 0;
-        let (finished, spans) = spans_of(frame, |recording, image| {
-            let stages = preprocess::record(recording, &spec, &[image]).unwrap().stages;
-            first = stages[0].first_row;
-            vec![stages[0].resize_rows]
-        });
-        let expected = preprocess::plain::preprocess_resize_rows(frame.pixels(), frame.width(), spec.filter, size.width);
-        let width = spec.output().width as usize;
-        for (row, words) in finished.words(spans[0]).chunks_exact(width).enumerate() {
-            let at = 3 * ((row + first) * size.width as usize + left);
-            assert_eq!(bytes(words), expected[at..][..3 * width], "{}x{} row {row}", frame.width(), frame.height());
-        }
+        let passes = passes(frame, &planar());
+        let (left, top) = planar().crop_origin();
+        let top = if passes.stages.vertical_first {
+            top as usize
+        } else {
+            passes.stages.first
+        };
+        same_window(
+            &name(frame),
+            &passes.twins[0],
+            (left as usize, top),
+            planar().output().width as usize,
+            &passes.device[0],
+        );
+        orders[usize::from(passes.stages.vertical_first)] += 1;
     }
+    assert!(
+        orders.iter().all(|pictures| *pictures > 0),
+        "both orders of passes should occur: {orders:?}"
+    );
 }
 
 #[test]
 fn preprocess_resize_columns() {
     for frame in frames() {
-        let spec = planar();
-        let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
-        let (finished, spans) = spans_of(frame, |recording, image| {
-            vec![preprocess::record(recording, &spec, &[image]).unwrap().stages[0].resize_columns]
-        });
-        let rows = preprocess::plain::preprocess_resize_rows(frame.pixels(), frame.width(), spec.filter, size.width);
-        let expected = preprocess::plain::preprocess_resize_columns(&rows, size.width, frame.height(), spec.filter, size.height);
-        for (row, words) in finished.words(spans[0]).chunks_exact(output.width as usize).enumerate() {
-            let at = 3 * ((row + top as usize) * size.width as usize + left as usize);
-            assert_eq!(bytes(words), expected[at..][..3 * output.width as usize], "{}x{} row {row}", frame.width(), frame.height());
-        }
+        let passes = passes(frame, &planar());
+        let (left, top) = planar().crop_origin();
+        let (left, width) = if passes.stages.vertical_first {
+            (passes.stages.first, passes.device[1].len() / 3 / planar().output().height as usize)
+        } else {
+            (left as usize, planar().output().width as usize)
+        };
+        same_window(&name(frame), &passes.twins[1], (left, top as usize), width, &passes.device[1]);
     }
 }
 
 #[test]
 fn preprocess_normalize() {
     for (frame, spec) in frames().flat_map(|frame| [(frame, open_nsfw()), (frame, planar())]) {
-        let mut recording = Recording::new(gpu().limits());
-        let image = recording.upload(frame).unwrap();
-        let pending = preprocess::record(&mut recording, &spec, &[image]).unwrap();
-        let columns = recording.download(pending.stages[0].resize_columns);
-        let finished = gpu().run(&recording).unwrap();
-        // The twin crops; the device's words are cropped already, so put them where the crop would find them.
+        let passes = passes(frame, &spec);
         let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
+        // The twin crops; the device's pixels are cropped already, so put them where the crop finds them.
+        let done = &passes.device[if passes.stages.vertical_first { 0 } else { 1 }];
         let mut resized = vec![0; 3 * (size.width * size.height) as usize];
-        for (row, words) in finished.words(columns).chunks_exact(output.width as usize).enumerate() {
+        for (row, pixels) in done.chunks_exact(3 * output.width as usize).enumerate() {
             let at = 3 * ((row + top as usize) * size.width as usize + left as usize);
-            resized[at..][..3 * output.width as usize].copy_from_slice(&bytes(words));
+            resized[at..][..pixels.len()].copy_from_slice(pixels);
         }
-        let expected = preprocess::plain::preprocess_normalize(&spec, &resized);
-        same_bits("normalize", &expected, preprocess::read(&finished, &pending).data()).unwrap();
+        same_bits(
+            &name(frame),
+            &preprocess::plain::preprocess_normalize(&spec, &resized),
+            passes.tensor.data(),
+        )
+        .unwrap();
     }
 }
 
@@ -123,7 +180,11 @@ fn pdq_jarosz_columns() {
 fn pdq_quality() {
     for (_, [_, columns, _], hash) in pdq_stages() {
         let expected = hashing::plain::pdq_quality(&columns.try_into().unwrap());
-        assert!(expected.get().abs_diff(hash.quality.get()) <= QUALITY, "{expected:?}, seen {:?}", hash.quality);
+        assert!(
+            expected.get().abs_diff(hash.quality.get()) <= QUALITY,
+            "{expected:?}, seen {:?}",
+            hash.quality
+        );
     }
 }
 
@@ -164,10 +225,20 @@ fn every_shader_has_its_four_places() {
 
 #[test]
 fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
-    let small = Gpu::open(&GpuOptions { binding_bytes: 2 << 20, ..GpuOptions::default() }).unwrap();
+    let small = Gpu::open(&GpuOptions {
+        binding_bytes: 2 << 20,
+        ..GpuOptions::default()
+    })
+    .unwrap();
     let frames: Vec<_> = cases().iter().map(|case| Arc::clone(&case.frame)).collect();
     let output = compose::run(&small, &frames, &[planar()]).unwrap();
-    assert!(output.recordings > 1 && output.too_large == 1, "{} recordings, {} too large", output.recordings, output.too_large);
+    assert!(output.gpu_time > Duration::ZERO);
+    assert!(
+        output.recordings > 1 && output.too_large == 1,
+        "{} recordings, {} too large",
+        output.recordings,
+        output.too_large
+    );
     let item: usize = planar().item_shape().iter().product();
     for ((frame, got), hash) in frames.iter().zip(output.tensors[0].data().chunks_exact(item)).zip(&output.hashes) {
         same_bits("split", preprocess::preprocess_cpu(&planar(), &[frame]).data(), got).unwrap();
@@ -179,7 +250,10 @@ fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
     let refused = Recording::new(small.limits()).upload(largest);
     assert!(matches!(refused, Err(GpuError::DoesNotFit { what: "pixels", .. })), "{refused:?}");
     // A recording made for a larger device is refused, not run.
-    assert!(matches!(small.run(&Recording::new(gpu().limits())), Err(GpuError::DoesNotFit { what: "recording", .. })));
+    assert!(matches!(
+        small.run(&Recording::new(gpu().limits())),
+        Err(GpuError::DoesNotFit { what: "recording", .. })
+    ));
 }
 
 #[test]
@@ -192,7 +266,12 @@ fn recordings_may_come_from_many_threads() {
                 for _ in 0..rounds {
                     let output = compose::run(gpu(), frames, &[planar()]).unwrap();
                     let batch: Vec<&Frame> = frames.iter().map(|frame| &**frame).collect();
-                    same_bits("threads", preprocess::preprocess_cpu(&planar(), &batch).data(), output.tensors[0].data()).unwrap();
+                    same_bits(
+                        "threads",
+                        preprocess::preprocess_cpu(&planar(), &batch).data(),
+                        output.tensors[0].data(),
+                    )
+                    .unwrap();
                 }
             });
         }
@@ -201,10 +280,17 @@ fn recordings_may_come_from_many_threads() {
 
 #[test]
 fn no_adapter_says_what_to_do() {
-    let error = Gpu::open(&GpuOptions { adapter: Some("no such device".into()), ..GpuOptions::default() }).unwrap_err();
+    let error = Gpu::open(&GpuOptions {
+        adapter: Some("no such device".into()),
+        ..GpuOptions::default()
+    })
+    .unwrap_err();
     assert!(matches!(error, GpuError::NoAdapter { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("apt-get install mesa-vulkan-drivers libvulkan1") && text.contains("backend = cpu"), "{text}");
+    assert!(
+        text.contains("apt-get install mesa-vulkan-drivers libvulkan1") && text.contains("backend = cpu"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -220,7 +306,11 @@ fn a_lost_device_is_an_error() {
 
 #[test]
 fn a_device_that_does_not_finish_is_an_error() {
-    let gpu = Gpu::open(&GpuOptions { timeout: Duration::ZERO, ..GpuOptions::default() }).unwrap();
+    let gpu = Gpu::open(&GpuOptions {
+        timeout: Duration::ZERO,
+        ..GpuOptions::default()
+    })
+    .unwrap();
     let frame = Arc::clone(&cases()[pictures::index("1153x865")].frame);
     let error = compose::run(&gpu, &[Arc::clone(&frame), frame], &[open_nsfw()]).err().unwrap();
     assert!(matches!(error, GpuError::Timeout { .. }), "{error:?}");
@@ -228,15 +318,25 @@ fn a_device_that_does_not_finish_is_an_error() {
 
 #[test]
 fn gl_gives_the_same() {
-    let gpu = match Gpu::open(&GpuOptions { backend: BackendChoice::Gl, ..GpuOptions::default() }) {
+    let gpu = match Gpu::open(&GpuOptions {
+        backend: BackendChoice::Gl,
+        ..GpuOptions::default()
+    }) {
         Err(GpuError::NoAdapter { .. }) => return, // not every machine has a second interface
         opened => opened.unwrap(),
     };
-    assert_eq!(gpu.adapter().backend, "gl");
+    let facts = gpu.adapter();
+    assert_eq!(facts.backend, "gl");
+    assert!(facts.is_software || !facts.name.contains("llvmpipe"), "{facts:?}");
     let frames: Vec<_> = frames().cloned().collect();
     let output = compose::run(&gpu, &frames, &[open_nsfw()]).unwrap();
     let batch: Vec<&Frame> = frames.iter().map(|frame| &**frame).collect();
-    same_bits("gl", preprocess::preprocess_cpu(&open_nsfw(), &batch).data(), output.tensors[0].data()).unwrap();
+    same_bits(
+        "gl",
+        preprocess::preprocess_cpu(&open_nsfw(), &batch).data(),
+        output.tensors[0].data(),
+    )
+    .unwrap();
     for (frame, hash) in frames.iter().zip(&output.hashes) {
         let (cpu, gl) = (hashing::pdq_cpu(frame), hash.clone());
         assert_eq!(cpu.is_ok(), gl.is_ok());
