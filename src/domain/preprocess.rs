@@ -110,8 +110,7 @@ impl PreprocessSpec {
         if to.width > from.width || to.height > from.height {
             return Err("the crop is larger than the resized picture".into());
         }
-        if self.std.contains(&0.0) || self.mean.iter().chain(&self.std).chain([&self.scale]).any(|value| !value.is_finite())
-        {
+        if self.std.contains(&0.0) || self.mean.iter().chain(&self.std).chain([&self.scale]).any(|value| !value.is_finite()) {
             return Err("mean, std and scale must be finite and std not zero".into());
         }
         Ok(())

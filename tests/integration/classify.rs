@@ -15,15 +15,8 @@ use serde::Deserialize;
 /// Two programs that add the same numbers in another order differ by about 1e-7.
 const TOLERANCE: f32 = 1e-5;
 
-const LABELS: [&str; 7] = [
-    "asks_age",
-    "asks_secrecy",
-    "moves_to_other_app",
-    "offers_gifts",
-    "asks_photos",
-    "proposes_meeting_alone",
-    "isolates_from_family",
-];
+const LABELS: [&str; 7] =
+    ["asks_age", "asks_secrecy", "moves_to_other_app", "offers_gifts", "asks_photos", "proposes_meeting_alone", "isolates_from_family"];
 
 #[derive(Deserialize)]
 struct Golden {
@@ -63,11 +56,7 @@ static GOLDEN: LazyLock<Golden> =
 fn home() -> PathBuf {
     let home =
         std::env::var_os("NIGHTLIGHT_HOME_TEST").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".nightlight"), PathBuf::from);
-    assert!(
-        home.join("models/open-nsfw/manifest.toml").is_file(),
-        "{} has no models: run scripts/fetch.sh",
-        home.display()
-    );
+    assert!(home.join("models/open-nsfw/manifest.toml").is_file(), "{} has no models: run scripts/fetch.sh", home.display());
     home
 }
 
@@ -81,10 +70,7 @@ fn installed(model: &str) -> Manifest {
 
 /// Two sessions, so that spreading over them is tested on every machine.
 fn pool() -> PoolConfig {
-    PoolConfig {
-        sessions: NonZeroUsize::new(2).unwrap(),
-        ..PoolConfig::default()
-    }
+    PoolConfig { sessions: NonZeroUsize::new(2).unwrap(), ..PoolConfig::default() }
 }
 
 fn classifier(limits: ConversationLimits) -> ConversationClassifier {
@@ -104,31 +90,18 @@ fn golden_batch() -> Tensor {
 }
 
 fn chat<T: AsRef<str>>(texts: &[T]) -> Vec<Message> {
-    texts
-        .iter()
-        .map(|text| Message {
-            author: "a".into(),
-            time: None,
-            text: text.as_ref().into(),
-        })
-        .collect()
+    texts.iter().map(|text| Message { author: "a".into(), time: None, text: text.as_ref().into() }).collect()
 }
 
 fn furthest(ours: &[f32], theirs: &[f32]) -> f32 {
     assert_eq!(ours.len(), theirs.len());
-    ours.iter()
-        .zip(theirs)
-        .map(|(ours, theirs)| (ours - theirs).abs())
-        .fold(0.0, f32::max)
+    ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max)
 }
 
 #[track_caller]
 fn assert_close(what: &str, ours: &[f32], theirs: &[f32]) {
     let furthest = furthest(ours, theirs);
-    assert!(
-        furthest < TOLERANCE,
-        "{what}: ours {ours:?}, Python's {theirs:?}, {furthest:e} apart"
-    );
+    assert!(furthest < TOLERANCE, "{what}: ours {ours:?}, Python's {theirs:?}, {furthest:e} apart");
 }
 
 fn values(labels: &[(String, f32)]) -> Vec<f32> {
@@ -146,17 +119,9 @@ fn open_nsfw_scores_as_python_does() {
         assert_close("open-nsfw", ours, theirs);
     }
     // The comparison must be able to fail: the same pixels with red and blue exchanged are another input.
-    let exchanged = golden_batch()
-        .data()
-        .chunks_exact(3)
-        .flat_map(|pixel| [pixel[2], pixel[1], pixel[0]])
-        .collect();
+    let exchanged = golden_batch().data().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect();
     let wrong = classifier.run(&Tensor::new(vec![2, 224, 224, 3], exchanged)).unwrap();
-    assert!(
-        furthest(&wrong[0], &GOLDEN.open_nsfw.scores[0]) > TOLERANCE,
-        "ours {wrong:?}, Python's {:?}",
-        GOLDEN.open_nsfw.scores
-    );
+    assert!(furthest(&wrong[0], &GOLDEN.open_nsfw.scores[0]) > TOLERANCE, "ours {wrong:?}, Python's {:?}", GOLDEN.open_nsfw.scores);
 }
 
 #[test]
@@ -169,10 +134,7 @@ fn a_pool_serves_more_callers_than_it_has_sessions() {
             scope.spawn(|| assert_eq!(classifier.run(&batch).unwrap(), expected));
         }
     });
-    assert_eq!(
-        classifier.run(&Tensor::new(vec![0, 224, 224, 3], vec![])).unwrap(),
-        Vec::<Vec<f32>>::new()
-    );
+    assert_eq!(classifier.run(&Tensor::new(vec![0, 224, 224, 3], vec![])).unwrap(), Vec::<Vec<f32>>::new());
 }
 
 #[test]
@@ -208,10 +170,7 @@ fn a_text_without_words_scores_zero() {
         assert_eq!(values(&classifier.score_text(text).unwrap().labels), [0.0; 7]);
     }
     let nothing = classifier.score_conversation(&[], 0.5).unwrap();
-    assert_eq!(
-        (nothing.conversation, nothing.first_alarm_message_index, nothing.windows),
-        (0.0, None, 0)
-    );
+    assert_eq!((nothing.conversation, nothing.first_alarm_message_index, nothing.windows), (0.0, None, 0));
 }
 
 #[test]
@@ -226,50 +185,28 @@ fn conversations_score_as_in_the_training_script() {
         assert_eq!((ours.scored_messages as usize, ours.skipped_messages), (messages.len(), 0));
         // Cut after any message, the score is that message's prefix; and the alarm is at the first prefix that reaches the threshold.
         for cut in [1, messages.len() / 2, messages.len() - 1].into_iter().filter(|cut| *cut > 0) {
-            let part = classifier
-                .score_conversation(&messages[..cut], golden.prefix[cut - 1] - 1e-4)
-                .unwrap();
+            let part = classifier.score_conversation(&messages[..cut], golden.prefix[cut - 1] - 1e-4).unwrap();
             assert_close("prefix", &[part.conversation], &[golden.prefix[cut - 1]]);
-            let first = golden
-                .prefix
-                .iter()
-                .position(|score| *score >= golden.prefix[cut - 1] - 1e-4)
-                .unwrap();
+            let first = golden.prefix.iter().position(|score| *score >= golden.prefix[cut - 1] - 1e-4).unwrap();
             assert_eq!(part.first_alarm_message_index, Some(first as u32));
         }
     }
     let (alarming, quiet) = (&GOLDEN.conversations[0], &GOLDEN.conversations[1]);
-    assert!(
-        alarming.conversation >= 0.5 && quiet.conversation < 0.5,
-        "{} {}",
-        alarming.conversation,
-        quiet.conversation
-    );
+    assert!(alarming.conversation >= 0.5 && quiet.conversation < 0.5, "{} {}", alarming.conversation, quiet.conversation);
 }
 
 #[test]
 fn a_long_conversation_is_read_from_its_end_and_says_so() {
-    let limits = ConversationLimits {
-        max_scored_messages: 9,
-        max_text_bytes: 40,
-        max_conversation_bytes: 10_000,
-    };
+    let limits = ConversationLimits { max_scored_messages: 9, max_text_bytes: 40, max_conversation_bytes: 10_000 };
     let golden = &GOLDEN.conversations[0];
-    let earlier = [
-        "how old are you?",
-        "ok, and this message is longer than the forty bytes that are read: äöü",
-    ]
-    .repeat(10);
+    let earlier = ["how old are you?", "ok, and this message is longer than the forty bytes that are read: äöü"].repeat(10);
     let messages = [chat(&earlier), chat(&golden.messages)].concat();
     let ours = classifier(limits).score_conversation(&messages, 0.5).unwrap();
     assert_close("conversation", &[ours.conversation], &[golden.conversation]);
     assert_eq!((ours.scored_messages, ours.skipped_messages, ours.truncated_messages), (9, 20, 0));
     assert_eq!(ours.first_alarm_message_index, golden.first_alarm.map(|at| at + 20));
 
-    let few_bytes = ConversationLimits {
-        max_conversation_bytes: 60,
-        ..limits
-    };
+    let few_bytes = ConversationLimits { max_conversation_bytes: 60, ..limits };
     let ours = classifier(few_bytes).score_conversation(&messages[..20], 0.5).unwrap();
     assert_eq!((ours.scored_messages, ours.skipped_messages, ours.truncated_messages), (2, 18, 1));
 }
@@ -289,17 +226,9 @@ fn harmless_sentences_that_share_words_with_a_pattern_stay_below_it() {
     let classifier = classifier(ConversationLimits::default());
     for (pattern, label, harmless) in [
         ("how old are you", "asks_age", "how old is your dog"),
-        (
-            "don't tell your mum about this",
-            "asks_secrecy",
-            "keep the surprise party for Mia a secret",
-        ),
+        ("don't tell your mum about this", "asks_secrecy", "keep the surprise party for Mia a secret"),
         ("send me a pic of you", "asks_photos", "send me the photos of the whiteboard"),
-        (
-            "meet me at the park, just us two",
-            "proposes_meeting_alone",
-            "meet you at practice with the team",
-        ),
+        ("meet me at the park, just us two", "proposes_meeting_alone", "meet you at practice with the team"),
     ] {
         let at = LABELS.iter().position(|candidate| *candidate == label).unwrap();
         let score = |text| values(&classifier.score_text(text).unwrap().labels)[at];
@@ -316,27 +245,17 @@ fn harmless_sentences_that_share_words_with_a_pattern_stay_below_it() {
 fn every_manifest_of_the_repository_is_valid_and_installed_as_committed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let mut kinds = Vec::new();
-    for entry in std::fs::read_dir(folder)
-        .unwrap()
-        .map(Result::unwrap)
-        .filter(|entry| entry.path().is_dir())
-    {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
         let committed = Manifest::load(&entry.path()).unwrap();
         assert_eq!(*committed.name, *entry.file_name());
         assert!(entry.path().join("CARD.md").is_file(), "{} has no card", committed.name);
         let installed = installed(&committed.name);
-        assert_eq!(
-            installed.files, committed.files,
-            "{} is outdated: run scripts/fetch.sh",
-            committed.name
-        );
+        assert_eq!(installed.files, committed.files, "{} is outdated: run scripts/fetch.sh", committed.name);
         assert_eq!(installed.digest(None), committed.digest(None));
         kinds.push(committed.kind);
     }
     assert!(
-        [ModelKind::ImageClassifier, ModelKind::TextBackbone, ModelKind::TextHead]
-            .iter()
-            .all(|kind| kinds.contains(kind)),
+        [ModelKind::ImageClassifier, ModelKind::TextBackbone, ModelKind::TextHead].iter().all(|kind| kinds.contains(kind)),
         "{kinds:?}"
     );
 }
@@ -355,16 +274,10 @@ fn a_missing_or_changed_file_is_named_with_its_remedy() {
     let copy = copy_of("open-nsfw");
     let open = || ImageClassifier::open(&runtime(), Manifest::load(copy.path()).unwrap(), &pool()).unwrap_err();
     let missing = open();
-    assert!(
-        matches!(missing, ClassifyError::FileMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"),
-        "{missing}"
-    );
+    assert!(matches!(missing, ClassifyError::FileMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"), "{missing}");
     std::fs::write(copy.path().join("open-nsfw.onnx"), b"something else").unwrap();
     let changed = open();
-    assert!(
-        matches!(changed, ClassifyError::FileDiffers { .. }) && changed.to_string().contains("scripts/fetch.sh"),
-        "{changed}"
-    );
+    assert!(matches!(changed, ClassifyError::FileDiffers { .. }) && changed.to_string().contains("scripts/fetch.sh"), "{changed}");
 }
 
 #[test]
@@ -372,12 +285,7 @@ fn a_model_of_another_kind_is_refused() {
     let refused = ImageClassifier::open(&runtime(), installed("minilm"), &pool());
     assert!(matches!(refused, Err(ClassifyError::ModelUnusable { .. })), "{refused:?}");
     assert!(installed("minilm").read(Role::MessageHead).is_err());
-    assert!(
-        toml::from_str::<PoolConfig>("execution_provider = \"cuda\"")
-            .unwrap_err()
-            .to_string()
-            .contains("expected `cpu`")
-    );
+    assert!(toml::from_str::<PoolConfig>("execution_provider = \"cuda\"").unwrap_err().to_string().contains("expected `cpu`"));
 }
 
 #[test]
@@ -386,10 +294,7 @@ fn the_runtime_is_opened_once_per_process() {
     runtime();
     let folder = tempfile::tempdir().unwrap();
     let missing = Runtime::open(&folder.path().join("libonnxruntime.so")).unwrap_err();
-    assert!(
-        matches!(missing, ClassifyError::LibraryMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"),
-        "{missing}"
-    );
+    assert!(matches!(missing, ClassifyError::LibraryMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"), "{missing}");
     let other = folder.path().join("other.so");
     std::fs::write(&other, b"no library").unwrap();
     assert!(matches!(Runtime::open(&other), Err(ClassifyError::OtherLibraryLoaded { .. })));
@@ -413,9 +318,6 @@ fn opens_a_file_that_is_no_library() {
     let path = folder.path().join("libonnxruntime.so");
     std::fs::write(&path, b"no library").unwrap();
     let error = Runtime::open(&path).unwrap_err();
-    assert!(
-        matches!(error, ClassifyError::LibraryUnusable { .. }) && error.to_string().contains("scripts/fetch.sh"),
-        "{error}"
-    );
+    assert!(matches!(error, ClassifyError::LibraryUnusable { .. }) && error.to_string().contains("scripts/fetch.sh"), "{error}");
     runtime(); // and the right one can still be opened
 }

@@ -77,7 +77,8 @@ fn every_acknowledged_review_item_survives_kill_nine_exactly_once() {
     }
     // The same key again gives the same review item, not a second one.
     let (item, review_item) = acknowledged.iter().next().unwrap();
-    let again = server.request("POST", &format!("/score?item_id={item}"), &[("Content-Type", "image/jpeg"), ("Idempotency-Key", item)], TRUNCATED);
+    let again =
+        server.request("POST", &format!("/score?item_id={item}"), &[("Content-Type", "image/jpeg"), ("Idempotency-Key", item)], TRUNCATED);
     assert_eq!(again.json()["review_item"].as_str(), Some(review_item.as_str()));
     assert_eq!(review_items(&server).len(), found.len());
     assert!(server.terminate().success(), "SIGTERM drains and ends well");

@@ -54,10 +54,14 @@ fn every_hostile_body_is_answered_and_the_server_lives() {
     // The server may close before it has read 200 MB; then the client sees a broken pipe or the answer.
     assert!(large.is_err() || large.is_ok_and(|answer| answer.status == 413), "200 MB");
 
-    let messages: Vec<_> = (0..10_000).map(|n| serde_json::json!({"author": n % 3, "text": format!("message number {n}, see you")})).collect();
+    let messages: Vec<_> =
+        (0..10_000).map(|n| serde_json::json!({"author": n % 3, "text": format!("message number {n}, see you")})).collect();
     let wrong_author = serde_json::json!({"attachment": {"conversation": {"messages": messages}}}).to_string();
     assert_eq!(code("application/json", wrong_author.as_bytes()).0, 400, "an author is a text");
-    let chat = wrong_author.replace("\"author\":0", "\"author\":\"a\"").replace("\"author\":1", "\"author\":\"b\"").replace("\"author\":2", "\"author\":\"c\"");
+    let chat = wrong_author
+        .replace("\"author\":0", "\"author\":\"a\"")
+        .replace("\"author\":1", "\"author\":\"b\"")
+        .replace("\"author\":2", "\"author\":\"c\"");
     let chat = post("application/json", chat.as_bytes()).json();
     assert_eq!(chat["attachment"]["messages"], 10_000);
     assert!(chat["scores"].as_array().is_some_and(|scores| !scores.is_empty()), "{chat}");

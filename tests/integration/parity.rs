@@ -66,34 +66,18 @@ fn same_bits(what: &str, expected: &[f32], got: &[f32]) -> Result<(), String> {
         None => Ok(()),
         Some(at) => {
             let differing = expected.iter().zip(got).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
-            Err(format!(
-                "{what}: {differing} of {} differ, first at {at}: expected {}, seen {}",
-                got.len(),
-                expected[at],
-                got[at]
-            ))
+            Err(format!("{what}: {differing} of {} differ, first at {at}: expected {}, seen {}", got.len(), expected[at], got[at]))
         }
     }
 }
 
 fn same_hash(what: &str, expected: &PerceptualHash, got: &PerceptualHash, bits: u32, quality: u8) -> Result<(), String> {
     if expected.quality.get().abs_diff(got.quality.get()) > quality {
-        return Err(format!(
-            "{what}: quality {} expected, {} seen",
-            expected.quality.get(),
-            got.quality.get()
-        ));
+        return Err(format!("{what}: quality {} expected, {} seen", expected.quality.get(), got.quality.get()));
     }
-    for (transform, (a, b)) in nightlight::domain::hash::Transform::ALL
-        .iter()
-        .zip(expected.hashes.iter().zip(&got.hashes))
-    {
+    for (transform, (a, b)) in nightlight::domain::hash::Transform::ALL.iter().zip(expected.hashes.iter().zip(&got.hashes)) {
         if a.distance(b) > bits {
-            return Err(format!(
-                "{what}: {} differs in {} bits\n  expected {a}\n  seen     {b}",
-                transform.as_str(),
-                a.distance(b)
-            ));
+            return Err(format!("{what}: {} differs in {} bits\n  expected {a}\n  seen     {b}", transform.as_str(), a.distance(b)));
         }
     }
     Ok(())
@@ -163,12 +147,7 @@ fn pictures_under_five_pixels_are_refused() {
 #[test]
 fn the_plain_tensor_is_pillows_bit_for_bit() {
     for case in cases() {
-        assert_eq!(
-            pictures::sha256_of_floats(&preprocess::plain::preprocess(&open_nsfw(), &case.frame)),
-            case.open_nsfw,
-            "{}",
-            case.name
-        );
+        assert_eq!(pictures::sha256_of_floats(&preprocess::plain::preprocess(&open_nsfw(), &case.frame)), case.open_nsfw, "{}", case.name);
         let resized = preprocess::plain::resize(&case.frame, Filter::Bilinear, Size { width: 97, height: 61 });
         assert_eq!(pictures::sha256(&resized), case.resized_97x61, "{}", case.name);
     }
@@ -182,12 +161,7 @@ fn the_fast_tensor_equals_the_plain_one() {
         assert_eq!(batch.shape(), [&[frames.len()], &spec.item_shape()[..]].concat());
         let item: usize = spec.item_shape().iter().product();
         let items = batch.data().chunks_exact(item);
-        check(
-            cases()
-                .iter()
-                .zip(items)
-                .map(|(case, got)| same_bits(&case.name, &preprocess::plain::preprocess(&spec, &case.frame), got)),
-        );
+        check(cases().iter().zip(items).map(|(case, got)| same_bits(&case.name, &preprocess::plain::preprocess(&spec, &case.frame), got)));
     }
 }
 
@@ -196,12 +170,7 @@ fn the_devices_tensor_equals_the_plain_one() {
     for (spec, tensor) in [open_nsfw(), planar()].iter().zip(&on_the_device().tensors) {
         let item: usize = spec.item_shape().iter().product();
         let items = tensor.data().chunks_exact(item);
-        check(
-            cases()
-                .iter()
-                .zip(items)
-                .map(|(case, got)| same_bits(&case.name, &preprocess::plain::preprocess(spec, &case.frame), got)),
-        );
+        check(cases().iter().zip(items).map(|(case, got)| same_bits(&case.name, &preprocess::plain::preprocess(spec, &case.frame), got)));
     }
 }
 
@@ -211,18 +180,10 @@ fn a_wrong_hash_is_rejected() {
     let (right, _) = hashing::plain::pdq(&case.frame).unwrap();
     let mut turned = right.clone();
     turned.hashes.swap(1, 3); // a quarter turn the wrong way
-    let swapped: Vec<u8> = case
-        .frame
-        .pixels()
-        .chunks_exact(3)
-        .flat_map(|rgb| [rgb[2], rgb[1], rgb[0]])
-        .collect();
+    let swapped: Vec<u8> = case.frame.pixels().chunks_exact(3).flat_map(|rgb| [rgb[2], rgb[1], rgb[0]]).collect();
     let bgr = Frame::new(300, 200, swapped).unwrap(); // luma of BGR taken for RGB
     for wrong in [turned, hashing::plain::pdq(&bgr).unwrap().0] {
-        for way in [
-            hashing::pdq_cpu(&case.frame),
-            on_the_device().hashes[pictures::index(&case.name)].clone(),
-        ] {
+        for way in [hashing::pdq_cpu(&case.frame), on_the_device().hashes[pictures::index(&case.name)].clone()] {
             assert!(same_hash("wrong", &wrong, &way.unwrap(), BITS, QUALITY).is_err());
         }
     }
@@ -240,10 +201,7 @@ fn a_wrong_tensor_is_rejected() {
     for way in [preprocess::preprocess_cpu(&spec, &[&case.frame]).data(), device] {
         let error = same_bits("wrong", &wrong, way).unwrap_err();
         assert!(error.contains("differ"), "{error}");
-        assert!(
-            wrong.iter().zip(way).all(|(a, b)| (a - b).abs() <= 1.0),
-            "the wrong twin should be only subtly wrong"
-        );
+        assert!(wrong.iter().zip(way).all(|(a, b)| (a - b).abs() <= 1.0), "the wrong twin should be only subtly wrong");
     }
 }
 
@@ -270,11 +228,7 @@ fn a_corpus_of_photographs_agrees() {
         results.push(same_hash(&case.name, &slow, &fast, BITS, QUALITY));
         results.push(same_hash(&case.name, &slow, &shader, BITS, QUALITY));
         results.push(same_hash(&case.name, &fast, &shader, BITS, QUALITY));
-        results.push(same_bits(
-            &case.name,
-            &tensor,
-            preprocess::preprocess_cpu(&open_nsfw(), &[&case.frame]).data(),
-        ));
+        results.push(same_bits(&case.name, &tensor, preprocess::preprocess_cpu(&open_nsfw(), &[&case.frame]).data()));
         results.push(same_bits(&case.name, &tensor, device.tensors[0].data()));
         count += 1;
     }

@@ -56,8 +56,7 @@ pub(super) fn prefixes(scores: &[&[f32]], labels: usize, shape: &Conversation) -
         for end in window {
             raise(&mut most, scores[end]);
             all.features.extend_from_slice(&most);
-            all.features
-                .push(most.iter().filter(|&&score| score >= shape.present).count() as f32);
+            all.features.push(most.iter().filter(|&&score| score >= shape.present).count() as f32);
             all.features.push(most.iter().sum());
             all.ends.push(end);
         }
@@ -68,12 +67,7 @@ pub(super) fn prefixes(scores: &[&[f32]], labels: usize, shape: &Conversation) -
 /// The highest score of a prefix (0 without any), and the earliest end of a prefix that reaches `threshold`.
 pub(super) fn alarm(scores: &[f32], ends: &[usize], threshold: f32) -> (f32, Option<usize>) {
     let highest = scores.iter().copied().fold(0.0, f32::max);
-    let first = scores
-        .iter()
-        .zip(ends)
-        .filter(|(score, _)| **score >= threshold)
-        .map(|(_, end)| *end)
-        .min();
+    let first = scores.iter().zip(ends).filter(|(score, _)| **score >= threshold).map(|(_, end)| *end).min();
     (highest, first)
 }
 
@@ -81,11 +75,7 @@ pub(super) fn alarm(scores: &[f32], ends: &[usize], threshold: f32) -> (f32, Opt
 mod tests {
     use super::*;
 
-    const SHAPE: Conversation = Conversation {
-        window_messages: 50,
-        stride_messages: 25,
-        present: 0.5,
-    };
+    const SHAPE: Conversation = Conversation { window_messages: 50, stride_messages: 25, present: 0.5 };
 
     #[test]
     fn windows_reach_the_last_message_and_no_further() {
@@ -97,17 +87,13 @@ mod tests {
     /// The oracle computes each prefix anew from the definition in the manifest.
     #[test]
     fn prefixes_are_what_the_definition_says() {
-        let rows: Vec<Vec<f32>> = (0..130)
-            .map(|at| (0..3).map(|label| ((at * 37 + label * 11) % 101) as f32 / 101.0).collect())
-            .collect();
+        let rows: Vec<Vec<f32>> = (0..130).map(|at| (0..3).map(|label| ((at * 37 + label * 11) % 101) as f32 / 101.0).collect()).collect();
         let scores: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let fast = prefixes(&scores, 3, &SHAPE);
         let mut slow = Prefixes::default();
         for window in windows(130, &SHAPE) {
             for end in window.clone() {
-                let most: Vec<f32> = (0..3)
-                    .map(|label| (window.start..=end).map(|at| rows[at][label]).fold(0.0, f32::max))
-                    .collect();
+                let most: Vec<f32> = (0..3).map(|label| (window.start..=end).map(|at| rows[at][label]).fold(0.0, f32::max)).collect();
                 let present = most.iter().filter(|score| **score >= 0.5).count() as f32;
                 slow.features.extend(most.iter().copied().chain([present, most.iter().sum()]));
                 slow.ends.push(end);

@@ -33,11 +33,7 @@ pub struct ConversationLimits {
 
 impl Default for ConversationLimits {
     fn default() -> Self {
-        Self {
-            max_scored_messages: 1000,
-            max_text_bytes: 32 << 10,
-            max_conversation_bytes: 128 << 10,
-        }
+        Self { max_scored_messages: 1000, max_text_bytes: 32 << 10, max_conversation_bytes: 128 << 10 }
     }
 }
 
@@ -129,10 +125,7 @@ impl ConversationClassifier {
     /// `RunFailed`.
     pub fn judge_text(&self, embedding: &Embedding, truncated: bool) -> Result<TextScores, ClassifyError> {
         let rows = self.head.scores(std::slice::from_ref(embedding))?;
-        Ok(TextScores {
-            labels: self.name(&rows[0]),
-            truncated,
-        })
+        Ok(TextScores { labels: self.name(&rows[0]), truncated })
     }
 
     /// Chooses what is read of a conversation: from its end backwards, until one of the limits is reached.
@@ -146,12 +139,7 @@ impl ConversationClassifier {
         let scored = messages.iter().rev().take(self.limits.max_scored_messages).take_while(fits).count();
         let skipped = messages.len() - scored;
 
-        let mut plan = ConversationPlan {
-            texts: Vec::new(),
-            text_of: Vec::new(),
-            skipped_messages: skipped,
-            truncated_messages: 0,
-        };
+        let mut plan = ConversationPlan { texts: Vec::new(), text_of: Vec::new(), skipped_messages: skipped, truncated_messages: 0 };
         let mut seen = HashMap::new();
         for message in &messages[skipped..] {
             let (text, truncated) = self.read_text(&message.text);

@@ -51,26 +51,13 @@ impl Encoder {
         }
         let mut tokenizer = Tokenizer::from_bytes(manifest.read(Role::Tokenizer)?).map_err(|error| manifest.unusable(error.to_string()))?;
         // The file asks for 128 tokens, cut and padded; here long texts are read in windows, and batches padded only to their longest.
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| manifest.unusable(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| manifest.unusable(error.to_string()))?;
         tokenizer.with_padding(None);
-        let token = |name: &str| {
-            tokenizer
-                .token_to_id(name)
-                .ok_or_else(|| manifest.unusable(format!("the tokenizer has no {name}")))
-        };
+        let token = |name: &str| tokenizer.token_to_id(name).ok_or_else(|| manifest.unusable(format!("the tokenizer has no {name}")));
         let ends = (token("[CLS]")?, token("[SEP]")?);
         let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(Role::Network)?, config)?;
         pool.require(&INPUTS, &manifest.output.tensor)?;
-        Ok(Self {
-            text,
-            tokenizer,
-            ends,
-            pool,
-            sessions: config.sessions.get(),
-            manifest,
-        })
+        Ok(Self { text, tokenizer, ends, pool, sessions: config.sessions.get(), manifest })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -92,10 +79,7 @@ impl Encoder {
     /// `RunFailed` when the tokenizer fails.
     pub fn token_windows<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Vec<Vec<u32>>>, ClassifyError> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        let encodings = self
-            .tokenizer
-            .encode_batch_fast(texts, false)
-            .map_err(|error| self.pool.failed(error))?;
+        let encodings = self.tokenizer.encode_batch_fast(texts, false).map_err(|error| self.pool.failed(error))?;
         let cut = |ids: &[u32]| {
             let window = |range: Range<usize>| [&[self.ends.0], &ids[range], &[self.ends.1]].concat();
             token_ranges(ids.len(), &self.text).into_iter().map(window).collect()
@@ -112,25 +96,15 @@ impl Encoder {
     /// `RunFailed`; then no text has an embedding.
     pub fn encode<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Embedding>, ClassifyError> {
         let tokens = self.token_windows(texts)?;
-        let mut order: Vec<(usize, usize)> = tokens
-            .iter()
-            .enumerate()
-            .flat_map(|(text, windows)| (0..windows.len()).map(move |window| (text, window)))
-            .collect();
+        let mut order: Vec<(usize, usize)> =
+            tokens.iter().enumerate().flat_map(|(text, windows)| (0..windows.len()).map(move |window| (text, window))).collect();
         let sorted = |&(text, window): &(usize, usize)| tokens[text][window].len();
         order.sort_by_key(sorted);
         let lengths: Vec<usize> = order.iter().map(sorted).collect();
         let ids: Vec<&[u32]> = order.iter().map(|&(text, window)| tokens[text][window].as_slice()).collect();
-        let vectors = self.pool.map(&batches(&lengths, self.sessions), |session, batch| {
-            self.run(session, &ids[batch.clone()])
-        })?;
+        let vectors = self.pool.map(&batches(&lengths, self.sessions), |session, batch| self.run(session, &ids[batch.clone()]))?;
 
-        let mut embeddings: Vec<Embedding> = tokens
-            .iter()
-            .map(|windows| Embedding {
-                windows: vec![Vec::new(); windows.len()],
-            })
-            .collect();
+        let mut embeddings: Vec<Embedding> = tokens.iter().map(|windows| Embedding { windows: vec![Vec::new(); windows.len()] }).collect();
         for ((text, window), vector) in order.into_iter().zip(vectors.into_iter().flatten()) {
             embeddings[text].windows[window] = vector;
         }
@@ -151,13 +125,9 @@ impl Encoder {
         let inputs = ort::inputs![INPUTS[0] => input(&ids[..])?, INPUTS[1] => input(&mask[..])?, INPUTS[2] => input(&kinds[..])?];
         let outputs = session.run(inputs).map_err(|error| self.pool.failed(error))?;
         let dimensions = self.text.dimensions;
-        let hidden = self
-            .pool
-            .rows(&outputs, &self.manifest.output.tensor, batch.len(), width * dimensions)?;
+        let hidden = self.pool.rows(&outputs, &self.manifest.output.tensor, batch.len(), width * dimensions)?;
         let rows = hidden.chunks_exact(width * dimensions).zip(batch);
-        Ok(rows
-            .map(|(row, tokens)| pool_tokens(&row[..tokens.len() * dimensions], dimensions))
-            .collect())
+        Ok(rows.map(|(row, tokens)| pool_tokens(&row[..tokens.len() * dimensions], dimensions)).collect())
     }
 }
 
@@ -209,11 +179,7 @@ mod tests {
 
     #[test]
     fn token_windows_overlap_and_reach_the_end() {
-        let text = Text {
-            dimensions: 384,
-            window_tokens: 128,
-            window_overlap: 32,
-        };
+        let text = Text { dimensions: 384, window_tokens: 128, window_overlap: 32 };
         assert!(token_ranges(0, &text).is_empty());
         assert_eq!(token_ranges(126, &text), [0..126]);
         assert_eq!(token_ranges(127, &text), [0..126, 94..127]);
@@ -226,15 +192,8 @@ mod tests {
         let lengths: Vec<usize> = (0..300).map(|at| 3 + at * 125 / 299).collect();
         for sessions in [1, 2, 16] {
             let batches = batches(&lengths, sessions);
-            assert_eq!(
-                batches.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
-                (0..300).collect::<Vec<_>>()
-            );
-            assert!(
-                batches
-                    .iter()
-                    .all(|batch| batch.len() * lengths[batch.end - 1] <= MOST_TOKENS_PER_RUN)
-            );
+            assert_eq!(batches.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..300).collect::<Vec<_>>());
+            assert!(batches.iter().all(|batch| batch.len() * lengths[batch.end - 1] <= MOST_TOKENS_PER_RUN));
         }
         assert!(batches(&[], 2).is_empty());
         assert_eq!(batches(&[10, 10, 10, 10], 1), [0..4]);

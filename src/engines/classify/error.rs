@@ -28,11 +28,7 @@ pub enum ClassifyError {
     ModelUnusable { model: String, reason: String },
     /// The caller made a tensor of the wrong shape: a programming error.
     #[error("the model `{model}` takes {expected:?} per item, the batch has shape {got:?}")]
-    WrongShape {
-        model: String,
-        expected: Vec<usize>,
-        got: Vec<usize>,
-    },
+    WrongShape { model: String, expected: Vec<usize>, got: Vec<usize> },
     /// ONNX Runtime or the tokenizer failed on this input: the attachment is unscored.
     #[error("the model `{model}` failed: {reason}")]
     RunFailed { model: String, reason: String },

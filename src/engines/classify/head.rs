@@ -46,18 +46,9 @@ impl TextHead {
         let network = |role| Network::open(runtime, &manifest, role, config);
         let (message, whole) = (network(Role::MessageHead)?, network(Role::ConversationHead)?);
         let digest = manifest.digest(Some(&encoder.digest()));
-        let head = Self {
-            digest,
-            conversation,
-            dimensions: encoder.dimensions(),
-            message,
-            whole,
-            manifest,
-        };
+        let head = Self { digest, conversation, dimensions: encoder.dimensions(), message, whole, manifest };
         // Proves the widths before the first request does.
-        head.scores(&[Embedding {
-            windows: vec![vec![0.0; head.dimensions]],
-        }])?;
+        head.scores(&[Embedding { windows: vec![vec![0.0; head.dimensions]] }])?;
         head.judge(&[&vec![0.0; head.labels().len()]], 0.5)?;
         Ok(head)
     }
@@ -80,19 +71,11 @@ impl TextHead {
     /// # Errors
     /// `RunFailed`.
     pub fn scores(&self, embeddings: &[Embedding]) -> Result<Vec<Vec<f32>>, ClassifyError> {
-        let vectors: Vec<f32> = embeddings
-            .iter()
-            .flat_map(|embedding| &embedding.windows)
-            .flatten()
-            .copied()
-            .collect();
+        let vectors: Vec<f32> = embeddings.iter().flat_map(|embedding| &embedding.windows).flatten().copied().collect();
         let labels = self.labels().len();
         let scores = self.message.probabilities(&vectors, self.dimensions, labels)?;
         let mut rows = scores.chunks_exact(labels);
-        Ok(embeddings
-            .iter()
-            .map(|embedding| maxima(rows.by_ref().take(embedding.windows.len()), labels))
-            .collect())
+        Ok(embeddings.iter().map(|embedding| maxima(rows.by_ref().take(embedding.windows.len()), labels)).collect())
     }
 
     /// Windows, prefixes and the conversation head over the messages' rows of [`scores`](Self::scores).
@@ -122,11 +105,7 @@ impl Network {
     fn open(runtime: &Runtime, manifest: &Manifest, role: Role, config: &PoolConfig) -> Result<Self, ClassifyError> {
         let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(role)?, config)?;
         pool.require(&[], &manifest.output.tensor)?;
-        Ok(Self {
-            input: pool.input()?,
-            output: manifest.output.tensor.clone(),
-            pool,
-        })
+        Ok(Self { input: pool.input()?, output: manifest.output.tensor.clone(), pool })
     }
 
     fn probabilities(&self, rows: &[f32], inputs: usize, outputs: usize) -> Result<Vec<f32>, ClassifyError> {
@@ -136,9 +115,7 @@ impl Network {
         }
         let given = TensorRef::from_array_view(([count, inputs], rows)).map_err(|error| self.pool.failed(error))?;
         let mut session = self.pool.borrow();
-        let got = session
-            .run(ort::inputs![self.input.as_str() => given])
-            .map_err(|error| self.pool.failed(error))?;
+        let got = session.run(ort::inputs![self.input.as_str() => given]).map_err(|error| self.pool.failed(error))?;
         let logits = self.pool.rows(&got, &self.output, count, outputs)?;
         Ok(logits.into_iter().map(sigmoid).collect())
     }

@@ -25,22 +25,14 @@ impl ImageClassifier {
     /// When the manifest is of another kind, a file is missing or differs, or the network does not fit the manifest.
     pub fn open(runtime: &Runtime, manifest: Manifest, config: &PoolConfig) -> Result<Self, ClassifyError> {
         manifest.expect_kind(ModelKind::ImageClassifier)?;
-        let preprocess = manifest
-            .preprocess
-            .clone()
-            .ok_or_else(|| manifest.unusable("it has no [preprocess]"))?;
+        let preprocess = manifest.preprocess.clone().ok_or_else(|| manifest.unusable("it has no [preprocess]"))?;
         if manifest.output.scores != ScoreForm::Probabilities {
             return Err(manifest.unusable("only networks that end in probabilities are served as image classifiers"));
         }
         let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(Role::Network)?, config)?;
         pool.require(&[], &manifest.output.tensor)?;
         let input = pool.input()?;
-        Ok(Self {
-            preprocess,
-            input,
-            pool,
-            manifest,
-        })
+        Ok(Self { preprocess, input, pool, manifest })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -76,11 +68,8 @@ impl ImageClassifier {
         let shape = [1, item[0], item[1], item[2]];
         self.pool.map(&items, |session, pixels| {
             let input = TensorRef::from_array_view((shape, *pixels)).map_err(|error| self.pool.failed(error))?;
-            let outputs = session
-                .run(ort::inputs![self.input.as_str() => input])
-                .map_err(|error| self.pool.failed(error))?;
-            self.pool
-                .rows(&outputs, &self.manifest.output.tensor, 1, self.manifest.labels.len())
+            let outputs = session.run(ort::inputs![self.input.as_str() => input]).map_err(|error| self.pool.failed(error))?;
+            self.pool.rows(&outputs, &self.manifest.output.tensor, 1, self.manifest.labels.len())
         })
     }
 }

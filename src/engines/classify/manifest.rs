@@ -168,10 +168,7 @@ impl Manifest {
     }
 
     fn parse(folder: &Path, text: &str) -> Result<Self, ClassifyError> {
-        let invalid = |reason: String| ClassifyError::InvalidManifest {
-            path: folder.join(FILE),
-            reason,
-        };
+        let invalid = |reason: String| ClassifyError::InvalidManifest { path: folder.join(FILE), reason };
         let raw: RawManifest = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let labels = match &raw.labels {
             Some(name) => {
@@ -223,10 +220,7 @@ impl Manifest {
             ("backbone", self.backbone.is_some(), self.kind == TextHead),
         ];
         if let Some((name, there, _)) = tables.into_iter().find(|(_, there, wanted)| there != wanted) {
-            return Err(format!(
-                "{name} {} this kind",
-                if there { "does not belong to" } else { "is needed for" }
-            ));
+            return Err(format!("{name} {} this kind", if there { "does not belong to" } else { "is needed for" }));
         }
         let mut seen = std::collections::HashSet::new();
         if let Some(label) = self.labels.iter().find(|label| label.is_empty() || !seen.insert(*label)) {
@@ -253,23 +247,12 @@ impl Manifest {
     /// # Errors
     /// `FileMissing` or `FileDiffers`.
     pub fn read(&self, role: Role) -> Result<Vec<u8>, ClassifyError> {
-        let file = self
-            .files
-            .iter()
-            .find(|file| file.role == role)
-            .ok_or_else(|| self.unusable(format!("it has no file {role:?}")))?;
+        let file = self.files.iter().find(|file| file.role == role).ok_or_else(|| self.unusable(format!("it has no file {role:?}")))?;
         let path = self.folder.join(&file.name);
-        let bytes = std::fs::read(&path).map_err(|error| ClassifyError::FileMissing {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        let bytes = std::fs::read(&path).map_err(|error| ClassifyError::FileMissing { path: path.clone(), reason: error.to_string() })?;
         let found = hex::encode(Sha256::digest(&bytes));
         if found != file.sha256 || bytes.len() as u64 != file.bytes {
-            return Err(ClassifyError::FileDiffers {
-                path,
-                expected: file.sha256.clone(),
-                found,
-            });
+            return Err(ClassifyError::FileDiffers { path, expected: file.sha256.clone(), found });
         }
         Ok(bytes)
     }
@@ -300,36 +283,22 @@ impl Manifest {
     }
 
     pub(super) fn expect_kind(&self, kind: ModelKind) -> Result<(), ClassifyError> {
-        if self.kind == kind {
-            Ok(())
-        } else {
-            Err(self.unusable(format!("it is a {:?}, not a {kind:?}", self.kind)))
-        }
+        if self.kind == kind { Ok(()) } else { Err(self.unusable(format!("it is a {:?}, not a {kind:?}", self.kind))) }
     }
 
     pub(super) fn unusable(&self, reason: impl Into<String>) -> ClassifyError {
-        ClassifyError::ModelUnusable {
-            model: self.name.clone(),
-            reason: reason.into(),
-        }
+        ClassifyError::ModelUnusable { model: self.name.clone(), reason: reason.into() }
     }
 }
 
 fn read_text(path: &Path) -> Result<String, ClassifyError> {
-    std::fs::read_to_string(path).map_err(|error| ClassifyError::FileMissing {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    std::fs::read_to_string(path).map_err(|error| ClassifyError::FileMissing { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// A manifest may not reach outside its folder.
 fn check_file_name(name: &str) -> Result<(), String> {
     let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
-    if plain {
-        Ok(())
-    } else {
-        Err(format!("`{name}` is not a plain file name"))
-    }
+    if plain { Ok(()) } else { Err(format!("`{name}` is not a plain file name")) }
 }
 
 #[cfg(test)]
@@ -353,10 +322,7 @@ mod tests {
             ("role = \"network\"", "role = \"tokenizer\"", "files of this kind"),
         ] {
             let error = Manifest::parse(&folder, &good.replacen(from, to, 1)).unwrap_err();
-            assert!(
-                matches!(&error, ClassifyError::InvalidManifest { reason, .. } if reason.contains(complaint)),
-                "{complaint}: {error}"
-            );
+            assert!(matches!(&error, ClassifyError::InvalidManifest { reason, .. } if reason.contains(complaint)), "{complaint}: {error}");
         }
     }
 

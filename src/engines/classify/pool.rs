@@ -60,10 +60,7 @@ impl SessionPool {
     /// Makes the sessions, in parallel: each optimises its graph anew (about 90 ms for OpenNSFW).
     pub fn open(runtime: &Runtime, model: &str, network: &[u8], config: &PoolConfig) -> Result<Self, ClassifyError> {
         let ExecutionProvider::Cpu = config.execution_provider;
-        let unusable = |error: ort::Error| ClassifyError::ModelUnusable {
-            model: model.to_owned(),
-            reason: error.to_string(),
-        };
+        let unusable = |error: ort::Error| ClassifyError::ModelUnusable { model: model.to_owned(), reason: error.to_string() };
         let made = std::thread::scope(|scope| {
             let makers: Vec<_> = (0..config.sessions.get())
                 .map(|_| scope.spawn(|| session(runtime, network, config.threads_per_session.get()).map_err(unusable)))
@@ -73,12 +70,7 @@ impl SessionPool {
                 .map(|maker| maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(Self {
-            model: model.to_owned(),
-            size: made.len(),
-            idle: Mutex::new(made),
-            returned: Condvar::new(),
-        })
+        Ok(Self { model: model.to_owned(), size: made.len(), idle: Mutex::new(made), returned: Condvar::new() })
     }
 
     /// Lends a session, the one used last first (its buffers are still in the cache). Blocks until one is free.
@@ -86,10 +78,7 @@ impl SessionPool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(session) = idle.pop() {
-                return Borrowed {
-                    session: Some(session),
-                    pool: self,
-                };
+                return Borrowed { session: Some(session), pool: self };
             }
             idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
         }
@@ -135,20 +124,13 @@ impl SessionPool {
     /// Name of the model's first input.
     pub fn input(&self) -> Result<String, ClassifyError> {
         let session = self.borrow();
-        session
-            .inputs()
-            .first()
-            .map(|input| input.name().to_owned())
-            .ok_or_else(|| self.unusable("the network has no input"))
+        session.inputs().first().map(|input| input.name().to_owned()).ok_or_else(|| self.unusable("the network has no input"))
     }
 
     /// Refuses a network without the named tensors.
     pub fn require(&self, inputs: &[&str], output: &str) -> Result<(), ClassifyError> {
         let session = self.borrow();
-        if let Some(missing) = inputs
-            .iter()
-            .find(|name| !session.inputs().iter().any(|input| input.name() == **name))
-        {
+        if let Some(missing) = inputs.iter().find(|name| !session.inputs().iter().any(|input| input.name() == **name)) {
             return Err(self.unusable(format!("the network has no input `{missing}`")));
         }
         if !session.outputs().iter().any(|candidate| candidate.name() == output) {
@@ -158,17 +140,11 @@ impl SessionPool {
     }
 
     pub fn unusable(&self, reason: impl Into<String>) -> ClassifyError {
-        ClassifyError::ModelUnusable {
-            model: self.model.clone(),
-            reason: reason.into(),
-        }
+        ClassifyError::ModelUnusable { model: self.model.clone(), reason: reason.into() }
     }
 
     pub fn failed(&self, reason: impl ToString) -> ClassifyError {
-        ClassifyError::RunFailed {
-            model: self.model.clone(),
-            reason: reason.to_string(),
-        }
+        ClassifyError::RunFailed { model: self.model.clone(), reason: reason.to_string() }
     }
 
     /// The `f32` output `name` of a run, which must have `items` rows of `width` finite values.

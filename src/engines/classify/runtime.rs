@@ -25,25 +25,15 @@ impl Runtime {
     /// `LibraryMissing`, `LibraryUnusable`, or `OtherLibraryLoaded` when another file was loaded before.
     pub fn open(library: &Path) -> Result<Self, ClassifyError> {
         // Absolute, because ort looks for relative paths beside the executable first.
-        let path = library
-            .canonicalize()
-            .map_err(|_| ClassifyError::LibraryMissing { path: library.to_owned() })?;
+        let path = library.canonicalize().map_err(|_| ClassifyError::LibraryMissing { path: library.to_owned() })?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((from, environment)) = &*loaded {
             if *from != path {
-                return Err(ClassifyError::OtherLibraryLoaded {
-                    loaded: from.clone(),
-                    asked: path,
-                });
+                return Err(ClassifyError::OtherLibraryLoaded { loaded: from.clone(), asked: path });
             }
-            return Ok(Self {
-                environment: environment.clone(),
-            });
+            return Ok(Self { environment: environment.clone() });
         }
-        let unusable = |reason: String| ClassifyError::LibraryUnusable {
-            path: path.clone(),
-            reason,
-        };
+        let unusable = |reason: String| ClassifyError::LibraryUnusable { path: path.clone(), reason };
         let environment = ort::init_from(&path)
             .map_err(|error| unusable(error.to_string()))?
             .with_name("nightlight")

@@ -109,20 +109,13 @@ impl Gpu {
         let info = adapter.get_info();
         let offered = adapter.limits();
         // Words are counted in 32 bits and bytes in shaders too.
-        let most_bytes = options
-            .binding_bytes
-            .min(offered.max_storage_buffer_binding_size)
-            .min(offered.max_buffer_size)
-            .min(1 << 31);
+        let most_bytes = options.binding_bytes.min(offered.max_storage_buffer_binding_size).min(offered.max_buffer_size).min(1 << 31);
         let required = wgpu::Limits {
             max_storage_buffer_binding_size: most_bytes,
             max_buffer_size: most_bytes.max(LEAST_BUFFER),
             ..wgpu::Limits::downlevel_defaults()
         };
-        let open_error = |reason: String| GpuError::Open {
-            adapter: info.name.clone(),
-            reason,
-        };
+        let open_error = |reason: String| GpuError::Open { adapter: info.name.clone(), reason };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("nightlight"),
@@ -134,9 +127,7 @@ impl Gpu {
             .map_err(|error| open_error(error.to_string()))?;
         let trouble = Arc::new(Trouble::default());
         let seen = Arc::clone(&trouble);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            seen.report(GpuError::Refused(error.to_string()))
-        }));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| seen.report(GpuError::Refused(error.to_string()))));
         let seen = Arc::clone(&trouble);
         device.set_device_lost_callback(move |reason, message| seen.report(GpuError::Lost(format!("{reason:?}: {message}"))));
         let layout = bind_group_layout(&device);
@@ -157,17 +148,7 @@ impl Gpu {
             binding_bytes: most_bytes,
             device_binding_bytes: offered.max_storage_buffer_binding_size,
         };
-        Ok(Self {
-            device,
-            queue,
-            layout,
-            pipelines,
-            facts,
-            limits,
-            timeout: options.timeout,
-            trouble,
-            lane: Mutex::new(Lane::default()),
-        })
+        Ok(Self { device, queue, layout, pipelines, facts, limits, timeout: options.timeout, trouble, lane: Mutex::new(Lane::default()) })
     }
 
     /// What is known of the device.
@@ -188,11 +169,7 @@ impl Gpu {
         let limit = self.limits.binding_words;
         if recording.limits().binding_words > limit || recording.limits().workgroups > self.limits.workgroups {
             let needed = u64::from(recording.limits().binding_words) * 4;
-            return Err(GpuError::DoesNotFit {
-                what: "recording",
-                needed,
-                limit: u64::from(limit) * 4,
-            });
+            return Err(GpuError::DoesNotFit { what: "recording", needed, limit: u64::from(limit) * 4 });
         }
         let mut lane = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
         self.heard()?;
@@ -235,26 +212,15 @@ async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
         BackendChoice::Vulkan => (wgpu::Backends::VULKAN, "vulkan"),
         BackendChoice::Gl => (wgpu::Backends::GL, "gl"),
     };
-    let descriptor = wgpu::InstanceDescriptor {
-        backends,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    };
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
     let adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
     let name = options.adapter.as_ref().map(|name| name.to_lowercase());
     let mut seen: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
     seen.dedup();
     adapters
         .into_iter()
-        .filter(|adapter| {
-            adapter
-                .get_downlevel_capabilities()
-                .flags
-                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        })
-        .filter(|adapter| {
-            name.as_ref()
-                .is_none_or(|name| adapter.get_info().name.to_lowercase().contains(name))
-        })
+        .filter(|adapter| adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS))
+        .filter(|adapter| name.as_ref().is_none_or(|name| adapter.get_info().name.to_lowercase().contains(name)))
         .min_by_key(|adapter| {
             let info = adapter.get_info();
             let kind = match info.device_type {
@@ -266,10 +232,7 @@ async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
             };
             (kind, info.backend == wgpu::Backend::Gl)
         })
-        .ok_or_else(|| GpuError::NoAdapter {
-            wanted,
-            seen: if seen.is_empty() { "none".into() } else { seen.join(", ") },
-        })
+        .ok_or_else(|| GpuError::NoAdapter { wanted, seen: if seen.is_empty() { "none".into() } else { seen.join(", ") } })
 }
 
 /// The four bindings of `shaders/common/bindings.wgsl`.
@@ -277,11 +240,7 @@ fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
     let entry = |binding, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset,
-            min_binding_size: None,
-        },
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
         count: None,
     };
     let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
@@ -318,10 +277,7 @@ async fn build_pipelines(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) 
             cache: None,
         }));
         if let Some(error) = scope.pop().await {
-            return Err(GpuError::Pipeline {
-                stage: stage.name(),
-                reason: error.to_string(),
-            });
+            return Err(GpuError::Pipeline { stage: stage.name(), reason: error.to_string() });
         }
     }
     Ok(pipelines)

@@ -69,19 +69,12 @@ impl Lane {
         }
         let submission = gpu.queue.submit([encoder.finish()]);
         let words = read(gpu, &buffers.download, to, submission)?;
-        Ok(Finished {
-            words,
-            elapsed: started.elapsed(),
-        })
+        Ok(Finished { words, elapsed: started.elapsed() })
     }
 
     /// The buffers, large enough for the recording.
     fn buffers(&mut self, gpu: &Gpu, recording: &Recording) -> &Buffers {
-        let dispatches = recording
-            .commands()
-            .iter()
-            .filter(|command| matches!(command, Command::Dispatch { .. }))
-            .count();
+        let dispatches = recording.commands().iter().filter(|command| matches!(command, Command::Dispatch { .. })).count();
         // A frame's last word is read as a pair with the next one.
         let needed = [
             (dispatches * PARAMS_STRIDE) as u64,
@@ -108,58 +101,26 @@ impl Buffers {
         let buffer = |label, bytes: u64, bound: bool, usage| {
             // Rounding up must not pass the binding's limit, which the need itself does not.
             let rounded = bytes.next_power_of_two().max(LEAST);
-            let size = if bound {
-                rounded.min(most).max(bytes.min(most))
-            } else {
-                rounded.min(most.max(bytes))
-            };
-            gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
+            let size = if bound { rounded.min(most).max(bytes.min(most)) } else { rounded.min(most.max(bytes)) };
+            gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
         };
         let params = buffer("params", bytes[0], false, Use::UNIFORM | Use::COPY_DST);
         let pixels = buffer("pixels", bytes[1], true, Use::STORAGE | Use::COPY_DST);
         let tables = buffer("tables", bytes[2], true, Use::STORAGE | Use::COPY_DST);
         let work = buffer("work", bytes[3], true, Use::STORAGE | Use::COPY_SRC);
         let download = buffer("download", bytes[4], false, Use::MAP_READ | Use::COPY_DST);
-        let params_binding = wgpu::BufferBinding {
-            buffer: &params,
-            offset: 0,
-            size: wgpu::BufferSize::new(PARAMS_BYTES),
-        };
+        let params_binding = wgpu::BufferBinding { buffer: &params, offset: 0, size: wgpu::BufferSize::new(PARAMS_BYTES) };
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("stages"),
             layout: &gpu.layout,
             entries: &[
-                wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: wgpu::BindingResource::Buffer(params_binding),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 1,
-                    resource: pixels.as_entire_binding(),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 2,
-                    resource: tables.as_entire_binding(),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 3,
-                    resource: work.as_entire_binding(),
-                },
+                wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params_binding) },
+                wgpu::BindGroupEntry { binding: 1, resource: pixels.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 2, resource: tables.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 3, resource: work.as_entire_binding() },
             ],
         });
-        Self {
-            params,
-            pixels,
-            tables,
-            work,
-            download,
-            group,
-        }
+        Self { params, pixels, tables, work, download, group }
     }
 
     fn all(&self) -> [&wgpu::Buffer; 5] {
@@ -213,18 +174,13 @@ fn read(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64, submission: wgpu::Submissi
     if bytes > 0 {
         buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |result| drop(sender.send(result)));
     }
-    let wait = wgpu::PollType::Wait {
-        submission_index: Some(submission),
-        timeout: Some(gpu.timeout),
-    };
+    let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(gpu.timeout) };
     let waited = gpu.device.poll(wait);
     gpu.trouble.check()?;
     match waited {
         Ok(_) => {}
         Err(wgpu::PollError::Timeout) => {
-            return Err(GpuError::Timeout {
-                seconds: gpu.timeout.as_secs(),
-            });
+            return Err(GpuError::Timeout { seconds: gpu.timeout.as_secs() });
         }
         Err(error) => return Err(GpuError::Refused(error.to_string())),
     }
@@ -238,9 +194,7 @@ fn read(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64, submission: wgpu::Submissi
         Err(_) => return Err(GpuError::Lost("the download never came".into())),
     }
     let words = {
-        let view = buffer
-            .get_mapped_range(0..bytes)
-            .map_err(|error| GpuError::Refused(error.to_string()))?;
+        let view = buffer.get_mapped_range(0..bytes).map_err(|error| GpuError::Refused(error.to_string()))?;
         bytemuck::pod_collect_to_vec(&view)
     };
     buffer.unmap();

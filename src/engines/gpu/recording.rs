@@ -78,14 +78,7 @@ pub struct Recording {
 impl Recording {
     /// An empty recording for a device with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            commands: Vec::new(),
-            tables: Vec::new(),
-            pixel_words: 0,
-            work_words: 0,
-            download_words: 0,
-        }
+        Self { limits, commands: Vec::new(), tables: Vec::new(), pixel_words: 0, work_words: 0, download_words: 0 }
     }
 
     /// Uploads a frame once; any number of stages may read it.
@@ -97,10 +90,7 @@ impl Recording {
         let word = self.pixel_words;
         self.pixel_words = self.grown("pixels", word, ResidentImage::words(width, height))?;
         let image = ResidentImage { word, width, height };
-        self.commands.push(Command::Upload {
-            frame: Arc::clone(frame),
-            image,
-        });
+        self.commands.push(Command::Upload { frame: Arc::clone(frame), image });
         Ok(image)
     }
 
@@ -122,10 +112,7 @@ impl Recording {
     pub fn work(&mut self, words: u64) -> Result<Span, GpuError> {
         let first = self.work_words;
         self.work_words = self.grown("work", first, words)?;
-        Ok(Span {
-            first,
-            words: self.work_words - first,
-        })
+        Ok(Span { first, words: self.work_words - first })
     }
 
     /// Runs a stage over `jobs`, with enough workgroups for `items` invocations for each of them (a stage whose items are more than a
@@ -138,29 +125,17 @@ impl Recording {
             return Ok(());
         }
         if jobs.len() as u64 > u64::from(self.limits.workgroups) {
-            return Err(GpuError::DoesNotFit {
-                what: "jobs",
-                needed: jobs.len() as u64,
-                limit: self.limits.workgroups.into(),
-            });
+            return Err(GpuError::DoesNotFit { what: "jobs", needed: jobs.len() as u64, limit: self.limits.workgroups.into() });
         }
         let groups = items.div_ceil(INVOCATIONS).clamp(1, self.limits.workgroups.into()) as u32;
         let table = self.table(jobs.as_flattened())?;
-        self.commands.push(Command::Dispatch {
-            stage,
-            table,
-            jobs: jobs.len() as u32,
-            groups,
-        });
+        self.commands.push(Command::Dispatch { stage, table, jobs: jobs.len() as u32, groups });
         Ok(())
     }
 
     /// Brings a span back when all stages have run.
     pub fn download(&mut self, span: Span) -> Download {
-        let download = Download {
-            first: self.download_words,
-            words: span.words as usize,
-        };
+        let download = Download { first: self.download_words, words: span.words as usize };
         self.download_words += download.words;
         self.commands.push(Command::Download(span));
         download
@@ -194,14 +169,11 @@ impl Recording {
     fn grown(&self, what: &'static str, have: u32, more: u64) -> Result<u32, GpuError> {
         let needed = u64::from(have) + more;
         let limit = self.limits.binding_words;
-        u32::try_from(needed)
-            .ok()
-            .filter(|words| *words <= limit)
-            .ok_or(GpuError::DoesNotFit {
-                what,
-                needed: needed * 4,
-                limit: u64::from(limit) * 4,
-            })
+        u32::try_from(needed).ok().filter(|words| *words <= limit).ok_or(GpuError::DoesNotFit {
+            what,
+            needed: needed * 4,
+            limit: u64::from(limit) * 4,
+        })
     }
 }
 
@@ -209,10 +181,7 @@ impl Recording {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        binding_words: 100,
-        workgroups: 4,
-    };
+    const LIMITS: Limits = Limits { binding_words: 100, workgroups: 4 };
 
     #[test]
     fn what_does_not_fit_is_refused_while_recording() {
@@ -220,30 +189,12 @@ mod tests {
         let frame = Arc::new(Frame::new(10, 10, vec![0; 300]).unwrap());
         let image = recording.upload(&frame).unwrap();
         assert_eq!((image.word, recording.pixel_words()), (0, 75));
-        assert!(matches!(
-            recording.upload(&frame),
-            Err(GpuError::DoesNotFit {
-                what: "pixels",
-                needed: 600,
-                limit: 400
-            })
-        ));
+        assert!(matches!(recording.upload(&frame), Err(GpuError::DoesNotFit { what: "pixels", needed: 600, limit: 400 })));
         assert_eq!(recording.work(60).unwrap(), Span { first: 0, words: 60 });
         assert!(matches!(recording.work(41), Err(GpuError::DoesNotFit { what: "work", .. })));
         assert_eq!(recording.work(40).unwrap(), Span { first: 60, words: 40 });
-        assert!(matches!(
-            recording.dispatch(Stage::PdqDct, &[[0; JOB_WORDS]; 5], 1),
-            Err(GpuError::DoesNotFit { what: "jobs", .. })
-        ));
+        assert!(matches!(recording.dispatch(Stage::PdqDct, &[[0; JOB_WORDS]; 5], 1), Err(GpuError::DoesNotFit { what: "jobs", .. })));
         recording.dispatch(Stage::PdqDct, &[[0; JOB_WORDS]; 4], u64::MAX).unwrap();
-        assert!(matches!(
-            recording.commands().last(),
-            Some(Command::Dispatch {
-                groups: 4,
-                jobs: 4,
-                table: 0,
-                ..
-            })
-        ));
+        assert!(matches!(recording.commands().last(), Some(Command::Dispatch { groups: 4, jobs: 4, table: 0, .. })));
     }
 }

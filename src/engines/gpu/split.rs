@@ -13,11 +13,7 @@ pub struct Cost {
 impl std::ops::Add for Cost {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self {
-            pixels: self.pixels + other.pixels,
-            tables: self.tables + other.tables,
-            work: self.work + other.work,
-        }
+        Self { pixels: self.pixels + other.pixels, tables: self.tables + other.tables, work: self.work + other.work }
     }
 }
 
@@ -71,26 +67,10 @@ mod tests {
 
     #[test]
     fn neighbours_share_until_a_binding_is_full() {
-        let limits = Limits {
-            binding_words: 10,
-            workgroups: 3,
-        };
-        let pixels = |pixels| Cost {
-            pixels,
-            tables: 1,
-            work: 2,
-        };
-        let parts = split(
-            &limits,
-            &[pixels(4), pixels(6), pixels(1), pixels(11), pixels(1), pixels(1), pixels(1)],
-        );
-        assert_eq!(
-            parts,
-            Split {
-                recordings: vec![vec![0, 1], vec![2, 4, 5], vec![6]],
-                too_large: vec![3]
-            }
-        );
+        let limits = Limits { binding_words: 10, workgroups: 3 };
+        let pixels = |pixels| Cost { pixels, tables: 1, work: 2 };
+        let parts = split(&limits, &[pixels(4), pixels(6), pixels(1), pixels(11), pixels(1), pixels(1), pixels(1)]);
+        assert_eq!(parts, Split { recordings: vec![vec![0, 1], vec![2, 4, 5], vec![6]], too_large: vec![3] });
         assert_eq!(split(&limits, &[]), Split::default());
     }
 }

@@ -20,12 +20,7 @@ impl Band {
     /// The operator for an axis of `length` pixels, at least [`SMALLEST_SIDE`](super::SMALLEST_SIDE).
     pub fn new(length: usize) -> Self {
         let pitch = Self::widest(length);
-        let mut band = Self {
-            starts: [0; SIDE],
-            counts: [0; SIDE],
-            weights: vec![0.0; SIDE * pitch],
-            pitch,
-        };
+        let mut band = Self { starts: [0; SIDE], counts: [0; SIDE], weights: vec![0.0; SIDE * pitch], pitch };
         let mut tent = vec![0.0f64; pitch];
         for sample in 0..SIDE {
             let (first, end) = plain::covered(plain::decimated(sample, length), length);
@@ -39,10 +34,7 @@ impl Band {
             }
             band.starts[sample] = start as u32;
             band.counts[sample] = (stop - start) as u32;
-            band.weights[sample * pitch..][..pitch]
-                .iter_mut()
-                .zip(&tent)
-                .for_each(|(to, from)| *to = *from as f32);
+            band.weights[sample * pitch..][..pitch].iter_mut().zip(&tent).for_each(|(to, from)| *to = *from as f32);
         }
         band
     }
@@ -54,10 +46,7 @@ impl Band {
 
     /// The first source pixel of a sample, and the weights from there on.
     pub fn taps(&self, sample: usize) -> (usize, &[f32]) {
-        (
-            self.starts[sample] as usize,
-            &self.weights[sample * self.pitch..][..self.counts[sample] as usize],
-        )
+        (self.starts[sample] as usize, &self.weights[sample * self.pitch..][..self.counts[sample] as usize])
     }
 
     /// Words of [`to_words`](Self::to_words) for an axis of `length` pixels.
@@ -68,10 +57,7 @@ impl Band {
     /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each sample, then the weights' bits.
     pub fn to_words(&self) -> Vec<u32> {
         let heads = self.starts.iter().zip(&self.counts).flat_map(|(start, count)| [*start, *count]);
-        std::iter::once(self.pitch as u32)
-            .chain(heads)
-            .chain(self.weights.iter().map(|weight| weight.to_bits()))
-            .collect()
+        std::iter::once(self.pitch as u32).chain(heads).chain(self.weights.iter().map(|weight| weight.to_bits())).collect()
     }
 }
 

@@ -8,13 +8,8 @@ use crate::domain::hash::{PdqHash, Transform};
 /// turned picture's hash is the transposed hash of a mirrored one.
 pub(super) fn fast(coefficients: &Coefficients) -> [PdqHash; 8] {
     let signed = |negative: fn(usize, usize) -> bool| {
-        let values: Coefficients = std::array::from_fn(|at| {
-            if negative(at / FREQUENCIES, at % FREQUENCIES) {
-                -coefficients[at]
-            } else {
-                coefficients[at]
-            }
-        });
+        let values: Coefficients =
+            std::array::from_fn(|at| if negative(at / FREQUENCIES, at % FREQUENCIES) { -coefficients[at] } else { coefficients[at] });
         above_median(&values)
     };
     let original = signed(|_, _| false);
@@ -49,19 +44,12 @@ fn above_median(values: &Coefficients) -> Rows {
 }
 
 fn transposed(rows: &Rows) -> Rows {
-    std::array::from_fn(|column| {
-        rows.iter()
-            .enumerate()
-            .fold(0, |bits, (row, word)| bits | (word >> column & 1) << row)
-    })
+    std::array::from_fn(|column| rows.iter().enumerate().fold(0, |bits, (row, word)| bits | (word >> column & 1) << row))
 }
 
 /// Row 15 holds the most significant bits (see [`PdqHash::set_bit`]).
 fn hash(rows: &Rows) -> PdqHash {
     PdqHash::from_words(std::array::from_fn(|word| {
-        rows[4 * (3 - word)..][..4]
-            .iter()
-            .rev()
-            .fold(0, |bits, row| bits << 16 | u64::from(*row))
+        rows[4 * (3 - word)..][..4].iter().rev().fold(0, |bits, row| bits << 16 | u64::from(*row))
     }))
 }

@@ -16,10 +16,7 @@ use crate::domain::hash::PerceptualHash;
 pub fn pdq_cpu(frame: &Frame) -> Result<PerceptualHash, HashError> {
     check_frame(frame)?;
     let (samples, coefficients) = transform(frame);
-    Ok(PerceptualHash {
-        hashes: bits::fast(&coefficients),
-        quality: pdq_quality(&samples),
-    })
+    Ok(PerceptualHash { hashes: bits::fast(&coefficients), quality: pdq_quality(&samples) })
 }
 
 fn transform(frame: &Frame) -> (Samples, Coefficients) {
@@ -73,10 +70,7 @@ fn downsample(frame: &Frame) -> Samples {
         }
         let done = weights.len() / ROWS * ROWS;
         for (weight, row) in weights[done..].iter().zip(rows[done * stride..].chunks_exact(stride)) {
-            sums_row
-                .iter_mut()
-                .zip(row)
-                .for_each(|(sum, value)| *sum += weight * f32::from(*value));
+            sums_row.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * f32::from(*value));
         }
         for (column, out) in out.iter_mut().enumerate() {
             let (start, weights) = across.taps(column);
@@ -123,20 +117,13 @@ impl Across {
         let band = Band::new(width);
         let lengths: [usize; SIDE] = std::array::from_fn(|sample| (3 * band.taps(sample).1.len()).next_multiple_of(LANES));
         let pitch = lengths.iter().copied().max().unwrap_or(0);
-        let mut across = Self {
-            starts: [0; SIDE],
-            lengths,
-            weights: vec![0.0; SIDE * pitch],
-            pitch,
-        };
+        let mut across = Self { starts: [0; SIDE], lengths, weights: vec![0.0; SIDE * pitch], pitch };
         for sample in 0..SIDE {
             let (start, weights) = band.taps(sample);
             across.starts[sample] = 3 * start;
             let to = across.weights[sample * pitch..][..pitch].chunks_exact_mut(3);
             for (to, weight) in to.zip(weights) {
-                to.iter_mut()
-                    .zip(LUMA)
-                    .for_each(|(to, luma)| *to = (f64::from(*weight) * luma) as f32);
+                to.iter_mut().zip(LUMA).for_each(|(to, luma)| *to = (f64::from(*weight) * luma) as f32);
             }
         }
         across
@@ -153,9 +140,8 @@ mod tests {
 
     #[test]
     fn the_vector_build_gives_the_scalar_builds_bits() {
-        let pixels: Vec<u8> = (0..333 * 217 * 3u32)
-            .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 / 3 + (at / 850) as u8 / 2)
-            .collect();
+        let pixels: Vec<u8> =
+            (0..333 * 217 * 3u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 / 3 + (at / 850) as u8 / 2).collect();
         let frame = Frame::new(333, 217, pixels).unwrap();
         assert_eq!(transform(&frame), transform_here(&frame));
     }

@@ -61,16 +61,8 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
         Ok::<_, GpuError>(table)
     };
     let mut next = 0..;
-    let slots: Vec<_> = images
-        .iter()
-        .map(|image| check(image.width, image.height).map(|()| next.next().unwrap_or_default()))
-        .collect();
-    let hashed: Vec<_> = images
-        .iter()
-        .zip(&slots)
-        .filter(|(_, slot)| slot.is_ok())
-        .map(|(image, _)| image)
-        .collect();
+    let slots: Vec<_> = images.iter().map(|image| check(image.width, image.height).map(|()| next.next().unwrap_or_default())).collect();
+    let hashed: Vec<_> = images.iter().zip(&slots).filter(|(_, slot)| slot.is_ok()).map(|(image, _)| image).collect();
     let results = recording.work((hashed.len() * RESULT_WORDS) as u64)?;
     let (mut jobs, mut stages, mut tallest) = (Vec::new(), Vec::new(), 0);
     for (slot, image) in hashed.into_iter().enumerate() {
@@ -79,11 +71,7 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
         let jarosz_columns = recording.work(SAMPLES)?;
         let dct = recording.work(COEFFICIENTS)?;
         tallest = tallest.max(image.height);
-        stages.push(StageSpans {
-            jarosz_rows,
-            jarosz_columns,
-            dct,
-        });
+        stages.push(StageSpans { jarosz_rows, jarosz_columns, dct });
         let mut job: Job = [0; JOB_WORDS];
         job[..10].copy_from_slice(&[
             image.word,
@@ -105,21 +93,13 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
     recording.dispatch(Stage::PdqQuality, &jobs, 1)?;
     recording.dispatch(Stage::PdqDct, &jobs, 1)?;
     recording.dispatch(Stage::PdqBits, &jobs, 1)?;
-    Ok(PendingHashes {
-        slots,
-        download: recording.download(results),
-        stages,
-    })
+    Ok(PendingHashes { slots, download: recording.download(results), stages })
 }
 
 /// The hashes in the order of the images, once the recording has run.
 pub fn read(finished: &Finished, pending: &PendingHashes) -> Vec<Result<PerceptualHash, HashError>> {
     let words = finished.words(pending.download);
-    pending
-        .slots
-        .iter()
-        .map(|slot| slot.clone().map(|slot| result(&words[slot * RESULT_WORDS..][..RESULT_WORDS])))
-        .collect()
+    pending.slots.iter().map(|slot| slot.clone().map(|slot| result(&words[slot * RESULT_WORDS..][..RESULT_WORDS]))).collect()
 }
 
 fn result(words: &[u32]) -> PerceptualHash {

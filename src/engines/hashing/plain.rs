@@ -35,13 +35,7 @@ pub fn pdq(frame: &Frame) -> Result<(PerceptualHash, Coefficients), HashError> {
     }
     let samples: Samples = std::array::from_fn(|at| plane[decimated(at / SIDE, height) * width + decimated(at % SIDE, width)]);
     let coefficients = pdq_dct(&samples);
-    Ok((
-        PerceptualHash {
-            hashes: pdq_bits(&coefficients),
-            quality: pdq_quality(&samples),
-        },
-        coefficients,
-    ))
+    Ok((PerceptualHash { hashes: pdq_bits(&coefficients), quality: pdq_quality(&samples) }, coefficients))
 }
 
 /// Luma of each pixel, row-major, 0..=255.
@@ -58,10 +52,7 @@ pub fn pdq_jarosz_rows(frame: &Frame) -> Vec<f32> {
     for _ in 0..PASSES {
         plane = box_rows(&plane, width);
     }
-    plane
-        .chunks_exact(width)
-        .flat_map(|row| (0..SIDE).map(|column| row[decimated(column, width)]))
-        .collect()
+    plane.chunks_exact(width).flat_map(|row| (0..SIDE).map(|column| row[decimated(column, width)])).collect()
 }
 
 /// Two box passes along the columns of `[height][64]`, 64 rows kept.

@@ -33,11 +33,7 @@ pub(super) struct RowTable {
 
 impl RowTable {
     pub fn new(across: &Weights) -> Self {
-        let mut table = Self {
-            heads: Vec::with_capacity(across.len()),
-            weights: Vec::new(),
-            reach: 0,
-        };
+        let mut table = Self { heads: Vec::with_capacity(across.len()), weights: Vec::new(), reach: 0 };
         for output in 0..across.len() {
             let (start, taps) = across.taps(output);
             let groups = taps.len().div_ceil(GROUP);
@@ -68,11 +64,7 @@ impl RowTable {
 pub(super) fn resize_rows(source: &[u8], source_stride: usize, table: &RowTable, rows: &mut [u8], stride: usize) {
     let count = rows.len() / stride;
     // The last rows' loads may reach past the picture; those rows are copied to where they may.
-    let safe = if source.len() < table.reach {
-        0
-    } else {
-        ((source.len() - table.reach) / source_stride + 1).min(count)
-    };
+    let safe = if source.len() < table.reach { 0 } else { ((source.len() - table.reach) / source_stride + 1).min(count) };
     let together = safe / ROWS * ROWS;
     for at in (0..together).step_by(ROWS) {
         let sources = std::array::from_fn(|row| &source[(at + row) * source_stride..][..table.reach]);
@@ -136,10 +128,7 @@ pub(super) fn column_line(rows: &[u8], stride: usize, taps: &[i32], out: &mut [u
             let ((first_high, first_low), (second_high, second_low)) = (split(taps[0]), split(second_weight));
             let pair_of = |first: i16, second: i16| _mm256_set1_epi32(i32::from(first as u16) | i32::from(second) << 16);
             let (high_weights, low_weights) = (pair_of(first_high, second_high), pair_of(first_low, second_low));
-            let pixels = [
-                _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second)),
-                _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(first, second)),
-            ];
+            let pixels = [_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second)), _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(first, second))];
             for side in 0..2 {
                 high[side] = _mm256_add_epi32(high[side], _mm256_madd_epi16(pixels[side], high_weights));
                 low[side] = _mm256_add_epi32(low[side], _mm256_madd_epi16(pixels[side], low_weights));

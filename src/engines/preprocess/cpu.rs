@@ -52,10 +52,7 @@ fn line_bytes(pixels: usize) -> usize {
 
 fn preprocess_one(spec: &PreprocessSpec, table: &[[f32; 256]; 3], frame: &Frame, passes: Passes, item: &mut [f32]) {
     let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
-    let from = Size {
-        width: frame.width(),
-        height: frame.height(),
-    };
+    let from = Size { width: frame.width(), height: frame.height() };
     let across = Weights::new(spec.filter, from.width, size.width, left, output.width);
     let down = Weights::new(spec.filter, from.height, size.height, top, output.height);
     let across = Across::new(across, passes);
@@ -185,21 +182,8 @@ mod tests {
             spec(7, 5, None, Channels::Rgb, Layout::Nchw),
             spec(1, 1, None, Channels::Rgb, Layout::Nhwc),
         ];
-        for (width, height) in [
-            (1, 1),
-            (1, 9),
-            (9, 1),
-            (2, 2),
-            (5, 5),
-            (64, 48),
-            (127, 128),
-            (611, 37),
-            (37, 611),
-            (70, 400),
-        ] {
-            let pixels: Vec<u8> = (0..3 * width * height)
-                .map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
-                .collect();
+        for (width, height) in [(1, 1), (1, 9), (9, 1), (2, 2), (5, 5), (64, 48), (127, 128), (611, 37), (37, 611), (70, 400)] {
+            let pixels: Vec<u8> = (0..3 * width * height).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
             let frame = Frame::new(width, height, pixels).unwrap();
             for spec in &specs {
                 let expected = plain::preprocess(spec, &frame);

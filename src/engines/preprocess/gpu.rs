@@ -95,100 +95,36 @@ pub fn record(recording: &mut Recording, spec: &PreprocessSpec, images: &[Reside
         Ok::<_, GpuError>(entry)
     };
     // Rows then columns for most pictures, columns then rows for some.
-    let [
-        mut rows_first,
-        mut columns_second,
-        mut columns_first,
-        mut rows_second,
-        mut normalize,
-    ] = [(); 5].map(|()| Pass::default());
+    let [mut rows_first, mut columns_second, mut columns_first, mut rows_second, mut normalize] = [(); 5].map(|()| Pass::default());
     let mut stages = Vec::with_capacity(images.len());
     let resized = output.width * output.height;
     for (at, image) in images.iter().enumerate() {
         let (across, (first_column, last_column)) = axis(recording, image.width, size.width, left, output.width)?;
         let (down, (first_row, last_row)) = axis(recording, image.height, size.height, top, output.height)?;
-        let vertical_first = vertical_first(
-            Size {
-                width: image.width,
-                height: image.height,
-            },
-            size,
-        );
+        let vertical_first = vertical_first(Size { width: image.width, height: image.height }, size);
         let (rows, columns) = ((last_row - first_row) as u32, (last_column - first_column) as u32);
-        let between = if vertical_first {
-            u64::from(columns) * u64::from(output.height)
-        } else {
-            u64::from(rows) * u64::from(output.width)
-        };
+        let between =
+            if vertical_first { u64::from(columns) * u64::from(output.height) } else { u64::from(rows) * u64::from(output.width) };
         let between = recording.work(between)?;
         let done = recording.work(resized.into())?;
         // Fields: source, its first word, its stride, table, outputs, lines, offset, destination. An offset may be negative: it wraps.
         let (first_row, first_column) = (first_row as u32, first_column as u32);
         if vertical_first {
-            let job = [
-                FROM_IMAGE,
-                image.word,
-                image.width,
-                down,
-                output.height,
-                columns,
-                first_column,
-                between.first,
-            ];
+            let job = [FROM_IMAGE, image.word, image.width, down, output.height, columns, first_column, between.first];
             columns_first.add(job, between.words);
-            let job = [
-                FROM_WORK,
-                between.first,
-                columns,
-                across,
-                output.width,
-                output.height,
-                first_column.wrapping_neg(),
-                done.first,
-            ];
+            let job = [FROM_WORK, between.first, columns, across, output.width, output.height, first_column.wrapping_neg(), done.first];
             rows_second.add(job, done.words);
-            stages.push(StageSpans {
-                vertical_first,
-                first: first_column as usize,
-                resize_rows: done,
-                resize_columns: between,
-            });
+            stages.push(StageSpans { vertical_first, first: first_column as usize, resize_rows: done, resize_columns: between });
         } else {
-            let job = [
-                FROM_IMAGE,
-                image.word,
-                image.width,
-                across,
-                output.width,
-                rows,
-                first_row * image.width,
-                between.first,
-            ];
+            let job = [FROM_IMAGE, image.word, image.width, across, output.width, rows, first_row * image.width, between.first];
             rows_first.add(job, between.words);
             let offset = (first_row * output.width).wrapping_neg();
-            let job = [
-                FROM_WORK,
-                between.first,
-                output.width,
-                down,
-                output.height,
-                output.width,
-                offset,
-                done.first,
-            ];
+            let job = [FROM_WORK, between.first, output.width, down, output.height, output.width, offset, done.first];
             columns_second.add(job, done.words);
-            stages.push(StageSpans {
-                vertical_first,
-                first: first_row as usize,
-                resize_rows: between,
-                resize_columns: done,
-            });
+            stages.push(StageSpans { vertical_first, first: first_row as usize, resize_rows: between, resize_columns: done });
         }
         let (planar, bgr) = (u32::from(spec.layout == Layout::Nchw), u32::from(spec.channels == Channels::Bgr));
-        normalize.add(
-            [done.first, tensor.first + (at * item) as u32, values, resized, planar, bgr, 0, 0],
-            resized,
-        );
+        normalize.add([done.first, tensor.first + (at * item) as u32, values, resized, planar, bgr, 0, 0], resized);
     }
     for (stage, pass) in [
         (Stage::PreprocessResizeRows, rows_first),
@@ -200,11 +136,7 @@ pub fn record(recording: &mut Recording, spec: &PreprocessSpec, images: &[Reside
         recording.dispatch(stage, &pass.jobs, pass.items)?;
     }
     let shape = std::iter::once(images.len()).chain(spec.item_shape()).collect();
-    Ok(PendingTensor {
-        shape,
-        download: recording.download(tensor),
-        stages,
-    })
+    Ok(PendingTensor { shape, download: recording.download(tensor), stages })
 }
 
 /// The tensor, once the recording has run.

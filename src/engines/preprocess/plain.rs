@@ -28,13 +28,9 @@ pub fn preprocess_resize_rows(pixels: &[u8], width: u32, filter: Filter, to: u32
     for row in pixels.chunks_exact(3 * width as usize) {
         for output in 0..weights.len() {
             let (start, taps) = weights.taps(output);
-            out.extend((0..3).map(|channel| {
-                mixed(
-                    taps.iter()
-                        .enumerate()
-                        .map(|(tap, weight)| (row[3 * (start + tap) + channel], *weight)),
-                )
-            }));
+            out.extend(
+                (0..3).map(|channel| mixed(taps.iter().enumerate().map(|(tap, weight)| (row[3 * (start + tap) + channel], *weight)))),
+            );
         }
     }
     out
@@ -47,13 +43,9 @@ pub fn preprocess_resize_columns(pixels: &[u8], width: u32, height: u32, filter:
     let mut out = Vec::new();
     for output in 0..weights.len() {
         let (start, taps) = weights.taps(output);
-        out.extend((0..stride).map(|at| {
-            mixed(
-                taps.iter()
-                    .enumerate()
-                    .map(|(tap, weight)| (pixels[(start + tap) * stride + at], *weight)),
-            )
-        }));
+        out.extend(
+            (0..stride).map(|at| mixed(taps.iter().enumerate().map(|(tap, weight)| (pixels[(start + tap) * stride + at], *weight)))),
+        );
     }
     out
 }

@@ -34,12 +34,8 @@ impl Weights {
     pub fn new(filter: Filter, from: u32, to: u32, skip: u32, keep: u32) -> Self {
         let scale = f64::from(from) / f64::from(to);
         let (stretch, support) = (scale.max(1.0), Self::support(filter, from, to));
-        let mut weights = Self {
-            starts: Vec::new(),
-            counts: Vec::new(),
-            values: Vec::new(),
-            pitch: Self::pitch(filter, from, to) as usize,
-        };
+        let mut weights =
+            Self { starts: Vec::new(), counts: Vec::new(), values: Vec::new(), pitch: Self::pitch(filter, from, to) as usize };
         let mut taps = Vec::with_capacity(weights.pitch);
         for output in skip..skip + keep {
             let centre = (f64::from(output) + 0.5) * scale;
@@ -82,22 +78,13 @@ impl Weights {
 
     /// The first source pixel of an output, and the weights from there on.
     pub fn taps(&self, output: usize) -> (usize, &[i32]) {
-        (
-            self.starts[output] as usize,
-            &self.values[output * self.pitch..][..self.counts[output] as usize],
-        )
+        (self.starts[output] as usize, &self.values[output * self.pitch..][..self.counts[output] as usize])
     }
 
     /// The source pixels that any output reads: first and one past the last.
     pub fn reach(&self) -> (usize, usize) {
         let first = self.starts.iter().copied().min().unwrap_or(0);
-        let end = self
-            .starts
-            .iter()
-            .zip(&self.counts)
-            .map(|(start, count)| start + count)
-            .max()
-            .unwrap_or(0);
+        let end = self.starts.iter().zip(&self.counts).map(|(start, count)| start + count).max().unwrap_or(0);
         (first as usize, end as usize)
     }
 
@@ -109,10 +96,7 @@ impl Weights {
     /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each output, then the weights.
     pub fn to_words(&self) -> Vec<u32> {
         let heads = self.starts.iter().zip(&self.counts).flat_map(|(start, count)| [*start, *count]);
-        std::iter::once(self.pitch as u32)
-            .chain(heads)
-            .chain(self.values.iter().map(|value| *value as u32))
-            .collect()
+        std::iter::once(self.pitch as u32).chain(heads).chain(self.values.iter().map(|value| *value as u32)).collect()
     }
 }
 
@@ -141,10 +125,7 @@ mod tests {
             for output in 0..weights.len() {
                 let taps = weights.taps(output).1;
                 let sum: i64 = taps.iter().map(|tap| i64::from(*tap)).sum();
-                assert!(
-                    (sum - (1 << PRECISION)).unsigned_abs() <= taps.len() as u64,
-                    "{from}->{to}/{output}: {sum}"
-                );
+                assert!((sum - (1 << PRECISION)).unsigned_abs() <= taps.len() as u64, "{from}->{to}/{output}: {sum}");
             }
         }
     }

@@ -69,7 +69,8 @@ impl Scoring {
         let specs: Arc<[_]> = specs.into();
         let pixels = PixelEngine::start(processor, &specs, images)?;
         let pool_bytes = config.engine.pixel_pool_bytes;
-        let media = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes: config.server.body_limit_bytes };
+        let media =
+            Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes: config.server.body_limit_bytes };
         let images = ImageWay {
             lane: Arc::new(Lane::spawn("decode", or_cores(config.engine.decode_threads), config.batching.queue)?),
             decoder: Decoder::new(media, BufferPool::new(pool_bytes)),
@@ -93,7 +94,10 @@ fn encoder_of(
     opened: &mut BTreeMap<String, Arc<Encoder>>,
 ) -> Result<Arc<Encoder>, StartError> {
     let wrong = |detail: &str| StartError::Model { model: head.name.clone(), detail: detail.to_owned() };
-    let name = head.backbone.as_ref().ok_or_else(|| wrong("it names no backbone, so it cannot read conversations; take it out of models.conversation"))?;
+    let name = head
+        .backbone
+        .as_ref()
+        .ok_or_else(|| wrong("it names no backbone, so it cannot read conversations; take it out of models.conversation"))?;
     if let Some(encoder) = opened.get(name) {
         return Ok(encoder.clone());
     }

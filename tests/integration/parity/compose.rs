@@ -25,10 +25,7 @@ pub struct Output {
 pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result<Output, GpuError> {
     let cost = |frame: &Arc<Frame>| {
         let (width, height) = (frame.width(), frame.height());
-        let pixels = Cost {
-            pixels: ResidentImage::words(width, height),
-            ..Cost::default()
-        };
+        let pixels = Cost { pixels: ResidentImage::words(width, height), ..Cost::default() };
         let tensors: Cost = specs.iter().map(|spec| preprocess::cost(spec, width, height)).sum();
         pixels + tensors + hashing::cost(width, height)
     };
@@ -39,14 +36,8 @@ pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result
     let mut gpu_time = Duration::ZERO;
     for part in &parts.recordings {
         let mut recording = Recording::new(gpu.limits());
-        let images = part
-            .iter()
-            .map(|at| recording.upload(&frames[*at]))
-            .collect::<Result<Vec<_>, _>>()?;
-        let tensors = specs
-            .iter()
-            .map(|spec| preprocess::record(&mut recording, spec, &images))
-            .collect::<Result<Vec<_>, _>>()?;
+        let images = part.iter().map(|at| recording.upload(&frames[*at])).collect::<Result<Vec<_>, _>>()?;
+        let tensors = specs.iter().map(|spec| preprocess::record(&mut recording, spec, &images)).collect::<Result<Vec<_>, _>>()?;
         let pending = hashing::record(&mut recording, &images)?;
         let finished = gpu.run(&recording)?;
         gpu_time += finished.elapsed;
@@ -69,10 +60,7 @@ pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result
     let shape = |spec: &PreprocessSpec| std::iter::once(frames.len()).chain(spec.item_shape()).collect();
     Ok(Output {
         tensors: specs.iter().zip(data).map(|(spec, data)| Tensor::new(shape(spec), data)).collect(),
-        hashes: hashes
-            .into_iter()
-            .map(|hash| hash.expect("every frame is in a part or too large"))
-            .collect(),
+        hashes: hashes.into_iter().map(|hash| hash.expect("every frame is in a part or too large")).collect(),
         gpu_time,
         recordings: parts.recordings.len(),
         too_large: parts.too_large.len(),

@@ -43,10 +43,7 @@ struct Line {
 
 impl Line {
     fn reference(&self) -> Option<PerceptualHash> {
-        Some(PerceptualHash {
-            hashes: self.dihedral?,
-            quality: Quality::new(self.quality?),
-        })
+        Some(PerceptualHash { hashes: self.dihedral?, quality: Quality::new(self.quality?) })
     }
 }
 

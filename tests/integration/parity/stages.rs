@@ -14,9 +14,7 @@ use super::{BITS, QUALITY, compose, gpu, open_nsfw, planar, same_bits, same_hash
 
 /// A few sizes: enlarged, tiny, odd, long either way, reduced.
 fn frames() -> impl Iterator<Item = &'static Arc<Frame>> {
-    ["1x9", "5x5", "63x65", "2000x37", "37x2000", "511x513"]
-        .map(|name| &cases()[pictures::index(name)].frame)
-        .into_iter()
+    ["1x9", "5x5", "63x65", "2000x37", "37x2000", "511x513"].map(|name| &cases()[pictures::index(name)].frame).into_iter()
 }
 
 /// Bytes of pixels that the device holds as words.
@@ -43,31 +41,14 @@ fn passes(frame: &Arc<Frame>, spec: &PreprocessSpec) -> Passes {
     let (size, width, height) = (spec.resized(), frame.width(), frame.height());
     let (rows, columns);
     if stages.vertical_first {
-        columns = (
-            preprocess::plain::preprocess_resize_columns(frame.pixels(), width, height, spec.filter, size.height),
-            width as usize,
-        );
-        rows = (
-            preprocess::plain::preprocess_resize_rows(&columns.0, width, spec.filter, size.width),
-            size.width as usize,
-        );
+        columns = (preprocess::plain::preprocess_resize_columns(frame.pixels(), width, height, spec.filter, size.height), width as usize);
+        rows = (preprocess::plain::preprocess_resize_rows(&columns.0, width, spec.filter, size.width), size.width as usize);
     } else {
-        rows = (
-            preprocess::plain::preprocess_resize_rows(frame.pixels(), width, spec.filter, size.width),
-            size.width as usize,
-        );
-        columns = (
-            preprocess::plain::preprocess_resize_columns(&rows.0, size.width, height, spec.filter, size.height),
-            rows.1,
-        );
+        rows = (preprocess::plain::preprocess_resize_rows(frame.pixels(), width, spec.filter, size.width), size.width as usize);
+        columns = (preprocess::plain::preprocess_resize_columns(&rows.0, size.width, height, spec.filter, size.height), rows.1);
     }
     let device = downloads.map(|download| bytes(finished.words(download)));
-    Passes {
-        stages,
-        device,
-        twins: [rows, columns],
-        tensor: preprocess::read(&finished, &pending),
-    }
+    Passes { stages, device, twins: [rows, columns], tensor: preprocess::read(&finished, &pending) }
 }
 
 /// The window of `whole` (`stride` pixels a row) from `(left, top)` on, as wide as given and as high as `part` is long, must be `part`.
@@ -88,24 +69,11 @@ fn preprocess_resize_rows() {
     for frame in frames() {
         let passes = passes(frame, &planar());
         let (left, top) = planar().crop_origin();
-        let top = if passes.stages.vertical_first {
-            top as usize
-        } else {
-            passes.stages.first
-        };
-        same_window(
-            &name(frame),
-            &passes.twins[0],
-            (left as usize, top),
-            planar().output().width as usize,
-            &passes.device[0],
-        );
+        let top = if passes.stages.vertical_first { top as usize } else { passes.stages.first };
+        same_window(&name(frame), &passes.twins[0], (left as usize, top), planar().output().width as usize, &passes.device[0]);
         orders[usize::from(passes.stages.vertical_first)] += 1;
     }
-    assert!(
-        orders.iter().all(|pictures| *pictures > 0),
-        "both orders of passes should occur: {orders:?}"
-    );
+    assert!(orders.iter().all(|pictures| *pictures > 0), "both orders of passes should occur: {orders:?}");
 }
 
 #[test]
@@ -134,12 +102,7 @@ fn preprocess_normalize() {
             let at = 3 * ((row + top as usize) * size.width as usize + left as usize);
             resized[at..][..pixels.len()].copy_from_slice(pixels);
         }
-        same_bits(
-            &name(frame),
-            &preprocess::plain::preprocess_normalize(&spec, &resized),
-            passes.tensor.data(),
-        )
-        .unwrap();
+        same_bits(&name(frame), &preprocess::plain::preprocess_normalize(&spec, &resized), passes.tensor.data()).unwrap();
     }
 }
 
@@ -180,11 +143,7 @@ fn pdq_jarosz_columns() {
 fn pdq_quality() {
     for (_, [_, columns, _], hash) in pdq_stages() {
         let expected = hashing::plain::pdq_quality(&columns.try_into().unwrap());
-        assert!(
-            expected.get().abs_diff(hash.quality.get()) <= QUALITY,
-            "{expected:?}, seen {:?}",
-            hash.quality
-        );
+        assert!(expected.get().abs_diff(hash.quality.get()) <= QUALITY, "{expected:?}, seen {:?}", hash.quality);
     }
 }
 
@@ -225,20 +184,11 @@ fn every_shader_has_its_four_places() {
 
 #[test]
 fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
-    let small = Gpu::open(&GpuOptions {
-        binding_bytes: 2 << 20,
-        ..GpuOptions::default()
-    })
-    .unwrap();
+    let small = Gpu::open(&GpuOptions { binding_bytes: 2 << 20, ..GpuOptions::default() }).unwrap();
     let frames: Vec<_> = cases().iter().map(|case| Arc::clone(&case.frame)).collect();
     let output = compose::run(&small, &frames, &[planar()]).unwrap();
     assert!(output.gpu_time > Duration::ZERO);
-    assert!(
-        output.recordings > 1 && output.too_large == 1,
-        "{} recordings, {} too large",
-        output.recordings,
-        output.too_large
-    );
+    assert!(output.recordings > 1 && output.too_large == 1, "{} recordings, {} too large", output.recordings, output.too_large);
     let item: usize = planar().item_shape().iter().product();
     for ((frame, got), hash) in frames.iter().zip(output.tensors[0].data().chunks_exact(item)).zip(&output.hashes) {
         same_bits("split", preprocess::preprocess_cpu(&planar(), &[frame]).data(), got).unwrap();
@@ -250,10 +200,7 @@ fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
     let refused = Recording::new(small.limits()).upload(largest);
     assert!(matches!(refused, Err(GpuError::DoesNotFit { what: "pixels", .. })), "{refused:?}");
     // A recording made for a larger device is refused, not run.
-    assert!(matches!(
-        small.run(&Recording::new(gpu().limits())),
-        Err(GpuError::DoesNotFit { what: "recording", .. })
-    ));
+    assert!(matches!(small.run(&Recording::new(gpu().limits())), Err(GpuError::DoesNotFit { what: "recording", .. })));
 }
 
 #[test]
@@ -266,12 +213,7 @@ fn recordings_may_come_from_many_threads() {
                 for _ in 0..rounds {
                     let output = compose::run(gpu(), frames, &[planar()]).unwrap();
                     let batch: Vec<&Frame> = frames.iter().map(|frame| &**frame).collect();
-                    same_bits(
-                        "threads",
-                        preprocess::preprocess_cpu(&planar(), &batch).data(),
-                        output.tensors[0].data(),
-                    )
-                    .unwrap();
+                    same_bits("threads", preprocess::preprocess_cpu(&planar(), &batch).data(), output.tensors[0].data()).unwrap();
                 }
             });
         }
@@ -280,17 +222,10 @@ fn recordings_may_come_from_many_threads() {
 
 #[test]
 fn no_adapter_says_what_to_do() {
-    let error = Gpu::open(&GpuOptions {
-        adapter: Some("no such device".into()),
-        ..GpuOptions::default()
-    })
-    .unwrap_err();
+    let error = Gpu::open(&GpuOptions { adapter: Some("no such device".into()), ..GpuOptions::default() }).unwrap_err();
     assert!(matches!(error, GpuError::NoAdapter { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(
-        text.contains("apt-get install mesa-vulkan-drivers libvulkan1") && text.contains("backend = cpu"),
-        "{text}"
-    );
+    assert!(text.contains("apt-get install mesa-vulkan-drivers libvulkan1") && text.contains("backend = cpu"), "{text}");
 }
 
 #[test]
@@ -306,11 +241,7 @@ fn a_lost_device_is_an_error() {
 
 #[test]
 fn a_device_that_does_not_finish_is_an_error() {
-    let gpu = Gpu::open(&GpuOptions {
-        timeout: Duration::ZERO,
-        ..GpuOptions::default()
-    })
-    .unwrap();
+    let gpu = Gpu::open(&GpuOptions { timeout: Duration::ZERO, ..GpuOptions::default() }).unwrap();
     let frame = Arc::clone(&cases()[pictures::index("1153x865")].frame);
     let error = compose::run(&gpu, &[Arc::clone(&frame), frame], &[open_nsfw()]).err().unwrap();
     assert!(matches!(error, GpuError::Timeout { .. }), "{error:?}");
@@ -318,10 +249,7 @@ fn a_device_that_does_not_finish_is_an_error() {
 
 #[test]
 fn gl_gives_the_same() {
-    let gpu = match Gpu::open(&GpuOptions {
-        backend: BackendChoice::Gl,
-        ..GpuOptions::default()
-    }) {
+    let gpu = match Gpu::open(&GpuOptions { backend: BackendChoice::Gl, ..GpuOptions::default() }) {
         Err(GpuError::NoAdapter { .. }) => return, // not every machine has a second interface
         opened => opened.unwrap(),
     };
@@ -331,12 +259,7 @@ fn gl_gives_the_same() {
     let frames: Vec<_> = frames().cloned().collect();
     let output = compose::run(&gpu, &frames, &[open_nsfw()]).unwrap();
     let batch: Vec<&Frame> = frames.iter().map(|frame| &**frame).collect();
-    same_bits(
-        "gl",
-        preprocess::preprocess_cpu(&open_nsfw(), &batch).data(),
-        output.tensors[0].data(),
-    )
-    .unwrap();
+    same_bits("gl", preprocess::preprocess_cpu(&open_nsfw(), &batch).data(), output.tensors[0].data()).unwrap();
     for (frame, hash) in frames.iter().zip(&output.hashes) {
         let (cpu, gl) = (hashing::pdq_cpu(frame), hash.clone());
         assert_eq!(cpu.is_ok(), gl.is_ok());
