@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! PDQ, all eight hashes: the oracle, the processor and the device, and Meta's C++ beside it with `peers.py`.
 
 use std::hint::black_box;
@@ -18,9 +15,7 @@ fn picture(width: u32, height: u32) -> Arc<Frame> {
 }
 
 fn pdq(criterion: &mut Criterion) {
-    let gpu = Gpu::open(&GpuOptions::default())
-        .map_err(|error| eprintln!("no gpu group: {error}"))
-        .ok();
+    let gpu = Gpu::open(&GpuOptions::default()).map_err(|error| eprintln!("no gpu group: {error}")).ok();
     if let Some(gpu) = &gpu {
         eprintln!("device: {:?}", gpu.adapter());
     }
@@ -35,18 +30,14 @@ fn pdq(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(u64::from(width) * u64::from(height)));
         group.bench_function(id("cpu"), |bencher| bencher.iter(|| hashing::pdq_cpu(black_box(&frame))));
         if width < 2000 {
-            group
-                .sample_size(10)
-                .bench_function(id("plain"), |bencher| bencher.iter(|| hashing::plain::pdq(black_box(&frame))));
+            group.sample_size(10).bench_function(id("plain"), |bencher| bencher.iter(|| hashing::plain::pdq(black_box(&frame))));
         }
         if let Some(gpu) = &gpu {
             let run = || {
                 let mut recording = Recording::new(gpu.limits());
                 let image = recording.upload(&frame).expect("one picture fits");
                 let pending = hashing::record(&mut recording, &[image]).expect("one picture fits");
-                hashing::read(&gpu.run(&recording).expect("the device runs"), &pending)
-                    .remove(0)
-                    .expect("large enough")
+                hashing::read(&gpu.run(&recording).expect("the device runs"), &pending).remove(0).expect("large enough")
             };
             assert!(near(&run()));
             group.sample_size(10).bench_function(id("gpu"), |bencher| bencher.iter(run));
@@ -56,4 +47,3 @@ fn pdq(criterion: &mut Criterion) {
 
 criterion_group!(benches, pdq);
 criterion_main!(benches);
->>>>>>> wt-gpu

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! Resize to 256 x 256, centre crop, normalise: the oracle, the processor and the device, and Pillow beside it with `peers.py`.
 
 use std::hint::black_box;
@@ -33,17 +30,12 @@ fn spec() -> PreprocessSpec {
 }
 
 fn preprocess(criterion: &mut Criterion) {
-    let gpu = Gpu::open(&GpuOptions::default())
-        .map_err(|error| eprintln!("no gpu group: {error}"))
-        .ok();
+    let gpu = Gpu::open(&GpuOptions::default()).map_err(|error| eprintln!("no gpu group: {error}")).ok();
     if let Some(gpu) = &gpu {
         eprintln!("device: {:?}", gpu.adapter());
     }
     let spec = spec();
-    let uncropped = PreprocessSpec {
-        crop: None,
-        ..spec.clone()
-    };
+    let uncropped = PreprocessSpec { crop: None, ..spec.clone() };
     for (width, height) in [(512, 512), (1152, 864), (864, 1152), (4000, 3000)] {
         let frame = picture(width, height);
         let expected = preprocess::plain::preprocess(&spec, &frame);
@@ -51,13 +43,9 @@ fn preprocess(criterion: &mut Criterion) {
         let id = |way: &str| BenchmarkId::new(way, format!("{width}x{height}"));
         let mut group = criterion.benchmark_group("preprocess");
         group.throughput(Throughput::Elements(u64::from(width) * u64::from(height)));
-        group.bench_function(id("cpu"), |bencher| {
-            bencher.iter(|| preprocess::preprocess_cpu(&spec, &[black_box(&frame)]))
-        });
+        group.bench_function(id("cpu"), |bencher| bencher.iter(|| preprocess::preprocess_cpu(&spec, &[black_box(&frame)])));
         // Without the crop: what Pillow's resize does, and the normalisation besides.
-        group.bench_function(id("cpu-uncropped"), |bencher| {
-            bencher.iter(|| preprocess::preprocess_cpu(&uncropped, &[black_box(&frame)]))
-        });
+        group.bench_function(id("cpu-uncropped"), |bencher| bencher.iter(|| preprocess::preprocess_cpu(&uncropped, &[black_box(&frame)])));
         if width < 2000 {
             group.sample_size(10).bench_function(id("plain"), |bencher| {
                 bencher.iter(|| preprocess::plain::preprocess(&spec, black_box(&frame)));
@@ -78,4 +66,3 @@ fn preprocess(criterion: &mut Criterion) {
 
 criterion_group!(benches, preprocess);
 criterion_main!(benches);
->>>>>>> wt-gpu
