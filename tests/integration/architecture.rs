@@ -31,7 +31,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engines::calibration", &["domain"]),
     ("engines::routing", &["domain"]),
     ("engines::ledger", &["domain"]),
-    ("engines::batch", &["domain"]),
+    // For the name of its metric.
+    ("engines::batch", &["domain", "telemetry"]),
     ("domain", &[]),
     // The map and the lists of rooms; the binary.
     ("lib", &[]),
