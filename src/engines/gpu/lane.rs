@@ -75,10 +75,10 @@ impl Lane {
     /// The buffers, large enough for the recording.
     fn buffers(&mut self, gpu: &Gpu, recording: &Recording) -> &Buffers {
         let dispatches = recording.commands().iter().filter(|command| matches!(command, Command::Dispatch { .. })).count();
-        // A frame's last word is read as a pair with the next one.
+        // A pixel may be read as two words, also the last one; behind the binding's end the device reads something harmless.
         let needed = [
             (dispatches * PARAMS_STRIDE) as u64,
-            (u64::from(recording.pixel_words()) + 1) * WORD,
+            (u64::from(recording.pixel_words()) + 1).min(gpu.limits().binding_words.into()) * WORD,
             recording.tables().len() as u64 * WORD,
             u64::from(recording.work_words()) * WORD,
             recording.download_words() as u64 * WORD,
@@ -98,17 +98,16 @@ impl Buffers {
         use wgpu::BufferUsages as Use;
         const LEAST: u64 = 64 << 10; // small batches then share one size
         let most = u64::from(gpu.limits().binding_words) * WORD;
-        let buffer = |label, bytes: u64, bound: bool, usage| {
-            // Rounding up must not pass the binding's limit, which the need itself does not.
-            let rounded = bytes.next_power_of_two().max(LEAST);
-            let size = if bound { rounded.min(most).max(bytes.min(most)) } else { rounded.min(most.max(bytes)) };
+        let buffer = |label, bytes: u64, usage| {
+            // Rounding up must not pass the binding's limit, which the need itself keeps.
+            let size = bytes.next_power_of_two().max(LEAST).min(most).max(bytes);
             gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
         };
-        let params = buffer("params", bytes[0], false, Use::UNIFORM | Use::COPY_DST);
-        let pixels = buffer("pixels", bytes[1], true, Use::STORAGE | Use::COPY_DST);
-        let tables = buffer("tables", bytes[2], true, Use::STORAGE | Use::COPY_DST);
-        let work = buffer("work", bytes[3], true, Use::STORAGE | Use::COPY_SRC);
-        let download = buffer("download", bytes[4], false, Use::MAP_READ | Use::COPY_DST);
+        let params = buffer("params", bytes[0], Use::UNIFORM | Use::COPY_DST);
+        let pixels = buffer("pixels", bytes[1], Use::STORAGE | Use::COPY_DST);
+        let tables = buffer("tables", bytes[2], Use::STORAGE | Use::COPY_DST);
+        let work = buffer("work", bytes[3], Use::STORAGE | Use::COPY_SRC);
+        let download = buffer("download", bytes[4], Use::MAP_READ | Use::COPY_DST);
         let params_binding = wgpu::BufferBinding { buffer: &params, offset: 0, size: wgpu::BufferSize::new(PARAMS_BYTES) };
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("stages"),

@@ -1,4 +1,4 @@
-//! Hashing: a [`Frame`](crate::domain::frame::Frame) in, its eight PDQ hashes and their quality out.
+//! Hashing: a [`Frame`] in, its eight PDQ hashes and their quality out.
 //!
 //! PDQ (facebook/ThreatExchange, `pdq/`) blurs the luma plane with two passes of a box filter along both axes, keeps 64 x 64 samples,
 //! takes 16 x 16 low frequencies of their cosine transform and asks of each whether it lies above the median. Rotating or mirroring a

@@ -3,8 +3,8 @@
 //! A [`PreprocessSpec`](crate::domain::preprocess::PreprocessSpec) says resize, crop, channel order, scale, mean, std and layout. The score
 //! a model gives depends on every one of these, and most on the resize: a threshold measured behind one interpolation is not evidence
 //! behind another. Nearly all open models were trained and evaluated behind Pillow, so this is Pillow's 8-bit resampling *bit for bit*
-//! (`src/libImaging/Resample.c`): a horizontal and then a vertical pass, antialiased, with 22-bit fixed-point weights, rounded and clipped
-//! to 8 bits after each. It is integer arithmetic, so there is no tolerance anywhere: the oracle, the processor and the GPU agree exactly.
+//! (`src/libImaging/Resample.c`): a horizontal and a vertical pass, antialiased, with 22-bit fixed-point weights, rounded and clipped to
+//! 8 bits after each, the horizontal one first unless the picture loses much more height than width (since Pillow 13). It is integer arithmetic, so there is no tolerance anywhere: the oracle, the processor and the GPU agree exactly.
 //!
 //! * [`plain`] is the oracle, a function for each stage.
 //! * [`preprocess_cpu`] computes only what the crop keeps, on AVX2 where there is some.

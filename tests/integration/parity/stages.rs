@@ -221,6 +221,15 @@ fn recordings_may_come_from_many_threads() {
 }
 
 #[test]
+fn a_batch_with_nothing_to_do_is_no_error() {
+    let tiny = Arc::new(Frame::new(1, 9, vec![7; 27]).unwrap());
+    let output = compose::run(gpu(), &[tiny], &[]).unwrap();
+    assert_eq!(output.hashes, [Err(hashing::HashError::TooSmall { width: 1, height: 9 })]);
+    assert!(compose::run(gpu(), &[], &[open_nsfw()]).unwrap().hashes.is_empty());
+    gpu().run(&Recording::new(gpu().limits())).unwrap();
+}
+
+#[test]
 fn no_adapter_says_what_to_do() {
     let error = Gpu::open(&GpuOptions { adapter: Some("no such device".into()), ..GpuOptions::default() }).unwrap_err();
     assert!(matches!(error, GpuError::NoAdapter { .. }), "{error:?}");
