@@ -222,11 +222,9 @@ impl From<AccessError> for ApiError {
             AccessError::Forbidden(_) => Self::new(ErrorCode::Forbidden, message),
             AccessError::Name => Self::malformed(message),
             AccessError::Store(error) => error.into(),
-            AccessError::OpenToTheNetwork(_)
-            | AccessError::Role(_)
-            | AccessError::KeyFile { .. }
-            | AccessError::Write { .. }
-            | AccessError::Random(_) => Self::internal(message),
+            AccessError::Role(_) | AccessError::KeyFile { .. } | AccessError::Write { .. } | AccessError::Random(_) => {
+                Self::internal(message)
+            }
         }
     }
 }

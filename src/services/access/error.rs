@@ -1,6 +1,6 @@
 //! Why somebody is not let in, or a key cannot be made.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use super::role::{ParseRoleError, Permission};
 use crate::store::StoreError;
@@ -17,9 +17,6 @@ pub enum AccessError {
     /// The key is valid, and its role may not do this. Use a key with the role, or with `admin`.
     #[error("this key may not do that: it needs the role {} or admin", .0.role())]
     Forbidden(Permission),
-    /// Configure keys, or listen on a loopback address.
-    #[error("API keys are turned off (auth.enabled = false), which is allowed only on a loopback address, not on {0}")]
-    OpenToTheNetwork(SocketAddr),
     /// The name of a new key cannot be used.
     #[error("a key's name must have 1 to 128 characters and no control characters")]
     Name,

@@ -6,7 +6,7 @@
 //! The command line makes and revokes keys while a server runs. A server remembers a valid key for [`CACHE_TTL`], so a revocation takes effect
 //! within that time without a restart; an unknown key is looked up each time.
 //!
-//! Keys can be turned off for work on one's own machine. [`check_exposure`] refuses that on any other address than loopback.
+//! Keys can be turned off for work on one's own machine; the configuration refuses that on any other address than loopback.
 //!
 //! ```
 //! # use nightlight::{domain::ids::TenantId, services::access::{Access, Permission, Role}, store::{Store, StoreOptions}};
@@ -27,10 +27,7 @@ mod error;
 mod key;
 mod role;
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use self::cache::KeyCache;
 pub use self::{
@@ -82,7 +79,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// With `enabled: false` everybody is an administrator of the default tenant: call [`check_exposure`] first.
+    /// With `enabled: false` everybody is an administrator of the default tenant; the configuration allows that on loopback only.
     pub const fn new(store: Store, enabled: bool) -> Self {
         Self { store, enabled, cache: KeyCache::new(CACHE_TTL) }
     }
@@ -139,34 +136,5 @@ impl Access {
         let revoked = self.store.revoke_key(tenant, id, Timestamp::now()).await?;
         self.cache.forget(id);
         Ok(revoked)
-    }
-}
-
-/// Refuses a server without keys that others can reach.
-///
-/// # Errors
-/// [`AccessError::OpenToTheNetwork`].
-pub fn check_exposure(enabled: bool, listen: SocketAddr) -> Result<(), AccessError> {
-    if enabled || listen.ip().to_canonical().is_loopback() { Ok(()) } else { Err(AccessError::OpenToTheNetwork(listen)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_can_be_off_only_on_loopback() {
-        for (enabled, listen, allowed) in [
-            (false, "127.0.0.1:8080", true),
-            (false, "127.9.9.9:8080", true),
-            (false, "[::1]:8080", true),
-            (false, "[::ffff:127.0.0.1]:8080", true),
-            (false, "0.0.0.0:8080", false),
-            (false, "[::]:8080", false),
-            (false, "192.0.2.1:8080", false),
-            (true, "0.0.0.0:8080", true),
-        ] {
-            assert_eq!(check_exposure(enabled, listen.parse().unwrap()).is_ok(), allowed, "{enabled} {listen}");
-        }
     }
 }
