@@ -98,9 +98,8 @@ impl Finding<'_> {
         let mut counters = vec![count(Technology::named("routing"), route, 0)];
         counters.extend(self.evidence.scores.iter().map(|score| count(score.technology.clone(), &score.label, bin(score.raw.get()))));
         let hits = self.evidence.matches.iter();
-        counters.extend(SignalType::ALL.into_iter().filter_map(|kind| {
-            hits.clone().any(|hit| hit.technology == kind).then(|| count(Technology::named(kind.as_str()), "match", 0))
-        }));
+        let hit = |kind: &SignalType| hits.clone().any(|hit| hit.technology == *kind);
+        counters.extend(SignalType::ALL.into_iter().filter(hit).map(|kind| count(Technology::named(kind.as_str()), "match", 0)));
         let blind = self.evidence.unscored.iter();
         counters.extend(blind.map(|unscored| count(unscored.technology.clone(), unscored.reason.as_str(), 0)));
         counters
