@@ -178,8 +178,11 @@ impl PerceptualHash {
 /// The exact digests of an attachment's bytes, made in one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digests {
-    pub md5: [u8; 16],
-    pub sha1: [u8; 20],
+    /// `None` when nobody asked for it.
+    pub md5: Option<[u8; 16]>,
+    /// `None` when nobody asked for it.
+    pub sha1: Option<[u8; 20]>,
+    /// Always there: answers name it.
     pub sha256: [u8; 32],
 }
 

@@ -54,8 +54,8 @@ struct HashedLine {
     quality: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     dihedral: Option<BTreeMap<Place, PdqHash>>,
-    md5: String,
-    sha1: String,
+    md5: Option<String>,
+    sha1: Option<String>,
     sha256: String,
     backend: &'static str,
 }
@@ -169,15 +169,15 @@ impl Work {
         let pixels = self.processor.look(&[Arc::new(frame)], &[]).swap_remove(0);
         let (hash, backend) = (pixels.hash, pixels.backend);
         let hash = hash.map_err(|error| ErrorLine::new(path, "media_too_small", error))?;
-        let digests = digests(&bytes);
+        let digests = digests(&bytes, true, true);
         let variants = || Transform::ALL.into_iter().map(Place).zip(hash.hashes).collect();
         Ok(HashedLine {
             file: path.to_string_lossy().into_owned(),
             pdq: hash.original(),
             quality: hash.quality.get(),
             dihedral: self.dihedral.then(variants),
-            md5: hex::encode(digests.md5),
-            sha1: hex::encode(digests.sha1),
+            md5: digests.md5.map(hex::encode),
+            sha1: digests.sha1.map(hex::encode),
             sha256: hex::encode(digests.sha256),
             backend,
         })

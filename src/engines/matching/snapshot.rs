@@ -1,7 +1,7 @@
 //! One tenant's banks at one moment.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -26,12 +26,24 @@ pub struct Bank {
     pub dihedral: bool,
     pdq: PdqIndex,
     digests: Arc<HashMap<Signal, i64>>,
+    /// The types that `digests` holds.
+    digest_types: BTreeSet<SignalType>,
 }
 
 impl Bank {
     /// An empty, enabled bank.
     pub fn new(name: String, max_distance: u32, minimum_quality: Quality, dihedral: bool) -> Self {
-        Self { name, version: 0, enabled: true, max_distance, minimum_quality, dihedral, pdq: PdqIndex::default(), digests: Arc::default() }
+        Self {
+            name,
+            version: 0,
+            enabled: true,
+            max_distance,
+            minimum_quality,
+            dihedral,
+            pdq: PdqIndex::default(),
+            digests: Arc::default(),
+            digest_types: BTreeSet::new(),
+        }
     }
 
     /// Adds signals. The digest table is copied if another snapshot still shares it.
@@ -40,6 +52,7 @@ impl Bank {
             match signal {
                 Signal::Pdq(hash) => self.pdq.push(content_id, hash),
                 digest => {
+                    self.digest_types.insert(digest.kind());
                     Arc::make_mut(&mut self.digests).insert(digest, content_id);
                 }
             }
@@ -79,9 +92,9 @@ impl Snapshot {
         self.enabled().map(|bank| (bank.name.clone(), bank.version)).collect()
     }
 
-    /// Whether any enabled bank holds PDQ hashes.
-    pub fn holds_pdq(&self) -> bool {
-        self.enabled().any(|bank| !bank.pdq.is_empty())
+    /// Whether any enabled bank holds digests of this type; others need not be computed.
+    pub fn holds_digests(&self, kind: SignalType) -> bool {
+        self.enabled().any(|bank| bank.digest_types.contains(&kind))
     }
 
     fn enabled(&self) -> impl Iterator<Item = &Arc<Bank>> {
@@ -105,8 +118,8 @@ impl Snapshot {
 }
 
 fn exact(bank: &Bank, digests: &Digests) -> impl Iterator<Item = Match> {
-    let signals = [Signal::Md5(digests.md5), Signal::Sha1(digests.sha1), Signal::Sha256(digests.sha256)];
-    signals.into_iter().filter_map(|signal| bank.digests.get(&signal).map(|&content_id| (signal.kind(), content_id))).map(
+    let signals = [digests.md5.map(Signal::Md5), digests.sha1.map(Signal::Sha1), Some(Signal::Sha256(digests.sha256))];
+    signals.into_iter().flatten().filter_map(|signal| bank.digests.get(&signal).map(|&content_id| (signal.kind(), content_id))).map(
         |(technology, content_id)| Match {
             technology,
             bank: bank.name.clone(),
@@ -150,11 +163,12 @@ mod tests {
     #[test]
     fn exact_digests_come_first_and_variants_are_named() {
         let picture = hash(0x0123_4567_89ab_cdef, 90);
-        let digests = Digests { md5: [1; 16], sha1: [2; 20], sha256: [3; 32] };
+        let digests = Digests { md5: Some([1; 16]), sha1: Some([2; 20]), sha256: [3; 32] };
         let (mut a, mut b) = (bank("A"), bank("B"));
         a.extend([(5, Signal::Pdq(picture.hashes[1])), (6, Signal::Md5([9; 16]))]);
         b.extend([(7, Signal::Sha1([2; 20]))]);
         let snapshot = Snapshot::new(vec![Arc::new(a), Arc::new(b)]);
+        assert!(snapshot.holds_digests(SignalType::Md5) && !snapshot.holds_digests(SignalType::Sha256));
         let found = snapshot.find(Some(&digests), Some(&picture));
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].technology, found[0].bank.as_str(), found[0].content_id), (SignalType::Sha1, "B", 7));

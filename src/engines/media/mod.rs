@@ -1,4 +1,4 @@
-//! Untrusted bytes to a [`Frame`]: sniffing, limits, decoding, and the definition of what a pixel is.
+//! Untrusted bytes to a [`Frame`](crate::domain::frame::Frame): sniffing, limits, decoding, and the definition of what a pixel is.
 //!
 //! Everything above this room sees only frames, so two things are settled here once.
 //!
@@ -7,7 +7,7 @@
 //! file states (a frame inside a WebP, a tile of a TIFF, a JPEG inside a tile) is checked again where it is used. All decoders
 //! are memory-safe Rust, and whatever a decoder may leave unwritten is cleared first, so that no earlier attachment shows through a
 //! pooled buffer; a panic inside one is caught and is that attachment's [`DecodeError::Malformed`], never the server's.
-//! The pixels, and every scratch area that this room makes, come from one [`BufferPool`].
+//! The pixels, and every scratch area that this room makes, come from one [`BufferPool`](crate::domain::frame::BufferPool).
 //!
 //! **What a pixel is.** Existing hash lists were made with Pillow, so a frame holds what
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` gives: EXIF orientation applied; palettes and greys expanded;

@@ -61,7 +61,7 @@ impl ImageWay {
         timings: &mut Timings,
     ) -> Result<(AttachmentFacts, Evidence), ScoreError> {
         let length = bytes.len() as u64;
-        let opened = self.open(bytes, timings).await?;
+        let opened = self.open(bytes, banks.clone(), timings).await?;
         let facts = AttachmentFacts {
             kind: AttachmentKind::Image,
             media_type: opened.media_type.as_str().to_owned(),
@@ -85,15 +85,17 @@ impl ImageWay {
         Ok((facts, evidence))
     }
 
-    /// Sniffs, digests and decodes in the lane.
-    async fn open(self: &Arc<Self>, bytes: Bytes, timings: &mut Timings) -> Result<Opened, ScoreError> {
+    /// Sniffs, digests (those that some bank holds) and decodes in the lane.
+    async fn open(self: &Arc<Self>, bytes: Bytes, banks: Arc<Snapshot>, timings: &mut Timings) -> Result<Opened, ScoreError> {
         let media_type = media::sniff(&bytes).ok_or(ScoreError::UnsupportedType)?;
         let (way, queued) = (self.clone(), Instant::now());
         let (opened, waited, digest, decode) = self
             .lane
             .run(move || {
                 let waited = queued.elapsed();
-                let (digests, digest) = timed(|| hashing::digests::digests(&bytes));
+                let (digests, digest) = timed(|| {
+                    hashing::digests::digests(&bytes, banks.holds_digests(SignalType::Md5), banks.holds_digests(SignalType::Sha1))
+                });
                 let (decoded, decode) = timed(|| way.decoder.decode(&bytes).map(|(_, frame)| frame));
                 let size = match &decoded {
                     Ok(frame) => Some((frame.width(), frame.height())),
