@@ -75,7 +75,7 @@ fn every_fixture_is_what_pillow_makes_of_it() {
             }
             Truth::Lossless { width, height, sha256 } => {
                 let frame = decode(&decoder, &name, &bytes);
-                let same = hex::encode(digests(frame.pixels()).sha256) == sha256;
+                let same = hex::encode(digests(frame.pixels(), false, false).sha256) == sha256;
                 if (frame.width(), frame.height(), same) != (width, height, true) {
                     wrong.push(format!("{name}: {}x{} for {width}x{height}, same pixels: {same}", frame.width(), frame.height()));
                 }
