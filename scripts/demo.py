@@ -32,7 +32,7 @@ def main():
     folder, url = pathlib.Path(sys.argv[1]), os.environ["URL"]
     binary, data = os.environ["NIGHTLIGHT"], os.environ["DATA_DIR"]
     key = (pathlib.Path(data) / "admin.key").read_text().strip()
-    run = lambda *words, **more: subprocess.run([binary, "--data-dir", data, *words], check=True, capture_output=True, text=True, **more)
+    run = lambda *words, **more: subprocess.run([binary, "--data-dir", data, *words], check=True, stdout=subprocess.PIPE, text=True, **more)
     known = json.loads(run("hash", str(folder / "known.jpg")).stdout)
     run("bank", "import", "--bank", "DEMO", "-", input=f"pdq {known['pdq']}\n")
     time.sleep(1)  # the running server polls for changed banks several times a second

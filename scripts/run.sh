@@ -18,7 +18,8 @@ cargo build --release --locked --bin nightlight
 nightlight=target/release/nightlight
 
 if ! $demo; then
-  exec "$nightlight" --data-dir "$data" serve "$@"
+  say "the command line is $PWD/$nightlight"
+  exec "$nightlight" serve "$@"
 fi
 
 if curl -fsS "http://$listen/livez" >/dev/null 2>&1; then
@@ -26,7 +27,7 @@ if curl -fsS "http://$listen/livez" >/dev/null 2>&1; then
 else
   say "no server on $listen: starting one for the demo"
   log=$(mktemp)
-  "$nightlight" --data-dir "$data" serve >"$log" 2>&1 &
+  NIGHTLIGHT_DATA_DIR="$data" "$nightlight" serve >"$log" 2>&1 &
   server=$!
   trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true; rm -f "$log"' EXIT
   for _ in $(seq 120); do
@@ -34,5 +35,7 @@ else
     kill -0 "$server" 2>/dev/null || { cat "$log" >&2; die "the server stopped"; }
     sleep 0.5
   done
+  curl -fsS --max-time 5 "http://$listen/readyz" >/dev/null || { cat "$log" >&2; die "the server did not become ready"; }
 fi
+[[ -f "$data/admin.key" ]] || die "no $data/admin.key: set NIGHTLIGHT_DATA_DIR to the data folder of the server on $listen"
 NIGHTLIGHT="$nightlight" DATA_DIR="$data" URL="http://$listen" python3 scripts/demo.py scripts/samples

@@ -181,12 +181,12 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
 const fn code(error: &ScoreError) -> &'static str {
     match error {
         ScoreError::Malformed(_) => "malformed",
-        ScoreError::UnsupportedType => "unsupported_media_type",
+        ScoreError::UnsupportedType => "unsupported_type",
         ScoreError::TooLarge(_) => "too_large",
         ScoreError::IdempotencyConflict | ScoreError::AlreadyAnswered => "idempotency_conflict",
         ScoreError::Overloaded { .. } => "overloaded",
         ScoreError::Deadline => "deadline",
-        ScoreError::ShuttingDown => "unavailable",
+        ScoreError::ShuttingDown => "not_ready",
         ScoreError::Internal(_) => "internal",
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn score_batch(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let (needed, limit) = needs(&state.options, &parts.headers);
-    let Some(mut permits) = state.permits(needed) else { return Err(state.overloaded(body)) };
+    let Some(mut permits) = state.permits(needed) else { return Err(state.overloaded()) };
     if parts.headers.contains_key("idempotency-key") {
         return Err(ApiError::malformed(
             "one key cannot stand for many attachments: give each attachment part its own Idempotency-Key header",

@@ -1,12 +1,14 @@
 //! Bodies as they arrive: never more than the limit, never longer than the patience.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
@@ -95,15 +97,43 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Res
 /// How long a refused caller may go on sending.
 const COURTESY: Duration = Duration::from_secs(2);
 
-/// Reads and forgets what a refused caller still sends. A connection that is closed on unread bytes is reset, and then the caller's library
-/// reports a broken pipe where the answer was "try again". Costs no memory, and ends after some seconds or the limit.
-pub(super) fn discard(body: Body, limit: usize) {
-    let bounds = Bounds { limit, patience: COURTESY, deadline: Instant::now() + COURTESY };
-    tokio::spawn(async move {
-        let frames = frames(body, bounds);
-        pin_mut!(frames);
-        while let Some(Ok(_)) = frames.next().await {}
-    });
+/// A body that, dropped before its end, is read and forgotten. A connection that is closed on unread bytes is reset, and then the caller's
+/// library reports a broken pipe where the answer was "too large" or "try again". Costs no memory, and ends after [`COURTESY`].
+pub(super) struct Courteous(pub Body);
+
+impl HttpBody for Courteous {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Drop for Courteous {
+    fn drop(&mut self) {
+        if self.0.is_end_stream() {
+            return;
+        }
+        // Without a runtime there is no connection left either.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let bounds = Bounds { limit: usize::MAX, patience: COURTESY, deadline: Instant::now() + COURTESY };
+            let body = std::mem::take(&mut self.0);
+            runtime.spawn(async move {
+                let frames = frames(body, bounds);
+                pin_mut!(frames);
+                while let Some(Ok(_)) = frames.next().await {}
+            });
+        }
+    }
 }
 
 /// Where a bounded body leaves the reason when it ends early, because the parser between it and us only knows that it did.

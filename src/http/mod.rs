@@ -66,7 +66,6 @@ use std::{
 
 use axum::{
     Router,
-    body::Body,
     middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, get, post},
 };
@@ -178,8 +177,7 @@ impl HttpState {
     }
 
     /// The refusal of a caller who found no permit.
-    fn overloaded(&self, unread: Body) -> ApiError {
-        body::discard(unread, self.options.body_limit);
+    fn overloaded(&self) -> ApiError {
         ApiError::overloaded("every scoring slot is taken", Duration::from_secs(1))
     }
 }

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use axum::{
+    body::Body,
     extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
@@ -13,6 +14,7 @@ use axum::{
 
 use super::{
     Call,
+    body::Courteous,
     error::{ApiError, ErrorCode},
 };
 use crate::{domain::ids::RequestId, services::access::Principal, telemetry::metric};
@@ -24,6 +26,8 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let call = Call { id: RequestId::new(), arrived: Instant::now() };
     let mut record = Record::begin(&request, call);
     request.extensions_mut().insert(call);
+    let body = Body::new(Courteous(std::mem::take(request.body_mut())));
+    *request.body_mut() = body;
     let mut response = next.run(request).await;
 
     let error = response.extensions_mut().remove::<ApiError>().or_else(|| foreign_error(&response));

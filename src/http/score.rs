@@ -93,7 +93,7 @@ pub(super) async fn score(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     // Before the body is read: see the module's bounds.
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded(body)) };
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded()) };
     let key = parts.headers.get("idempotency-key").map(|key| idempotency_key(key.as_bytes())).transpose()?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let input = read(&state, &parts, body, deadline).await?;

@@ -70,10 +70,14 @@ impl App {
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms, pixels.clone())?;
+        let mut warnings: Vec<String> = note.into_iter().collect();
+        if !config.auth.enabled {
+            warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
+        }
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let watcher = tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone()));
-        Ok(Self { store, banks, scoring: Arc::new(scoring), pixels, warnings: note.into_iter().collect(), stop, watcher })
+        Ok(Self { store, banks, scoring: Arc::new(scoring), pixels, warnings, stop, watcher })
     }
 
     /// Ends the watcher and closes the store; what was acknowledged is durable already.

@@ -141,7 +141,8 @@ impl GpuProcessor {
             specs.iter().map(|spec| preprocess::cost(spec, width, height)).sum::<gpu::Cost>() + hashing::cost(width, height) + pixels
         };
         let costs: Vec<_> = frames.iter().map(cost).collect();
-        for part in gpu::split(&gpu.limits(), &costs).recordings {
+        let parts = gpu::split(&gpu.limits(), &costs).recordings;
+        for part in parts {
             let pictures: Vec<&Arc<Frame>> = part.iter().map(|&at| &frames[at]).collect();
             match on_gpu(&gpu, &pictures, specs) {
                 Ok(pixels) => pixels.into_iter().zip(&part).for_each(|(pixels, &at)| results[at] = Some(pixels)),
@@ -149,13 +150,22 @@ impl GpuProcessor {
                     metrics::counter!(crate::telemetry::metric::GPU_FAILURES_TOTAL).increment(1);
                     tracing::warn!(%error, pictures = part.len(), "the GPU could not work on pictures; the CPU does");
                     if matches!(error, GpuError::Lost(_) | GpuError::Timeout { .. }) {
-                        *self.lock() = State { gpu: None, trouble: Some((error.to_string(), Instant::now())) };
+                        let lost = State { gpu: None, trouble: Some((error.to_string(), Instant::now())) };
+                        retire(gpu, std::mem::replace(&mut *self.lock(), lost));
                         return results;
                     }
                 }
             }
         }
         results
+    }
+}
+
+/// Drops a device on a thread of its own: the driver waits for a hung one, perhaps for ever, and pictures must not wait with it.
+fn retire(gpu: Arc<Gpu>, state: State) {
+    let spawned = std::thread::Builder::new().name("gpu-drop".to_owned()).spawn(move || drop((gpu, state)));
+    if spawned.is_err() {
+        tracing::warn!("no thread to retire the GPU on");
     }
 }
 
@@ -174,7 +184,8 @@ fn on_gpu(gpu: &Gpu, frames: &[&Arc<Frame>], specs: &[PreprocessSpec]) -> Result
     Ok(hashes.into_iter().map(pixels).collect())
 }
 
-fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
+/// The CPU path, on the calling thread.
+pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
     let started = Instant::now();
     let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, &[frame])).collect();
     let hash = hashing::pdq_cpu(frame);

@@ -142,7 +142,12 @@ fn pixels(config: &Config) -> Vec<Check> {
             checks.push(adapter(&gpu, config.engine.backend));
             checks.push(compare("self-test gpu", on_gpu(&gpu, &frame).map_err(|error| error.to_string())));
         }
-        Err(error) => checks.push(Check::bad(needed, "gpu", format!("{error}; the CPU path is used"), MESA)),
+        Err(_) if config.engine.backend == Backend::Cpu => checks.push(Check::ok("gpu", "none, and none is wanted (engine.backend = cpu)")),
+        Err(error) => {
+            let then = if config.engine.backend == Backend::Auto { "; the CPU path is used" } else { "" };
+            let mends = if config.engine.gpu_adapter.is_some() { "correct engine.gpu_adapter" } else { MESA };
+            checks.push(Check::bad(needed, "gpu", format!("{error}{then}"), mends));
+        }
     }
     checks
 }

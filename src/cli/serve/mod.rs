@@ -61,15 +61,24 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 /// What somebody who has just started a server wants to paste.
 fn greet(config: &Config, address: SocketAddr) -> io::Result<()> {
     let base = format!("http://{}", reachable(address));
-    let key = shell_word(&config.admin_key_file().to_string_lossy());
-    let authorization = if config.auth.enabled { format!("-H \"Authorization: Bearer $(cat {key})\" ") } else { String::new() };
+    // Absolute, because the line is pasted into another terminal.
+    let file = std::path::absolute(config.admin_key_file())?;
+    let authorization = match (config.auth.enabled, file.exists()) {
+        (false, _) => String::new(),
+        (true, true) => format!("-H \"Authorization: Bearer $(cat {})\" ", shell_word(&file.to_string_lossy())),
+        (true, false) => "-H \"Authorization: Bearer $NIGHTLIGHT_KEY\" ".to_owned(),
+    };
     let mut out = io::stdout().lock();
     writeln!(out, "nightlight {} listens on {base}/", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  API and documentation  {base}/docs")?;
     writeln!(out, "  review queue           {base}/review/items")?;
     writeln!(out, "  state and metrics      {base}/readyz  {base}/metrics")?;
-    writeln!(out, "Score a picture:")?;
+    if config.auth.enabled && !file.exists() {
+        writeln!(out, "There are keys, but no admin.key; make one: nightlight key create --name NAME --role scorer")?;
+    }
+    writeln!(out, "Score a picture, or a text:")?;
     writeln!(out, "  curl -sS {authorization}-H 'Content-Type: image/jpeg' --data-binary @photo.jpg {base}/score")?;
+    writeln!(out, "  curl -sS {authorization}-H 'Content-Type: text/plain' --data-binary 'see you at practice' {base}/score")?;
     out.flush()
 }
 

@@ -144,6 +144,9 @@ impl<In, Out> Queue<In, Out> {
     fn run(&self, mut work: Work<In, Out>) {
         while let Some((items, senders)) = self.collect() {
             let count = items.len();
+            if count == 0 {
+                continue;
+            }
             metrics::histogram!(crate::telemetry::metric::BATCH_SIZE, "queue" => self.name).record(count as f64);
             let results = catch_unwind(AssertUnwindSafe(|| work(items)));
             match results {
@@ -184,6 +187,12 @@ impl<In, Out> Queue<In, Out> {
                 break;
             }
             state = self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        // Callers may have left, or another worker taken the items, while this one waited for company.
+        state.waiting.retain(|(_, sender)| !sender.is_closed());
+        if state.waiting.is_empty() {
+            drop(state);
+            return Some((Vec::new(), Vec::new()));
         }
         let share = state.waiting.len().div_ceil(self.workers);
         let count = share.clamp(1, self.options.max_batch).min(state.waiting.len());

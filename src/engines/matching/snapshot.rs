@@ -92,6 +92,11 @@ impl Snapshot {
         self.enabled().map(|bank| (bank.name.clone(), bank.version)).collect()
     }
 
+    /// The highest minimum quality of the enabled banks that hold PDQ hashes: below it some bank is not searched.
+    pub fn pdq_minimum_quality(&self) -> Option<Quality> {
+        self.enabled().filter(|bank| !bank.pdq.is_empty()).map(|bank| bank.minimum_quality).max()
+    }
+
     /// Whether any enabled bank holds digests of this type; others need not be computed.
     pub fn holds_digests(&self, kind: SignalType) -> bool {
         self.enabled().any(|bank| bank.digest_types.contains(&kind))

@@ -103,7 +103,9 @@ impl Banks {
         let mut after = i64::try_from(bank.len()).unwrap_or(i64::MAX);
         while after < stored.signals {
             let page = store.load_signals(stored, after, PAGE).await?;
-            let Some(&(last, _)) = page.last() else { break };
+            let Some(&(last, _)) = page.last() else {
+                return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
+            };
             bank.extend(page);
             after = last;
         }

@@ -25,7 +25,7 @@ use crate::{
         matching::Snapshot,
         media::{self, DecodeError, Decoder},
     },
-    services::pixels::Pixels,
+    services::pixels::{Pixels, on_cpu},
 };
 
 const PDQ: Technology = Technology::named(SignalType::Pdq.as_str());
@@ -47,9 +47,16 @@ pub(super) struct ImageWay {
 struct Opened {
     media_type: MediaType,
     digests: Digests,
-    decoded: Result<Frame, DecodeError>,
+    decoded: Result<Decoded, DecodeError>,
     /// After EXIF orientation, also when only the header could be read.
     size: Option<(u32, u32)>,
+}
+
+/// A decoded picture. On the CPU path its pixels are worked on at once by the thread that decoded it, so that no more frames are alive than
+/// there are threads.
+enum Decoded {
+    Frame(Frame),
+    Pixels(Box<Pixels>),
 }
 
 impl ImageWay {
@@ -77,8 +84,12 @@ impl ImageWay {
                 evidence.matches = self.find(banks, opened.digests, None, timings).await?;
                 evidence.unscored = self.all_unscored(&error);
             }
-            Ok(frame) => {
-                let pixels = self.pixels.run(&self.lane, frame, &self.specs, timings).await?;
+            Ok(decoded) => {
+                let pixels = match decoded {
+                    Decoded::Pixels(pixels) => *pixels,
+                    Decoded::Frame(frame) => self.pixels.run(frame).await?,
+                };
+                timings.add(pixels.backend, pixels.took);
                 self.judge(pixels, opened.digests, banks, &mut evidence, timings).await?;
             }
         }
@@ -96,11 +107,15 @@ impl ImageWay {
                 let (digests, digest) = timed(|| {
                     hashing::digests::digests(&bytes, banks.holds_digests(SignalType::Md5), banks.holds_digests(SignalType::Sha1))
                 });
-                let (decoded, decode) = timed(|| way.decoder.decode(&bytes).map(|(_, frame)| frame));
-                let size = match &decoded {
+                let (frame, decode) = timed(|| way.decoder.decode(&bytes).map(|(_, frame)| frame));
+                let size = match &frame {
                     Ok(frame) => Some((frame.width(), frame.height())),
                     Err(_) => way.decoder.header(&bytes).ok().map(|header| (header.width, header.height)),
                 };
+                let decoded = frame.map(|frame| match &way.pixels {
+                    PixelEngine::Cpu => Decoded::Pixels(Box::new(on_cpu(&frame, &way.specs))),
+                    PixelEngine::Gpu(_) => Decoded::Frame(frame),
+                });
                 (Opened { media_type, digests, decoded, size }, waited, digest, decode)
             })
             .await?;
@@ -121,7 +136,8 @@ impl ImageWay {
     ) -> Result<(), ScoreError> {
         let hash = match pixels.hash {
             Ok(hash) => {
-                if hash.quality < self.minimum_quality {
+                let minimum = banks.pdq_minimum_quality().unwrap_or(self.minimum_quality);
+                if hash.quality < minimum {
                     evidence.unscored.push(Unscored {
                         technology: PDQ,
                         reason: UnscoredReason::QualityBelowMinimum,

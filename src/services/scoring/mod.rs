@@ -82,10 +82,9 @@ impl Scoring {
     /// # Errors
     /// See [`ScoreError`]; every error means that nothing was stored, except an internal one of the store, after which it is not known.
     pub async fn score(&self, request: ScoreRequest) -> Result<Scored, ScoreError> {
-        let mut timings = Timings::start();
+        let timings = Timings::start();
         let Some(key) = request.idempotency_key.clone() else {
-            let (answer, _) = self.answer(&request, None, &mut timings).await?;
-            return Ok(Scored { body: finish(answer, timings)?, replayed: false });
+            return Ok(Scored { body: self.answer(&request, None, timings).await?, replayed: false });
         };
         // The store holds no content digests, so the body's is keyed before it goes there.
         let body_digest = self.pseudonyms.digest(request.tenant, &request.body_digest);
@@ -101,27 +100,21 @@ impl Scoring {
             }
             return Ok(Scored { body: with_digest(&stored.body, &sha256(&request.attachment))?, replayed: true });
         }
-        self.first_answer(&request, &turn, key, body_digest, timings).await
+        self.first_answer(&request, turn, key, body_digest, timings).await
     }
 
     /// Scores and remembers the answer under its key: routed ones durably, clean ones in memory.
     async fn first_answer(
         &self,
         request: &ScoreRequest,
-        turn: &Turn,
+        turn: Turn,
         key: String,
         body_digest: [u8; 32],
-        mut timings: Timings,
+        timings: Timings,
     ) -> Result<Scored, ScoreError> {
         let record = IdempotentResponse { key: key.clone(), body_digest, status: 200, body: Bytes::new() };
-        match self.answer(request, Some(record), &mut timings).await {
-            Ok((answer, durable)) => {
-                let body = finish(answer, timings)?;
-                if !durable {
-                    turn.remember(body.clone());
-                }
-                Ok(Scored { body, replayed: false })
-            }
+        match self.answer(request, Some((record, turn)), timings).await {
+            Ok(body) => Ok(Scored { body, replayed: false }),
             // Another process answered meanwhile.
             Err(ScoreError::AlreadyAnswered) => {
                 let stored = self.store.idempotent_response(request.tenant, &key, Timestamp::now()).await?;
@@ -132,14 +125,17 @@ impl Scoring {
         }
     }
 
-    /// Looks, decides and commits. Says whether an idempotent answer was stored durably.
+    /// Looks, decides and commits.
+    ///
+    /// Once the commit has begun it goes on without the caller, and an idempotency key's turn ends only after it: a caller who left and comes
+    /// again meets either the turn or the answer.
     async fn answer(
         &self,
         request: &ScoreRequest,
-        idempotency: Option<IdempotentResponse>,
-        timings: &mut Timings,
-    ) -> Result<(ScoreAnswer, bool), ScoreError> {
-        let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, timings));
+        idempotency: Option<(IdempotentResponse, Turn)>,
+        mut timings: Timings,
+    ) -> Result<Bytes, ScoreError> {
+        let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
         let Looked { facts, evidence, banks } = looking.await.map_err(|_| ScoreError::Deadline)??;
         let decision = self.policy.route(facts.kind, &evidence);
         let review_item = (decision.route == Route::Review).then(ReviewItemId::new);
@@ -156,7 +152,7 @@ impl Scoring {
             banks: &banks,
         };
         let mut outcome = finding.outcome(&self.policy, &self.pseudonyms, review_item);
-        let answer = ScoreAnswer {
+        let mut answer = ScoreAnswer {
             contract: CONTRACT,
             request_id: request.request_id.to_string(),
             item_id: item_id.clone(),
@@ -174,19 +170,25 @@ impl Scoring {
             attachment: facts,
             decision,
         };
-        let durable = review_item.is_some() && idempotency.is_some();
-        if durable {
-            outcome.idempotency = idempotency
-                .map(|record| Ok::<_, ScoreError>(IdempotentResponse { body: without_digest(&answer)?, ..record }))
-                .transpose()?;
+        let (record, turn) = idempotency.unzip();
+        let durable = review_item.is_some() && record.is_some();
+        if let Some(record) = record.filter(|_| durable) {
+            answer.timings_ms = timings.so_far();
+            outcome.idempotency = Some(IdempotentResponse { body: without_digest(&answer)?, ..record });
         }
-        let committing = std::time::Instant::now();
-        self.store.commit(outcome).await?;
-        timings.add("commit", committing.elapsed());
-        let route = if answer.review_item.is_some() { "review" } else { "none" };
-        metrics::counter!(crate::telemetry::metric::SCORED_TOTAL, "kind" => answer.attachment.kind.as_str(), "route" => route, "category" => answer.decision.category.as_str())
-            .increment(1);
-        Ok((answer, durable))
+        let store = self.store.clone();
+        let commit = tokio::spawn(async move {
+            let committing = std::time::Instant::now();
+            store.commit(outcome).await?;
+            timings.add("commit", committing.elapsed());
+            count(&answer);
+            let body = finish(answer, timings)?;
+            if let Some(turn) = turn.filter(|_| !durable) {
+                turn.remember(body.clone());
+            }
+            Ok(body)
+        });
+        commit.await.map_err(|error| ScoreError::Internal(error.to_string()))?
     }
 
     async fn look(&self, request: &ScoreRequest, timings: &mut Timings) -> Result<Looked, ScoreError> {
@@ -247,26 +249,33 @@ fn sha256(attachment: &Attachment) -> String {
     hex::encode(hasher.finalize())
 }
 
+/// One more attachment answered.
+fn count(answer: &ScoreAnswer) {
+    let route = if answer.review_item.is_some() { "review" } else { "none" };
+    let (kind, category) = (answer.attachment.kind.as_str(), answer.decision.category.as_str());
+    metrics::counter!(crate::telemetry::metric::SCORED_TOTAL, "kind" => kind, "route" => route, "category" => category).increment(1);
+}
+
 fn finish(mut answer: ScoreAnswer, timings: Timings) -> Result<Bytes, ScoreError> {
     answer.timings_ms = timings.finish();
     serde_json::to_vec(&answer).map(Bytes::from).map_err(|error| ScoreError::Internal(error.to_string()))
 }
 
-/// The answer as the store may hold it: without the content digest.
+/// The answer as the store may hold it: without the content digest. The quoted key cannot stand inside a JSON string, where quotes are
+/// escaped, so the text can be cut and mended without reading numbers and writing them again.
 fn without_digest(answer: &ScoreAnswer) -> Result<Bytes, ScoreError> {
-    let internal = |error: serde_json::Error| ScoreError::Internal(error.to_string());
-    let mut value = serde_json::to_value(answer).map_err(internal)?;
-    value["attachment"]["sha256"] = serde_json::Value::Null;
-    serde_json::to_vec(&value).map(Bytes::from).map_err(internal)
+    let json = serde_json::to_string(answer).map_err(|error| ScoreError::Internal(error.to_string()))?;
+    Ok(json.replacen(&format!(r#""sha256":"{}""#, answer.attachment.sha256), NO_DIGEST, 1).into())
 }
 
 /// The stored answer with the digest of the repeated attachment put in again.
 fn with_digest(stored: &[u8], sha256: &str) -> Result<Bytes, ScoreError> {
-    let internal = |error: serde_json::Error| ScoreError::Internal(error.to_string());
-    let mut value: serde_json::Value = serde_json::from_slice(stored).map_err(internal)?;
-    value["attachment"]["sha256"] = sha256.into();
-    serde_json::to_vec(&value).map(Bytes::from).map_err(internal)
+    let json = std::str::from_utf8(stored).map_err(|error| ScoreError::Internal(error.to_string()))?;
+    Ok(json.replacen(NO_DIGEST, &format!(r#""sha256":"{sha256}""#), 1).into())
 }
+
+/// Where the digest was.
+const NO_DIGEST: &str = r#""sha256":"""#;
 
 impl From<StoreError> for ScoreError {
     fn from(error: StoreError) -> Self {

@@ -43,6 +43,10 @@ impl Pseudonyms {
         file.sync_all()?;
         let linked = fs::hard_link(&temporary, path);
         fs::remove_file(&temporary)?;
+        // The new name is durable only with its folder.
+        if let Some(folder) = path.parent() {
+            fs::File::open(folder)?.sync_all()?;
+        }
         match linked {
             Ok(()) => Ok(Self { key }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

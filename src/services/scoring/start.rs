@@ -8,6 +8,7 @@ use super::{
     image::ImageWay,
     models::{ImageModel, TextModel},
     pixels::PixelEngine,
+    text::CONVERSATION,
 };
 use crate::{
     config::Config,
@@ -46,6 +47,7 @@ impl Scoring {
         let (mut models, mut specs) = (Vec::new(), Vec::new());
         for name in &config.models.image {
             let classifier = ImageClassifier::open(&runtime, Manifest::load(&folder(name))?, &pool)?;
+            check_labels(config, name, &classifier.manifest().labels, None)?;
             versions.insert(name.clone(), classifier.manifest().digest(None).as_str().to_owned());
             let (model, spec) = ImageModel::start(classifier, sessions, images, points.clone())?;
             models.push(model);
@@ -58,6 +60,7 @@ impl Scoring {
             let manifest = Manifest::load(&folder(name))?;
             let encoder = encoder_of(&manifest, &runtime, &pool, &config.models.directory, &mut encoders)?;
             let head = TextHead::open(&runtime, manifest, &encoder, &pool)?;
+            check_labels(config, name, head.labels(), Some(CONVERSATION))?;
             versions.insert(name.clone(), head.digest().as_str().to_owned());
             let classifier = ConversationClassifier::new(encoder, head, limits);
             text_models.push(TextModel::start(classifier, sessions, texts, points.clone())?);
@@ -82,6 +85,19 @@ impl Scoring {
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
         Ok(Self { store, banks, policy, pseudonyms, keys, images, texts: text_models, models: versions })
+    }
+}
+
+/// Refuses a threshold for a label that the model does not have: it would never flag anything.
+fn check_labels(config: &Config, model: &str, labels: &[String], whole: Option<&str>) -> Result<(), StartError> {
+    let known = |label: &str| labels.iter().any(|known| known == label) || whole == Some(label);
+    match config.operating_points.iter().find(|((of, label), _)| of == model && !known(label)) {
+        None => Ok(()),
+        Some(((_, label), _)) => {
+            let names: Vec<&str> = labels.iter().map(String::as_str).chain(whole).collect();
+            let detail = format!("operating_points names the label {label:?}, which it does not have; its labels are {}", names.join(", "));
+            Err(StartError::Model { model: model.to_owned(), detail })
+        }
     }
 }
 

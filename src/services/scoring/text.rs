@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// The label of a whole conversation's score.
-const CONVERSATION: &str = "conversation";
+pub(super) const CONVERSATION: &str = "conversation";
 
 /// What all text models say of one text.
 pub(super) async fn look_at_text(models: &[TextModel], text: &str, timings: &mut Timings) -> Result<Evidence, ScoreError> {
@@ -29,10 +29,18 @@ pub(super) async fn look_at_text(models: &[TextModel], text: &str, timings: &mut
         let result = async {
             let embeddings = model.embed(vec![read.to_owned()]).await?;
             let embedding = embeddings.first().ok_or_else(|| ModelFailure::Failed("the encoder gave nothing".to_owned()))?;
+            if embedding.windows.is_empty() {
+                // White space to the tokenizer, though not to Rust: zero-width and control characters.
+                return Ok(None);
+            }
             let judged = model.classifier.judge_text(embedding, truncated).map_err(|error| ModelFailure::Failed(error.to_string()))?;
-            judged.labels.iter().map(|(label, raw)| model.points.score(&model.technology, label, *raw)).collect::<Result<Vec<_>, _>>()
+            let scores = judged.labels.iter().map(|(label, raw)| model.points.score(&model.technology, label, *raw));
+            scores.collect::<Result<Vec<_>, _>>().map(Some)
         };
-        take(model, result.await, &mut evidence)?;
+        match result.await.transpose() {
+            None => evidence.unscored.push(empty(model, "the text has no tokens")),
+            Some(scores) => take(model, scores, &mut evidence)?,
+        }
         if truncated {
             evidence.unscored.push(cut(model, format!("only the first {} of {} bytes were read", read.len(), text.len())));
         }

@@ -24,13 +24,23 @@ impl Timings {
     }
 
     /// Milliseconds, rounded to microseconds, with the `total` so far.
+    pub(super) fn so_far(&self) -> BTreeMap<&'static str, f64> {
+        let total = std::iter::once(("total", self.started.elapsed()));
+        self.stages.iter().map(|(stage, took)| (*stage, *took)).chain(total).map(|(stage, took)| (stage, milliseconds(took))).collect()
+    }
+
+    /// The same, once all stages are done; also goes into the histogram.
     pub(super) fn finish(mut self) -> BTreeMap<&'static str, f64> {
         self.add("total", self.started.elapsed());
         for (stage, took) in &self.stages {
             metrics::histogram!(crate::telemetry::metric::STAGE_SECONDS, "stage" => *stage).record(took.as_secs_f64());
         }
-        self.stages.into_iter().map(|(stage, took)| (stage, (took.as_secs_f64() * 1e6).round() / 1e3)).collect()
+        self.stages.into_iter().map(|(stage, took)| (stage, milliseconds(took))).collect()
     }
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Runs `work` and says how long it took.
