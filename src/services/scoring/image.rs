@@ -48,7 +48,7 @@ struct Opened {
     media_type: MediaType,
     digests: Digests,
     decoded: Result<Decoded, DecodeError>,
-    /// After EXIF orientation, also when only the header could be read.
+    /// After EXIF orientation; also known of a damaged picture whose header could be read and is within the limits.
     size: Option<(u32, u32)>,
 }
 
@@ -125,7 +125,7 @@ impl ImageWay {
         Ok(opened)
     }
 
-    /// Banks and models side by side.
+    /// Banks first, then all models at once.
     async fn judge(
         self: &Arc<Self>,
         pixels: Pixels,
