@@ -9,7 +9,12 @@ use std::{
 };
 
 use crate::{
-    domain::{frame::Frame, hash::PerceptualHash, preprocess::PreprocessSpec, tensor::Tensor},
+    domain::{
+        frame::Frame,
+        hash::PerceptualHash,
+        preprocess::{OutputTooLarge, PreprocessSpec},
+        tensor::Tensor,
+    },
     engines::{
         gpu::{self, Gpu, GpuError, GpuOptions, Recording},
         hashing::{self, HashError},
@@ -23,8 +28,8 @@ const REST: Duration = Duration::from_secs(10);
 /// What one picture's pixels gave.
 #[derive(Clone, Debug)]
 pub struct Pixels {
-    /// One per spec, in their order, each `[1, ...item_shape]`.
-    pub tensors: Vec<Tensor>,
+    /// One per spec, in their order, each a batch of one.
+    pub tensors: Vec<Result<Tensor, OutputTooLarge>>,
     pub hash: Result<PerceptualHash, HashError>,
     /// `gpu` or `cpu`: what did the work.
     pub backend: &'static str,
@@ -177,7 +182,7 @@ fn on_gpu(gpu: &Gpu, frames: &[&Arc<Frame>], specs: &[PreprocessSpec]) -> Result
     let pending = specs.iter().map(|spec| preprocess::record(&mut recording, spec, &images)).collect::<Result<Vec<_>, _>>()?;
     let hashes = hashing::record(&mut recording, &images)?;
     let finished = gpu.run(&recording)?;
-    let mut tensors: Vec<_> = pending.iter().map(|pending| preprocess::read(&finished, pending).into_items().into_iter()).collect();
+    let mut tensors: Vec<_> = pending.iter().map(|pending| preprocess::read(&finished, pending).into_iter()).collect();
     let hashes = hashing::read(&finished, &hashes);
     let took = started.elapsed();
     let pixels = |hash| Pixels { tensors: tensors.iter_mut().filter_map(Iterator::next).collect(), hash, backend: "gpu", took };
@@ -187,7 +192,7 @@ fn on_gpu(gpu: &Gpu, frames: &[&Arc<Frame>], specs: &[PreprocessSpec]) -> Result
 /// The CPU path, on the calling thread.
 pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
     let started = Instant::now();
-    let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, &[frame])).collect();
+    let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, frame)).collect();
     let hash = hashing::pdq_cpu(frame);
     Pixels { tensors, hash, backend: "cpu", took: started.elapsed() }
 }
@@ -195,7 +200,8 @@ pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::preprocess::{Channels, Filter, Layout, Resize, Rounding, Size};
+    use crate::domain::preprocess::{Resize, Size};
+    use crate::testing::specs;
 
     fn frame(width: u32, height: u32) -> Arc<Frame> {
         let pixels: Vec<u8> = (0..3 * width * height).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -204,17 +210,8 @@ mod tests {
 
     #[test]
     fn a_lost_device_is_replaced_by_the_cpu_with_the_same_results() {
-        let spec = PreprocessSpec {
-            resize: Resize::Exact { width: 32, height: 32 },
-            filter: Filter::Bilinear,
-            rounding: Rounding::PillowU8,
-            crop: Some(Size { width: 28, height: 28 }),
-            channels: Channels::Bgr,
-            layout: Layout::Nhwc,
-            scale: 1.0,
-            mean: [104.0, 117.0, 123.0],
-            std: [1.0; 3],
-        };
+        let resize = Resize::Exact { width: 32, height: 32 };
+        let spec = PreprocessSpec { resize, crop: Some(Size { width: 28, height: 28 }), ..specs::open_nsfw() };
         let frames = [frame(200, 150), frame(3, 3), frame(64, 80)];
         let (processor, _) = PixelProcessor::open(Wanted::Gpu, None).expect("scripts/setup.sh installs Mesa's software Vulkan");
         let PixelProcessor::Gpu(gpu) = &processor else { panic!("not the GPU") };
