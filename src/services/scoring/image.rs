@@ -90,6 +90,10 @@ impl ImageWay {
                     Decoded::Frame(frame) => self.pixels.run(frame).await?,
                 };
                 timings.add(pixels.backend, pixels.took);
+                if let Some(device) = pixels.device {
+                    timings.add("gpu_upload", device.upload);
+                    device.kernels.into_iter().for_each(|took| timings.add("gpu_kernels", took));
+                }
                 self.judge(pixels, opened.digests, banks, &mut evidence, timings).await?;
             }
         }
