@@ -169,6 +169,24 @@ const LARGEST: u32 = 4096;
 const OVERSHOOT: [f32; 2] = [-255.0, 510.0];
 
 impl PreprocessSpec {
+    /// That of the demo model's manifest: 256 x 256 bilinear, centre 224, BGR minus the mean, height-width-channel. Self-tests, tests and benches
+    /// vary it.
+    pub const fn open_nsfw() -> Self {
+        Self {
+            resize: Resize::Exact { width: 256, height: 256 },
+            filter: Filter::Bilinear,
+            rounding: Rounding::PillowU8,
+            crop: Some(Size { width: 224, height: 224 }),
+            crop_margin: CropMargin::Floor,
+            channels: Channels::Bgr,
+            layout: Layout::Nhwc,
+            scale: 1.0,
+            mean: [104.0, 117.0, 123.0],
+            std: [1.0; 3],
+            dtype: DType::F32,
+        }
+    }
+
     /// Size of every output, if it does not depend on the picture.
     pub fn fixed_output(&self) -> Option<Size> {
         match self.resize {
@@ -221,11 +239,10 @@ impl PreprocessSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::specs;
 
     #[test]
     fn what_no_picture_could_pass_is_refused_by_the_keys_name() {
-        let (fine, crop) = (specs::open_nsfw(), Some(Size { width: 224, height: 224 }));
+        let (fine, crop) = (PreprocessSpec::open_nsfw(), Some(Size { width: 224, height: 224 }));
         assert_eq!(fine.check(), Ok(()));
         let shortest = PreprocessSpec { resize: Resize::ShortestSide { side: 224 }, ..fine.clone() };
         assert_eq!(shortest.check(), Ok(()));
@@ -258,9 +275,9 @@ mod tests {
 
     #[test]
     fn keys_at_their_defaults_are_not_written() {
-        let text = serde_json::to_string(&specs::open_nsfw()).unwrap();
+        let text = serde_json::to_string(&PreprocessSpec::open_nsfw()).unwrap();
         assert!(!text.contains("crop_margin") && !text.contains("dtype"), "{text}");
-        let torch = PreprocessSpec { crop_margin: CropMargin::HalfEven, dtype: DType::F16, ..specs::open_nsfw() };
+        let torch = PreprocessSpec { crop_margin: CropMargin::HalfEven, dtype: DType::F16, ..PreprocessSpec::open_nsfw() };
         let text = serde_json::to_string(&torch).unwrap();
         assert!(text.contains(r#""crop_margin":"half-even""#) && text.contains(r#""dtype":"f16""#), "{text}");
         assert_eq!(serde_json::from_str::<PreprocessSpec>(&text).unwrap(), torch);

@@ -90,11 +90,10 @@ impl Resize {
 mod tests {
     use super::*;
     use crate::domain::preprocess::CropMargin;
-    use crate::testing::specs;
 
     fn plan(resize: Resize, crop: Option<(u32, u32)>, width: u32, height: u32) -> Plan {
         let crop = crop.map(|(width, height)| Size { width, height });
-        let spec = PreprocessSpec { resize, crop, crop_margin: CropMargin::Floor, ..specs::open_nsfw() };
+        let spec = PreprocessSpec { resize, crop, crop_margin: CropMargin::Floor, ..PreprocessSpec::open_nsfw() };
         spec.check().unwrap();
         spec.plan(Size { width, height }).unwrap()
     }
@@ -130,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_output_that_grows_with_the_picture_has_a_bound() {
-        let spec = PreprocessSpec { resize: Resize::ShortestSide { side: 4096 }, crop: None, ..specs::open_nsfw() };
+        let spec = PreprocessSpec { resize: Resize::ShortestSide { side: 4096 }, crop: None, ..PreprocessSpec::open_nsfw() };
         assert!(spec.plan(Size { width: 5, height: 5 }).is_ok());
         let error = spec.plan(Size { width: 2, height: 3 }).unwrap_err().to_string();
         assert!(error.contains("4096x6144") && error.contains("crop"), "{error}");

@@ -59,11 +59,16 @@ mod tests {
     use super::*;
     use crate::domain::preprocess::{Channels, CropMargin, Filter, Layout, Resize};
     use crate::engines::preprocess::plain;
-    use crate::testing::specs;
 
     /// Every kind of resize, crop, order and layout, with every filter.
     fn specs(rounding: Rounding) -> Vec<PreprocessSpec> {
-        let base = PreprocessSpec { rounding, ..specs::planar() };
+        let base = PreprocessSpec {
+            rounding,
+            scale: 1.0 / 255.0,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+            ..PreprocessSpec::open_nsfw()
+        };
         let odd = Some(Size { width: 33, height: 31 });
         let kinds = [
             (Resize::Exact { width: 64, height: 48 }, odd, Channels::Bgr, Layout::Nhwc),
