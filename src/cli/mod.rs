@@ -9,7 +9,7 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! assert_eq!(commands, ["serve", "score", "hash", "bank", "key", "audit", "doctor", "config"]);
+//! assert_eq!(commands, ["serve", "score", "hash", "preprocess", "bank", "key", "audit", "doctor", "config"]);
 //! ```
 
 mod audit;
@@ -21,6 +21,7 @@ mod files;
 mod hash;
 mod key;
 mod output;
+mod preprocess;
 mod score;
 mod serve;
 
@@ -64,6 +65,8 @@ enum Command {
     Score(score::Score),
     /// Print the perceptual hash and the digests of pictures
     Hash(hash::Hash),
+    /// Write the tensor that a model sees of a picture, as .npy
+    Preprocess(preprocess::Preprocess),
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
@@ -101,6 +104,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(&config),
         Command::Score(score) => score.run(&config),
         Command::Hash(hash) => hash.run(&config),
+        Command::Preprocess(preprocess) => preprocess.run(&config),
         Command::Bank(bank) => bank.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),

@@ -39,6 +39,7 @@ mod image;
 mod manifest;
 mod pool;
 mod runtime;
+mod spec;
 
 pub use conversation::{ConversationClassifier, ConversationLimits, ConversationPlan, ConversationScores, TextScores};
 pub use encoder::{Embedding, Encoder};
@@ -48,3 +49,4 @@ pub use image::ImageClassifier;
 pub use manifest::{Conversation, Manifest, ModelDigest, ModelFile, ModelKind, Output, Role, ScoreForm, Text, WheelSource};
 pub use pool::{ExecutionProvider, PoolConfig};
 pub use runtime::Runtime;
+pub use spec::spec_from_toml;

@@ -90,6 +90,7 @@ pub(super) fn specs() -> [PreprocessSpec; 4] {
         layout: Layout::Nchw,
         crop: None,
         scale: 1.0 / 255.0,
+        mean: [0.5, 0.25, 0.75],
         std: [0.25; 3],
         ..demo.clone()
     };
