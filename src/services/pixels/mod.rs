@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rayon::prelude::*;
+
 pub use self::{
     device::GpuProcessor,
     self_test::{ROUNDING_BITS, self_test, self_test_on_cpu},
@@ -112,7 +114,12 @@ impl PixelProcessor {
             Self::Cpu => vec![None; frames.len()],
             Self::Gpu(gpu) => gpu.look(frames, specs),
         };
-        results.iter_mut().zip(frames).map(|(result, frame)| result.take().unwrap_or_else(|| on_cpu(frame, specs))).collect()
+        // On the CPU path this is one picture on its own thread already; what a failing GPU leaves is a batch, for all cores.
+        let cpu = |(result, frame): (&mut Option<Pixels>, &Arc<Frame>)| result.take().unwrap_or_else(|| on_cpu(frame, specs));
+        if results.iter().filter(|result| result.is_none()).count() < 2 {
+            return results.iter_mut().zip(frames).map(cpu).collect();
+        }
+        results.par_iter_mut().zip(frames).map(cpu).collect()
     }
 }
 
@@ -155,6 +162,7 @@ fn observe(finished: &Finished) {
 
 /// The CPU path, on the calling thread.
 pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
+    let _span = tracing::trace_span!("pixels").entered();
     let started = Instant::now();
     let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, &[frame])).collect();
     let hash = hashing::pdq_cpu(frame);
