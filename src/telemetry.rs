@@ -54,11 +54,14 @@ pub fn describe_metrics() {
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
 }
 
+/// Renders what was collected; see [`install_metrics`].
+pub type MetricsHandle = metrics_exporter_prometheus::PrometheusHandle;
+
 /// Installs the recorder that every metric goes to, and gives its handle. Call once per process.
 ///
 /// # Errors
 /// A recorder is installed already.
-pub fn install_metrics() -> Result<metrics_exporter_prometheus::PrometheusHandle, String> {
+pub fn install_metrics() -> Result<MetricsHandle, String> {
     use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
@@ -69,26 +72,50 @@ pub fn install_metrics() -> Result<metrics_exporter_prometheus::PrometheusHandle
     Ok(recorder)
 }
 
-/// Sends the log to stderr. Call once; a second call changes nothing.
+/// Writes out what is left of a trace when dropped.
+pub struct TraceGuard(#[expect(dead_code, reason = "held for its drop")] Option<tracing_chrome::FlushGuard>);
+
+/// Sends the log to stderr and, if a file is given, the times of all stages of all attachments to it, in Chrome's trace format (open it in
+/// Perfetto or about:tracing, or give it to `scripts/trace_overlap.py`). Call once; a second call changes nothing.
 ///
 /// Foreign crates speak up only when something is wrong, or when somebody asks for `trace`: at `info` the GPU layer alone writes a page per
-/// start.
-pub fn init_logging(level: crate::config::LogLevel, format: crate::config::LogFormat) {
+/// start. A trace holds names of stages and threads, and nothing of the attachments.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn init_logging(
+    level: crate::config::LogLevel,
+    format: crate::config::LogFormat,
+    trace: Option<&std::path::Path>,
+) -> std::io::Result<TraceGuard> {
     use crate::config::{LogFormat, LogLevel};
-    use tracing_subscriber::{EnvFilter, fmt};
-    let filter = match level {
+    use tracing_subscriber::{EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+    let filter = EnvFilter::new(match level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
         LogLevel::Info => "warn,nightlight=info",
         LogLevel::Debug => "warn,nightlight=debug",
         LogLevel::Trace => "trace",
+    });
+    let log = match format {
+        LogFormat::Text => {
+            fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed()
+        }
+        LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
-    let log = fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    let (spans, guard) = match trace {
+        None => (None, None),
+        Some(path) => {
+            let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+            let (layer, guard) =
+                tracing_chrome::ChromeLayerBuilder::new().writer(file).include_args(false).include_locations(false).build();
+            let ours = Targets::new().with_target("nightlight", tracing::Level::TRACE);
+            (Some(layer.with_filter(ours)), Some(guard))
+        }
+    };
     // The only error is that a subscriber is installed already, as in tests.
-    let _ = match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
+    let _ = tracing_subscriber::registry().with(log.with_filter(filter)).with(spans).try_init();
+    Ok(TraceGuard(guard))
 }
 
 /// Logs panics by their place. The text is logged only when it is a literal of the code: a formatted one could hold content.

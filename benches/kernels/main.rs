@@ -6,7 +6,10 @@
 //!
 //! `{"op":"pdq","file":"picture.rgb","width":512,"height":512,"rounds":9}` -> `{"seconds":[…],"answer":{"pdq":"…","quality":100}}`
 
+mod gpu;
 mod pdq;
+mod preprocess;
+mod soak;
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -29,6 +32,10 @@ fn answer(line: &str) -> Answered {
     let request: Value = serde_json::from_str(line)?;
     match request["op"].as_str() {
         Some("pdq") => pdq::answer(serde_json::from_value(request)?),
+        Some("preprocess") => preprocess::answer(serde_json::from_value(request)?),
+        Some("device") => gpu::facts(),
+        Some("gpu_pixels") => gpu::answer(serde_json::from_value(request)?),
+        Some("soak") => soak::answer(serde_json::from_value(request)?),
         other => Err(format!("unknown op {other:?}").into()),
     }
 }

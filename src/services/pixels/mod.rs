@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rayon::prelude::*;
+
 pub use self::{
     device::GpuProcessor,
     self_test::{ROUNDING_BITS, self_test, self_test_on_cpu},
@@ -117,7 +119,12 @@ impl PixelProcessor {
             Self::Cpu => vec![None; frames.len()],
             Self::Gpu(gpu) => gpu.look(frames, specs),
         };
-        results.iter_mut().zip(frames).map(|(result, frame)| result.take().unwrap_or_else(|| on_cpu(frame, specs))).collect()
+        // On the CPU path this is one picture on its own thread already; what a failing GPU leaves is a batch, for all cores.
+        let cpu = |(result, frame): (&mut Option<Pixels>, &Arc<Frame>)| result.take().unwrap_or_else(|| on_cpu(frame, specs));
+        if results.iter().filter(|result| result.is_none()).count() < 2 {
+            return results.iter_mut().zip(frames).map(cpu).collect();
+        }
+        results.par_iter_mut().zip(frames).map(cpu).collect()
     }
 }
 
@@ -160,8 +167,32 @@ fn observe(finished: &Finished) {
 
 /// The CPU path, on the calling thread.
 pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
+    let _span = tracing::trace_span!("pixels").entered();
     let started = Instant::now();
     let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, frame)).collect();
     let hash = hashing::pdq_cpu(frame);
     Pixels { tensors, hash, backend: "cpu", took: started.elapsed(), device: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_takes_the_processor_where_there_is_no_adapter_and_gpu_says_what_is_missing() {
+        let nowhere = || GpuOptions { adapter: Some("no such device".to_owned()), ..GpuOptions::default() };
+        let (processor, note) = PixelProcessor::open(Wanted::Auto, nowhere()).unwrap();
+        assert_eq!((processor.name(), processor.trouble()), ("cpu", None));
+        assert!(note.is_some_and(|note| note.contains("no usable graphics adapter")));
+        assert!(matches!(PixelProcessor::open(Wanted::Gpu, nowhere()), Err(GpuError::NoAdapter { .. })));
+    }
+
+    #[test]
+    fn an_adapter_that_hangs_while_it_is_opened_is_given_up() {
+        let hanging = || GpuOptions { open_timeout: Duration::ZERO, ..GpuOptions::default() };
+        let (processor, note) = PixelProcessor::open(Wanted::Auto, hanging()).unwrap();
+        assert_eq!(processor.name(), "cpu");
+        assert!(note.is_some_and(|note| note.contains("did not finish within")));
+        assert!(matches!(PixelProcessor::open(Wanted::Gpu, hanging()), Err(GpuError::Timeout { .. })));
+    }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use tracing::trace_span;
 
 use super::{
     ScoreError,
@@ -108,10 +109,10 @@ impl ImageWay {
             .lane
             .run(move || {
                 let waited = queued.elapsed();
-                let (digests, digest) = timed(|| {
+                let (digests, digest) = timed(trace_span!("digest"), || {
                     hashing::digests::digests(&bytes, banks.holds_digests(SignalType::Md5), banks.holds_digests(SignalType::Sha1))
                 });
-                let (frame, decode) = timed(|| way.decoder.decode(&bytes).map(|(_, frame)| frame));
+                let (frame, decode) = timed(trace_span!("decode"), || way.decoder.decode(&bytes).map(|(_, frame)| frame));
                 let size = match &frame {
                     Ok(frame) => Some((frame.width(), frame.height())),
                     Err(_) => way.decoder.header(&bytes).ok().map(|header| (header.width, header.height)),
@@ -185,7 +186,7 @@ impl ImageWay {
         if banks.banks().is_empty() {
             return Ok(Vec::new());
         }
-        let (matches, took) = self.lane.run(move || timed(|| banks.find(Some(&digests), hash.as_ref()))).await?;
+        let (matches, took) = self.lane.run(move || timed(trace_span!("match"), || banks.find(Some(&digests), hash.as_ref()))).await?;
         timings.add("match", took);
         Ok(matches)
     }
