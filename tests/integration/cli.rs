@@ -229,3 +229,74 @@ fn hash_prints_all_eight_variants_and_they_fit_together() {
     let nearest = variants.values().map(|hash| hash.as_str().unwrap().parse::<PdqHash>().unwrap().distance(&turned)).min();
     assert!(nearest.unwrap() <= 31, "{nearest:?}");
 }
+
+const SPEC: &str = r#"
+resize = { to = "letterbox", width = 40, height = 24, fill = [114, 114, 114] }
+filter = "lanczos"
+rounding = "pillow-u8"
+channels = "rgb"
+layout = "nchw"
+scale = 1.0
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+"#;
+
+#[test]
+fn preprocess_writes_the_tensor_and_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spec.toml"), SPEC).unwrap();
+    std::fs::write(folder.path().join("half.toml"), format!("[preprocess]\n{SPEC}dtype = \"f16\"\n")).unwrap();
+    let picture = sample("known.jpg");
+    let of = |spec: &str, out: &str| {
+        let words = ["preprocess", "--spec", spec, "--backend", "cpu", picture.to_str().unwrap(), "--out", out];
+        let made = run(folder.path(), &words);
+        assert_eq!((made.code, made.stderr.as_str()), (0, ""));
+        (made.json_lines().remove(0), std::fs::read(folder.path().join(out)).unwrap())
+    };
+    let (line, bytes) = of("spec.toml", "a.npy");
+    let names: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["file", "out", "shape", "dtype", "backend"]);
+    assert_eq!(line["shape"], serde_json::json!([1, 3, 24, 40]));
+    assert_eq!((&line["out"], &line["dtype"], &line["backend"]), (&"a.npy".into(), &"f32".into(), &"cpu".into()));
+
+    // The file is the engine's tensor of the decoded picture.
+    let spec = nightlight::engines::classify::spec_from_toml(SPEC).unwrap();
+    let limits = nightlight::engines::media::Limits { max_pixels: 1 << 24, max_side: 1 << 14, max_bytes: 1 << 24 };
+    let decoder = nightlight::engines::media::Decoder::new(limits, nightlight::domain::frame::BufferPool::new(0));
+    let (_, frame) = decoder.decode(&std::fs::read(&picture).unwrap()).unwrap();
+    let expected = nightlight::engines::preprocess::preprocess_cpu(&spec, &frame).unwrap().to_floats();
+    let data = &bytes[bytes.len() - 4 * expected.len()..];
+    assert!(data.chunks_exact(4).zip(&expected).all(|(bytes, value)| f32::from_le_bytes(bytes.try_into().unwrap()) == *value));
+    assert!(bytes.starts_with(b"\x93NUMPY\x01\x00") && (bytes.len() - data.len()).is_multiple_of(64));
+
+    let (line, halves) = of("half.toml", "b.npy");
+    assert_eq!((&line["dtype"], halves.len()), (&"f16".into(), bytes.len() - 2 * expected.len()));
+}
+
+#[test]
+fn preprocess_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spec.toml"), SPEC).unwrap();
+    std::fs::write(folder.path().join("bad.toml"), SPEC.replace("lanczos", "nearest")).unwrap();
+    std::fs::write(folder.path().join("crop.toml"), format!("{SPEC}crop = {{ width = 9, height = 9 }}\n")).unwrap();
+    let (picture, broken) = (sample("known.jpg"), sample("truncated.jpg"));
+    let (picture, broken) = (picture.to_str().unwrap(), broken.to_str().unwrap());
+    let absent = ["preprocess", "--model", "absent", picture, "--out", "a.npy"];
+    for (words, complaint) in [
+        (&["preprocess", "--spec", "bad.toml", picture, "--out", "a.npy"][..], "bad.toml: `filter`: unknown variant `nearest`"),
+        (&["preprocess", "--spec", "crop.toml", picture, "--out", "a.npy"], "crop.toml: `crop`: a letterbox has"),
+        (&["preprocess", "--spec", "absent.toml", picture, "--out", "a.npy"], "absent.toml: cannot be read"),
+        (&absent, "no model `absent`"),
+        (&["preprocess", "--spec", "spec.toml", "absent.png", "--out", "a.npy"], "absent.png: cannot be read"),
+        (&["preprocess", "--spec", "spec.toml", broken, "--out", "a.npy"], "truncated.jpg: "),
+        (&["preprocess", picture, "--out", "a.npy"], "--model"),
+        (&["preprocess", "--spec", "spec.toml", "--model", "x", picture, "--out", "a.npy"], "cannot be used with"),
+    ] {
+        let refused = run(folder.path(), words);
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{words:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(complaint), "{words:?}: {}", refused.stderr);
+    }
+    let unwritable = run(folder.path(), &["preprocess", "--spec", "spec.toml", "--backend", "cpu", picture, "--out", "none/a.npy"]);
+    assert_eq!(unwritable.code, 1);
+    assert!(unwritable.stderr.contains("none/a.npy cannot be written"), "{}", unwritable.stderr);
+}
