@@ -168,7 +168,7 @@ fn on_gpu(gpu: &Gpu, frame: &Arc<Frame>) -> Result<crate::domain::hash::Perceptu
     let pending = hashing::record(&mut recording, &[image])?;
     let finished = gpu.run(&recording)?;
     // One image was recorded, so there is one result.
-    Ok(hashing::read(&finished, &pending).swap_remove(0)?)
+    Ok(hashing::read(&finished, &pending, &[frame]).swap_remove(0)?)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -32,7 +32,7 @@
 //!     let tensor = preprocess::record(&mut recording, spec, &images)?;
 //!     let hashes = hashing::record(&mut recording, &images)?;
 //!     let finished = gpu.run(&recording)?;
-//!     Ok((preprocess::read(&finished, &tensor), hashing::read(&finished, &hashes)))
+//!     Ok((preprocess::read(&finished, &tensor), hashing::read(&finished, &hashes, &frames.iter().map(|frame| &**frame).collect::<Vec<_>>())))
 //! }
 //! ```
 
