@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Measures the whole path of POST /score against the peer that a competent Python team would run (baseline_server.py), interleaved in one
-# run on this machine: same ONNX Runtime, same model, same random PDQ bank, same files; hashes and scores are checked to be equal first.
-# Prints a ratio; absolute figures of a shared machine mean little.
-# usage: scripts/bench-peers.sh [PEERS folder, default ../shared/peers]
-#   ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=8 BANK_SIZE=1000000 FILES=48 SEED=1
+# Measures Nightlight against its peers on this machine, interleaved in one run, and prints ratios; answers are checked to be equal first.
+# Absolute figures of a shared machine mean little.
+#   score       the whole of POST /score against what a competent Python team would run (baseline_server.py): same ONNX Runtime, model, bank, files
+#   pdq         pixels to hashes against Meta's C++        files    files to hashes against threatexchange's way, as many processes as cores
+#   preprocess  pixels to a tensor against Pillow          hamming  hash search against faiss
+# usage: scripts/bench-peers.sh [--peers FOLDER, default ../shared/peers] [score|pdq|files|preprocess|hamming …, default all]
+#   score: ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=8 BANK_SIZE=1000000 FILES=48 SEED=1; hamming: BANKS="1000000 10000000"
 source "$(dirname "$0")/setup.sh"
 
-peers=$(realpath "${1:-../shared/peers}")
-rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-10} connections=${CONNECTIONS:-8} bank_size=${BANK_SIZE:-1000000} files=${FILES:-48} seed=${SEED:-1}
-[[ -f "$peers/baseline_server.py" ]] || die "no baseline_server.py in $peers: give the folder of the peers"
+peers=../shared/peers
+if [[ "${1:-}" == --peers ]]; then peers=$2; shift 2; fi
+peers=$(realpath "$peers")
+parts=("${@:-}")
+[[ -n "${parts[0]}" ]] || parts=(pdq preprocess files hamming score)
+[[ -f "$peers/baseline_server.py" ]] || die "no baseline_server.py in $peers: give the folder of the peers with --peers"
 
 require_rust
 install_packages wrk
@@ -16,54 +21,21 @@ scripts/fetch.sh
 say "release build"
 cargo build --release --locked --bin nightlight
 nightlight=$PWD/target/release/nightlight
+KERNELS=$(cargo build --release --locked --bench kernels --message-format=json 2>/dev/null |
+  python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
+export KERNELS NIGHTLIGHT="$nightlight" PEERS="$peers"
 venv=.nightlight/bench-venv
 if [[ ! -x $venv/bin/uvicorn ]]; then
-  say "the peer's Python packages"
+  say "the peers' Python packages"
   python3 -m venv "$venv"
   "$venv/bin/pip" install -q -r "$peers/requirements.txt"
 fi
-work=$(mktemp -d)
-pids=()
-cleanup() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done; rm -rf "$work"; }
-trap cleanup EXIT
 
-say "corpus: $files files, seed $seed; bank: $bank_size random hashes"
-"$venv/bin/python" "$peers/make_corpus.py" "$work/corpus" "$files" "$seed"
-"$venv/bin/python" "$peers/random_bank.py" "$bank_size" | "$nightlight" --data-dir "$work/data" bank import --bank RANDOM - >/dev/null
-
-say "starting both servers"
-(cd "$peers" && PYTHONDONTWRITEBYTECODE=1 BANK_SIZE=$bank_size exec "$OLDPWD/$venv/bin/uvicorn" baseline_server:app --port 9090 --workers 2 --no-access-log) >"$work/peer.log" 2>&1 &
-pids+=($!)
-NIGHTLIGHT__LOG__LEVEL=warn "$nightlight" --data-dir "$work/data" serve --listen 127.0.0.1:9091 >"$work/nightlight.log" 2>&1 &
-pids+=($!)
-for url in http://127.0.0.1:9091/readyz http://127.0.0.1:9090/docs; do
-  for _ in $(seq 240); do curl -fsS "$url" >/dev/null 2>&1 && break; sleep 0.5; done
-  curl -fsS "$url" >/dev/null || { cat "$work"/*.log >&2; die "$url does not answer"; }
+for part in "${parts[@]}"; do
+  say "$part"
+  case "$part" in
+    score) (source scripts/bench/score.sh) ;;
+    pdq|preprocess|files|hamming) PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "scripts/bench/$part.py" ;;
+    *) die "unknown part $part: use score, pdq, files, preprocess or hamming" ;;
+  esac
 done
-key=$(cat "$work/data/admin.key")
-
-say "checking that both give the same hashes and scores"
-"$nightlight" hash "$work/corpus" 2>/dev/null | grep -v '"error"' >"$work/hashes.jsonl" || true
-KEY=$key "$venv/bin/python" scripts/bench_check.py "$work/corpus" "$work/hashes.jsonl" http://127.0.0.1:9091/score http://127.0.0.1:9090/score
-
-ours=() theirs=()
-load() { HEADERS="X-API-Key: $key" bash "$peers/load.sh" "$1" "$work/corpus" "$2" "$connections"; }
-load http://127.0.0.1:9091/score 3 >/dev/null; load http://127.0.0.1:9090/score 3 >/dev/null
-for round in $(seq "$rounds"); do
-  a=$(load http://127.0.0.1:9091/score "$seconds"); b=$(load http://127.0.0.1:9090/score "$seconds")
-  printf 'round %s  nightlight %s\n         peer       %s\n' "$round" "$a" "$b"
-  ours+=("$a") theirs+=("$b")
-done
-"$venv/bin/python" - "${#ours[@]}" "${ours[@]}" "${theirs[@]}" <<'PY'
-import json, statistics, sys
-count = int(sys.argv[1])
-rows = [json.loads(text) for text in sys.argv[2:]]
-ours, theirs = rows[:count], rows[count:]
-errors = sum(row["non_2xx"] + row["socket_errors"] for row in rows)
-middle = lambda rows, key: statistics.median(row[key] for row in rows)
-ratios = sorted(a["rps"] / b["rps"] for a, b in zip(ours, theirs))
-print(f"requests/s, median of {count}: nightlight {middle(ours, 'rps'):.1f}, peer {middle(theirs, 'rps'):.1f}")
-print(f"p50 ms: {middle(ours, 'p50_ms'):.1f} and {middle(theirs, 'p50_ms'):.1f}; p99 ms: {middle(ours, 'p99_ms'):.1f} and {middle(theirs, 'p99_ms'):.1f}; errors: {errors}")
-print(f"ratio: {statistics.median(ratios):.2f}x (per round: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
-sys.exit(1 if errors else 0)
-PY

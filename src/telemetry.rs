@@ -21,14 +21,21 @@ pub mod metric {
     pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
     /// Histogram {queue}: items of one call of a worker.
     pub const BATCH_SIZE: &str = "nightlight_batch_size";
-    /// Counter: batches of pictures that the GPU could not do, so that the CPU did.
+    /// Counter {kind}: failures of the GPU (lost, out_of_memory, timeout, …); the CPU did the work.
     pub const GPU_FAILURES_TOTAL: &str = "nightlight_gpu_failures_total";
+    /// Gauge: 1 while the GPU works on pictures, 0 while the CPU does in its place.
+    pub const GPU_WORKING: &str = "nightlight_gpu_working";
+    /// Histogram {stage}, seconds: one compute stage over one batch, by the device's own clock.
+    pub const GPU_STAGE_SECONDS: &str = "nightlight_gpu_stage_seconds";
     /// Gauge: signals held by all banks in memory.
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
 }
 
 /// Upper bounds of the buckets of every `_seconds` histogram: from a cached answer to the longest deadline.
 pub const SECONDS_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The same for the stages of a GPU, which are much shorter: 10 microseconds to what lavapipe takes.
+pub const GPU_STAGE_BUCKETS: [f64; 12] = [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 0.1, 1.0];
 
 /// Tells the installed recorder what the metrics are. Call once, after installing it.
 pub fn describe_metrics() {
@@ -41,7 +48,9 @@ pub fn describe_metrics() {
     describe_counter!(metric::SCORED_TOTAL, "attachments answered");
     describe_histogram!(metric::STAGE_SECONDS, Unit::Seconds, "time of one stage of an attachment's way");
     describe_histogram!(metric::BATCH_SIZE, Unit::Count, "items of one call of a worker");
-    describe_counter!(metric::GPU_FAILURES_TOTAL, "batches that the GPU could not do");
+    describe_counter!(metric::GPU_FAILURES_TOTAL, "failures of the GPU; the CPU did the work");
+    describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");
+    describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
 }
 
@@ -53,32 +62,57 @@ pub fn install_metrics() -> Result<metrics_exporter_prometheus::PrometheusHandle
     use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(metric::GPU_STAGE_SECONDS.to_owned()), &GPU_STAGE_BUCKETS))
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| format!("metrics: {error}"))?;
     describe_metrics();
     Ok(recorder)
 }
 
-/// Sends the log to stderr. Call once; a second call changes nothing.
+/// Writes out what is left of a trace when dropped.
+pub struct TraceGuard(#[expect(dead_code, reason = "held for its drop")] Option<tracing_chrome::FlushGuard>);
+
+/// Sends the log to stderr and, if a file is given, the times of all stages of all attachments to it, in Chrome's trace format (open it in
+/// Perfetto or about:tracing, or give it to `scripts/trace_overlap.py`). Call once; a second call changes nothing.
 ///
 /// Foreign crates speak up only when something is wrong, or when somebody asks for `trace`: at `info` the GPU layer alone writes a page per
-/// start.
-pub fn init_logging(level: crate::config::LogLevel, format: crate::config::LogFormat) {
+/// start. A trace holds names of stages and threads, and nothing of the attachments.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn init_logging(
+    level: crate::config::LogLevel,
+    format: crate::config::LogFormat,
+    trace: Option<&std::path::Path>,
+) -> std::io::Result<TraceGuard> {
     use crate::config::{LogFormat, LogLevel};
-    use tracing_subscriber::{EnvFilter, fmt};
-    let filter = match level {
+    use tracing_subscriber::{EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+    let filter = EnvFilter::new(match level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
         LogLevel::Info => "warn,nightlight=info",
         LogLevel::Debug => "warn,nightlight=debug",
         LogLevel::Trace => "trace",
+    });
+    let log = match format {
+        LogFormat::Text => {
+            fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed()
+        }
+        LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
-    let log = fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    let (spans, guard) = match trace {
+        None => (None, None),
+        Some(path) => {
+            let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+            let (layer, guard) =
+                tracing_chrome::ChromeLayerBuilder::new().writer(file).include_args(false).include_locations(false).build();
+            let ours = Targets::new().with_target("nightlight", tracing::Level::TRACE);
+            (Some(layer.with_filter(ours)), Some(guard))
+        }
+    };
     // The only error is that a subscriber is installed already, as in tests.
-    let _ = match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
+    let _ = tracing_subscriber::registry().with(log.with_filter(filter)).with(spans).try_init();
+    Ok(TraceGuard(guard))
 }
 
 /// Logs panics by their place. The text is logged only when it is a literal of the code: a formatted one could hold content.

@@ -24,7 +24,10 @@ mod output;
 mod score;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -32,7 +35,7 @@ use self::failure::Failure;
 use crate::{
     config::{Config, ConfigError, LogLevel, Origin, Sources},
     store::Store,
-    telemetry,
+    telemetry::{self, TraceGuard},
 };
 
 /// Classifier inference server for child-safety work
@@ -52,6 +55,11 @@ pub struct Cli {
     /// Later sources win: built-in defaults < this file < environment (NIGHTLIGHT__SECTION__KEY) < flags.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Write when each stage of each attachment ran, and on which thread, in Chrome's trace format
+    ///
+    /// For finding out what waits for what; open it in Perfetto. It holds nothing of the attachments, and grows with every one of them.
+    #[arg(long, global = true, value_name = "FILE")]
+    trace: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -96,7 +104,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         return doctor.run(config);
     }
     let config = config?;
-    init_logging(&config, matches!(cli.command, Command::Serve(_)));
+    let _trace = init_logging(&config, matches!(cli.command, Command::Serve(_)), cli.trace.as_deref())?;
     match &cli.command {
         Command::Serve(serve) => serve.run(&config),
         Command::Score(score) => score.run(&config),
@@ -124,11 +132,12 @@ impl Cli {
 }
 
 /// A server logs as configured; a command says only what is wrong, unless somebody chose a level.
-fn init_logging(config: &Config, server: bool) {
+fn init_logging(config: &Config, server: bool, trace: Option<&Path>) -> Result<TraceGuard, Failure> {
     let chosen = config.effective().iter().any(|value| value.key == "log.level" && value.origin != Origin::Default);
     let level = if server || chosen { config.log.level } else { LogLevel::Warn };
-    telemetry::init_logging(level, config.log.format);
     telemetry::install_panic_hook();
+    let unwritable = |(path, error): (&Path, std::io::Error)| Failure::input(format!("--trace {}: {error}", path.display()));
+    telemetry::init_logging(level, config.log.format, trace).map_err(|error| unwritable((trace.unwrap_or(Path::new("")), error)))
 }
 
 /// Runs a command that talks to the store.

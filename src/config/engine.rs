@@ -44,6 +44,8 @@ pub struct Engine {
     pub pixel_pool_bytes: usize,
     /// Part of the adapter's name, in any case; `None` = the first hardware adapter.
     pub gpu_adapter: Option<String>,
+    /// How long a batch may take before the GPU counts as hung.
+    pub gpu_timeout_ms: u64,
 }
 
 /// How dynamic batches are cut.
@@ -65,6 +67,7 @@ impl Engine {
             decode_threads: layers.number("engine.decode_threads", 0..=1024)?,
             pixel_pool_bytes: layers.number("engine.pixel_pool_bytes", 0..=(1 << 40))?,
             gpu_adapter: Some(gpu_adapter.trim().to_owned()).filter(|name| !name.is_empty()),
+            gpu_timeout_ms: layers.number("engine.gpu_timeout_ms", 1..=600_000)?,
         })
     }
 }

@@ -22,7 +22,10 @@ use self::{
 };
 use crate::{
     config::{Backend, Config},
-    engines::{classify::ClassifyError, gpu::GpuError},
+    engines::{
+        classify::ClassifyError,
+        gpu::{GpuError, GpuOptions},
+    },
     store::{Store, StoreError, StoreOptions},
 };
 
@@ -99,7 +102,13 @@ pub fn open_pixels(backend: Backend, config: &Config) -> Result<(PixelProcessor,
         Backend::Gpu => Wanted::Gpu,
         Backend::Cpu => Wanted::Cpu,
     };
-    PixelProcessor::open(wanted, config.engine.gpu_adapter.as_deref())
+    PixelProcessor::open(wanted, gpu_options(config))
+}
+
+/// The GPU as the configuration wants it.
+pub fn gpu_options(config: &Config) -> GpuOptions {
+    let timeout = Duration::from_millis(config.engine.gpu_timeout_ms);
+    GpuOptions { adapter: config.engine.gpu_adapter.clone(), timeout, ..GpuOptions::default() }
 }
 
 /// How the configuration wants the store; the CLI opens it the same way.

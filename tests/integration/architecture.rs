@@ -65,6 +65,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("libsqlite3_sys", &["store"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("tracing_chrome", &["telemetry"]),
     // HTTP renders what telemetry collects.
     ("metrics_exporter_prometheus", &["telemetry", "http"]),
     // Two kinds of file are TOML: settings and model manifests.

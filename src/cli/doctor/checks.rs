@@ -1,25 +1,24 @@
 //! The checks themselves.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{Check, Status};
 use crate::{
     cli::{block_on, open_store},
     config::{Backend, Config, Origin},
-    domain::{frame::Frame, ids::TenantId},
+    domain::ids::TenantId,
     engines::{
         classify::{Manifest, Runtime},
-        gpu::{Gpu, GpuError, GpuOptions, Recording},
-        hashing,
+        gpu::{AdapterFacts, Gpu},
+    },
+    services::{
+        gpu_options,
+        pixels::{ROUNDING_BITS, self_test, self_test_on_cpu},
     },
 };
 
 const FETCH: &str = "scripts/fetch.sh";
 const MESA: &str = "apt-get install mesa-vulkan-drivers libvulkan1";
-
-/// Bits by which two ways to the same hash may differ: both compute in `f32`, in another order. `engines::hashing` says why, and its parity
-/// test holds them to the same bound.
-const ROUNDING_BITS: u32 = 2;
 
 pub(super) fn all(config: &Config) -> Vec<Check> {
     let mut checks = vec![settings(config), data_dir(config), store(config), runtime(config)];
@@ -115,79 +114,66 @@ fn model(folder: &Path, name: &str) -> (Check, Option<String>) {
     (check, manifest.backbone)
 }
 
-/// The adapter, and whether both ways to a hash agree on this machine.
+/// Whether the processor's way to a hash is right on this machine, and what the adapter is and computes.
 fn pixels(config: &Config) -> Vec<Check> {
-    let frame = Arc::new(picture());
-    let (plain, _) = match hashing::plain::pdq(&frame) {
-        Ok(hash) => hash,
-        Err(error) => return vec![Check::bad(Status::Failed, "self-test cpu", error.to_string(), "report this as a bug")],
-    };
-    let compare = |title: &str, result: Result<crate::domain::hash::PerceptualHash, String>| match result {
-        Ok(hash) => {
-            let distance = hash.hashes.iter().zip(plain.hashes).map(|(a, b)| a.distance(&b)).max().unwrap_or_default();
-            let text =
-                format!("hashes of a generated picture differ from the reference by {distance} of 256 bits (allowed: {ROUNDING_BITS})");
-            if distance <= ROUNDING_BITS {
-                Check::ok(title, text)
-            } else {
-                Check::bad(Status::Failed, title, text, "set engine.backend to the other one, and report this")
-            }
-        }
-        Err(error) => Check::bad(Status::Failed, title, error, "set engine.backend to the other one, and report this"),
-    };
-    let mut checks = vec![compare("self-test cpu", hashing::pdq_cpu(&frame).map_err(|error| error.to_string()))];
-    let needed = if config.engine.backend == Backend::Gpu { Status::Failed } else { Status::Warning };
-    match Gpu::open(&GpuOptions { adapter: config.engine.gpu_adapter.clone(), ..GpuOptions::default() }) {
+    const NAME: &str = "gpu";
+    let mut checks = vec![cpu()];
+    let backend = config.engine.backend;
+    let needed = if backend == Backend::Gpu { Status::Failed } else { Status::Warning };
+    let then = if backend == Backend::Auto { "; the CPU path is used" } else { "" };
+    match Gpu::open(&gpu_options(config)) {
         Ok(gpu) => {
-            checks.push(adapter(&gpu, config.engine.backend));
-            checks.push(compare("self-test gpu", on_gpu(&gpu, &frame).map_err(|error| error.to_string())));
+            checks.extend(adapter(gpu.adapter(), backend));
+            checks.push(match self_test(&gpu) {
+                Ok(compared) => Check::ok("self-test gpu", format!("every stage ran; {compared} values are the CPU's")),
+                Err(error) => {
+                    Check::bad(needed, "self-test gpu", format!("{error}{then}"), "set engine.backend = \"cpu\", and report this as a bug")
+                }
+            });
         }
-        Err(_) if config.engine.backend == Backend::Cpu => checks.push(Check::ok("gpu", "none, and none is wanted (engine.backend = cpu)")),
+        Err(_) if backend == Backend::Cpu => checks.push(Check::ok(NAME, "none, and none is wanted (engine.backend = cpu)")),
         Err(error) => {
-            let then = if config.engine.backend == Backend::Auto { "; the CPU path is used" } else { "" };
             let mends = if config.engine.gpu_adapter.is_some() { "correct engine.gpu_adapter" } else { MESA };
-            checks.push(Check::bad(needed, "gpu", format!("{error}{then}"), mends));
+            checks.push(Check::bad(needed, NAME, format!("{error}{then}"), mends));
         }
     }
     checks
 }
 
-fn adapter(gpu: &Gpu, backend: Backend) -> Check {
-    let facts = gpu.adapter();
+/// The vector build against the plain twin.
+fn cpu() -> Check {
+    const NAME: &str = "self-test cpu";
+    let (plain, fast) = match self_test_on_cpu() {
+        Ok(hashes) => hashes,
+        Err(error) => return Check::bad(Status::Failed, NAME, error.to_string(), "report this as a bug"),
+    };
+    let distance = plain.hashes.iter().zip(fast.hashes).map(|(a, b)| a.distance(&b)).max().unwrap_or_default();
+    let text = format!("hashes of a generated picture differ from the reference by {distance} of 256 bits (allowed: {ROUNDING_BITS})");
+    if distance <= ROUNDING_BITS { Check::ok(NAME, text) } else { Check::bad(Status::Failed, NAME, text, "report this as a bug") }
+}
+
+/// What it is, what it can do, and how much.
+fn adapter(facts: &AdapterFacts, backend: Backend) -> [Check; 3] {
     let software = match (facts.is_software, backend) {
         (false, _) => "",
         (true, Backend::Gpu) => "; a software adapter: right results, slower than the CPU path",
         (true, _) => "; a software adapter, so auto takes the CPU path",
     };
-    Check::ok("gpu", format!("{} ({}, {}){software}", facts.name, facts.backend, facts.driver))
-}
-
-fn on_gpu(gpu: &Gpu, frame: &Arc<Frame>) -> Result<crate::domain::hash::PerceptualHash, GpuOrHash> {
-    let mut recording = Recording::new(gpu.limits());
-    let image = recording.upload(frame)?;
-    let pending = hashing::record(&mut recording, &[image])?;
-    let finished = gpu.run(&recording)?;
-    // One image was recorded, so there is one result.
-    Ok(hashing::read(&finished, &pending, &[frame]).swap_remove(0)?)
-}
-
-#[derive(Debug, thiserror::Error)]
-enum GpuOrHash {
-    #[error(transparent)]
-    Gpu(#[from] GpuError),
-    #[error(transparent)]
-    Hash(#[from] hashing::HashError),
-}
-
-/// Rings and a ramp: detail in all directions, so that no bit of the hash hangs on rounding.
-fn picture() -> Frame {
-    let (width, height) = (320u32, 240u32);
-    let value = |x: u32, y: u32, channel: u32| {
-        let (dx, dy) = (f64::from(x) - 90.0 - 40.0 * f64::from(channel), f64::from(y) - 70.0);
-        let ring = (dx.hypot(dy) / 9.0).sin() * 90.0;
-        (128.0 + ring + f64::from(x) / 8.0 - f64::from(y) / 9.0).clamp(0.0, 255.0) as u8
-    };
-    let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |channel| value(x, y, channel)))).collect();
-    // The number of pixels is the product of the two constants above.
-    Frame::new(width, height, pixels).expect("a frame of its own size")
+    let timed = if facts.timestamps { "stages are timed on the device" } else { "no timestamps: stages are not timed" };
+    let mib = |bytes: u64| bytes >> 20;
+    [
+        Check::ok("gpu", format!("{} ({}, {}){software}", facts.name, facts.backend, facts.driver)),
+        Check::ok("gpu features", format!("{timed}; offered: {}", facts.features.join(", "))),
+        Check::ok(
+            "gpu limits",
+            format!(
+                "{} MiB a binding ({} MiB used for pictures), {} MiB a buffer, {} invocations a workgroup, {} workgroups a dimension",
+                mib(facts.device_binding_bytes),
+                mib(facts.binding_bytes),
+                mib(facts.device_buffer_bytes),
+                facts.workgroup_invocations,
+                facts.workgroups
+            ),
+        ),
+    ]
 }

@@ -91,6 +91,10 @@ impl SessionPool {
         work: impl Fn(&mut Session, &T) -> Result<R, ClassifyError> + Sync,
     ) -> Result<Vec<R>, ClassifyError> {
         let workers = self.size.min(items.len());
+        let work = |session: &mut Session, item: &T| {
+            let _span = tracing::trace_span!("inference").entered();
+            work(session, item)
+        };
         if workers <= 1 {
             return items.iter().map(|item| work(&mut self.borrow(), item)).collect();
         }

@@ -1,11 +1,13 @@
 //! Choosing and opening a device.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::lane::Lane;
+use super::lane::Lanes;
+use super::pipelines::{bind_group_layout, build_pipelines};
 use super::recording::{Limits, Recording};
-use super::{Finished, GpuError, Stage};
+use super::trouble::{Trouble, uncaptured};
+use super::{Finished, GpuError, Resident, Stage};
 
 /// Which interface to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct GpuOptions {
     pub binding_bytes: u64,
     /// How long one recording may take before the device counts as hung.
     pub timeout: Duration,
+    /// How long opening may take before the adapter counts as hung.
+    pub open_timeout: Duration,
 }
 
 impl Default for GpuOptions {
@@ -38,6 +42,8 @@ impl Default for GpuOptions {
             binding_bytes: 128 << 20,
             // Above any batch on lavapipe, below a client's patience.
             timeout: Duration::from_secs(20),
+            // A cold driver loads and compiles for seconds; lavapipe with a cold disk was seen to take two.
+            open_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -52,13 +58,23 @@ pub struct AdapterFacts {
     pub driver: String,
     /// True where "the GPU" is this machine's processor (lavapipe, llvmpipe, SwiftShader): the processor's own path is faster.
     pub is_software: bool,
-    /// Bytes of one storage binding that recordings may use.
+    /// Whether stages are timed on the device (`TIMESTAMP_QUERY`).
+    pub timestamps: bool,
+    /// Optional features that the adapter offers, in WebGPU's words; none beside timestamps is needed or used.
+    pub features: Vec<String>,
+    /// Bytes of one storage binding that recordings use.
     pub binding_bytes: u64,
-    /// Bytes of one storage binding that the device would allow.
+    /// Bytes of one storage binding that the device allows; a [`Resident`] may have as many.
     pub device_binding_bytes: u64,
+    /// Bytes of one buffer that the device allows.
+    pub device_buffer_bytes: u64,
+    /// Invocations of one workgroup that the device allows.
+    pub workgroup_invocations: u32,
+    /// Workgroups along one dimension of a dispatch.
+    pub workgroups: u32,
 }
 
-/// An open device. May be shared between threads; recordings run one after the other, in one lane.
+/// An open device. May be shared between threads.
 #[derive(Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -69,56 +85,56 @@ pub struct Gpu {
     limits: Limits,
     pub(super) timeout: Duration,
     pub(super) trouble: Arc<Trouble>,
-    lane: Mutex<Lane>,
+    /// Two, so that the processor writes one batch's pixels while the device works on another's.
+    images: Lanes,
+    /// One: scans over resident words wait for each other and never for images.
+    scans: Lanes,
 }
 
-/// What the driver reported on its own.
-#[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<Option<GpuError>>);
-
-impl Trouble {
-    fn report(&self, error: GpuError) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The loss of the device explains the errors around it, so it replaces them; otherwise the first error does.
-        if seen.is_none() || (matches!(error, GpuError::Lost(_)) && !matches!(*seen, Some(GpuError::Lost(_)))) {
-            *seen = Some(error);
-        }
-    }
-
-    /// The error, if any. A lost device stays lost; a refused command is told once.
-    pub(super) fn check(&self) -> Result<(), GpuError> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*seen {
-            Some(GpuError::Lost(reason)) => Err(GpuError::Lost(reason.clone())),
-            _ => seen.take().map_or(Ok(()), Err),
-        }
-    }
-}
+/// Batches of images on their way at the same time: one uploads while one computes.
+const IMAGE_LANES: usize = 2;
 
 impl Gpu {
-    /// Opens a device and builds every stage.
+    /// Opens a device and builds every stage. A driver that does not answer is left behind on a thread of its own.
     ///
     /// # Errors
-    /// [`GpuError::NoAdapter`], [`GpuError::Open`], [`GpuError::Pipeline`].
+    /// [`GpuError::NoAdapter`], [`GpuError::Open`], [`GpuError::Pipeline`], [`GpuError::Timeout`].
     pub fn open(options: &GpuOptions) -> Result<Self, GpuError> {
-        pollster::block_on(Self::open_async(options))
+        let (sender, receiver) = mpsc::channel();
+        let wanted = options.clone();
+        // After a time-out nobody listens: the device, should it ever come, is dropped there.
+        let opening = move || drop(sender.send(pollster::block_on(Self::open_async(&wanted))));
+        let no_thread = |error: std::io::Error| GpuError::Open { adapter: "any".into(), reason: format!("no thread: {error}") };
+        std::thread::Builder::new().name("gpu-open".into()).spawn(opening).map_err(no_thread)?;
+        match receiver.recv_timeout(options.open_timeout) {
+            Ok(opened) => opened,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                Err(GpuError::Timeout { what: "opening the graphics device", seconds: options.open_timeout.as_secs_f32() })
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Err(GpuError::Open { adapter: "any".into(), reason: "the driver panicked; see the log".into() })
+            }
+        }
     }
 
     async fn open_async(options: &GpuOptions) -> Result<Self, GpuError> {
         let adapter = choose(options).await?;
         let info = adapter.get_info();
         let offered = adapter.limits();
-        // Words are counted in 32 bits and bytes in shaders too.
-        let most_bytes = options.binding_bytes.min(offered.max_storage_buffer_binding_size).min(offered.max_buffer_size).min(1 << 31);
+        // Words are counted in 32 bits and bytes in shaders too; bindings are whole words.
+        let allowed = offered.max_storage_buffer_binding_size.min(offered.max_buffer_size).min(1 << 31) / WORD * WORD;
+        let most_bytes = options.binding_bytes.min(allowed) / WORD * WORD;
+        let timestamps = adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let required = wgpu::Limits {
-            max_storage_buffer_binding_size: most_bytes,
-            max_buffer_size: most_bytes.max(LEAST_BUFFER),
+            max_storage_buffer_binding_size: allowed,
+            max_buffer_size: allowed.max(LEAST_BUFFER.min(offered.max_buffer_size)),
             ..wgpu::Limits::downlevel_defaults()
         };
         let open_error = |reason: String| GpuError::Open { adapter: info.name.clone(), reason };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("nightlight"),
+                required_features: if timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() },
                 required_limits: required,
                 memory_hints: wgpu::MemoryHints::Performance,
                 ..Default::default()
@@ -127,14 +143,16 @@ impl Gpu {
             .map_err(|error| open_error(error.to_string()))?;
         let trouble = Arc::new(Trouble::default());
         let seen = Arc::clone(&trouble);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| seen.report(GpuError::Refused(error.to_string()))));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| seen.report(uncaptured(error))));
         let seen = Arc::clone(&trouble);
         device.set_device_lost_callback(move |reason, message| seen.report(GpuError::Lost(format!("{reason:?}: {message}"))));
         let layout = bind_group_layout(&device);
         let pipelines = build_pipelines(&device, &layout).await?;
+        let workgroups = device.limits().max_compute_workgroups_per_dimension;
         let limits = Limits {
-            binding_words: (most_bytes / 4) as u32, // at most 2^29, see `most_bytes`
-            workgroups: device.limits().max_compute_workgroups_per_dimension,
+            binding_words: (most_bytes / WORD) as u32, // at most 2^29, see `allowed`
+            workgroups,
+            resident_words: (allowed / WORD) as u32,
         };
         // GL drivers do not always tell their kind, but the software ones give their name.
         let renderer = info.name.to_lowercase();
@@ -145,10 +163,26 @@ impl Gpu {
             backend: if info.backend == wgpu::Backend::Gl { "gl" } else { "vulkan" },
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             is_software,
+            timestamps,
+            features: adapter.features().iter_names().map(|(name, _)| name.to_lowercase()).collect(),
             binding_bytes: most_bytes,
             device_binding_bytes: offered.max_storage_buffer_binding_size,
+            device_buffer_bytes: offered.max_buffer_size,
+            workgroup_invocations: offered.max_compute_invocations_per_workgroup,
+            workgroups,
         };
-        Ok(Self { device, queue, layout, pipelines, facts, limits, timeout: options.timeout, trouble, lane: Mutex::new(Lane::default()) })
+        Ok(Self {
+            device,
+            queue,
+            layout,
+            pipelines,
+            facts,
+            limits,
+            timeout: options.timeout,
+            trouble,
+            images: Lanes::new(IMAGE_LANES),
+            scans: Lanes::new(1),
+        })
     }
 
     /// What is known of the device.
@@ -161,32 +195,54 @@ impl Gpu {
         self.limits
     }
 
-    /// Executes a recording and waits for what it downloads.
+    /// Nanoseconds of one step of the device's clock.
+    pub(super) fn tick(&self) -> f32 {
+        self.queue.get_timestamp_period()
+    }
+
+    /// Words that stay on the device, zero at first.
     ///
     /// # Errors
-    /// [`GpuError::Lost`], [`GpuError::Timeout`], [`GpuError::Refused`]; [`GpuError::DoesNotFit`] for a recording made with larger limits.
+    /// [`GpuError::DoesNotFit`] above [`Limits::resident_words`]; [`GpuError::OutOfMemory`].
+    pub fn resident(&self, words: u32) -> Result<Arc<Resident>, GpuError> {
+        self.heard()?;
+        Resident::new(self, words).map(Arc::new)
+    }
+
+    /// Writes words of a resident buffer from `first` on. Recordings that are run afterwards see them; those under way do not.
+    ///
+    /// # Errors
+    /// [`GpuError::DoesNotFit`] when they reach past the buffer's end; whatever befell the device meanwhile.
+    pub fn write_resident(&self, resident: &Resident, first: u32, words: &[u32]) -> Result<(), GpuError> {
+        resident.write(self, first, words)?;
+        self.heard()
+    }
+
+    /// Executes a recording and waits for what it downloads. Recordings over images run two at a time, those over a [`Resident`] one at a
+    /// time beside them; the device takes their commands in the order of their submission.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], [`GpuError::OutOfMemory`], [`GpuError::Timeout`], [`GpuError::Refused`]; [`GpuError::DoesNotFit`] for a
+    /// recording made with larger limits.
     pub fn run(&self, recording: &Recording) -> Result<Finished, GpuError> {
         let limit = self.limits.binding_words;
         if recording.limits().binding_words > limit || recording.limits().workgroups > self.limits.workgroups {
-            let needed = u64::from(recording.limits().binding_words) * 4;
-            return Err(GpuError::DoesNotFit { what: "recording", needed, limit: u64::from(limit) * 4 });
+            let needed = u64::from(recording.limits().binding_words) * WORD;
+            return Err(GpuError::DoesNotFit { what: "recording", needed, limit: u64::from(limit) * WORD });
         }
-        let mut lane = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
-        self.heard()?;
-        let finished = lane.run(self, recording);
-        if finished.is_err() {
-            // Buffers may still be in use or half mapped.
-            *lane = Lane::default();
+        let lanes = if recording.resident().is_some() { &self.scans } else { &self.images };
+        lanes.with(|lane| {
+            self.heard()?;
             // Commands on a device that just went away are refused first; what matters is that it is gone.
-            if let Err(lost @ GpuError::Lost(_)) = self.heard() {
-                return Err(lost);
-            }
-        }
-        finished
+            lane.run(self, recording).map_err(|error| match self.heard() {
+                Err(lost @ GpuError::Lost(_)) => lost,
+                _ => error,
+            })
+        })
     }
 
     /// What the driver reported so far. Its callbacks run only inside a poll.
-    fn heard(&self) -> Result<(), GpuError> {
+    pub(super) fn heard(&self) -> Result<(), GpuError> {
         // The result says how busy the queue is, which is of no interest; errors come through the callbacks.
         let _ = self.device.poll(wgpu::PollType::Poll);
         self.trouble.check()
@@ -198,10 +254,18 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// Reports what a driver would: the next [`run`](Self::run) must answer it.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn report(&self, error: GpuError) {
+        self.trouble.report(error);
+    }
+
     pub(super) fn pipeline(&self, stage: Stage) -> &wgpu::ComputePipeline {
         &self.pipelines[stage.index()]
     }
 }
+
+const WORD: u64 = 4;
 
 /// The uniform and the download buffer are no bindings and may be larger than a small `binding_bytes`.
 const LEAST_BUFFER: u64 = 16 << 20;
@@ -233,52 +297,4 @@ async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
             (kind, info.backend == wgpu::Backend::Gl)
         })
         .ok_or_else(|| GpuError::NoAdapter { wanted, seen: if seen.is_empty() { "none".into() } else { seen.join(", ") } })
-}
-
-/// The four bindings of `shaders/common/bindings.wgsl`.
-fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
-    let entry = |binding, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
-        count: None,
-    };
-    let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some("stages"),
-        entries: &[
-            entry(0, wgpu::BufferBindingType::Uniform, true),
-            entry(1, storage(true), false),
-            entry(2, storage(true), false),
-            entry(3, storage(false), false),
-        ],
-    })
-}
-
-async fn build_pipelines(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) -> Result<Vec<wgpu::ComputePipeline>, GpuError> {
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some("stages"),
-        bind_group_layouts: &[Some(layout)],
-        immediate_size: 0,
-    });
-    let mut pipelines = Vec::with_capacity(Stage::ALL.len());
-    for stage in Stage::ALL {
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(stage.name()),
-            source: wgpu::ShaderSource::Wgsl(stage.source().into()),
-        });
-        pipelines.push(device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(stage.name()),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: Default::default(),
-            cache: None,
-        }));
-        if let Some(error) = scope.pop().await {
-            return Err(GpuError::Pipeline { stage: stage.name(), reason: error.to_string() });
-        }
-    }
-    Ok(pipelines)
 }

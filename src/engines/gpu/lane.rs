@@ -1,11 +1,12 @@
-//! The lane: buffers that are kept from recording to recording, and the execution of one.
+//! Lanes: buffers that are kept from recording to recording, and the execution of one.
 
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use super::GpuError;
+use super::clock::Clock;
 use super::device::Gpu;
 use super::recording::{Command, Download, Recording};
+use super::{GpuError, Stage};
 
 /// What came back.
 #[derive(Debug)]
@@ -13,6 +14,10 @@ pub struct Finished {
     words: Vec<u32>,
     /// From the first upload to the last byte back: transfers and stages together.
     pub elapsed: Duration,
+    /// Of that, the processor's copying of frames and tables into the driver's memory.
+    pub upload: Duration,
+    /// How long each dispatch took on the device, in their order; empty where the device has no timestamps.
+    pub stages: Vec<(Stage, Duration)>,
 }
 
 impl Finished {
@@ -28,12 +33,60 @@ impl Finished {
     pub fn floats(&self, download: Download) -> &[f32] {
         bytemuck::cast_slice(self.words(download))
     }
+
+    /// All stages together, as the device timed them; zero where it has no timestamps.
+    pub fn kernels(&self) -> Duration {
+        self.stages.iter().map(|(_, took)| took).sum()
+    }
+}
+
+/// A few lanes that threads borrow in turn.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    free: Mutex<Vec<Lane>>,
+    returned: Condvar,
+}
+
+impl Lanes {
+    pub(super) fn new(count: usize) -> Self {
+        Self { free: Mutex::new((0..count).map(|_| Lane::default()).collect()), returned: Condvar::new() }
+    }
+
+    /// Waits for a lane and works with it. After a failure its buffers may still be in use or half mapped, so it starts anew.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Lane) -> Result<T, GpuError>) -> Result<T, GpuError> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.returned.wait_while(free, |free| free.is_empty()).unwrap_or_else(PoisonError::into_inner);
+        // The wait ended because there is one.
+        let lane = free.pop().unwrap_or_default();
+        drop(free);
+        let mut borrowed = Borrowed { lanes: self, lane, sound: false };
+        let result = work(&mut borrowed.lane);
+        borrowed.sound = result.is_ok();
+        result
+    }
+}
+
+/// Goes back when dropped, also by a panic.
+struct Borrowed<'a> {
+    lanes: &'a Lanes,
+    lane: Lane,
+    sound: bool,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let lane = std::mem::take(&mut self.lane);
+        let lane = if self.sound { lane } else { Lane::default() };
+        self.lanes.free.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+        self.lanes.returned.notify_one();
+    }
 }
 
 /// Buffers by use. They only grow, in powers of two, up to what [`Limits`](super::Limits) allows.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     buffers: Option<Buffers>,
+    clock: Option<Clock>,
 }
 
 #[derive(Debug)]
@@ -55,10 +108,28 @@ const WORD: u64 = 4;
 impl Lane {
     pub(super) fn run(&mut self, gpu: &Gpu, recording: &Recording) -> Result<Finished, GpuError> {
         let started = Instant::now();
-        let buffers = self.buffers(gpu, recording);
+        let dispatched: Vec<Stage> = recording
+            .commands()
+            .iter()
+            .filter_map(|command| match command {
+                Command::Dispatch { stage, .. } => Some(*stage),
+                _ => None,
+            })
+            .collect();
+        self.fit(gpu, recording, dispatched.len())?;
+        let Some(buffers) = &self.buffers else { return Err(GpuError::Refused("a lane without buffers".into())) };
+        let clock = self.clock.as_ref().filter(|clock| clock.fits(dispatched.len()));
+        let upload = {
+            let _span = tracing::trace_span!("upload").entered();
+            write(gpu, buffers, recording);
+            started.elapsed()
+        };
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        write(gpu, buffers, recording);
-        dispatch(gpu, buffers, recording, &mut encoder);
+        match recording.resident() {
+            // The group names the resident buffer, so it is this recording's own.
+            Some(resident) => dispatch(gpu, &buffers.group_over(gpu, &resident.buffer), recording, clock, &mut encoder),
+            None => dispatch(gpu, &buffers.group, recording, clock, &mut encoder),
+        }
         let mut to = 0;
         for command in recording.commands() {
             if let Command::Download(span) = command {
@@ -67,64 +138,100 @@ impl Lane {
                 to += bytes;
             }
         }
-        let submission = gpu.queue.submit([encoder.finish()]);
-        let words = read(gpu, &buffers.download, to, submission)?;
-        Ok(Finished { words, elapsed: started.elapsed() })
+        let clock_at = Clock::aligned(to);
+        let end = match clock {
+            Some(clock) => clock.resolve(&mut encoder, dispatched.len(), &buffers.download, clock_at),
+            None => to,
+        };
+        let mut words = {
+            let _span = tracing::trace_span!("kernels").entered();
+            let submission = gpu.queue.submit([encoder.finish()]);
+            read(gpu, &buffers.download, end, submission)?
+        };
+        let stages = match clock {
+            Some(_) => Clock::read(&words[(clock_at / WORD) as usize..], &dispatched, gpu.tick()),
+            None => Vec::new(),
+        };
+        words.truncate((to / WORD) as usize);
+        Ok(Finished { words, elapsed: started.elapsed(), upload, stages })
     }
 
-    /// The buffers, large enough for the recording.
-    fn buffers(&mut self, gpu: &Gpu, recording: &Recording) -> &Buffers {
-        let dispatches = recording.commands().iter().filter(|command| matches!(command, Command::Dispatch { .. })).count();
+    /// Makes buffers and clock large enough for the recording.
+    fn fit(&mut self, gpu: &Gpu, recording: &Recording, dispatches: usize) -> Result<(), GpuError> {
+        if gpu.adapter().timestamps && !self.clock.as_ref().is_some_and(|clock| clock.fits(dispatches)) {
+            self.clock = Clock::new(gpu, dispatches);
+        }
         // A pixel may be read as two words, also the last one; behind the binding's end the device reads something harmless.
         let needed = [
             (dispatches * PARAMS_STRIDE) as u64,
             (u64::from(recording.pixel_words()) + 1).min(gpu.limits().binding_words.into()) * WORD,
             recording.tables().len() as u64 * WORD,
             u64::from(recording.work_words()) * WORD,
-            recording.download_words() as u64 * WORD,
+            Clock::aligned(recording.download_words() as u64 * WORD) + Clock::bytes(dispatches),
         ];
-        let kept = self.buffers.take();
-        let have = kept.as_ref().map_or([0; 5], |kept| kept.all().map(wgpu::Buffer::size));
-        let enough = kept.filter(|_| have.iter().zip(needed).all(|(have, needed)| *have >= needed));
-        self.buffers.insert(match enough {
-            Some(kept) => kept,
-            None => Buffers::new(gpu, std::array::from_fn(|at| have[at].max(needed[at]))),
-        })
+        let have = self.buffers.as_ref().map_or([0; 5], |kept| kept.all().map(wgpu::Buffer::size));
+        if self.buffers.is_none() || have.iter().zip(needed).any(|(have, needed)| *have < needed) {
+            self.buffers = None; // before the new ones are made: both may not fit the device
+            self.buffers = Some(Buffers::new(gpu, std::array::from_fn(|at| have[at].max(needed[at])))?);
+        }
+        Ok(())
+    }
+}
+
+impl Gpu {
+    /// A buffer, or the news that there is no room for it.
+    pub(super) fn buffer(&self, label: &'static str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(buffer),
+            Some(_) => Err(GpuError::OutOfMemory(format!("no {size} bytes for {label}"))),
+        }
     }
 }
 
 impl Buffers {
-    fn new(gpu: &Gpu, bytes: [u64; 5]) -> Self {
+    fn new(gpu: &Gpu, bytes: [u64; 5]) -> Result<Self, GpuError> {
         use wgpu::BufferUsages as Use;
         const LEAST: u64 = 64 << 10; // small batches then share one size
         let most = u64::from(gpu.limits().binding_words) * WORD;
         let buffer = |label, bytes: u64, usage| {
             // Rounding up must not pass the binding's limit, which the need itself keeps.
             let size = bytes.next_power_of_two().max(LEAST).min(most).max(bytes);
-            gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+            gpu.buffer(label, size, usage)
         };
-        let params = buffer("params", bytes[0], Use::UNIFORM | Use::COPY_DST);
-        let pixels = buffer("pixels", bytes[1], Use::STORAGE | Use::COPY_DST);
-        let tables = buffer("tables", bytes[2], Use::STORAGE | Use::COPY_DST);
-        let work = buffer("work", bytes[3], Use::STORAGE | Use::COPY_SRC);
-        let download = buffer("download", bytes[4], Use::MAP_READ | Use::COPY_DST);
-        let params_binding = wgpu::BufferBinding { buffer: &params, offset: 0, size: wgpu::BufferSize::new(PARAMS_BYTES) };
-        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("stages"),
-            layout: &gpu.layout,
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params_binding) },
-                wgpu::BindGroupEntry { binding: 1, resource: pixels.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 2, resource: tables.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 3, resource: work.as_entire_binding() },
-            ],
-        });
-        Self { params, pixels, tables, work, download, group }
+        let params = buffer("params", bytes[0], Use::UNIFORM | Use::COPY_DST)?;
+        let pixels = buffer("pixels", bytes[1], Use::STORAGE | Use::COPY_DST)?;
+        let tables = buffer("tables", bytes[2], Use::STORAGE | Use::COPY_DST)?;
+        let work = buffer("work", bytes[3], Use::STORAGE | Use::COPY_SRC)?;
+        let download = buffer("download", bytes[4], Use::MAP_READ | Use::COPY_DST)?;
+        let group = group(gpu, [&params, &pixels, &tables, &work]);
+        Ok(Self { params, pixels, tables, work, download, group })
+    }
+
+    /// The bind group with other words in the place of pixels.
+    fn group_over(&self, gpu: &Gpu, resident: &wgpu::Buffer) -> wgpu::BindGroup {
+        group(gpu, [&self.params, resident, &self.tables, &self.work])
     }
 
     fn all(&self) -> [&wgpu::Buffer; 5] {
         [&self.params, &self.pixels, &self.tables, &self.work, &self.download]
     }
+}
+
+/// The bindings of `shaders/common/bindings.wgsl`: params, pixels, tables, work.
+fn group(gpu: &Gpu, [params, pixels, tables, work]: [&wgpu::Buffer; 4]) -> wgpu::BindGroup {
+    let params = wgpu::BufferBinding { buffer: params, offset: 0, size: wgpu::BufferSize::new(PARAMS_BYTES) };
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("stages"),
+        layout: &gpu.layout,
+        entries: &[
+            wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) },
+            wgpu::BindGroupEntry { binding: 1, resource: pixels.as_entire_binding() },
+            wgpu::BindGroupEntry { binding: 2, resource: tables.as_entire_binding() },
+            wgpu::BindGroupEntry { binding: 3, resource: work.as_entire_binding() },
+        ],
+    })
 }
 
 /// Uploads frames, tables and parameters.
@@ -154,16 +261,18 @@ fn write(gpu: &Gpu, buffers: &Buffers, recording: &Recording) {
     gpu.queue.write_buffer(&buffers.tables, 0, bytemuck::cast_slice(recording.tables()));
 }
 
-/// All dispatches in one pass; wgpu puts barriers between those that use the work buffer.
-fn dispatch(gpu: &Gpu, buffers: &Buffers, recording: &Recording, encoder: &mut wgpu::CommandEncoder) {
-    let mut pass = encoder.begin_compute_pass(&Default::default());
-    let mut offset = 0;
+/// A pass for each dispatch, so that each can be timed; wgpu puts barriers between those that use the work buffer.
+fn dispatch(gpu: &Gpu, group: &wgpu::BindGroup, recording: &Recording, clock: Option<&Clock>, encoder: &mut wgpu::CommandEncoder) {
+    let (mut offset, mut number) = (0, 0);
     for command in recording.commands() {
         if let Command::Dispatch { stage, jobs, groups, .. } = command {
+            let timestamp_writes = clock.map(|clock| clock.writes(number));
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(stage.name()), timestamp_writes });
             pass.set_pipeline(gpu.pipeline(*stage));
-            pass.set_bind_group(0, &buffers.group, &[offset]);
+            pass.set_bind_group(0, group, &[offset]);
             pass.dispatch_workgroups(*groups, *jobs, 1);
             offset += PARAMS_STRIDE as u32;
+            number += 1;
         }
     }
 }
@@ -179,15 +288,16 @@ fn read(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64, submission: wgpu::Submissi
     match waited {
         Ok(_) => {}
         Err(wgpu::PollError::Timeout) => {
-            return Err(GpuError::Timeout { seconds: gpu.timeout.as_secs() });
+            return Err(GpuError::Timeout { what: "a batch on the graphics device", seconds: gpu.timeout.as_secs_f32() });
         }
         Err(error) => return Err(GpuError::Refused(error.to_string())),
     }
     if bytes == 0 {
         return Ok(Vec::new());
     }
-    // The callback ran inside `poll`; if the driver dropped it unheard, the channel is closed, and no call here can block.
-    match receiver.try_recv() {
+    // The callback runs inside a poll, perhaps another thread's that saw this submission end first, so it may be a moment away. If the driver
+    // dropped it unheard the channel is closed, and nothing here can block longer than the limit.
+    match receiver.recv_timeout(gpu.timeout) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(GpuError::Lost(error.to_string())),
         Err(_) => return Err(GpuError::Lost("the download never came".into())),

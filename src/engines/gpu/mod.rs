@@ -5,6 +5,12 @@
 //!   know nothing of each other; what they share is a [`ResidentImage`], pixels that were uploaded once.
 //! * [`Gpu::run`] executes a recording in one submit and one download.
 //!
+//! * A [`Resident`] buffer keeps words (a bank's hashes) on the device from recording to recording; a recording made
+//!   [`over`](Recording::over) it reads them where others read pixels, and has a lane of its own, so that a long scan and images take turns.
+//!
+//! Two recordings over images may be under way: while the device computes one, the processor writes the next one's pixels. Where the device
+//! has timestamps, [`Finished::stages`] says what each stage took.
+//!
 //! Stages talk through four bindings (`shaders/common/bindings.wgsl`): the pixels, tables made by the processor (weights and a *job* of 16
 //! words for each image), a work buffer that holds intermediates and results, and the number of the first job. A span of the work buffer
 //! is chosen while recording, so every stage's output can be downloaded, which is how tests look at each of them.
@@ -36,15 +42,20 @@
 //! }
 //! ```
 
+mod clock;
 mod device;
 mod lane;
+mod pipelines;
 mod recording;
+mod resident;
 mod split;
 mod stage;
+mod trouble;
 
 pub use device::{AdapterFacts, BackendChoice, Gpu, GpuOptions};
 pub use lane::Finished;
 pub use recording::{Command, Download, JOB_WORDS, Job, Limits, Recording, ResidentImage, Span};
+pub use resident::Resident;
 pub use split::{Cost, Split, split};
 pub use stage::Stage;
 
@@ -66,13 +77,36 @@ pub enum GpuError {
     /// More than a binding holds: send fewer images at once (see [`split`]), or a single one to the processor.
     #[error("{needed} bytes of {what} do not fit the GPU's {limit}")]
     DoesNotFit { what: &'static str, needed: u64, limit: u64 },
-    /// The device is gone (driver reset, unplugged, out of memory). Open it again, or take the processor.
+    /// The device is gone (driver reset, unplugged). Open it again, or take the processor.
     #[error("the graphics device was lost: {0}")]
     Lost(String),
-    /// The device did not finish in time; its memory was given up. Take the processor; open again if it repeats.
-    #[error("the graphics device did not finish within {seconds} s")]
-    Timeout { seconds: u64 },
+    /// The device has no room, perhaps because another process took it. Take the processor, and open again after a while.
+    #[error("the graphics device is out of memory: {0}")]
+    OutOfMemory(String),
+    /// The device did not finish in time; its memory was given up. Take the processor, and open again after a while.
+    #[error("{what} did not finish within {seconds} s")]
+    Timeout { what: &'static str, seconds: f32 },
     /// A command was refused: a bug here or in the driver.
     #[error("the graphics device refused a command: {0}")]
     Refused(String),
+    /// Its answers to known input are wrong: a bug in the driver, or a broken device. Set backend = cpu and report it.
+    #[error("the graphics device computes wrongly: {0}; set backend = cpu")]
+    Wrong(String),
+}
+
+impl GpuError {
+    /// The error's kind as a metric's label.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoAdapter { .. } => "no_adapter",
+            Self::Open { .. } => "open",
+            Self::Pipeline { .. } => "pipeline",
+            Self::DoesNotFit { .. } => "does_not_fit",
+            Self::Lost(_) => "lost",
+            Self::OutOfMemory(_) => "out_of_memory",
+            Self::Timeout { .. } => "timeout",
+            Self::Refused(_) => "refused",
+            Self::Wrong(_) => "wrong",
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{GpuError, Stage};
+use super::{GpuError, Resident, Stage};
 use crate::domain::frame::Frame;
 
 /// How many words each binding may hold.
@@ -12,6 +12,8 @@ pub struct Limits {
     pub binding_words: u32,
     /// Workgroups along one dimension of a dispatch, and so images in one.
     pub workgroups: u32,
+    /// 32-bit words of one [`Resident`] buffer.
+    pub resident_words: u32,
 }
 
 /// Words of a [`Job`].
@@ -68,6 +70,7 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Recording {
     limits: Limits,
+    resident: Option<Arc<Resident>>,
     commands: Vec<Command>,
     tables: Vec<u32>,
     pixel_words: u32,
@@ -78,15 +81,23 @@ pub struct Recording {
 impl Recording {
     /// An empty recording for a device with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, commands: Vec::new(), tables: Vec::new(), pixel_words: 0, work_words: 0, download_words: 0 }
+        Self { limits, resident: None, commands: Vec::new(), tables: Vec::new(), pixel_words: 0, work_words: 0, download_words: 0 }
+    }
+
+    /// An empty recording whose stages read `resident` where others read pixels. It takes no frames.
+    pub fn over(limits: Limits, resident: &Arc<Resident>) -> Self {
+        Self { resident: Some(Arc::clone(resident)), ..Self::new(limits) }
     }
 
     /// Uploads a frame once; any number of stages may read it.
     ///
     /// # Errors
-    /// [`GpuError::DoesNotFit`] when the pixels of all frames so far exceed the binding.
+    /// [`GpuError::DoesNotFit`] when the pixels of all frames so far exceed the binding, or the recording is over a [`Resident`].
     pub fn upload(&mut self, frame: &Arc<Frame>) -> Result<ResidentImage, GpuError> {
         let (width, height) = (frame.width(), frame.height());
+        if self.resident.is_some() {
+            return Err(GpuError::DoesNotFit { what: "pixels", needed: 4 * ResidentImage::words(width, height), limit: 0 });
+        }
         let word = self.pixel_words;
         self.pixel_words = self.grown("pixels", word, ResidentImage::words(width, height))?;
         let image = ResidentImage { word, width, height };
@@ -162,6 +173,10 @@ impl Recording {
         self.download_words
     }
 
+    pub(super) fn resident(&self) -> Option<&Resident> {
+        self.resident.as_deref()
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }
@@ -181,7 +196,7 @@ impl Recording {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { binding_words: 100, workgroups: 4 };
+    const LIMITS: Limits = Limits { binding_words: 100, workgroups: 4, resident_words: 100 };
 
     #[test]
     fn what_does_not_fit_is_refused_while_recording() {

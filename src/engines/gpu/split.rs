@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn neighbours_share_until_a_binding_is_full() {
-        let limits = Limits { binding_words: 10, workgroups: 3 };
+        let limits = Limits { binding_words: 10, workgroups: 3, resident_words: 0 };
         let pixels = |pixels| Cost { pixels, tables: 1, work: 2 };
         let parts = split(&limits, &[pixels(4), pixels(6), pixels(1), pixels(11), pixels(1), pixels(1), pixels(1)]);
         assert_eq!(parts, Split { recordings: vec![vec![0, 1], vec![2, 4, 5], vec![6]], too_large: vec![3] });

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use tracing::trace_span;
 
 use super::{
     ScoreError,
@@ -90,6 +91,10 @@ impl ImageWay {
                     Decoded::Frame(frame) => self.pixels.run(frame).await?,
                 };
                 timings.add(pixels.backend, pixels.took);
+                if let Some(device) = pixels.device {
+                    timings.add("gpu_upload", device.upload);
+                    device.kernels.into_iter().for_each(|took| timings.add("gpu_kernels", took));
+                }
                 self.judge(pixels, opened.digests, banks, &mut evidence, timings).await?;
             }
         }
@@ -104,10 +109,10 @@ impl ImageWay {
             .lane
             .run(move || {
                 let waited = queued.elapsed();
-                let (digests, digest) = timed(|| {
+                let (digests, digest) = timed(trace_span!("digest"), || {
                     hashing::digests::digests(&bytes, banks.holds_digests(SignalType::Md5), banks.holds_digests(SignalType::Sha1))
                 });
-                let (frame, decode) = timed(|| way.decoder.decode(&bytes).map(|(_, frame)| frame));
+                let (frame, decode) = timed(trace_span!("decode"), || way.decoder.decode(&bytes).map(|(_, frame)| frame));
                 let size = match &frame {
                     Ok(frame) => Some((frame.width(), frame.height())),
                     Err(_) => way.decoder.header(&bytes).ok().map(|header| (header.width, header.height)),
@@ -185,7 +190,7 @@ impl ImageWay {
         if banks.banks().is_empty() {
             return Ok(Vec::new());
         }
-        let (matches, took) = self.lane.run(move || timed(|| banks.find(Some(&digests), hash.as_ref()))).await?;
+        let (matches, took) = self.lane.run(move || timed(trace_span!("match"), || banks.find(Some(&digests), hash.as_ref()))).await?;
         timings.add("match", took);
         Ok(matches)
     }

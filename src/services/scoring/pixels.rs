@@ -13,19 +13,21 @@ use crate::{
 pub(super) enum PixelEngine {
     /// By whoever decodes: no queue of its own.
     Cpu,
-    /// One thread in front of the device, so that batches form while it works.
+    /// Two threads in front of the device: batches form while it works, and one batch's pixels are written while it works on another's.
     Gpu(Batcher<Arc<Frame>, Pixels>),
 }
 
 impl PixelEngine {
-    /// Starts the thread in front of the GPU, if `processor` is one.
+    /// Starts the threads in front of the GPU, if `processor` is one.
     pub(super) fn start(processor: Arc<PixelProcessor>, specs: &Arc<[PreprocessSpec]>, options: BatchOptions) -> std::io::Result<Self> {
         if let PixelProcessor::Cpu = *processor {
             return Ok(Self::Cpu);
         }
-        let specs = specs.clone();
-        let work: Work<Arc<Frame>, Pixels> = Box::new(move |frames| processor.look(&frames, &specs));
-        Batcher::spawn("gpu", options, vec![work]).map(Self::Gpu)
+        let work = || -> Work<Arc<Frame>, Pixels> {
+            let (processor, specs) = (processor.clone(), specs.clone());
+            Box::new(move |frames| processor.look(&frames, &specs))
+        };
+        Batcher::spawn("gpu", options, vec![work(), work()]).map(Self::Gpu)
     }
 
     /// Tensors and hash of one picture that waits for the GPU.

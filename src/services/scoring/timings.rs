@@ -43,8 +43,9 @@ fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Runs `work` and says how long it took.
-pub(super) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+/// Runs `work` within `span`, which a trace shows, and says how long it took.
+pub(super) fn timed<T>(span: tracing::Span, work: impl FnOnce() -> T) -> (T, Duration) {
+    let _entered = span.entered();
     let started = Instant::now();
     let result = work();
     (result, started.elapsed())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Posts every file of a corpus to two servers and checks that they agree: digests and scores, and the PDQ hashes of `nightlight hash`.
 
-usage: KEY=… bench_check.py CORPUS HASHES.jsonl OUR_URL PEER_URL
+usage: KEY=… score_check.py CORPUS HASHES.jsonl OUR_URL PEER_URL
 """
 import json
 import os
