@@ -76,6 +76,8 @@ pub(super) fn margins(request: &Request) -> Answered {
     Ok(json!({
         "quality": exact.quality.get(),
         "largest": largest(coefficients.iter().copied()),
+        "coefficient_allowed": hashing::coefficient_error(width, height),
+        "step_allowed": hashing::step_error(width, height),
         "brightest": largest(samples.iter().copied()),
         "cpu": side("cpu", (&estimate.samples, &estimate.coefficients), estimate.margins, &estimate.hash),
         "gpu": side("gpu", (finished.floats(columns), &shader), shader_margins, &shader_hash),

@@ -147,11 +147,11 @@ def size(rng, largest=3000):
     return tuple(int(min(max(side, 5), largest)) for side in (width, width / aspect))
 
 
-def pictures(count, seed):
+def pictures(count, seed, largest=3000):
     names = [name for name, (_, weight) in KINDS.items() for _ in range(weight)]
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         kind = names[number % len(names)]
-        width, height = size(rng)
+        width, height = size(rng, largest)
         pixels = np.clip(KINDS[kind][0](rng, width, height), 0, 255).astype(np.uint8)
         yield f"{number:05d}-{kind}-{width}x{height}", np.ascontiguousarray(pixels)
