@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nightlight::domain::frame::BufferPool;
+use nightlight::domain::preprocess::PreprocessSpec;
 use nightlight::engines::gpu::GpuOptions;
 use nightlight::engines::media::{Decoder, Limits};
 use nightlight::services::pixels::{PixelProcessor, Wanted};

@@ -37,7 +37,8 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, item: &mut [f32]) {
     let mut tall = vec![0.0; wide + 1];
     let narrow = 3 * plan.kept.width as usize;
     let mut line = vec![0.0; narrow + 1];
-    let mut write = |line: &[f32], y| normalize::write_row(spec, plan, line, y, item, |channel, pixel| normalize::value(spec, channel, pixel));
+    let mut write =
+        |line: &[f32], y| normalize::write_row(spec, plan, line, y, item, |channel, pixel| normalize::value(spec, channel, pixel));
     if vertical_first(spec.rounding, plan) {
         for y in 0..down.len() {
             let (start, taps) = down.taps(y);
