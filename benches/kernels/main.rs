@@ -31,7 +31,10 @@ fn main() -> std::io::Result<()> {
 fn answer(line: &str) -> Answered {
     let request: Value = serde_json::from_str(line)?;
     match request["op"].as_str() {
-        Some("pdq") => pdq::answer(serde_json::from_value(request)?),
+        Some(op @ ("pdq" | "pdq_estimate" | "pdq_exact")) => {
+            pdq::answer(&serde_json::from_value(request.clone())?, op.strip_prefix("pdq_").unwrap_or("cpu"))
+        }
+        Some("pdq_margins") => pdq::margins(&serde_json::from_value(request.clone())?),
         Some("preprocess") => preprocess::answer(serde_json::from_value(request)?),
         Some("device") => gpu::facts(),
         Some("gpu_pixels") => gpu::answer(serde_json::from_value(request)?),

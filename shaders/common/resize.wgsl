@@ -47,7 +47,7 @@ fn mixed(resize: Resize, walk: Walk) -> u32 {
     var sum = vec3<i32>(HALF);
     for (var tap = 0u; tap < walk.taps.count; tap++) {
         let value = pixel(resize.source, resize.first, walk.start + tap * walk.step);
-        sum += vec3<i32>(value) * i32(tables[walk.taps.weights + tap]);
+        sum += vec3<i32>(value) * i32(tables[walk.taps.weights + tap * walk.taps.step]);
     }
     return packed(clamp(sum >> vec3<u32>(22u), vec3<i32>(0), vec3<i32>(255)));
 }
@@ -57,7 +57,7 @@ fn mixed_float(resize: Resize, walk: Walk) -> vec3<f32> {
     var sum = vec3<f32>(0.0);
     for (var tap = 0u; tap < walk.taps.count; tap++) {
         let value = pixel_float(resize.source, resize.first, walk.start + tap * walk.step);
-        sum += value * bitcast<f32>(tables[walk.taps.weights + tap]);
+        sum += value * bitcast<f32>(tables[walk.taps.weights + tap * walk.taps.step]);
     }
     return sum;
 }

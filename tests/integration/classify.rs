@@ -92,9 +92,7 @@ fn tensor(shape: [usize; 4], values: Vec<f32>) -> Tensor {
 /// The golden file's input: see its `open_nsfw.input`.
 fn golden_items() -> [Tensor; 2] {
     const ITEM: u64 = 224 * 224 * 3;
-    [0, ITEM].map(|first| {
-        tensor([1, 224, 224, 3], (first..first + ITEM).map(|at| (at * 7919 / 13 % 256) as f32 - 110.0).collect())
-    })
+    [0, ITEM].map(|first| tensor([1, 224, 224, 3], (first..first + ITEM).map(|at| (at * 7919 / 13 % 256) as f32 - 110.0).collect()))
 }
 
 fn chat<T: AsRef<str>>(texts: &[T]) -> Vec<Message> {

@@ -106,7 +106,10 @@ fn model_spec(config: &Config, name: &str) -> Result<PreprocessSpec, Failure> {
     installed.sort();
     if !installed.iter().any(|model| model == name) {
         let list = if installed.is_empty() { "nothing; run scripts/fetch.sh".to_owned() } else { installed.join(", ") };
-        return Err(Failure::input(format!("there is no model `{name}` in {} (models.directory), which holds {list}", directory.display())));
+        return Err(Failure::input(format!(
+            "there is no model `{name}` in {} (models.directory), which holds {list}",
+            directory.display()
+        )));
     }
     let manifest = Manifest::load(&directory.join(name)).map_err(|error| Failure::input(error.to_string()))?;
     manifest.preprocess.ok_or_else(|| Failure::input(format!("the model `{name}` takes no pictures: its manifest has no [preprocess]")))

@@ -39,7 +39,7 @@
 //!     let tensors = preprocess::record(&mut recording, spec, &images)?;
 //!     let hashes = hashing::record(&mut recording, &images)?;
 //!     let finished = gpu.run(&recording)?;
-//!     Ok((preprocess::read(&finished, &tensors), hashing::read(&finished, &hashes)))
+//!     Ok((preprocess::read(&finished, &tensors), hashing::read(&finished, &hashes, &frames.iter().map(|frame| &**frame).collect::<Vec<_>>())))
 //! }
 //! ```
 

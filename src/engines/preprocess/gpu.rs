@@ -164,11 +164,7 @@ pub fn record(recording: &mut Recording, spec: &PreprocessSpec, images: &[Reside
         let down = tables.add(recording, Axis::down(spec, plan))?;
         let Size { width, height } = plan.kept;
         let vertical_first = vertical_first(spec.rounding, plan);
-        let between = if vertical_first {
-            u64::from(across.count) * u64::from(height)
-        } else {
-            u64::from(down.count) * u64::from(width)
-        };
+        let between = if vertical_first { u64::from(across.count) * u64::from(height) } else { u64::from(down.count) * u64::from(width) };
         let first = recording.work(between * shaders.pixel_words)?;
         let second = recording.work(plan.kept.pixels() * shaders.pixel_words)?;
         // Fields: source, its first word, its stride, table, outputs, lines, offset, destination. An offset may be negative: it wraps.

@@ -194,10 +194,11 @@ impl<W: Weight> Weights<W> {
         (first as usize, end as usize)
     }
 
-    /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each output, then the weights.
+    /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each output, then `[pitch][outputs]` weights.
     pub fn to_words(&self) -> Vec<u32> {
         let heads = self.starts.iter().zip(&self.counts).flat_map(|(start, count)| [*start, *count]);
-        std::iter::once(self.pitch as u32).chain(heads).chain(self.values.iter().map(|value| value.to_word())).collect()
+        let weights = (0..self.pitch).flat_map(|tap| self.values.iter().skip(tap).step_by(self.pitch));
+        std::iter::once(self.pitch as u32).chain(heads).chain(weights.map(|value| value.to_word())).collect()
     }
 }
 

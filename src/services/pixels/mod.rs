@@ -150,7 +150,8 @@ pub fn on_gpu(gpu: &Gpu, frames: &[&Arc<Frame>], specs: &[PreprocessSpec]) -> Re
     let hashes = hashing::record(&mut recording, &images)?;
     let finished = gpu.run(&recording)?;
     let mut tensors: Vec<_> = pending.iter().map(|pending| preprocess::read(&finished, pending).into_iter()).collect();
-    let hashes = hashing::read(&finished, &hashes);
+    let pictures: Vec<&Frame> = frames.iter().map(|frame| &***frame).collect();
+    let hashes = hashing::read(&finished, &hashes, &pictures);
     observe(&finished);
     let (took, kernels) = (started.elapsed(), gpu.adapter().timestamps.then(|| finished.kernels()));
     let device = Some(DeviceTime { upload: finished.upload, kernels });

@@ -138,7 +138,8 @@ mod tests {
             let darker = Frame::new(320, 240, frame.pixels().iter().map(|value| value.saturating_sub(1)).collect::<Vec<_>>()).unwrap();
             let wrong = same_tensor(&spec, &right, &preprocess_cpu(&spec, &darker)).unwrap_err();
             assert!(wrong.contains("elements of a tensor differ"), "{wrong}");
-            let other_shape = preprocess_cpu(&PreprocessSpec { resize: Resize::Exact { width: 57, height: 57 }, crop: None, ..spec.clone() }, &frame);
+            let other_shape =
+                preprocess_cpu(&PreprocessSpec { resize: Resize::Exact { width: 57, height: 57 }, crop: None, ..spec.clone() }, &frame);
             assert!(same_tensor(&spec, &right, &other_shape).is_err());
         }
     }

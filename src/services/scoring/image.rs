@@ -162,7 +162,8 @@ impl ImageWay {
         };
         evidence.matches = self.find(banks, digests, hash, timings).await?;
         let started = Instant::now();
-        let runs = self.models.iter().zip(pixels.tensors).map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?).await) });
+        let runs =
+            self.models.iter().zip(pixels.tensors).map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?).await) });
         for (model, result) in self.models.iter().zip(futures_util::future::join_all(runs).await) {
             let unscored = |reason, detail| Unscored { technology: model.technology.clone(), reason, detail };
             match result {

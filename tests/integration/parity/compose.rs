@@ -45,7 +45,8 @@ pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result
                 made[*at] = Some(tensor.unwrap());
             }
         }
-        for (at, hash) in part.iter().zip(hashing::read(&finished, &pending)) {
+        let pictures: Vec<&Frame> = part.iter().map(|at| &*frames[*at]).collect();
+        for (at, hash) in part.iter().zip(hashing::read(&finished, &pending, &pictures)) {
             hashes[*at] = Some(hash);
         }
     }

@@ -175,8 +175,12 @@ fn pictures_and_outputs_of_all_sizes_share_a_batch() {
     // One shape of output for each picture, from one upload with three other specs.
     let free = PreprocessSpec { resize: Resize::ShortestSide { side: 24 }, crop: None, filter: Filter::Lanczos, ..planar() };
     let boxed = PreprocessSpec { resize: Resize::Letterbox { width: 50, height: 41, fill: [9, 8, 7] }, ..free.clone() };
-    let specs =
-        [free.clone(), boxed, PreprocessSpec { rounding: Rounding::Float, dtype: DType::F16, filter: Filter::Bicubic, ..free }, open_nsfw()];
+    let specs = [
+        free.clone(),
+        boxed,
+        PreprocessSpec { rounding: Rounding::Float, dtype: DType::F16, filter: Filter::Bicubic, ..free },
+        open_nsfw(),
+    ];
     let frames: Vec<_> = frames().cloned().collect();
     let together = compose::run(gpu(), &frames, &specs).unwrap();
     assert_eq!(together.recordings, 1);
@@ -193,7 +197,8 @@ fn pictures_and_outputs_of_all_sizes_share_a_batch() {
 fn a_picture_whose_output_would_be_too_large_leaves_the_others_alone() {
     let spec = PreprocessSpec { resize: Resize::ShortestSide { side: 4096 }, crop: None, ..planar() };
     let small = PreprocessSpec { resize: Resize::ShortestSide { side: 2 }, ..spec.clone() };
-    let frames = [(2, 3), (5, 5), (1, 9)].map(|(width, height)| Arc::new(Frame::new(width, height, vec![7; (3 * width * height) as usize]).unwrap()));
+    let frames = [(2, 3), (5, 5), (1, 9)]
+        .map(|(width, height)| Arc::new(Frame::new(width, height, vec![7; (3 * width * height) as usize]).unwrap()));
     let mut recording = Recording::new(gpu().limits());
     let images = frames.each_ref().map(|frame| recording.upload(frame).unwrap());
     let pending = preprocess::record(&mut recording, &small, &images).unwrap();
@@ -271,10 +276,17 @@ fn passes(frame: &Arc<Frame>, spec: &PreprocessSpec) -> Passes {
 }
 
 /// The window of `whole` (`stride` pixels a row) from `(left, top)` on, as wide as given and as high as `part` is long, must be `part`.
-fn same_window((whole, stride): &(Vec<f32>, usize), (left, top): (usize, usize), width: usize, part: &[f32], tolerance: f32) -> Result<(), String> {
+fn same_window(
+    (whole, stride): &(Vec<f32>, usize),
+    (left, top): (usize, usize),
+    width: usize,
+    part: &[f32],
+    tolerance: f32,
+) -> Result<(), String> {
     assert!(!part.is_empty());
     let rows = part.chunks_exact(3 * width).enumerate();
-    rows.map(|(row, part)| close(&format!("row {row}"), &whole[3 * ((top + row) * stride + left)..][..3 * width], part, tolerance)).collect()
+    rows.map(|(row, part)| close(&format!("row {row}"), &whole[3 * ((top + row) * stride + left)..][..3 * width], part, tolerance))
+        .collect()
 }
 
 /// The specs whose stages are looked at: a crop, a letterbox and a free size, with each filter.

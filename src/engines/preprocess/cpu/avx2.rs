@@ -5,8 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::pillow::STEP;
 use super::super::weights::{HALF, PRECISION, Weights};
+use super::pillow::STEP;
 
 /// Bits of the low half of a weight. The high half of the largest weight, 2^22, is then 2^11: both fit 16 bits with sign.
 const LOW_BITS: u32 = PRECISION / 2;

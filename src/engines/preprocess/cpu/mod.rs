@@ -94,10 +94,12 @@ mod tests {
     }
 
     fn frames() -> impl Iterator<Item = Frame> {
-        [(1, 1), (1, 9), (9, 1), (2, 2), (5, 5), (64, 48), (127, 128), (611, 37), (37, 611), (70, 400)].into_iter().map(|(width, height)| {
-            let pixels: Vec<u8> = (0..3 * width * height).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            Frame::new(width, height, pixels).unwrap()
-        })
+        [(1, 1), (1, 9), (9, 1), (2, 2), (5, 5), (64, 48), (127, 128), (611, 37), (37, 611), (70, 400)].into_iter().map(
+            |(width, height)| {
+                let pixels: Vec<u8> = (0..3 * width * height).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+                Frame::new(width, height, pixels).unwrap()
+            },
+        )
     }
 
     fn item(spec: &PreprocessSpec, frame: &Frame, build: Build) -> Vec<f32> {
