@@ -55,7 +55,7 @@ static GOLDEN: LazyLock<Golden> =
     LazyLock::new(|| serde_json::from_str(include_str!("fixtures/classify/golden.json")).expect("the training script wrote it"));
 
 /// Where `scripts/fetch.sh` installed ONNX Runtime and the models.
-fn home() -> PathBuf {
+pub fn home() -> PathBuf {
     let home =
         std::env::var_os("NIGHTLIGHT_HOME_TEST").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".nightlight"), PathBuf::from);
     assert!(home.join("models/open-nsfw/manifest.toml").is_file(), "{} has no models: run scripts/fetch.sh", home.display());
@@ -152,7 +152,7 @@ fn an_item_of_another_shape_or_type_is_refused() {
 }
 
 /// A model of halves whose input leaves its size open (`fixtures/classify/tiny.py`), with this `[preprocess]`.
-fn tiny(folder: &Path, resize: &str, dtype: &str) -> Manifest {
+pub fn tiny(folder: &Path, resize: &str, dtype: &str) -> Manifest {
     let network = include_bytes!("fixtures/classify/tiny-f16.onnx");
     std::fs::write(folder.join("tiny-f16.onnx"), network).unwrap();
     std::fs::write(folder.join("labels.txt"), "first\nsecond\n").unwrap();

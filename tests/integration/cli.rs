@@ -329,3 +329,41 @@ fn preprocess_says_what_is_wrong() {
     assert_eq!(unwritable.code, 1);
     assert!(unwritable.stderr.contains("none/a.npy cannot be written"), "{}", unwritable.stderr);
 }
+
+/// A model whose input leaves its size open takes every picture at its own size; one that would become too large is unscored by it.
+#[test]
+fn a_model_of_open_size_scores_what_it_can_and_says_what_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("models/tiny");
+    std::fs::create_dir_all(&model).unwrap();
+    crate::classify::tiny(&model, r#"{ to = "shortest_side", side = 64 }"#, r#"dtype = "f16""#);
+    let picture = |name: &str, width: u32, height: u32| {
+        let mut png = png::Encoder::new(std::fs::File::create(folder.path().join(name)).unwrap(), width, height);
+        png.set_color(png::ColorType::Rgb);
+        png.write_header().unwrap().write_image_data(&vec![90; (3 * width * height) as usize]).unwrap();
+    };
+    picture("a-wide.png", 300, 200);
+    picture("b-tall.png", 100, 900);
+    picture("c-thread.png", 1, 9000); // 64 x 576000
+    let library = crate::classify::home().join("lib/libonnxruntime.so");
+    for backend in ["cpu", "gpu"] {
+        let settings = [
+            ("NIGHTLIGHT__MODELS__DIRECTORY", "models"),
+            ("NIGHTLIGHT__MODELS__ONNXRUNTIME", library.to_str().unwrap()),
+            ("NIGHTLIGHT__MODELS__IMAGE", r#"["tiny"]"#),
+            ("NIGHTLIGHT__MODELS__CONVERSATION", "[]"),
+            ("NIGHTLIGHT__ENGINE__BACKEND", backend),
+        ];
+        let scored = run_with(folder.path(), &["score", "a-wide.png", "b-tall.png", "c-thread.png"], &settings, "");
+        assert_eq!(scored.code, 0, "{}", scored.stderr);
+        let lines = scored.json_lines();
+        for line in &lines[..2] {
+            let scores: Vec<_> = line["scores"].as_array().unwrap().iter().map(|score| score["raw"].as_f64().unwrap()).collect();
+            assert!(scores.len() == 2 && (scores.iter().sum::<f64>() - 1.0).abs() < 0.01, "{line}");
+        }
+        let unscored = lines[2]["unscored"].as_array().unwrap().iter().find(|entry| entry["technology"] == "tiny").unwrap();
+        assert_eq!(unscored["reason"], "media_too_large");
+        assert!(unscored["detail"].as_str().unwrap().contains("64x576000"), "{unscored}");
+        assert!(lines[2]["scores"].as_array().unwrap().is_empty());
+    }
+}

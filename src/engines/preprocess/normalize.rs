@@ -8,7 +8,7 @@ pub(super) fn value(spec: &PreprocessSpec, channel: usize, pixel: f32) -> f32 {
     (pixel * spec.scale - spec.mean[channel]) / spec.std[channel]
 }
 
-/// [`value`] for each output channel and each of 256 pixel values: `[3][256]`.
+/// [`value`] for each output channel and each of 256 pixel values, for the shader: `[3][256]`.
 pub(super) fn table(spec: &PreprocessSpec) -> [[f32; 256]; 3] {
     std::array::from_fn(|channel| std::array::from_fn(|pixel| value(spec, channel, pixel as f32)))
 }

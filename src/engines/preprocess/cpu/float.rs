@@ -81,10 +81,7 @@ fn column_line<P: Copy + Into<f32>>(rows: &[P], stride: usize, taps: &[f32], out
                 sums[lane] += row[lane].into() * weight;
             }
         }
-        let out = &mut out[at..][..BLOCK];
-        for lane in 0..BLOCK {
-            out[lane] = sums[lane];
-        }
+        *out[at..].first_chunk_mut().expect("a block ends where the row does at the latest") = sums;
     }
 }
 
