@@ -168,3 +168,26 @@ pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
     let hash = hashing::pdq_cpu(frame);
     Pixels { tensors, hash, backend: "cpu", took: started.elapsed(), device: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_takes_the_processor_where_there_is_no_adapter_and_gpu_says_what_is_missing() {
+        let nowhere = || GpuOptions { adapter: Some("no such device".to_owned()), ..GpuOptions::default() };
+        let (processor, note) = PixelProcessor::open(Wanted::Auto, nowhere()).unwrap();
+        assert_eq!((processor.name(), processor.trouble()), ("cpu", None));
+        assert!(note.is_some_and(|note| note.contains("no usable graphics adapter")));
+        assert!(matches!(PixelProcessor::open(Wanted::Gpu, nowhere()), Err(GpuError::NoAdapter { .. })));
+    }
+
+    #[test]
+    fn an_adapter_that_hangs_while_it_is_opened_is_given_up() {
+        let hanging = || GpuOptions { open_timeout: Duration::ZERO, ..GpuOptions::default() };
+        let (processor, note) = PixelProcessor::open(Wanted::Auto, hanging()).unwrap();
+        assert_eq!(processor.name(), "cpu");
+        assert!(note.is_some_and(|note| note.contains("did not finish within")));
+        assert!(matches!(PixelProcessor::open(Wanted::Gpu, hanging()), Err(GpuError::Timeout { .. })));
+    }
+}
