@@ -9,7 +9,7 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! assert_eq!(commands, ["serve", "score", "hash", "bank", "key", "audit", "doctor", "config"]);
+//! assert_eq!(commands, ["serve", "score", "hash", "match", "bank", "key", "audit", "doctor", "config"]);
 //! ```
 
 mod audit;
@@ -20,6 +20,8 @@ mod failure;
 mod files;
 mod hash;
 mod key;
+mod lines;
+mod r#match;
 mod output;
 mod score;
 mod serve;
@@ -72,6 +74,8 @@ enum Command {
     Score(score::Score),
     /// Print the perceptual hash and the digests of pictures
     Hash(hash::Hash),
+    /// Look PDQ hashes up in banks
+    Match(r#match::Match),
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
@@ -109,6 +113,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(&config),
         Command::Score(score) => score.run(&config),
         Command::Hash(hash) => hash.run(&config),
+        Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),

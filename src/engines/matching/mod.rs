@@ -3,8 +3,8 @@
 //! A [`Snapshot`] is one tenant's banks as they were at one moment; a search never waits for a change of a bank and never sees half of
 //! one. A changed bank is a new snapshot that shares all but its newest hashes with the old one.
 //!
-//! Exact digests are looked up in a hash table. PDQ hashes are searched by [`PdqIndex`]. [`linear`]
-//! is the plain oracle that it is held against.
+//! Exact digests are looked up in a hash table. PDQ hashes are searched by [`PdqIndex`], on the processor, or by [`GpuScan`], on the device. [`linear`]
+//! is the plain oracle that both are held against.
 //!
 //! ```
 //! use nightlight::{domain::hash::PdqHash, engines::matching::PdqIndex};
@@ -37,10 +37,12 @@
 //! there are few and each hash is moved a logarithmic number of times. Disabling and removing set a bit beside a segment, which is asked for hits only. All
 //! parts are shared between snapshots until they change.
 
+mod gpu;
 mod hit;
 mod ids;
 mod keys;
 mod pdq_index;
+pub mod plain;
 mod plan;
 mod rows;
 mod segment;
@@ -50,6 +52,7 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+pub use gpu::{GpuScan, Pair};
 pub use hit::{Hit, linear};
 pub use pdq_index::{PdqIndex, Sizes};
 pub use snapshot::{Bank, BankMask, Slice, Snapshot};

@@ -239,6 +239,31 @@ impl PdqIndex {
         self.search_parts(0..self.parts(), variants, radius)
     }
 
+    /// All hashes that are not removed, disabled ones too.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, PdqHash)> {
+        let segments = self.segments.iter().flat_map(|part| {
+            let data = &part.data;
+            in_use(data.len(), part.states.as_deref()).map(|position| (data.ids.get(position), data.rows.get(position)))
+        });
+        let tail = &self.tail.data;
+        let last = in_use(tail.ids.len(), self.tail.states.as_deref());
+        segments.chain(last.map(|position| (tail.ids[position as usize], tail.rows.get(position))))
+    }
+
+    /// The hit of one item: its nearest hash in force, if it is within the radius.
+    pub fn nearest(&self, content_id: i64, query: &PdqHash, radius: u32) -> Option<Hit> {
+        let hits = |rows: &Rows, states: Option<&States>, positions: &mut dyn Iterator<Item = u32>| {
+            let hashes = positions.filter(|position| states.is_none_or(|states| !states.hides(*position))).map(|position| rows.get(position));
+            hashes.map(|hash| Hit { distance: hash.distance(query), content_id, variant: 0, hash }).filter(|hit| hit.distance <= radius).min()
+        };
+        let tail = &self.tail.data;
+        let mut last = (0..).zip(&tail.ids).filter(|(_, id)| **id == content_id).map(|(position, _)| position);
+        let segments = self.segments.iter().filter_map(|part| {
+            hits(&part.data.rows, part.states.as_deref(), &mut part.data.ids.positions(content_id, part.data.len()))
+        });
+        segments.chain(hits(&tail.rows, self.tail.states.as_deref(), &mut last)).min()
+    }
+
     /// How many parts [`search_parts`](Self::search_parts) can look into, each at most as large as a full segment.
     pub fn parts(&self) -> usize {
         self.segments.len() + 1
@@ -321,6 +346,11 @@ impl PdqIndex {
         let rows = self.segments.get(found.part as usize).map_or(&self.tail.data.rows, |segment| &segment.data.rows);
         Hit { distance: found.distance, content_id: found.content_id, variant: found.query as usize, hash: rows.get(found.position) }
     }
+}
+
+/// Positions that are not removed.
+fn in_use(len: usize, states: Option<&States>) -> impl Iterator<Item = u32> {
+    (0..len as u32).filter(move |position| states.is_none_or(|states| !states.removed(*position)))
 }
 
 impl Tail {

@@ -211,7 +211,10 @@ impl Segment {
                 self.prepare(next);
             }
             match self.plan(query) {
-                Some(thresholds) => self.probe(query, number as u32, thresholds, scratch, simd, found),
+                Some(thresholds) => {
+                    debug_assert!(plan::is_exact(&thresholds, query.radius));
+                    self.probe(query, number as u32, thresholds, scratch, simd, found);
+                }
                 None => scratch.scans.push(number as u32),
             }
         }
