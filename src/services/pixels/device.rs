@@ -46,6 +46,14 @@ impl GpuProcessor {
         Self { shared: Arc::new(Shared { options, name, state: Mutex::new(State::Working(Arc::new(gpu))) }) }
     }
 
+    /// Drops the device as a driver reset would.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn lose(&self) {
+        if let Some(gpu) = self.device() {
+            gpu.lose();
+        }
+    }
+
     pub(super) fn trouble(&self) -> Option<String> {
         match &*self.shared.lock() {
             State::Working(_) => None,
