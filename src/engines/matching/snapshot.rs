@@ -387,7 +387,8 @@ mod tests {
         small.extend([(7, Signal::Pdq(picture.hashes[3])), (8, Signal::Sha256([3; 32]))]);
         // This item has hashes in two slices.
         large.extend([(0, Signal::Pdq(picture.hashes[1]))]);
-        let snapshot = Snapshot::new(vec![Arc::new(small.clone()), Arc::new(large), Arc::new(small)]);
+        let other = Bank { name: "OTHER".to_owned(), ..small.clone() };
+        let snapshot = Snapshot::new(vec![Arc::new(small), Arc::new(large), Arc::new(other)]);
         let slices = snapshot.slices_of(800, None);
         assert_eq!((slices.len(), snapshot.slices(None).len()), (3, 1), "{slices:?}");
         let digests = Digests { md5: None, sha1: None, sha256: [3; 32] };
