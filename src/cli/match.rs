@@ -128,12 +128,8 @@ impl Match {
             for searched in banks.iter().filter(|searched| searched.bank.enabled) {
                 let name = (banks.len() > 1).then(|| searched.name.clone());
                 for (line, hits) in lines.iter_mut().zip(searched.find(&queries)?) {
-                    let matched = |hit: Hit| Matched {
-                        bank: name.clone(),
-                        content_id: hit.content_id,
-                        signal: hit.hash,
-                        distance: hit.distance,
-                    };
+                    let matched =
+                        |hit: Hit| Matched { bank: name.clone(), content_id: hit.content_id, signal: hit.hash, distance: hit.distance };
                     line.matches.extend(hits.into_iter().map(matched));
                 }
             }

@@ -4,13 +4,7 @@
 
 use sqlx::Row;
 
-use super::{
-    Store,
-    banks::Bank,
-    error::StoreError,
-    row::blob,
-    transaction::WriteTx,
-};
+use super::{Store, banks::Bank, error::StoreError, row::blob, transaction::WriteTx};
 use crate::domain::{
     event::{Event, EventBody},
     hash::ItemState,

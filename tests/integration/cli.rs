@@ -161,7 +161,8 @@ fn match_finds_what_lies_within_the_radius_on_both_backends() {
     // Content ids 1 to 4 at 5, 0, 3 and 3 bits; an md5 between them takes an id too.
     import("A", &format!("{}\n{PDQ}\nmd5 {}\n{}\n{}\n", turned(0b11111), &PDQ[..32], turned(0b111), turned(0b111_000)));
     import("B", &turned(0b11));
-    let look = |more: &[&str], input: &str| run_with(folder.path(), &[&["--data-dir", "d", "match", "--hashes", "-"], more].concat(), &[], input);
+    let look =
+        |more: &[&str], input: &str| run_with(folder.path(), &[&["--data-dir", "d", "match", "--hashes", "-"], more].concat(), &[], input);
     let input = format!("# looked up\n\n{}\n{}\n", PDQ.to_uppercase(), "0".repeat(64));
     let of = |content_id: i64, signal: String, distance: u32| serde_json::json!({"content_id": content_id, "signal": signal, "distance": distance});
     for backend in ["auto", "cpu", "gpu"] {
@@ -173,7 +174,9 @@ fn match_finds_what_lies_within_the_radius_on_both_backends() {
         let near = vec![of(2, PDQ.to_owned(), 0), of(4, turned(0b111), 3), of(5, turned(0b111_000), 3)];
         let expected = [serde_json::json!({"hash": PDQ, "matches": near}), serde_json::json!({"hash": "0".repeat(64), "matches": []})];
         assert_eq!(found.json_lines(), expected, "{backend}");
-        let at = |radius: &str| look(&["--bank", "A", "--radius", radius, "--backend", backend], PDQ).json_lines()[0]["matches"].as_array().unwrap().len();
+        let at = |radius: &str| {
+            look(&["--bank", "A", "--radius", radius, "--backend", backend], PDQ).json_lines()[0]["matches"].as_array().unwrap().len()
+        };
         assert_eq!(["0", "2", "3", "5", "256"].map(at), [1, 1, 3, 4, 4], "{backend}");
     }
     let both = look(&["--bank", "B", "--bank", "A", "--radius", "2"], PDQ).json_lines().remove(0);

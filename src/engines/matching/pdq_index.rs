@@ -179,13 +179,23 @@ impl PdqIndex {
             let (positions, len) = (part.data.ids.positions(content_id, part.data.len()), part.data.len());
             positions.for_each(|position| apply(part.states_mut(len), position));
         }
-        let (tail, len) = (self.tail.data.clone(), self.tail.data.ids.len());
-        let positions = (0..).zip(&tail.ids).filter(|(_, id)| **id == content_id);
-        positions.for_each(|(position, _)| apply(self.tail.states_mut(len), position));
+        let len = self.tail.data.ids.len();
+        for position in self.tail_positions(content_id) {
+            apply(self.tail.states_mut(len), position);
+        }
         if state == ItemState::Removed {
             self.len -= changed;
         }
         changed
+    }
+
+    /// Where an item stands in the tail.
+    fn tail_positions(&self, content_id: i64) -> Vec<u32> {
+        let ids = &self.tail.data.ids;
+        if self.repeats {
+            return (0..).zip(ids).filter(|(_, id)| **id == content_id).map(|(position, _)| position).collect();
+        }
+        ids.binary_search(&content_id).ok().map(|position| position as u32).into_iter().collect()
     }
 
     /// Indexes the tail and merges: afterwards each segment is less than half as long as the one before, or full.
@@ -253,14 +263,19 @@ impl PdqIndex {
     /// The hit of one item: its nearest hash in force, if it is within the radius.
     pub fn nearest(&self, content_id: i64, query: &PdqHash, radius: u32) -> Option<Hit> {
         let hits = |rows: &Rows, states: Option<&States>, positions: &mut dyn Iterator<Item = u32>| {
-            let hashes = positions.filter(|position| states.is_none_or(|states| !states.hides(*position))).map(|position| rows.get(position));
-            hashes.map(|hash| Hit { distance: hash.distance(query), content_id, variant: 0, hash }).filter(|hit| hit.distance <= radius).min()
+            let hashes =
+                positions.filter(|position| states.is_none_or(|states| !states.hides(*position))).map(|position| rows.get(position));
+            hashes
+                .map(|hash| Hit { distance: hash.distance(query), content_id, variant: 0, hash })
+                .filter(|hit| hit.distance <= radius)
+                .min()
         };
         let tail = &self.tail.data;
-        let mut last = (0..).zip(&tail.ids).filter(|(_, id)| **id == content_id).map(|(position, _)| position);
-        let segments = self.segments.iter().filter_map(|part| {
-            hits(&part.data.rows, part.states.as_deref(), &mut part.data.ids.positions(content_id, part.data.len()))
-        });
+        let mut last = self.tail_positions(content_id).into_iter();
+        let segments = self
+            .segments
+            .iter()
+            .filter_map(|part| hits(&part.data.rows, part.states.as_deref(), &mut part.data.ids.positions(content_id, part.data.len())));
         segments.chain(hits(&tail.rows, self.tail.states.as_deref(), &mut last)).min()
     }
 

@@ -64,7 +64,8 @@ mod tests {
     use super::*;
 
     fn cost_of(costs: &Costs, thresholds: &Thresholds) -> u64 {
-        let of_key = |(cost, &threshold): (&[u32; MOST + 1], &i8)| cost[..(threshold + 1) as usize].iter().map(|&cost| u64::from(cost)).sum::<u64>();
+        let of_key =
+            |(cost, &threshold): (&[u32; MOST + 1], &i8)| cost[..(threshold + 1) as usize].iter().map(|&cost| u64::from(cost)).sum::<u64>();
         costs.iter().zip(thresholds).map(of_key).sum()
     }
 
@@ -82,7 +83,10 @@ mod tests {
         // A key with huge buckets is left out, and others reach further for it.
         costs[3] = [1_000_000; 3];
         let (thresholds, cost) = cheapest(&costs, 2, 31).unwrap();
-        assert!(thresholds[3] == -1 && thresholds.iter().filter(|&&threshold| threshold == 2).count() == 2 && cost < 1000, "{thresholds:?}");
+        assert!(
+            thresholds[3] == -1 && thresholds.iter().filter(|&&threshold| threshold == 2).count() == 2 && cost < 1000,
+            "{thresholds:?}"
+        );
     }
 
     proptest! {

@@ -71,17 +71,29 @@ impl Rows {
     /// Gives `hit` the query's number, position and distance of every hash within each query's radius; positions ascend within a query.
     #[inline(always)]
     pub fn scan(&self, queries: &[([Half; 2], u32)], mut hit: impl FnMut(usize, u32, u32)) {
-        for (stripe, hashes) in self.first.chunks(STRIPE).enumerate() {
+        let stripes = self.first.chunks(STRIPE).zip(self.second.chunks(STRIPE));
+        for (stripe, (first, second)) in stripes.enumerate() {
             for (number, &(query, radius)) in queries.iter().enumerate() {
-                for (block, hashes) in hashes.chunks(BLOCK).enumerate() {
+                for (block, (first, second)) in first.chunks(BLOCK).zip(second.chunks(BLOCK)).enumerate() {
                     // The least distance of the block: one instruction a vector, where "any within" takes three.
-                    let least = hashes.iter().map(|half| u64::from(half.distance(query[0]))).fold(u64::MAX, u64::min);
-                    if least <= u64::from(radius) {
-                        let start = (stripe * STRIPE + block * BLOCK) as u32;
-                        for position in start..start + hashes.len() as u32 {
-                            if let Some(distance) = self.near(position, query, radius) {
-                                hit(number, position, distance);
-                            }
+                    let least = |distances: &[u64; BLOCK]| distances.iter().copied().fold(u64::MAX, u64::min);
+                    let mut distances = [u64::MAX; BLOCK];
+                    for (distance, half) in distances.iter_mut().zip(first) {
+                        *distance = u64::from(half.distance(query[0]));
+                    }
+                    if least(&distances) > u64::from(radius) {
+                        continue;
+                    }
+                    for (distance, half) in distances.iter_mut().zip(second) {
+                        *distance += u64::from(half.distance(query[1]));
+                    }
+                    if least(&distances) > u64::from(radius) {
+                        continue;
+                    }
+                    let start = (stripe * STRIPE + block * BLOCK) as u32;
+                    for (position, &distance) in (start..).zip(&distances[..first.len()]) {
+                        if distance <= u64::from(radius) {
+                            hit(number, position, distance as u32);
                         }
                     }
                 }

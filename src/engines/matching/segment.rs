@@ -199,7 +199,15 @@ impl Segment {
     }
 
     /// Looks into the buckets of a plan, which must be exact for the query's radius.
-    pub(super) fn probe(&self, query: &Query, number: u32, thresholds: Thresholds, scratch: &mut Scratch, simd: Simd, found: &mut Vec<Near>) {
+    pub(super) fn probe(
+        &self,
+        query: &Query,
+        number: u32,
+        thresholds: Thresholds,
+        scratch: &mut Scratch,
+        simd: Simd,
+        found: &mut Vec<Near>,
+    ) {
         simd.run(Probing { segment: self, query, number, thresholds, scratch, found });
     }
 

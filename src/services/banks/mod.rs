@@ -59,19 +59,21 @@ pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, know
         let page = store.item_changes(stored, states, PAGE).await?;
         let Some(last) = page.last() else { return Ok(bank) };
         states = last.at;
-        page.iter().for_each(|change| bank.set(change.at.content_id, change.state));
+        bank = changed(bank, move |bank| page.iter().for_each(|change| bank.set(change.at.content_id, change.state))).await?;
     }
 }
 
-async fn indexed(mut bank: Bank, signals: Vec<(i64, Signal)>) -> Result<Bank, StoreError> {
-    if signals.is_empty() {
-        return Ok(bank);
-    }
-    let index = move || {
-        bank.extend(signals);
+async fn indexed(bank: Bank, signals: Vec<(i64, Signal)>) -> Result<Bank, StoreError> {
+    if signals.is_empty() { Ok(bank) } else { changed(bank, |bank| bank.extend(signals)).await }
+}
+
+/// Changes a bank on a thread for such work.
+async fn changed(mut bank: Bank, change: impl FnOnce(&mut Bank) + Send + 'static) -> Result<Bank, StoreError> {
+    let work = move || {
+        change(&mut bank);
         bank
     };
-    tokio::task::spawn_blocking(index).await.map_err(|_| StoreError::Closed)
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
 }
 
 /// All tenants' banks.

@@ -31,7 +31,8 @@ fn planted(from: PdqHash, first: usize, distance: usize) -> PdqHash {
 fn bank(count: usize, state: &mut u64) -> (Vec<PdqHash>, Vec<(PdqHash, u32)>) {
     let mut hashes: Vec<PdqHash> = (0..count).map(|_| random(state)).collect();
     let radii = [0, 1, 5, 31, 31, 40, 64, 64, 128];
-    let queries: Vec<(PdqHash, u32)> = (0..300).map(|at| (random(state), radii[at % radii.len()].min(if at == 8 { 128 } else { 64 }))).collect();
+    let queries: Vec<(PdqHash, u32)> =
+        (0..300).map(|at| (random(state), radii[at % radii.len()].min(if at == 8 { 128 } else { 64 }))).collect();
     for (at, &(query, radius)) in queries.iter().enumerate() {
         for (offset, distance) in [radius.saturating_sub(1), radius, radius + 1].into_iter().enumerate() {
             hashes[(at * 31 + offset * 7) % count] = planted(query, at, distance as usize);
@@ -85,7 +86,9 @@ fn more_hits_than_a_binding_holds_are_all_found() {
     // 900000 pairs; 2 MiB hold 174762.
     let pairs = scan.hamming_scan(&vec![(PdqHash::default(), 0); 300]).unwrap();
     assert_eq!(pairs.len(), 900_000);
-    assert!(pairs.iter().enumerate().all(|(at, pair)| (pair.query as usize, pair.hash as usize, pair.distance) == (at / 3000, at % 3000, 0)));
+    assert!(
+        pairs.iter().enumerate().all(|(at, pair)| (pair.query as usize, pair.hash as usize, pair.distance) == (at / 3000, at % 3000, 0))
+    );
 }
 
 #[test]

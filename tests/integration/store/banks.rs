@@ -146,7 +146,11 @@ async fn states_of_items_are_versions_of_the_bank_and_are_read_page_by_page() {
     assert_eq!((again_removed.bank_version, again_removed.changed), (4, 0));
 
     // All or nothing, and removed is for good.
-    for (ids, state, says) in [(vec![1, 9], ItemState::Enabled, "content id 9 was removed"), (vec![1, 11], ItemState::Disabled, "1 to 10"), (vec![0], ItemState::Removed, "id 0")] {
+    for (ids, state, says) in [
+        (vec![1, 9], ItemState::Enabled, "content id 9 was removed"),
+        (vec![1, 11], ItemState::Disabled, "1 to 10"),
+        (vec![0], ItemState::Removed, "id 0"),
+    ] {
         let error = set(&ids, state).await.unwrap_err();
         assert!(matches!(&error, StoreError::Invalid(text) if text.contains(says)), "{error}");
     }
