@@ -1,6 +1,7 @@
 // The eight hashes: a bit is set where a coefficient of the turned or mirrored picture exceeds the median of all 256.
 // One workgroup per image, one invocation per coefficient. A transposition keeps the values and so the median: four medians serve eight.
-// In: [16][16] floats. Out: eight hashes of eight words, least significant first, in the order of domain::hash::Transform::ALL.
+// In: [16][16] floats. Out: eight hashes of eight words, least significant first, in the order of domain::hash::Transform::ALL; and in the
+// fourth word behind them the least of the four gaps between the median and the next larger value.
 // Plain twin: engines::hashing::plain::pdq_bits.
 
 const FREQUENCIES: u32 = 16u;
@@ -9,6 +10,7 @@ const WORDS: u32 = 8u;
 
 var<workgroup> values: array<f32, 256>;
 var<workgroup> median: f32;
+var<workgroup> above: f32;
 var<workgroup> hashes: array<atomic<u32>, 64>;
 
 // Sets the invocation's bit in the hash of `transform`.
@@ -25,6 +27,7 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
     if (lane < 8u * WORDS) {
         atomicStore(&hashes[lane], 0u);
     }
+    var gap = 3.0e38; // more than any
     // Signs: as it stands, upside down, mirrored, both.
     for (var signs = 0u; signs < 4u; signs++) {
         var negative = false;
@@ -47,7 +50,11 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
         if (rank == MEDIAN_RANK) {
             median = value;
         }
+        if (rank == MEDIAN_RANK + 1u) {
+            above = value;
+        }
         workgroupBarrier();
+        gap = min(gap, above - median);
         if (value > median) {
             switch signs {
                 case 0u: { mark(0u, row, column); mark(6u, column, row); } // original, flip_plus1
@@ -60,5 +67,8 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
     }
     if (lane < 8u * WORDS) {
         work[job(group.y, 9u) + lane] = atomicLoad(&hashes[lane]);
+    }
+    if (lane == 0u) {
+        work[job(group.y, 9u) + 67u] = bitcast<u32>(gap);
     }
 }

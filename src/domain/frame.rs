@@ -52,26 +52,28 @@ impl Frame {
 /// Bytes that go back to their [`BufferPool`] when dropped (or are simply freed when they have none).
 #[derive(Debug, Default)]
 pub struct Buffer {
+    /// At least `length`; what an earlier, larger use left behind stays, so that no later one has to clear it.
     bytes: Vec<u8>,
+    length: usize,
     home: Weak<Shelf>,
 }
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, home: Weak::new() }
+        Self { length: bytes.len(), bytes, home: Weak::new() }
     }
 }
 
 impl std::ops::Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.length]
     }
 }
 
 impl std::ops::DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        &mut self.bytes[..self.length]
     }
 }
 
@@ -112,10 +114,11 @@ impl BufferPool {
         let mut bytes = best.map(|at| free.swap_remove(at)).unwrap_or_default();
         drop(free);
         if bytes.capacity() < length {
-            bytes = Vec::with_capacity(length);
+            bytes = vec![0; length]; // pages that the system hands out cleared
+        } else if bytes.len() < length {
+            bytes.resize(length, 0);
         }
-        bytes.resize(length, 0);
-        Buffer { bytes, home: Arc::downgrade(&self.0) }
+        Buffer { bytes, length, home: Arc::downgrade(&self.0) }
     }
 }
 
@@ -138,6 +141,14 @@ mod tests {
         assert!(Frame::new(2, 2, vec![0; 12]).is_ok());
         assert!(Frame::new(2, 2, vec![0; 11]).is_err());
         assert!(Frame::new(0, 2, vec![]).is_err());
+    }
+
+    #[test]
+    fn a_buffer_is_not_cleared_for_its_next_use() {
+        let pool = BufferPool::new(100);
+        pool.take(80).fill(7);
+        assert_eq!(pool.take(60).len(), 60);
+        assert_eq!(*pool.take(80), [7; 80]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use nightlight::domain::attachment::Message;
-use nightlight::domain::tensor::Tensor;
+use nightlight::domain::tensor::{DType, Tensor, TensorData};
 use nightlight::engines::classify::{
     ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, ModelKind, PoolConfig, Role, Runtime,
     TextHead,
@@ -83,10 +83,14 @@ fn image_classifier() -> ImageClassifier {
     ImageClassifier::open(&runtime(), installed("open-nsfw"), &pool()).unwrap()
 }
 
+fn tensor(shape: [usize; 4], values: Vec<f32>) -> Tensor {
+    Tensor::new(shape.to_vec(), TensorData::F32(values))
+}
+
 /// The golden file's input: see its `open_nsfw.input`.
-fn golden_batch() -> Tensor {
-    let pixels = (0..2 * 224 * 224 * 3_u64).map(|at| (at * 7919 / 13 % 256) as f32 - 110.0).collect();
-    Tensor::new(vec![2, 224, 224, 3], pixels)
+fn golden_items() -> [Tensor; 2] {
+    const ITEM: u64 = 224 * 224 * 3;
+    [0, ITEM].map(|first| tensor([1, 224, 224, 3], (first..first + ITEM).map(|at| (at * 7919 / 13 % 256) as f32 - 110.0).collect()))
 }
 
 fn chat<T: AsRef<str>>(texts: &[T]) -> Vec<Message> {
@@ -113,34 +117,36 @@ fn values(labels: &[(String, f32)]) -> Vec<f32> {
 fn open_nsfw_scores_as_python_does() {
     let classifier = image_classifier();
     assert_eq!(classifier.manifest().labels, ["sfw", "nsfw"]);
-    assert_eq!(classifier.preprocess().item_shape(), [224, 224, 3]);
-    let rows = classifier.run(&golden_batch()).unwrap();
+    let rows = classifier.run(&golden_items()).unwrap();
     for (ours, theirs) in rows.iter().zip(&GOLDEN.open_nsfw.scores) {
         assert_close("open-nsfw", ours, theirs);
     }
     // The comparison must be able to fail: the same pixels with red and blue exchanged are another input.
-    let exchanged = golden_batch().data().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect();
-    let wrong = classifier.run(&Tensor::new(vec![2, 224, 224, 3], exchanged)).unwrap();
+    let exchanged = golden_items()[0].to_floats().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect();
+    let wrong = classifier.run(&[tensor([1, 224, 224, 3], exchanged)]).unwrap();
     assert!(furthest(&wrong[0], &GOLDEN.open_nsfw.scores[0]) > TOLERANCE, "ours {wrong:?}, Python's {:?}", GOLDEN.open_nsfw.scores);
 }
 
 #[test]
 fn a_pool_serves_more_callers_than_it_has_sessions() {
     let classifier = image_classifier();
-    let batch = golden_batch();
-    let expected = classifier.run(&batch).unwrap();
+    let items = golden_items();
+    let expected = classifier.run(&items).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..6 {
-            scope.spawn(|| assert_eq!(classifier.run(&batch).unwrap(), expected));
+            scope.spawn(|| assert_eq!(classifier.run(&items).unwrap(), expected));
         }
     });
-    assert_eq!(classifier.run(&Tensor::new(vec![0, 224, 224, 3], vec![])).unwrap(), Vec::<Vec<f32>>::new());
+    assert_eq!(classifier.run(&[]).unwrap(), Vec::<Vec<f32>>::new());
 }
 
 #[test]
-fn a_batch_of_another_shape_is_refused() {
-    let refused = image_classifier().run(&Tensor::new(vec![1, 3, 224, 224], vec![0.0; 3 * 224 * 224]));
+fn an_item_of_another_shape_or_type_is_refused() {
+    let refused = image_classifier().run(&[tensor([1, 3, 224, 224], vec![0.0; 3 * 224 * 224])]);
     assert!(matches!(refused, Err(ClassifyError::WrongShape { .. })), "{refused:?}");
+    let halves = Tensor::new(vec![1, 224, 224, 3], TensorData::from_floats(vec![0.0; 3 * 224 * 224], DType::F16));
+    let refused = image_classifier().run(&[halves]);
+    assert!(matches!(refused, Err(ClassifyError::WrongType { expected: "f32", got: "f16", .. })), "{refused:?}");
 }
 
 #[test]

@@ -315,3 +315,32 @@ fn hash_prints_all_eight_variants_and_they_fit_together() {
     let nearest = variants.values().map(|hash| hash.as_str().unwrap().parse::<PdqHash>().unwrap().distance(&turned)).min();
     assert!(nearest.unwrap() <= 31, "{nearest:?}");
 }
+
+#[test]
+fn hash_prints_the_coefficients_that_its_bits_say_are_above_the_median() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = run(folder.path(), &["hash", "--backend", "cpu", "--dct", sample("known.jpg").to_str().unwrap()]).json_lines();
+    let coefficients: Vec<f64> = lines[0]["dct"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+    assert_eq!(coefficients.len(), 256);
+    let mut sorted = coefficients.clone();
+    sorted.sort_by(f64::total_cmp);
+    let mut hash = PdqHash::default();
+    (0..256).filter(|at| coefficients[*at] > sorted[127]).for_each(|at| hash.set_bit(at / 16, at % 16));
+    assert_eq!(lines[0]["pdq"], hash.to_string());
+}
+
+#[test]
+fn hash_says_which_jpegs_were_decoded_to_luma_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["known.jpg", "known-resized.webp"].map(sample);
+    let hash = |decode: &str| {
+        let [jpeg, webp] = files.each_ref().map(|file| file.to_str().unwrap());
+        run(folder.path(), &["hash", "--backend", "cpu", "--decode", decode, jpeg, webp]).json_lines()
+    };
+    let (exact, luma) = (hash("exact"), hash("luma"));
+    assert_eq!((&exact[0]["decode"], &exact[1]["decode"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!((&luma[0]["decode"], &luma[1]["decode"]), (&"luma".into(), &serde_json::Value::Null));
+    let pdq = |line: &serde_json::Value| line["pdq"].as_str().unwrap().parse::<PdqHash>().unwrap();
+    assert_eq!(exact[1]["pdq"], luma[1]["pdq"]);
+    assert!(pdq(&exact[0]).distance(&pdq(&luma[0])) <= 10, "PDQ's own bound for another decoder");
+}

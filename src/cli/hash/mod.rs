@@ -16,18 +16,21 @@ use super::{Failure, files, output};
 use crate::{
     config::{Backend, Config},
     domain::{
-        frame::BufferPool,
+        frame::{BufferPool, Frame},
         hash::{PdqHash, Transform},
     },
     engines::{
-        hashing::digests::digests,
-        media::{Decoder, Limits},
+        hashing::{digests::digests, pdq_exact},
+        media::{DecodeError, Decoder, Limits},
     },
     services::{open_pixels, pixels::PixelProcessor},
 };
 
 /// Finished results that may wait for an earlier one, per worker.
 const AHEAD: usize = 8;
+/// The ways of `--decode`.
+const EXACT: &str = "exact";
+const LUMA: &str = "luma";
 
 #[derive(Args, Debug)]
 pub(super) struct Hash {
@@ -39,6 +42,17 @@ pub(super) struct Hash {
     /// Print the hashes of all eight rotations and reflections too
     #[arg(long)]
     dihedral: bool,
+    /// Print the 256 numbers that the hash is made of: PDQ's 16 x 16 cosine coefficients, row by row
+    ///
+    /// Video tools compare these (PDQF) instead of bits. They are the reference's own, to the last digit, on every machine and backend.
+    #[arg(long)]
+    dct: bool,
+    /// How much of a JPEG is decoded: exact, or only its luma
+    ///
+    /// luma leaves the colour planes out where a JPEG has them; such lines say "decode":"luma". It is faster, and the hash may differ by a few
+    /// bits from the exact one (engines::media gives the figures). Do not fill banks with it.
+    #[arg(long, default_value = EXACT, value_parser = PossibleValuesParser::new([EXACT, LUMA]))]
+    decode: String,
     /// Pictures; folders stand for all files below them
     ///
     /// Each file gives one JSON line. A file that cannot be decoded gives {"file","error":{"code","message"}}, the others are still hashed, and
@@ -54,10 +68,16 @@ struct HashedLine {
     quality: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     dihedral: Option<BTreeMap<Place, PdqHash>>,
+    /// Row-major.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dct: Option<Vec<f32>>,
     md5: Option<String>,
     sha1: Option<String>,
     sha256: String,
     backend: &'static str,
+    /// Absent where the whole picture was decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decode: Option<&'static str>,
 }
 
 /// A variant's name, in the order of the reference.
@@ -90,6 +110,8 @@ struct Work {
     processor: PixelProcessor,
     max_bytes: usize,
     dihedral: bool,
+    dct: bool,
+    luma: bool,
 }
 
 impl Hash {
@@ -103,6 +125,8 @@ impl Hash {
             processor: open_processor(backend, config)?,
             max_bytes,
             dihedral: self.dihedral,
+            dct: self.dct,
+            luma: self.decode == LUMA,
         };
         let workers = match config.engine.decode_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -114,7 +138,7 @@ impl Hash {
 
 /// # Errors
 /// The GPU is wanted and missing; the text says what mends it.
-fn open_processor(backend: Backend, config: &Config) -> Result<PixelProcessor, Failure> {
+pub(super) fn open_processor(backend: Backend, config: &Config) -> Result<PixelProcessor, Failure> {
     let (processor, note) =
         open_pixels(backend, config).map_err(|error| Failure::failed(format!("{error}; see `nightlight doctor`, or use --backend cpu")))?;
     if let Some(note) = note {
@@ -165,10 +189,13 @@ fn hash_all(work: &Work, files: &[PathBuf], workers: usize) -> Result<bool, Fail
 impl Work {
     fn line(&self, path: &Path) -> Result<HashedLine, ErrorLine> {
         let bytes = files::read(path, self.max_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
-        let (_, frame) = self.decoder.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
-        let pixels = self.processor.look(&[Arc::new(frame)], &[]).swap_remove(0);
+        let (frame, decode) = self.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
+        let frame = Arc::new(frame);
+        let pixels = self.processor.look(&[Arc::clone(&frame)], &[]).swap_remove(0);
         let (hash, backend) = (pixels.hash, pixels.backend);
-        let hash = hash.map_err(|error| ErrorLine::new(path, "media_too_small", error))?;
+        let too_small = |error| ErrorLine::new(path, "media_too_small", error);
+        let hash = hash.map_err(too_small)?;
+        let dct = self.dct.then(|| pdq_exact(&frame)).transpose().map_err(too_small)?.map(|(_, coefficients)| coefficients.to_vec());
         let digests = digests(&bytes, true, true);
         let variants = || Transform::ALL.into_iter().map(Place).zip(hash.hashes).collect();
         Ok(HashedLine {
@@ -176,11 +203,23 @@ impl Work {
             pdq: hash.original(),
             quality: hash.quality.get(),
             dihedral: self.dihedral.then(variants),
+            dct,
             md5: digests.md5.map(hex::encode),
             sha1: digests.sha1.map(hex::encode),
             sha256: hex::encode(digests.sha256),
             backend,
+            decode,
         })
+    }
+
+    /// The frame, and what is to be said of how it was decoded.
+    fn decode(&self, bytes: &[u8]) -> Result<(Frame, Option<&'static str>), DecodeError> {
+        if self.luma
+            && let Some(frame) = self.decoder.decode_luma(bytes)?
+        {
+            return Ok((frame, Some(LUMA)));
+        }
+        self.decoder.decode(bytes).map(|(_, frame)| (frame, None))
     }
 }
 

@@ -6,17 +6,19 @@ use crate::domain::hash::{PdqHash, Transform};
 
 /// As [`plain::pdq_bits`](super::plain::pdq_bits), from four medians: a transposition keeps the set of values and so the median, and a
 /// turned picture's hash is the transposed hash of a mirrored one.
-pub(super) fn fast(coefficients: &Coefficients) -> [PdqHash; 8] {
+///
+/// With the hashes comes the least of the four gaps between the median and the next larger coefficient.
+pub(super) fn fast(coefficients: &Coefficients) -> ([PdqHash; 8], f32) {
     let signed = |negative: fn(usize, usize) -> bool| {
         let values: Coefficients =
             std::array::from_fn(|at| if negative(at / FREQUENCIES, at % FREQUENCIES) { -coefficients[at] } else { coefficients[at] });
         above_median(&values)
     };
-    let original = signed(|_, _| false);
-    let flip_x = signed(|row, _| row % 2 == 0);
-    let flip_y = signed(|_, column| column % 2 == 0);
-    let rotate180 = signed(|row, column| (row + column) % 2 == 1);
-    Transform::ALL.map(|transform| match transform {
+    let (original, gap) = signed(|_, _| false);
+    let (flip_x, gap_x) = signed(|row, _| row % 2 == 0);
+    let (flip_y, gap_y) = signed(|_, column| column % 2 == 0);
+    let (rotate180, gap_180) = signed(|row, column| (row + column) % 2 == 1);
+    let hashes = Transform::ALL.map(|transform| match transform {
         Transform::Original => hash(&original),
         Transform::Rotate90 => hash(&transposed(&flip_y)),
         Transform::Rotate180 => hash(&rotate180),
@@ -25,22 +27,25 @@ pub(super) fn fast(coefficients: &Coefficients) -> [PdqHash; 8] {
         Transform::FlipY => hash(&flip_y),
         Transform::FlipPlus1 => hash(&transposed(&original)),
         Transform::FlipMinus1 => hash(&transposed(&rotate180)),
-    })
+    });
+    (hashes, gap.min(gap_x).min(gap_y).min(gap_180))
 }
 
 /// A bit matrix: bit `column` of word `row`.
 type Rows = [u16; FREQUENCIES];
 
-fn above_median(values: &Coefficients) -> Rows {
+fn above_median(values: &Coefficients) -> (Rows, f32) {
     let mut sorted = *values;
-    let (_, median, _) = sorted.select_nth_unstable_by(MEDIAN_RANK, f32::total_cmp);
+    let (_, median, upper) = sorted.select_nth_unstable_by(MEDIAN_RANK, f32::total_cmp);
     let median = *median;
-    std::array::from_fn(|row| {
+    let gap = upper.iter().copied().fold(f32::INFINITY, f32::min) - median;
+    let rows = std::array::from_fn(|row| {
         values[row * FREQUENCIES..][..FREQUENCIES]
             .iter()
             .enumerate()
             .fold(0, |bits, (column, value)| bits | u16::from(*value > median) << column)
-    })
+    });
+    (rows, gap)
 }
 
 fn transposed(rows: &Rows) -> Rows {

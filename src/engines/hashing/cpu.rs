@@ -1,25 +1,50 @@
 //! PDQ on the processor, fast.
 
 use super::band::Band;
-use super::plain::{Coefficients, Samples, pdq_quality};
-use super::{HashError, LUMA, SIDE, bits, check_frame, dct};
+use super::margins::{self, Margins, Steps};
+use super::plain::{Coefficients, Samples};
+use super::{HashError, LUMA, SIDE, bits, check_frame, dct, pdq_exact};
 use crate::domain::frame::Frame;
 use crate::domain::hash::PerceptualHash;
 
-/// All eight PDQ hashes and the quality of a frame, on the calling thread.
-///
-/// Within 2 bits of [`plain::pdq`](super::plain::pdq) (0 on photographs); the same bits on every processor, since the vector and the
-/// scalar build do the same operations in the same order (no fused multiply-add).
+/// All eight PDQ hashes and the quality of a frame, on the calling thread: the reference's, bit for bit.
 ///
 /// # Errors
 /// [`HashError::TooSmall`] when a side is under 5 pixels.
 pub fn pdq_cpu(frame: &Frame) -> Result<PerceptualHash, HashError> {
-    check_frame(frame)?;
-    let (samples, coefficients) = transform(frame);
-    Ok(PerceptualHash { hashes: bits::fast(&coefficients), quality: pdq_quality(&samples) })
+    let estimate = pdq_estimate(frame)?;
+    if estimate.margins.decide(frame.width(), frame.height()) {
+        return Ok(estimate.hash);
+    }
+    pdq_exact(frame).map(|(hash, _)| hash)
 }
 
-fn transform(frame: &Frame) -> (Samples, Coefficients) {
+/// What the fast operators alone say of a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// The reference's where the margins [`decide`](Margins::decide); else some bits, or the quality, may be others.
+    pub hash: PerceptualHash,
+    /// 64 x 64 blurred luma samples.
+    pub samples: Samples,
+    /// Within [`coefficient_error`](super::coefficient_error) of the reference's.
+    pub coefficients: Coefficients,
+    pub margins: Margins,
+}
+
+/// The first half of [`pdq_cpu`], for measurements.
+///
+/// The same bits on every processor, since the vector and the scalar build do the same operations in the same order (no fused multiply-add).
+///
+/// # Errors
+/// [`HashError::TooSmall`] when a side is under 5 pixels.
+pub fn pdq_estimate(frame: &Frame) -> Result<Estimate, HashError> {
+    check_frame(frame)?;
+    let (samples, coefficients, steps) = transform(frame);
+    let (hashes, gap) = bits::fast(&coefficients);
+    Ok(Estimate { hash: PerceptualHash { hashes, quality: steps.quality() }, samples, coefficients, margins: Margins { gap, steps } })
+}
+
+fn transform(frame: &Frame) -> (Samples, Coefficients, Steps) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -30,16 +55,16 @@ fn transform(frame: &Frame) -> (Samples, Coefficients) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn transform_avx2(frame: &Frame) -> (Samples, Coefficients) {
+fn transform_avx2(frame: &Frame) -> (Samples, Coefficients, Steps) {
     transform_here(frame)
 }
 
 /// Written so that the compiler vectorises it for whatever it is inlined into.
 #[inline(always)]
-fn transform_here(frame: &Frame) -> (Samples, Coefficients) {
+fn transform_here(frame: &Frame) -> (Samples, Coefficients, Steps) {
     let samples = downsample(frame);
-    let coefficients = dct::fast(&samples);
-    (samples, coefficients)
+    let steps = margins::steps(&samples, margins::step_error(frame.width(), frame.height()));
+    (samples, dct::fast(&samples), steps)
 }
 
 /// Floats summed side by side in [`dot`]: one AVX register.

@@ -2,15 +2,23 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::band::Band;
-use super::{FREQUENCIES, HashError, SIDE, check, dct};
-use crate::domain::hash::{PdqHash, PerceptualHash, Quality};
+use super::margins::{Margins, Steps, step_error};
+use super::plain::Coefficients;
+use super::{FREQUENCIES, HashError, SIDE, check, dct, pdq_exact};
+use crate::domain::frame::Frame;
+use crate::domain::hash::{PdqHash, PerceptualHash};
 use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Recording, ResidentImage, Span, Stage};
 
-/// Words of an image's result: eight hashes of eight words, least significant first, then the quality.
-const RESULT_WORDS: usize = 8 * HASH_WORDS + 1;
+/// Words of an image's result: eight hashes of eight words, least significant first; then the steps (sum, up, down) and the gap, as
+/// [`Margins`] has them.
+const RESULT_WORDS: usize = 8 * HASH_WORDS + 4;
 const HASH_WORDS: usize = PdqHash::BITS as usize / 32;
 const SAMPLES: u64 = (SIDE * SIDE) as u64;
+/// Invocations of a workgroup, in every shader.
+const WORKGROUP: u64 = 256;
 const COEFFICIENTS: u64 = (FREQUENCIES * FREQUENCIES) as u64;
 
 /// Hashes that a recording will bring back.
@@ -56,24 +64,25 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
         if let Some(found) = known.get(&length) {
             return Ok(*found);
         }
-        let table = recording.table(&Band::new(length as usize).to_words())?;
-        known.insert(length, table);
-        Ok::<_, GpuError>(table)
+        let band = Band::new(length as usize);
+        let entry = (recording.table(&band.to_words())?, band.part());
+        known.insert(length, entry);
+        Ok::<_, GpuError>(entry)
     };
     let mut next = 0..;
     let slots: Vec<_> = images.iter().map(|image| check(image.width, image.height).map(|()| next.next().unwrap_or_default())).collect();
     let hashed: Vec<_> = images.iter().zip(&slots).filter(|(_, slot)| slot.is_ok()).map(|(image, _)| image).collect();
     let results = recording.work((hashed.len() * RESULT_WORDS) as u64)?;
-    let (mut jobs, mut stages, mut tallest) = (Vec::new(), Vec::new(), 0);
+    let (mut jobs, mut stages, mut parts) = (Vec::new(), Vec::new(), 0);
     for (slot, image) in hashed.into_iter().enumerate() {
-        let (across, down) = (axis(recording, image.width)?, axis(recording, image.height)?);
+        let ((across, part), (down, _)) = (axis(recording, image.width)?, axis(recording, image.height)?);
         let jarosz_rows = recording.work(SIDE as u64 * u64::from(image.height))?;
         let jarosz_columns = recording.work(SAMPLES)?;
         let dct = recording.work(COEFFICIENTS)?;
-        tallest = tallest.max(image.height);
+        parts = parts.max(part.count(image.height));
         stages.push(StageSpans { jarosz_rows, jarosz_columns, dct });
         let mut job: Job = [0; JOB_WORDS];
-        job[..10].copy_from_slice(&[
+        job[..13].copy_from_slice(&[
             image.word,
             image.width,
             image.height,
@@ -84,10 +93,13 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
             matrix,
             dct.first,
             results.first + (slot * RESULT_WORDS) as u32,
+            step_error(image.width, image.height).to_bits(),
+            part.rows,
+            part.columns,
         ]);
         jobs.push(job);
     }
-    recording.dispatch(Stage::PdqJaroszRows, &jobs, SIDE as u64 * u64::from(tallest))?;
+    recording.dispatch(Stage::PdqJaroszRows, &jobs, WORKGROUP * parts)?;
     recording.dispatch(Stage::PdqJaroszColumns, &jobs, SAMPLES)?;
     // One workgroup for each image.
     recording.dispatch(Stage::PdqQuality, &jobs, 1)?;
@@ -96,21 +108,52 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
     Ok(PendingHashes { slots, download: recording.download(results), stages })
 }
 
-/// The hashes in the order of the images, once the recording has run.
-pub fn read(finished: &Finished, pending: &PendingHashes) -> Vec<Result<PerceptualHash, HashError>> {
+/// The hashes in the order of the images, once the recording has run. `frames` are what was uploaded as those images: one that the device
+/// leaves in doubt is computed again here, exactly, and the doubtful ones side by side on all cores.
+///
+/// # Panics
+/// If there are not as many frames as images: a programming error.
+pub fn read(finished: &Finished, pending: &PendingHashes, frames: &[&Frame]) -> Vec<Result<PerceptualHash, HashError>> {
+    assert_eq!(frames.len(), pending.slots.len(), "one frame for each image");
+    let certain = |(estimate, frame): (Result<(PerceptualHash, Margins), HashError>, &&Frame)| match estimate? {
+        (hash, margins) if margins.decide(frame.width(), frame.height()) => Ok(hash),
+        _ => pdq_exact(frame).map(|(hash, _)| hash),
+    };
+    read_estimates(finished, pending).into_par_iter().zip(frames).map(certain).collect()
+}
+
+/// What the device alone says, for measurements and tests; as an [`Estimate`](super::Estimate).
+pub fn read_estimates(finished: &Finished, pending: &PendingHashes) -> Vec<Result<(PerceptualHash, Margins), HashError>> {
     let words = finished.words(pending.download);
     pending.slots.iter().map(|slot| slot.clone().map(|slot| result(&words[slot * RESULT_WORDS..][..RESULT_WORDS]))).collect()
 }
 
-fn result(words: &[u32]) -> PerceptualHash {
+fn result(words: &[u32]) -> (PerceptualHash, Margins) {
     let hash = |words: &[u32]| {
         PdqHash::from_words(std::array::from_fn(|word| {
             let low = 2 * (3 - word); // the hash's first word is its most significant
             u64::from(words[low + 1]) << 32 | u64::from(words[low])
         }))
     };
-    PerceptualHash {
-        hashes: std::array::from_fn(|at| hash(&words[at * HASH_WORDS..][..HASH_WORDS])),
-        quality: Quality::new(words[8 * HASH_WORDS].min(100) as u8),
-    }
+    let rest = &words[8 * HASH_WORDS..];
+    let steps = Steps { sum: rest[0], up: rest[1], down: rest[2] };
+    let hashes = std::array::from_fn(|at| hash(&words[at * HASH_WORDS..][..HASH_WORDS]));
+    (PerceptualHash { hashes, quality: steps.quality() }, Margins { gap: f32::from_bits(rest[3]), steps })
+}
+
+/// Coefficients that a recording will bring back.
+#[derive(Clone, Debug)]
+pub struct PendingCoefficients(Vec<Result<Download, HashError>>);
+
+/// Asks for the 16 x 16 coefficients (PDQF) of images whose hashes were recorded.
+pub fn download_coefficients(recording: &mut Recording, pending: &PendingHashes) -> PendingCoefficients {
+    let download = |slot: &Result<usize, HashError>| slot.clone().map(|slot| recording.download(pending.stages[slot].dct));
+    PendingCoefficients(pending.slots.iter().map(download).collect())
+}
+
+/// The coefficients in the order of the images, row-major, each within [`coefficient_error`](super::coefficient_error) of the
+/// reference's. Who needs the reference's own bits takes [`pdq_exact`].
+pub fn read_coefficients(finished: &Finished, pending: &PendingCoefficients) -> Vec<Result<Coefficients, HashError>> {
+    let floats = |download: &Download| std::array::from_fn(|at| finished.floats(*download)[at]);
+    pending.0.iter().map(|download| download.as_ref().map(floats).map_err(Clone::clone)).collect()
 }

@@ -32,11 +32,19 @@ mod bits;
 mod cpu;
 mod dct;
 pub mod digests;
+mod exact;
 mod gpu;
+mod jarosz;
+mod margins;
 pub mod plain;
+mod turn;
 
-pub use cpu::pdq_cpu;
-pub use gpu::{PendingHashes, StageSpans, cost, read, record};
+pub use cpu::{Estimate, pdq_cpu, pdq_estimate};
+pub use exact::pdq_exact;
+pub use gpu::{
+    PendingCoefficients, PendingHashes, StageSpans, cost, download_coefficients, read, read_coefficients, read_estimates, record,
+};
+pub use margins::{Margins, Steps, coefficient_error, step_error};
 
 use crate::domain::frame::Frame;
 

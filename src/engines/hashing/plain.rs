@@ -6,7 +6,8 @@
 //! The functions named after a shader are that stage's twin. [`pdq`] itself alternates rows and columns as the reference does, which the
 //! stages do not: filtering commutes, rounding does not, and the oracle keeps the reference's rounding.
 
-use super::{FREQUENCIES, HashError, LUMA, SIDE, check_frame, dct};
+use super::margins::Steps;
+use super::{FREQUENCIES, HashError, LUMA, MEDIAN_RANK, SIDE, check_frame, dct};
 use crate::domain::frame::Frame;
 use crate::domain::hash::{PdqHash, PerceptualHash, Quality, Transform};
 
@@ -24,6 +25,13 @@ pub(super) const PASSES: usize = 2;
 /// [`HashError::TooSmall`] when a side is under 5 pixels.
 pub fn pdq(frame: &Frame) -> Result<(PerceptualHash, Coefficients), HashError> {
     check_frame(frame)?;
+    let samples = pdq_samples(frame);
+    let coefficients = pdq_dct(&samples);
+    Ok((PerceptualHash { hashes: pdq_bits(&coefficients), quality: pdq_quality(&samples, 0.0).quality() }, coefficients))
+}
+
+/// Luma, two box passes along both axes in turn, 64 x 64 samples kept.
+pub fn pdq_samples(frame: &Frame) -> Samples {
     let (width, height) = (frame.width() as usize, frame.height() as usize);
     let mut plane = luma(frame);
     // The reference takes a 64 x 64 picture as already downsampled.
@@ -33,9 +41,7 @@ pub fn pdq(frame: &Frame) -> Result<(PerceptualHash, Coefficients), HashError> {
             plane = box_columns(&plane, width, height);
         }
     }
-    let samples: Samples = std::array::from_fn(|at| plane[decimated(at / SIDE, height) * width + decimated(at % SIDE, width)]);
-    let coefficients = pdq_dct(&samples);
-    Ok((PerceptualHash { hashes: pdq_bits(&coefficients), quality: pdq_quality(&samples) }, coefficients))
+    std::array::from_fn(|at| plane[decimated(at / SIDE, height) * width + decimated(at % SIDE, width)])
 }
 
 /// Luma of each pixel, row-major, 0..=255.
@@ -65,22 +71,33 @@ pub fn pdq_jarosz_columns(rows: &[f32]) -> Samples {
     std::array::from_fn(|at| plane[decimated(at / SIDE, height) * SIDE + at % SIDE])
 }
 
-/// The image-domain quality: how many percent steps of grey there are between neighbours.
+/// The image-domain quality: how many percent steps of grey there are between neighbours, and how many of them are within `error` (under a
+/// half) of one more or less.
 ///
-/// Differences count in whole hundredths of the range, so that noise does not; 90 is the reference's hand-tuned scale.
-pub fn pdq_quality(samples: &Samples) -> Quality {
-    const SCALE: i32 = 90;
-    let step = |a: f32, b: f32| (((a - b) * 100.0) / 255.0) as i32;
-    let mut sum = 0;
+/// Differences count in whole hundredths of the range, so that noise does not.
+pub fn pdq_quality(samples: &Samples, error: f32) -> Steps {
+    let mut steps = Steps { sum: 0, up: 0, down: 0 };
+    let mut count = |a: f32, b: f32| {
+        let step = (((a - b) * 100.0) / 255.0).abs();
+        steps.sum += step as u32;
+        steps.up += u32::from(step.fract() > 1.0 - error);
+        steps.down += u32::from(step >= 1.0 && step.fract() < error);
+    };
     for (row, column) in (0..SIDE).flat_map(|row| (0..SIDE).map(move |column| (row, column))) {
         let here = samples[row * SIDE + column];
         if row + 1 < SIDE {
-            sum += step(here, samples[(row + 1) * SIDE + column]).abs();
+            count(here, samples[(row + 1) * SIDE + column]);
         }
         if column + 1 < SIDE {
-            sum += step(here, samples[row * SIDE + column + 1]).abs();
+            count(here, samples[row * SIDE + column + 1]);
         }
     }
+    steps
+}
+
+/// The quality of a sum of steps; 90 is the reference's hand-tuned scale.
+pub(super) fn quality_of(sum: u32) -> Quality {
+    const SCALE: u32 = 90;
     Quality::new((sum / SCALE).min(100) as u8)
 }
 
@@ -116,6 +133,16 @@ pub fn pdq_bits(coefficients: &Coefficients) -> [PdqHash; 8] {
         }
         hash
     })
+}
+
+/// The least distance, over all symmetries, between the median and the next larger coefficient in ascending order.
+pub fn pdq_gap(coefficients: &Coefficients) -> f32 {
+    let gap = |transform| {
+        let mut sorted = turned(coefficients, transform);
+        sorted.sort_by(f32::total_cmp);
+        sorted[MEDIAN_RANK + 1] - sorted[MEDIAN_RANK]
+    };
+    Transform::ALL.map(gap).into_iter().fold(f32::INFINITY, f32::min)
 }
 
 /// The coefficients of the turned or mirrored picture (`dct16OriginalTo…` in the reference).
@@ -234,7 +261,7 @@ mod tests {
     #[test]
     fn the_median_is_the_lower_middle_one() {
         let values: Coefficients = std::array::from_fn(|at| ((at * 37) % 256) as f32 - 100.0);
-        assert_eq!(torben(&values), super::super::MEDIAN_RANK as f32 - 100.0);
+        assert_eq!(torben(&values), MEDIAN_RANK as f32 - 100.0);
         assert_eq!(torben(&[2.5; 256]), 2.5);
     }
 }

@@ -85,6 +85,22 @@ impl Decoder {
         Ok((media_type, frame))
     }
 
+    /// A JPEG from its luma plane alone: a frame whose three channels are equal. `None` for everything that has no such plane, which is
+    /// [`decode`](Self::decode)'s work.
+    ///
+    /// Saves the chroma's IDCT, upsampling and colour conversion, not its entropy decoding. Only for PDQ, which takes luma anyway; the hash may
+    /// differ by a few bits, because an RGB pixel is rounded and clipped before its luma is taken (figures in the room's essay).
+    pub fn decode_luma(&self, bytes: &[u8]) -> Result<Option<Frame>, DecodeError> {
+        let media_type = self.admit(bytes)?;
+        if media_type != MediaType::Jpeg {
+            return Ok(None);
+        }
+        guarded(media_type, || {
+            let picture = self.open::<jpeg::Luma>(media_type, bytes)?;
+            if picture.is_plane() { self.frame_from(media_type, picture).map(Some) } else { Ok(None) }
+        })
+    }
+
     fn admit(&self, bytes: &[u8]) -> Result<MediaType, DecodeError> {
         if bytes.is_empty() {
             return Err(DecodeError::Empty);
@@ -116,7 +132,10 @@ impl Decoder {
     }
 
     fn frame_of<'a, P: Picture<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Frame, DecodeError> {
-        let picture = self.open::<P>(media_type, bytes)?;
+        self.frame_from(media_type, self.open::<P>(media_type, bytes)?)
+    }
+
+    fn frame_from<'a, P: Picture<'a>>(&self, media_type: MediaType, picture: P) -> Result<Frame, DecodeError> {
         let ((width, height), orientation) = (picture.size(), picture.orientation());
         // A frame that cannot be addressed is far beyond any machine's limits, but `max_pixels` is the operator's to set.
         let length = usize::try_from(3 * u128::from(width) * u128::from(height))

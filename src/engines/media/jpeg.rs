@@ -34,11 +34,52 @@ impl<'a> Picture<'a> for Jpeg<'a> {
     }
 
     fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
-        // The decoder notices missing data only when another row of blocks was to come.
-        if !has_end(self.bytes) {
-            return Err(Fault::malformed("the picture is cut short"));
-        }
+        self.check_end()?;
         read_samples(self, out)
+    }
+}
+
+impl Jpeg<'_> {
+    /// The decoder notices missing data only when another row of blocks was to come.
+    fn check_end(&self) -> Result<(), Fault> {
+        if has_end(self.bytes) { Ok(()) } else { Err(Fault::malformed("the picture is cut short")) }
+    }
+}
+
+/// A JPEG of which only the luma plane is decoded.
+pub(super) struct Luma<'a>(Jpeg<'a>);
+
+impl Luma<'_> {
+    /// Whether there is a luma plane beside others: CMYK and RGB have none, and a grey picture is nothing else.
+    pub(super) fn is_plane(&self) -> bool {
+        self.0.decoder.input_colorspace() == Some(ColorSpace::YCbCr)
+    }
+}
+
+impl<'a> Picture<'a> for Luma<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+        open_as(bytes, Samples::Luma).map(Self)
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.0.size
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.0.orientation()
+    }
+
+    fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
+        self.0.check_end()?;
+        // The plane is decoded into the last third, and then spread forwards: pixel `i` is read at `2n + i` before anything beyond
+        // `3i + 2`, which is less, is written.
+        let plane = out.len() / 3 * 2;
+        read_samples(self.0, &mut out[plane..])?;
+        for pixel in 0..out.len() / 3 {
+            let value = out[plane + pixel];
+            out[3 * pixel..][..3].fill(value);
+        }
+        Ok(())
     }
 }
 
@@ -48,6 +89,8 @@ pub(super) enum Samples {
     /// RGB, whatever is stored. zune-jpeg takes four channels as Adobe stores them (inverted, so that 255 is no ink) and
     /// multiplies colour by black with rounding, which is Pillow's result for every pair of bytes.
     Rgb,
+    /// The first of three planes, where they are YCbCr.
+    Luma,
     /// As stored, for a TIFF whose own tags say what they mean.
     AsStored,
 }
@@ -65,8 +108,10 @@ pub(super) fn open_as(bytes: &[u8], samples: Samples) -> Result<Jpeg<'_>, Fault>
     let (width, height) = decoder.dimensions().ok_or_else(|| Fault::malformed("no frame header"))?;
     // From here on strict: what is cut short or corrupt is an error instead of a picture that is grey from there on.
     let mut options = decoder.options().set_strict_mode(true);
-    if let (Samples::AsStored, Some(space)) = (samples, decoder.input_colorspace()) {
-        options = options.jpeg_set_out_colorspace(space);
+    match (samples, decoder.input_colorspace()) {
+        (Samples::AsStored, Some(space)) => options = options.jpeg_set_out_colorspace(space),
+        (Samples::Luma, Some(ColorSpace::YCbCr)) => options = options.jpeg_set_out_colorspace(ColorSpace::Luma),
+        _ => {}
     }
     decoder.set_options(options);
     Ok(Jpeg { bytes, decoder, size: (width as u32, height as u32) })

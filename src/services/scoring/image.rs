@@ -18,7 +18,7 @@ use crate::{
         evidence::{Evidence, Match, Unscored, UnscoredReason},
         frame::Frame,
         hash::{Digests, PerceptualHash, Quality, SignalType},
-        preprocess::PreprocessSpec,
+        preprocess::{OutputTooLarge, PreprocessSpec},
         score::Technology,
     },
     engines::{
@@ -169,18 +169,15 @@ impl ImageWay {
         };
         evidence.matches = self.find(banks, digests, hash, timings).await?;
         let started = Instant::now();
-        let runs = self.models.iter().zip(pixels.tensors).map(|(model, tensor)| model.run(tensor));
+        let runs =
+            self.models.iter().zip(pixels.tensors).map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?).await) });
         for (model, result) in self.models.iter().zip(futures_util::future::join_all(runs).await) {
+            let unscored = |reason, detail| Unscored { technology: model.technology.clone(), reason, detail };
             match result {
-                Ok(scores) => evidence.scores.extend(scores),
-                Err(ModelFailure::Overloaded) => return Err(ScoreError::overloaded()),
-                Err(ModelFailure::Failed(detail)) => {
-                    evidence.unscored.push(Unscored {
-                        technology: model.technology.clone(),
-                        reason: UnscoredReason::TechnologyFailed,
-                        detail,
-                    });
-                }
+                Ok(Ok(scores)) => evidence.scores.extend(scores),
+                Ok(Err(ModelFailure::Overloaded)) => return Err(ScoreError::overloaded()),
+                Ok(Err(ModelFailure::Failed(detail))) => evidence.unscored.push(unscored(UnscoredReason::TechnologyFailed, detail)),
+                Err(error) => evidence.unscored.push(unscored(UnscoredReason::MediaTooLarge, error.to_string())),
             }
         }
         timings.add("classify", started.elapsed());

@@ -5,8 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::cpu::STEP;
-use super::weights::{HALF, PRECISION, Weights};
+use super::super::weights::{HALF, PRECISION, Weights};
+use super::pillow::STEP;
 
 /// Bits of the low half of a weight. The high half of the largest weight, 2^22, is then 2^11: both fit 16 bits with sign.
 const LOW_BITS: u32 = PRECISION / 2;
@@ -32,7 +32,7 @@ pub(super) struct RowTable {
 }
 
 impl RowTable {
-    pub fn new(across: &Weights) -> Self {
+    pub fn new(across: &Weights<i32>) -> Self {
         let mut table = Self { heads: Vec::with_capacity(across.len()), weights: Vec::new(), reach: 0 };
         for output in 0..across.len() {
             let (start, taps) = across.taps(output);
