@@ -5,6 +5,7 @@
 //! must be rejected. On a machine without a graphics card the shaders run on Mesa's lavapipe.
 
 mod compose;
+mod hamming;
 mod pictures;
 mod preprocess;
 mod stages;

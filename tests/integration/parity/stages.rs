@@ -90,8 +90,8 @@ fn every_shader_has_its_four_places() {
     files.sort();
     stages.sort();
     assert_eq!(files, stages, "files in shaders/ and the stage table");
-    let twins = read("src/engines/preprocess/plain.rs") + &read("src/engines/hashing/plain.rs");
-    let tests = read("tests/integration/parity/stages.rs") + &read("tests/integration/parity/preprocess.rs");
+    let twins: String = ["preprocess", "hashing", "matching"].map(|engine| read(&format!("src/engines/{engine}/plain.rs"))).concat();
+    let tests: String = ["stages", "preprocess", "hamming"].map(|file| read(&format!("tests/integration/parity/{file}.rs"))).concat();
     for name in stages {
         assert!(twins.contains(&format!("pub fn {name}(")), "{name} has no plain twin");
         assert!(tests.contains(&format!("\nfn {name}() {{")), "{name} has no parity test");
