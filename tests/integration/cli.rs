@@ -432,7 +432,8 @@ fn a_model_of_open_size_scores_what_it_can_and_says_what_it_cannot() {
     picture("b-tall.png", 100, 900);
     picture("c-thread.png", 1, 9000); // 64 x 576000
     let library = crate::classify::home().join("lib/libonnxruntime.so");
-    for backend in ["cpu", "gpu"] {
+    let gpu = nightlight::testing::gpu::open(&Default::default()).map(|_| "gpu");
+    for backend in ["cpu"].into_iter().chain(gpu) {
         let settings = [
             ("NIGHTLIGHT__MODELS__DIRECTORY", "models"),
             ("NIGHTLIGHT__MODELS__ONNXRUNTIME", library.to_str().unwrap()),
