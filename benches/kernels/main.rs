@@ -7,6 +7,7 @@
 //! `{"op":"pdq","file":"picture.rgb","width":512,"height":512,"rounds":9}` -> `{"seconds":[…],"answer":{"pdq":"…","quality":100}}`
 
 mod gpu;
+mod hamming;
 mod pdq;
 mod preprocess;
 mod soak;
@@ -38,6 +39,8 @@ fn answer(line: &str) -> Answered {
         Some("preprocess") => preprocess::answer(serde_json::from_value(request)?),
         Some("device") => gpu::facts(),
         Some("gpu_pixels") => gpu::answer(serde_json::from_value(request)?),
+        Some("hamming_bank") => hamming::bank(serde_json::from_value(request)?),
+        Some("hamming") => hamming::answer(serde_json::from_value(request)?),
         Some("soak") => soak::answer(serde_json::from_value(request)?),
         other => Err(format!("unknown op {other:?}").into()),
     }

@@ -9,7 +9,8 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! assert_eq!(commands, ["serve", "score", "hash", "preprocess", "bank", "key", "audit", "doctor", "config"]);
+//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "doctor", "config"];
+//! assert_eq!(commands, names);
 //! ```
 
 mod audit;
@@ -20,6 +21,8 @@ mod failure;
 mod files;
 mod hash;
 mod key;
+mod lines;
+mod r#match;
 mod output;
 mod preprocess;
 mod score;
@@ -75,6 +78,8 @@ enum Command {
     Hash(hash::Hash),
     /// Write the tensor that a model sees of a picture, as .npy
     Preprocess(preprocess::Preprocess),
+    /// Look PDQ hashes up in banks
+    Match(r#match::Match),
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
@@ -113,6 +118,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Score(score) => score.run(&config),
         Command::Hash(hash) => hash.run(&config),
         Command::Preprocess(preprocess) => preprocess.run(&config),
+        Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),

@@ -143,6 +143,92 @@ fn a_bank_is_imported_whole_or_not_at_all() {
     assert_eq!((&listed[0]["signals"], &listed[0]["max_distance"], &listed[0]["bank_version"]), (&3.into(), &20.into(), &1.into()));
 }
 
+/// The hash of [`PDQ`] with these bits of its first word turned.
+fn turned(bits: u64) -> String {
+    let mut words = PDQ.parse::<PdqHash>().unwrap().words();
+    words[0] ^= bits;
+    PdqHash::from_words(words).to_string()
+}
+
+#[test]
+fn match_finds_what_lies_within_the_radius_on_both_backends() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = |bank: &str| ["--data-dir", "d", "bank", "import", "--bank", bank, "-"].map(str::to_owned);
+    let import = |bank: &str, text: &str| {
+        let words = words(bank);
+        assert_eq!(run_with(folder.path(), &words.each_ref().map(String::as_str), &[], text).code, 0);
+    };
+    // Content ids 1 to 4 at 5, 0, 3 and 3 bits; an md5 between them takes an id too.
+    import("A", &format!("{}\n{PDQ}\nmd5 {}\n{}\n{}\n", turned(0b11111), &PDQ[..32], turned(0b111), turned(0b111_000)));
+    import("B", &turned(0b11));
+    let look =
+        |more: &[&str], input: &str| run_with(folder.path(), &[&["--data-dir", "d", "match", "--hashes", "-"], more].concat(), &[], input);
+    let input = format!("# looked up\n\n{}\n{}\n", PDQ.to_uppercase(), "0".repeat(64));
+    let of = |content_id: i64, signal: String, distance: u32| serde_json::json!({"content_id": content_id, "signal": signal, "distance": distance});
+    for backend in ["auto", "cpu", "gpu"] {
+        let found = look(&["--bank", "A", "--radius", "4", "--backend", backend], &input);
+        if backend == "gpu" && found.stderr.contains("no usable graphics adapter") && std::env::var_os("NIGHTLIGHT_REQUIRE_GPU").is_none() {
+            continue;
+        }
+        assert_eq!(found.code, 0, "{backend}: {}", found.stderr);
+        let near = vec![of(2, PDQ.to_owned(), 0), of(4, turned(0b111), 3), of(5, turned(0b111_000), 3)];
+        let expected = [serde_json::json!({"hash": PDQ, "matches": near}), serde_json::json!({"hash": "0".repeat(64), "matches": []})];
+        assert_eq!(found.json_lines(), expected, "{backend}");
+        let at = |radius: &str| {
+            look(&["--bank", "A", "--radius", radius, "--backend", backend], PDQ).json_lines()[0]["matches"].as_array().unwrap().len()
+        };
+        assert_eq!(["0", "2", "3", "5", "256"].map(at), [1, 1, 3, 4, 4], "{backend}");
+    }
+    let both = look(&["--bank", "B", "--bank", "A", "--radius", "2"], PDQ).json_lines().remove(0);
+    let banks: Vec<_> = both["matches"].as_array().unwrap().iter().map(|found| (&found["bank"], &found["content_id"])).collect();
+    assert_eq!(banks, [(&"A".into(), &2.into()), (&"B".into(), &1.into())]);
+
+    let bad = look(&["--bank", "A", "--radius", "4"], &format!("{PDQ}\n\n{}\n", &PDQ[1..]));
+    assert_eq!((bad.code, bad.stdout.as_str()), (2, ""));
+    assert!(bad.stderr.contains("line 3:") && bad.stderr.contains("64 hex digits"), "{}", bad.stderr);
+    let unknown = look(&["--bank", "A", "--bank", "C", "--radius", "4"], PDQ);
+    assert!(unknown.code == 2 && unknown.stderr.contains("no bank C; the banks are A, B"), "{}", unknown.stderr);
+    for words in [&["--bank", "A", "--radius", "257"][..], &["--bank", "A"], &["--radius", "3"]] {
+        assert_eq!(look(words, PDQ).code, 2, "{words:?}");
+    }
+}
+
+#[test]
+fn items_and_banks_go_out_of_force_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let bank = |words: &[&str], input: &str| run_with(folder.path(), &[&["--data-dir", "d", "bank"], words].concat(), &[], input);
+    assert_eq!(bank(&["import", "--bank", "A", "-"], &format!("{PDQ}\n{}\n{}\n", turned(1), turned(2))).code, 0);
+    let found = || {
+        let words = ["--data-dir", "d", "match", "--bank", "A", "--radius", "31", "--hashes", "-"];
+        let line = run_with(folder.path(), &words, &[], PDQ).json_lines().remove(0);
+        line["matches"].as_array().unwrap().iter().map(|found| found["content_id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let line = |run: Run| {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.json_lines().remove(0)
+    };
+    assert_eq!(found(), [1, 2, 3]);
+    let disabled = line(bank(&["disable", "--bank", "A", "--content-id", "1", "3"], ""));
+    assert_eq!(disabled, serde_json::json!({"bank": "A", "state": "disabled", "changed": 2, "bank_version": 2}));
+    assert_eq!(found(), [2]);
+    assert_eq!(line(bank(&["enable", "--bank", "A", "--content-id", "1", "--content-id", "2"], ""))["changed"], 1);
+    assert_eq!(found(), [1, 2]);
+    assert_eq!(line(bank(&["remove", "--bank", "A", "--content-id", "2"], ""))["state"], "removed");
+    let back = bank(&["enable", "--bank", "A", "--content-id", "2"], "");
+    assert!(back.code == 2 && back.stderr.contains("removed for good"), "{}", back.stderr);
+    assert_eq!(found(), [1]);
+    assert_eq!(line(bank(&["import", "--bank", "A", "-"], &turned(1)))["added"], 1);
+    assert_eq!(found(), [1, 4], "a new item of the same signal");
+    assert_eq!(line(bank(&["disable", "--bank", "A"], ""))["changed"], 1);
+    assert!(found().is_empty());
+    assert_eq!(line(bank(&["enable", "--bank", "A"], ""))["bank_version"], 7);
+    assert_eq!(found(), [1, 4]);
+    let unknown = bank(&["disable", "--bank", "B"], "");
+    assert!(unknown.code == 2 && unknown.stderr.contains("the banks are A"), "{}", unknown.stderr);
+    assert_eq!(bank(&["remove", "--bank", "A"], "").code, 2, "not the whole bank");
+    assert_eq!(bank(&["disable", "--bank", "A", "--content-id", "5"], "").code, 2);
+}
+
 #[test]
 fn keys_are_made_shown_once_and_revoked() {
     use std::os::unix::fs::PermissionsExt;
@@ -346,7 +432,8 @@ fn a_model_of_open_size_scores_what_it_can_and_says_what_it_cannot() {
     picture("b-tall.png", 100, 900);
     picture("c-thread.png", 1, 9000); // 64 x 576000
     let library = crate::classify::home().join("lib/libonnxruntime.so");
-    for backend in ["cpu", "gpu"] {
+    let gpu = nightlight::testing::gpu::open(&Default::default()).map(|_| "gpu");
+    for backend in ["cpu"].into_iter().chain(gpu) {
         let settings = [
             ("NIGHTLIGHT__MODELS__DIRECTORY", "models"),
             ("NIGHTLIGHT__MODELS__ONNXRUNTIME", library.to_str().unwrap()),

@@ -46,6 +46,8 @@ stages! {
     PdqDct = "pdq_dct",
     /// Medians and the eight hashes.
     PdqBits = "pdq_bits",
+    /// Hashes within the radius of queries, compacted.
+    HammingScan = "hamming_scan",
 }
 
 impl Stage {
