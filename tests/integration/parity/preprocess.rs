@@ -296,9 +296,10 @@ fn same_window(
     tolerance: f32,
 ) -> Result<(), String> {
     assert!(!part.is_empty());
-    let rows = part.chunks_exact(3 * width).enumerate();
-    rows.map(|(row, part)| close(&format!("row {row}"), &whole[3 * ((top + row) * stride + left)..][..3 * width], part, tolerance))
-        .collect()
+    let mut rows = part.chunks_exact(3 * width).enumerate();
+    rows.try_for_each(|(row, part)| {
+        close(&format!("row {row}"), &whole[3 * ((top + row) * stride + left)..][..3 * width], part, tolerance)
+    })
 }
 
 /// The specs whose stages are looked at: a crop, a letterbox and a free size, with each filter.
