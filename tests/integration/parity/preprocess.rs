@@ -297,9 +297,7 @@ fn same_window(
 ) -> Result<(), String> {
     assert!(!part.is_empty());
     let mut rows = part.chunks_exact(3 * width).enumerate();
-    rows.try_for_each(|(row, part)| {
-        close(&format!("row {row}"), &whole[3 * ((top + row) * stride + left)..][..3 * width], part, tolerance)
-    })
+    rows.try_for_each(|(row, part)| close(&format!("row {row}"), &whole[3 * ((top + row) * stride + left)..][..3 * width], part, tolerance))
 }
 
 /// The specs whose stages are looked at: a crop, a letterbox and a free size, with each filter.
