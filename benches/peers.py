@@ -1,16 +1,13 @@
 #!/usr/bin/env python3
-"""Times the peers of the pixel benches on the same pictures, single-threaded: Pillow's resize and Meta's C++ PDQ.
+"""Times the peer of the preprocess bench on the same pictures, single-threaded: Pillow's resize.
 
-usage: peers.py            (needs pdqhash, Pillow, numpy); one JSON line for each, milliseconds, median and least of 31.
-
-pdqhash makes luma with numpy before it calls the C++; `pdq_core` is the rest, which is what the reference tool itself does.
+usage: peers.py            (needs Pillow, numpy); one JSON line for each, milliseconds, median and least of 31.
 """
 import json
 import statistics
 import time
 
 import numpy as np
-import pdqhash
 from PIL import Image, __version__
 
 
@@ -42,10 +39,3 @@ for width, height in [(512, 512), (1152, 864), (864, 1152), (4000, 3000)]:
     image = Image.fromarray(pixels)
     say("pillow_resize_256", width, height, timed(lambda: image.resize((256, 256), Image.BILINEAR)), version=__version__)
     say("pillow_numpy_tensor", width, height, timed(lambda: tensor(image)), version=__version__)
-    whole = timed(lambda: pdqhash.compute(pixels))
-    dihedral = timed(lambda: pdqhash.compute_dihedral(pixels))
-    luma = timed(lambda: (pixels[:, :, 0] * 0.299 + pixels[:, :, 1] * 0.587 + pixels[:, :, 2] * 0.114).astype("float32"))
-    bits, quality = pdqhash.compute(pixels)
-    say("pdq", width, height, whole, hash=np.packbits(bits).tobytes().hex(), quality=int(quality))
-    say("pdq_core", width, height, [whole[0] - luma[0], whole[1] - luma[1]])
-    say("pdq_dihedral_core", width, height, [dihedral[0] - luma[0], dihedral[1] - luma[1]])

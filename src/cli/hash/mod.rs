@@ -214,7 +214,9 @@ impl Work {
 
     /// The frame, and what is to be said of how it was decoded.
     fn decode(&self, bytes: &[u8]) -> Result<(Frame, Option<&'static str>), DecodeError> {
-        if self.luma && let Some(frame) = self.decoder.decode_luma(bytes)? {
+        if self.luma
+            && let Some(frame) = self.decoder.decode_luma(bytes)?
+        {
             return Ok((frame, Some(LUMA)));
         }
         self.decoder.decode(bytes).map(|(_, frame)| (frame, None))

@@ -41,7 +41,12 @@ pub fn pdq_estimate(frame: &Frame) -> Result<Estimate, HashError> {
     check_frame(frame)?;
     let (samples, coefficients, steps, brightest) = transform(frame);
     let (hashes, gap) = bits::fast(&coefficients);
-    Ok(Estimate { hash: PerceptualHash { hashes, quality: steps.quality() }, samples, coefficients, margins: Margins { steps, brightest, gap } })
+    Ok(Estimate {
+        hash: PerceptualHash { hashes, quality: steps.quality() },
+        samples,
+        coefficients,
+        margins: Margins { steps, brightest, gap },
+    })
 }
 
 fn transform(frame: &Frame) -> (Samples, Coefficients, Steps, f32) {

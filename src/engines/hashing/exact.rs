@@ -112,8 +112,30 @@ mod tests {
 
     /// Sizes at which something changes: the smallest, around 64 and 128 samples, around strips and tiles, long either way.
     const SIZES: [(u32, u32); 24] = [
-        (5, 5), (5, 4000), (4000, 5), (6, 17), (15, 16), (16, 15), (63, 64), (64, 63), (64, 64), (64, 65), (65, 64), (63, 65),
-        (65, 63), (127, 128), (128, 127), (128, 128), (129, 129), (127, 129), (257, 31), (33, 255), (300, 200), (511, 513), (37, 2000), (1153, 865),
+        (5, 5),
+        (5, 4000),
+        (4000, 5),
+        (6, 17),
+        (15, 16),
+        (16, 15),
+        (63, 64),
+        (64, 63),
+        (64, 64),
+        (64, 65),
+        (65, 64),
+        (63, 65),
+        (65, 63),
+        (127, 128),
+        (128, 127),
+        (128, 128),
+        (129, 129),
+        (127, 129),
+        (257, 31),
+        (33, 255),
+        (300, 200),
+        (511, 513),
+        (37, 2000),
+        (1153, 865),
     ];
 
     /// Slopes, edges and noise, of which running sums lose digits.
@@ -155,9 +177,8 @@ mod tests {
             let pixels: Vec<u8> = (0..=u16::MAX).flat_map(|rest| [red_value, (rest >> 8) as u8, rest as u8]).collect();
             let mut out = vec![0.0; 1 << 16];
             luma(&pixels, &mut out);
-            let same = |(rgb, got): (&[u8], &f32)| {
-                (f64::from(rgb[0]) * red + f64::from(rgb[1]) * green + f64::from(rgb[2]) * blue) as f32 == *got
-            };
+            let same =
+                |(rgb, got): (&[u8], &f32)| (f64::from(rgb[0]) * red + f64::from(rgb[1]) * green + f64::from(rgb[2]) * blue) as f32 == *got;
             assert!(pixels.chunks_exact(3).zip(&out).all(same), "red {red_value}");
         }
     }

@@ -1,8 +1,8 @@
 //! The box filter with the reference's rounding: running sums that add before they subtract, and true divisions.
 
+use super::SIDE;
 use super::plain;
 use super::turn::{LANES, Lanes};
-use super::SIDE;
 
 /// How a box moves along an axis.
 #[derive(Clone, Copy)]
@@ -67,10 +67,10 @@ pub(super) fn along(line: &[Lanes], out: &mut [Lanes]) {
         subtract(&mut sums, old);
         mean(&sums, window, out);
     }
-    for at in length - ahead + 1..length {
+    for (at, out) in out.iter_mut().enumerate().skip(length - ahead + 1) {
         let (first, end) = axis.covered(at);
         subtract(&mut sums, &line[first - 1]);
-        mean(&sums, end - first, &mut out[at]);
+        mean(&sums, end - first, out);
     }
 }
 
