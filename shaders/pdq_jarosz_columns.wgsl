@@ -13,7 +13,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let source = rows + output.start * SIDE + item % SIDE;
         var sum = 0.0;
         for (var tap = 0u; tap < output.count; tap++) {
-            sum += bitcast<f32>(work[source + tap * SIDE]) * bitcast<f32>(tables[output.weights + tap]);
+            sum += bitcast<f32>(work[source + tap * SIDE]) * bitcast<f32>(tables[output.weights + tap * output.step]);
         }
         work[to + item] = bitcast<u32>(sum);
     }

@@ -1,26 +1,13 @@
 // Horizontal pass of the resize, for the lines and output columns that the crop needs.
 // In: RGB bytes, or the words of the columns pass where that runs first. Out: [lines][outputs], one word per pixel.
-// Integer arithmetic, exact. Plain twin: engines::preprocess::plain::preprocess_resize_rows.
-
-const HALF: i32 = 2097152; // 2^21: rounds at 22 fraction bits
+// Integer arithmetic, exact.
+// Plain twin: engines::preprocess::plain::preprocess_resize_rows.
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let source = job(id.y, 0u);
-    let first = job(id.y, 1u);
-    let stride = job(id.y, 2u);
-    let table = job(id.y, 3u);
-    let outputs = job(id.y, 4u);
-    let offset = job(id.y, 6u);
-    let to = job(id.y, 7u);
-    let items = outputs * job(id.y, 5u);
+    let resize = resize_job(id.y);
+    let items = resize.outputs * resize.lines;
     for (var item = id.x; item < items; item += groups.x * INVOCATIONS) {
-        let output = taps(table, outputs, item % outputs);
-        let start = offset + (item / outputs) * stride + output.start;
-        var sum = vec3<i32>(HALF);
-        for (var tap = 0u; tap < output.count; tap++) {
-            sum += vec3<i32>(pixel(source, first, start + tap)) * i32(tables[output.weights + tap]);
-        }
-        work[to + item] = packed(clamp(sum >> vec3<u32>(22u), vec3<i32>(0), vec3<i32>(255)));
+        work[resize.to + item] = mixed(resize, walk_rows(resize, item));
     }
 }

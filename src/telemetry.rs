@@ -54,11 +54,14 @@ pub fn describe_metrics() {
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
 }
 
+/// Renders what was collected; see [`install_metrics`].
+pub type MetricsHandle = metrics_exporter_prometheus::PrometheusHandle;
+
 /// Installs the recorder that every metric goes to, and gives its handle. Call once per process.
 ///
 /// # Errors
 /// A recorder is installed already.
-pub fn install_metrics() -> Result<metrics_exporter_prometheus::PrometheusHandle, String> {
+pub fn install_metrics() -> Result<MetricsHandle, String> {
     use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)

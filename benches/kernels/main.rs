@@ -7,13 +7,14 @@
 //! `{"op":"pdq","file":"picture.rgb","width":512,"height":512,"rounds":9}` -> `{"seconds":[…],"answer":{"pdq":"…","quality":100}}`
 
 mod gpu;
+mod hamming;
 mod pdq;
+mod preprocess;
 mod soak;
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use nightlight::domain::preprocess::{Channels, Filter, Layout, PreprocessSpec, Resize, Rounding, Size};
 use serde_json::{Value, json};
 
 type Answered = Result<Value, Box<dyn std::error::Error>>;
@@ -35,8 +36,11 @@ fn answer(line: &str) -> Answered {
             pdq::answer(&serde_json::from_value(request.clone())?, op.strip_prefix("pdq_").unwrap_or("cpu"))
         }
         Some("pdq_margins") => pdq::margins(&serde_json::from_value(request.clone())?),
+        Some("preprocess") => preprocess::answer(serde_json::from_value(request)?),
         Some("device") => gpu::facts(),
         Some("gpu_pixels") => gpu::answer(serde_json::from_value(request)?),
+        Some("hamming_bank") => hamming::bank(serde_json::from_value(request)?),
+        Some("hamming") => hamming::answer(serde_json::from_value(request)?),
         Some("soak") => soak::answer(serde_json::from_value(request)?),
         other => Err(format!("unknown op {other:?}").into()),
     }
@@ -52,20 +56,5 @@ fn timed<T>(rounds: usize, mut work: impl FnMut() -> T) -> (T, Vec<f64>) {
         if seconds.len() >= rounds {
             return (result, seconds);
         }
-    }
-}
-
-/// What the demo model wants: 256 x 256, the middle 224, BGR minus the mean.
-fn demo_spec() -> PreprocessSpec {
-    PreprocessSpec {
-        resize: Resize::Exact { width: 256, height: 256 },
-        filter: Filter::Bilinear,
-        rounding: Rounding::PillowU8,
-        crop: Some(Size { width: 224, height: 224 }),
-        channels: Channels::Bgr,
-        layout: Layout::Nhwc,
-        scale: 1.0,
-        mean: [104.0, 117.0, 123.0],
-        std: [1.0; 3],
     }
 }

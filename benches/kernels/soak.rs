@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nightlight::domain::frame::BufferPool;
+use nightlight::domain::preprocess::PreprocessSpec;
 use nightlight::engines::gpu::GpuOptions;
 use nightlight::engines::media::{Decoder, Limits};
 use nightlight::services::pixels::{PixelProcessor, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answered, demo_spec};
+use super::Answered;
 
 #[derive(Deserialize)]
 pub(super) struct Request {
@@ -42,7 +43,7 @@ pub(super) fn answer(request: Request) -> Answered {
     let files: Vec<Vec<u8>> = files.into_iter().filter(|bytes| decoder.decode(bytes).is_ok()).collect();
     let wanted = if request.backend == "gpu" { Wanted::Gpu } else { Wanted::Cpu };
     let (processor, _) = PixelProcessor::open(wanted, GpuOptions::default())?;
-    let specs = [demo_spec()];
+    let specs = [PreprocessSpec::open_nsfw()];
     let (next, memory) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let batches = request.images.div_ceil(request.batch);
     let started = std::time::Instant::now();

@@ -9,7 +9,8 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! assert_eq!(commands, ["serve", "score", "hash", "bank", "key", "audit", "doctor", "config"]);
+//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "doctor", "config"];
+//! assert_eq!(commands, names);
 //! ```
 
 mod audit;
@@ -20,7 +21,10 @@ mod failure;
 mod files;
 mod hash;
 mod key;
+mod lines;
+mod r#match;
 mod output;
+mod preprocess;
 mod score;
 mod serve;
 
@@ -72,6 +76,10 @@ enum Command {
     Score(score::Score),
     /// Print the perceptual hash and the digests of pictures
     Hash(hash::Hash),
+    /// Write the tensor that a model sees of a picture, as .npy
+    Preprocess(preprocess::Preprocess),
+    /// Look PDQ hashes up in banks
+    Match(r#match::Match),
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
@@ -109,6 +117,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(&config),
         Command::Score(score) => score.run(&config),
         Command::Hash(hash) => hash.run(&config),
+        Command::Preprocess(preprocess) => preprocess.run(&config),
+        Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),

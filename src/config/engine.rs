@@ -41,6 +41,8 @@ pub struct Engine {
     pub backend: Backend,
     /// 0 = one per core.
     pub decode_threads: usize,
+    /// 0 = one per core.
+    pub match_threads: usize,
     pub pixel_pool_bytes: usize,
     /// Part of the adapter's name, in any case; `None` = the first hardware adapter.
     pub gpu_adapter: Option<String>,
@@ -65,6 +67,7 @@ impl Engine {
         Ok(Self {
             backend: layers.parsed("engine.backend", "\"auto\", \"gpu\" or \"cpu\"")?,
             decode_threads: layers.number("engine.decode_threads", 0..=1024)?,
+            match_threads: layers.number("engine.match_threads", 0..=1024)?,
             pixel_pool_bytes: layers.number("engine.pixel_pool_bytes", 0..=(1 << 40))?,
             gpu_adapter: Some(gpu_adapter.trim().to_owned()).filter(|name| !name.is_empty()),
             gpu_timeout_ms: layers.number("engine.gpu_timeout_ms", 1..=600_000)?,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     decision::{RoutingDecision, Verdict},
     evidence::Evidence,
+    hash::ItemState,
     ids::{EventId, KeyId, ReviewItemId, TenantId},
     score::Technology,
     time::Timestamp,
@@ -56,6 +57,14 @@ pub enum EventBody {
         added: u64,
         already_present: u64,
     },
+    /// A bank, or some of its items, went out of force or came back. `items` counts those whose state changed; `None` is the bank as a whole.
+    /// Which they were, the bank's history in the store says for this version.
+    BankChanged {
+        bank: String,
+        bank_version: i64,
+        state: ItemState,
+        items: Option<u64>,
+    },
     KeyCreated {
         key: KeyId,
         name: String,
@@ -75,6 +84,7 @@ impl EventBody {
             Self::ReviewReleased { .. } => "review_released",
             Self::ReviewDecided { .. } => "review_decided",
             Self::BankImported { .. } => "bank_imported",
+            Self::BankChanged { .. } => "bank_changed",
             Self::KeyCreated { .. } => "key_created",
             Self::KeyRevoked { .. } => "key_revoked",
         }

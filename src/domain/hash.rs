@@ -236,6 +236,30 @@ pub enum Signal {
     Pdq(PdqHash),
 }
 
+/// Whether an item of a bank is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemState {
+    Enabled,
+    Disabled,
+    /// For good. Its content id is not given again; its signal may be imported again and gets another one.
+    Removed,
+}
+
+impl ItemState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Enabled, Self::Disabled, Self::Removed];
+
+    /// The name in the API and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 /// A signal's text cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SignalError {

@@ -1,7 +1,8 @@
 //! Banks and their signals, as a server reads them into its index.
 //!
-//! Content ids of a bank are 1, 2, 3, … without gaps, and an import only appends, so version and number of signals say exactly what a snapshot
-//! holds. A server polls [`Store::last_bank_change`], and loads what is new after the content ids it has.
+//! Content ids of a bank are 1, 2, 3, … without gaps, and an import only appends; what becomes of an item later is a state of its own with the
+//! version that brought it (see [`Store::item_changes`]). So version and number of signals say exactly what a snapshot holds. A server polls
+//! [`Store::last_bank_change`], and loads what is new after the content ids and the version it has.
 
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -32,7 +33,7 @@ pub struct Bank {
     pub tenant: TenantId,
     /// Unique per tenant.
     pub name: String,
-    /// 1 after the first import; each import that adds something adds 1.
+    /// 1 after the first import; each import that adds something, and each change of a state, adds 1.
     pub version: i64,
     /// Whether it is searched.
     pub enabled: bool,
@@ -40,11 +41,11 @@ pub struct Bank {
     pub max_distance: u32,
     /// PDQ quality below which attachments are not matched, 0..=100.
     pub minimum_quality: u8,
-    /// How many signals this version holds; their content ids are `1..=signals`.
+    /// How many signals this version holds, whatever their state; their content ids are `1..=signals`.
     pub signals: i64,
     pub created_at: Timestamp,
     /// What its signals refer to.
-    number: i64,
+    pub(super) number: i64,
 }
 
 /// That a bank changed, in the order of the changes over all tenants.

@@ -35,6 +35,7 @@
 //! # Ok::<(), nightlight::store::StoreError>(()) }).unwrap();
 //! ```
 
+mod bank_items;
 mod banks;
 mod counters;
 mod error;
@@ -64,6 +65,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
+    bank_items::{ItemChange, ItemCursor, StateChanged},
     banks::{Bank, BankChange, BankDefaults},
     error::StoreError,
     import::{BankImport, Imported},

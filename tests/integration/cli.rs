@@ -143,6 +143,92 @@ fn a_bank_is_imported_whole_or_not_at_all() {
     assert_eq!((&listed[0]["signals"], &listed[0]["max_distance"], &listed[0]["bank_version"]), (&3.into(), &20.into(), &1.into()));
 }
 
+/// The hash of [`PDQ`] with these bits of its first word turned.
+fn turned(bits: u64) -> String {
+    let mut words = PDQ.parse::<PdqHash>().unwrap().words();
+    words[0] ^= bits;
+    PdqHash::from_words(words).to_string()
+}
+
+#[test]
+fn match_finds_what_lies_within_the_radius_on_both_backends() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = |bank: &str| ["--data-dir", "d", "bank", "import", "--bank", bank, "-"].map(str::to_owned);
+    let import = |bank: &str, text: &str| {
+        let words = words(bank);
+        assert_eq!(run_with(folder.path(), &words.each_ref().map(String::as_str), &[], text).code, 0);
+    };
+    // Content ids 1 to 4 at 5, 0, 3 and 3 bits; an md5 between them takes an id too.
+    import("A", &format!("{}\n{PDQ}\nmd5 {}\n{}\n{}\n", turned(0b11111), &PDQ[..32], turned(0b111), turned(0b111_000)));
+    import("B", &turned(0b11));
+    let look =
+        |more: &[&str], input: &str| run_with(folder.path(), &[&["--data-dir", "d", "match", "--hashes", "-"], more].concat(), &[], input);
+    let input = format!("# looked up\n\n{}\n{}\n", PDQ.to_uppercase(), "0".repeat(64));
+    let of = |content_id: i64, signal: String, distance: u32| serde_json::json!({"content_id": content_id, "signal": signal, "distance": distance});
+    for backend in ["auto", "cpu", "gpu"] {
+        let found = look(&["--bank", "A", "--radius", "4", "--backend", backend], &input);
+        if backend == "gpu" && found.stderr.contains("no usable graphics adapter") && std::env::var_os("NIGHTLIGHT_REQUIRE_GPU").is_none() {
+            continue;
+        }
+        assert_eq!(found.code, 0, "{backend}: {}", found.stderr);
+        let near = vec![of(2, PDQ.to_owned(), 0), of(4, turned(0b111), 3), of(5, turned(0b111_000), 3)];
+        let expected = [serde_json::json!({"hash": PDQ, "matches": near}), serde_json::json!({"hash": "0".repeat(64), "matches": []})];
+        assert_eq!(found.json_lines(), expected, "{backend}");
+        let at = |radius: &str| {
+            look(&["--bank", "A", "--radius", radius, "--backend", backend], PDQ).json_lines()[0]["matches"].as_array().unwrap().len()
+        };
+        assert_eq!(["0", "2", "3", "5", "256"].map(at), [1, 1, 3, 4, 4], "{backend}");
+    }
+    let both = look(&["--bank", "B", "--bank", "A", "--radius", "2"], PDQ).json_lines().remove(0);
+    let banks: Vec<_> = both["matches"].as_array().unwrap().iter().map(|found| (&found["bank"], &found["content_id"])).collect();
+    assert_eq!(banks, [(&"A".into(), &2.into()), (&"B".into(), &1.into())]);
+
+    let bad = look(&["--bank", "A", "--radius", "4"], &format!("{PDQ}\n\n{}\n", &PDQ[1..]));
+    assert_eq!((bad.code, bad.stdout.as_str()), (2, ""));
+    assert!(bad.stderr.contains("line 3:") && bad.stderr.contains("64 hex digits"), "{}", bad.stderr);
+    let unknown = look(&["--bank", "A", "--bank", "C", "--radius", "4"], PDQ);
+    assert!(unknown.code == 2 && unknown.stderr.contains("no bank C; the banks are A, B"), "{}", unknown.stderr);
+    for words in [&["--bank", "A", "--radius", "257"][..], &["--bank", "A"], &["--radius", "3"]] {
+        assert_eq!(look(words, PDQ).code, 2, "{words:?}");
+    }
+}
+
+#[test]
+fn items_and_banks_go_out_of_force_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let bank = |words: &[&str], input: &str| run_with(folder.path(), &[&["--data-dir", "d", "bank"], words].concat(), &[], input);
+    assert_eq!(bank(&["import", "--bank", "A", "-"], &format!("{PDQ}\n{}\n{}\n", turned(1), turned(2))).code, 0);
+    let found = || {
+        let words = ["--data-dir", "d", "match", "--bank", "A", "--radius", "31", "--hashes", "-"];
+        let line = run_with(folder.path(), &words, &[], PDQ).json_lines().remove(0);
+        line["matches"].as_array().unwrap().iter().map(|found| found["content_id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let line = |run: Run| {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.json_lines().remove(0)
+    };
+    assert_eq!(found(), [1, 2, 3]);
+    let disabled = line(bank(&["disable", "--bank", "A", "--content-id", "1", "3"], ""));
+    assert_eq!(disabled, serde_json::json!({"bank": "A", "state": "disabled", "changed": 2, "bank_version": 2}));
+    assert_eq!(found(), [2]);
+    assert_eq!(line(bank(&["enable", "--bank", "A", "--content-id", "1", "--content-id", "2"], ""))["changed"], 1);
+    assert_eq!(found(), [1, 2]);
+    assert_eq!(line(bank(&["remove", "--bank", "A", "--content-id", "2"], ""))["state"], "removed");
+    let back = bank(&["enable", "--bank", "A", "--content-id", "2"], "");
+    assert!(back.code == 2 && back.stderr.contains("removed for good"), "{}", back.stderr);
+    assert_eq!(found(), [1]);
+    assert_eq!(line(bank(&["import", "--bank", "A", "-"], &turned(1)))["added"], 1);
+    assert_eq!(found(), [1, 4], "a new item of the same signal");
+    assert_eq!(line(bank(&["disable", "--bank", "A"], ""))["changed"], 1);
+    assert!(found().is_empty());
+    assert_eq!(line(bank(&["enable", "--bank", "A"], ""))["bank_version"], 7);
+    assert_eq!(found(), [1, 4]);
+    let unknown = bank(&["disable", "--bank", "B"], "");
+    assert!(unknown.code == 2 && unknown.stderr.contains("the banks are A"), "{}", unknown.stderr);
+    assert_eq!(bank(&["remove", "--bank", "A"], "").code, 2, "not the whole bank");
+    assert_eq!(bank(&["disable", "--bank", "A", "--content-id", "5"], "").code, 2);
+}
+
 #[test]
 fn keys_are_made_shown_once_and_revoked() {
     use std::os::unix::fs::PermissionsExt;
@@ -257,4 +343,114 @@ fn hash_says_which_jpegs_were_decoded_to_luma_only() {
     let pdq = |line: &serde_json::Value| line["pdq"].as_str().unwrap().parse::<PdqHash>().unwrap();
     assert_eq!(exact[1]["pdq"], luma[1]["pdq"]);
     assert!(pdq(&exact[0]).distance(&pdq(&luma[0])) <= 10, "PDQ's own bound for another decoder");
+}
+
+const SPEC: &str = r#"
+resize = { to = "letterbox", width = 40, height = 24, fill = [114, 114, 114] }
+filter = "lanczos"
+rounding = "pillow-u8"
+channels = "rgb"
+layout = "nchw"
+scale = 1.0
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+"#;
+
+#[test]
+fn preprocess_writes_the_tensor_and_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spec.toml"), SPEC).unwrap();
+    std::fs::write(folder.path().join("half.toml"), format!("[preprocess]\n{SPEC}dtype = \"f16\"\n")).unwrap();
+    let picture = sample("known.jpg");
+    let of = |spec: &str, out: &str| {
+        let words = ["preprocess", "--spec", spec, "--backend", "cpu", picture.to_str().unwrap(), "--out", out];
+        let made = run(folder.path(), &words);
+        assert_eq!((made.code, made.stderr.as_str()), (0, ""));
+        (made.json_lines().remove(0), std::fs::read(folder.path().join(out)).unwrap())
+    };
+    let (line, bytes) = of("spec.toml", "a.npy");
+    let names: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["file", "out", "shape", "dtype", "backend"]);
+    assert_eq!(line["shape"], serde_json::json!([1, 3, 24, 40]));
+    assert_eq!((&line["out"], &line["dtype"], &line["backend"]), (&"a.npy".into(), &"f32".into(), &"cpu".into()));
+
+    // The file is the engine's tensor of the decoded picture.
+    let spec = nightlight::engines::classify::spec_from_toml(SPEC).unwrap();
+    let limits = nightlight::engines::media::Limits { max_pixels: 1 << 24, max_side: 1 << 14, max_bytes: 1 << 24 };
+    let decoder = nightlight::engines::media::Decoder::new(limits, nightlight::domain::frame::BufferPool::new(0));
+    let (_, frame) = decoder.decode(&std::fs::read(&picture).unwrap()).unwrap();
+    let expected = nightlight::engines::preprocess::preprocess_cpu(&spec, &frame).unwrap().to_floats();
+    let data = &bytes[bytes.len() - 4 * expected.len()..];
+    assert!(data.chunks_exact(4).zip(&expected).all(|(bytes, value)| f32::from_le_bytes(bytes.try_into().unwrap()) == *value));
+    assert!(bytes.starts_with(b"\x93NUMPY\x01\x00") && (bytes.len() - data.len()).is_multiple_of(64));
+
+    let (line, halves) = of("half.toml", "b.npy");
+    assert_eq!((&line["dtype"], halves.len()), (&"f16".into(), bytes.len() - 2 * expected.len()));
+}
+
+#[test]
+fn preprocess_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spec.toml"), SPEC).unwrap();
+    std::fs::write(folder.path().join("bad.toml"), SPEC.replace("lanczos", "nearest")).unwrap();
+    std::fs::write(folder.path().join("crop.toml"), format!("{SPEC}crop = {{ width = 9, height = 9 }}\n")).unwrap();
+    let (picture, broken) = (sample("known.jpg"), sample("truncated.jpg"));
+    let (picture, broken) = (picture.to_str().unwrap(), broken.to_str().unwrap());
+    let absent = ["preprocess", "--model", "absent", picture, "--out", "a.npy"];
+    for (words, complaint) in [
+        (&["preprocess", "--spec", "bad.toml", picture, "--out", "a.npy"][..], "bad.toml: `filter`: unknown variant `nearest`"),
+        (&["preprocess", "--spec", "crop.toml", picture, "--out", "a.npy"], "crop.toml: `crop`: a letterbox has"),
+        (&["preprocess", "--spec", "absent.toml", picture, "--out", "a.npy"], "absent.toml: cannot be read"),
+        (&absent, "no model `absent`"),
+        (&["preprocess", "--spec", "spec.toml", "absent.png", "--out", "a.npy"], "absent.png: cannot be read"),
+        (&["preprocess", "--spec", "spec.toml", broken, "--out", "a.npy"], "truncated.jpg: "),
+        (&["preprocess", picture, "--out", "a.npy"], "--model"),
+        (&["preprocess", "--spec", "spec.toml", "--model", "x", picture, "--out", "a.npy"], "cannot be used with"),
+    ] {
+        let refused = run(folder.path(), words);
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{words:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(complaint), "{words:?}: {}", refused.stderr);
+    }
+    let unwritable = run(folder.path(), &["preprocess", "--spec", "spec.toml", "--backend", "cpu", picture, "--out", "none/a.npy"]);
+    assert_eq!(unwritable.code, 1);
+    assert!(unwritable.stderr.contains("none/a.npy cannot be written"), "{}", unwritable.stderr);
+}
+
+/// A model whose input leaves its size open takes every picture at its own size; one that would become too large is unscored by it.
+#[test]
+fn a_model_of_open_size_scores_what_it_can_and_says_what_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("models/tiny");
+    std::fs::create_dir_all(&model).unwrap();
+    crate::classify::tiny(&model, r#"{ to = "shortest_side", side = 64 }"#, r#"dtype = "f16""#);
+    let picture = |name: &str, width: u32, height: u32| {
+        let mut png = png::Encoder::new(std::fs::File::create(folder.path().join(name)).unwrap(), width, height);
+        png.set_color(png::ColorType::Rgb);
+        png.write_header().unwrap().write_image_data(&vec![90; (3 * width * height) as usize]).unwrap();
+    };
+    picture("a-wide.png", 300, 200);
+    picture("b-tall.png", 100, 900);
+    picture("c-thread.png", 1, 9000); // 64 x 576000
+    let library = crate::classify::home().join("lib/libonnxruntime.so");
+    let gpu = nightlight::testing::gpu::open(&Default::default()).map(|_| "gpu");
+    for backend in ["cpu"].into_iter().chain(gpu) {
+        let settings = [
+            ("NIGHTLIGHT__MODELS__DIRECTORY", "models"),
+            ("NIGHTLIGHT__MODELS__ONNXRUNTIME", library.to_str().unwrap()),
+            ("NIGHTLIGHT__MODELS__IMAGE", r#"["tiny"]"#),
+            ("NIGHTLIGHT__MODELS__CONVERSATION", "[]"),
+            ("NIGHTLIGHT__ENGINE__BACKEND", backend),
+        ];
+        let scored = run_with(folder.path(), &["score", "a-wide.png", "b-tall.png", "c-thread.png"], &settings, "");
+        assert_eq!(scored.code, 0, "{}", scored.stderr);
+        let lines = scored.json_lines();
+        for line in &lines[..2] {
+            let scores: Vec<_> = line["scores"].as_array().unwrap().iter().map(|score| score["raw"].as_f64().unwrap()).collect();
+            assert!(scores.len() == 2 && (scores.iter().sum::<f64>() - 1.0).abs() < 0.01, "{line}");
+        }
+        let unscored = lines[2]["unscored"].as_array().unwrap().iter().find(|entry| entry["technology"] == "tiny").unwrap();
+        assert_eq!(unscored["reason"], "media_too_large");
+        assert!(unscored["detail"].as_str().unwrap().contains("64x576000"), "{unscored}");
+        assert!(lines[2]["scores"].as_array().unwrap().is_empty());
+    }
 }

@@ -5,38 +5,35 @@
 //! must be rejected. On a machine without a graphics card the shaders run on Mesa's lavapipe.
 
 mod compose;
+mod hamming;
 mod pictures;
+mod preprocess;
 mod stages;
 
 use std::sync::{Arc, OnceLock};
 
 use nightlight::domain::frame::Frame;
 use nightlight::domain::hash::PerceptualHash;
-use nightlight::domain::preprocess::{Channels, Filter, Layout, PreprocessSpec, Resize, Rounding, Size};
+use nightlight::domain::preprocess::{Channels, Layout, PreprocessSpec, Resize, Size};
 use nightlight::engines::gpu::{Gpu, GpuOptions, Recording};
 use nightlight::engines::hashing::{self, HashError};
-use nightlight::engines::preprocess;
+use nightlight::engines::preprocess::{plain, preprocess_cpu};
 use pictures::{Case, cases};
 
-/// One device for all tests of this process.
+/// One device for all tests of this process, if the machine has any: without one (and without `NIGHTLIGHT_REQUIRE_GPU`, which `scripts/test.sh`
+/// sets) a test of the device says so and has nothing to test.
+fn device() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| nightlight::testing::gpu::open(&GpuOptions::default())).as_ref()
+}
+
 fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| Gpu::open(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}")))
+    device().expect("the test asked for device() first")
 }
 
 /// The demo model's manifest: 256 x 256, centre 224, BGR minus the mean.
 fn open_nsfw() -> PreprocessSpec {
-    PreprocessSpec {
-        resize: Resize::Exact { width: 256, height: 256 },
-        filter: Filter::Bilinear,
-        rounding: Rounding::PillowU8,
-        crop: Some(Size { width: 224, height: 224 }),
-        channels: Channels::Bgr,
-        layout: Layout::Nhwc,
-        scale: 1.0,
-        mean: [104.0, 117.0, 123.0],
-        std: [1.0; 3],
-    }
+    PreprocessSpec::open_nsfw()
 }
 
 /// Another one, with nothing round about it.
@@ -115,6 +112,9 @@ fn the_fast_hash_agrees_with_the_plain_one() {
 
 #[test]
 fn the_devices_hash_agrees_with_both() {
+    if device().is_none() {
+        return;
+    }
     check(cases().iter().zip(&on_the_device().hashes).map(|(case, got)| match got {
         Ok(got) => {
             let (slow, _) = hashing::plain::pdq(&case.frame).unwrap();
@@ -149,15 +149,17 @@ fn doubtful() -> Vec<Frame> {
 #[test]
 fn a_doubtful_picture_has_the_references_hash_too() {
     let frames: Vec<_> = doubtful().into_iter().map(Arc::new).collect();
-    let device = compose::run(gpu(), &frames, &[]).unwrap();
+    let shaders = device().map(|gpu| compose::run(gpu, &frames, &[]).unwrap().hashes);
     let mut mistaken = 0;
-    for (at, (frame, shader)) in frames.iter().zip(&device.hashes).enumerate() {
+    for (at, frame) in frames.iter().enumerate() {
         let name = format!("doubtful {at}");
         let (slow, _) = hashing::plain::pdq(frame).unwrap();
         let estimate = hashing::pdq_estimate(frame).unwrap();
         assert!(!estimate.margins.decide(frame.width(), frame.height()), "{name}");
         same_hash(&name, &slow, &hashing::pdq_cpu(frame).unwrap()).unwrap();
-        same_hash(&name, &slow, shader.as_ref().unwrap()).unwrap();
+        if let Some(shaders) = &shaders {
+            same_hash(&name, &slow, shaders[at].as_ref().unwrap()).unwrap();
+        }
         mistaken += usize::from(estimate.hash != slow);
     }
     assert!(mistaken >= 3, "the fast operators alone should be seen to fail: {mistaken}");
@@ -190,6 +192,9 @@ fn a_picture_that_is_decided_needs_no_second_way() {
 
 #[test]
 fn the_devices_coefficients_are_near_the_oracles() {
+    if device().is_none() {
+        return;
+    }
     let frame = Arc::clone(&cases()[pictures::index("511x513")].frame);
     let tiny = Arc::new(Frame::new(1, 9, vec![7; 27]).unwrap());
     let mut recording = Recording::new(gpu().limits());
@@ -213,37 +218,10 @@ fn pictures_under_five_pixels_are_refused() {
 }
 
 #[test]
-fn the_plain_tensor_is_pillows_bit_for_bit() {
-    for case in cases() {
-        assert_eq!(pictures::sha256_of_floats(&preprocess::plain::preprocess(&open_nsfw(), &case.frame)), case.open_nsfw, "{}", case.name);
-        let resized = preprocess::plain::resize(&case.frame, Filter::Bilinear, Size { width: 97, height: 61 });
-        assert_eq!(pictures::sha256(&resized), case.resized_97x61, "{}", case.name);
-    }
-}
-
-#[test]
-fn the_fast_tensor_equals_the_plain_one() {
-    for spec in [open_nsfw(), planar()] {
-        let frames: Vec<&Frame> = cases().iter().map(|case| &*case.frame).collect();
-        let batch = preprocess::preprocess_cpu(&spec, &frames);
-        assert_eq!(batch.shape(), [&[frames.len()], &spec.item_shape()[..]].concat());
-        let item: usize = spec.item_shape().iter().product();
-        let items = batch.data().chunks_exact(item);
-        check(cases().iter().zip(items).map(|(case, got)| same_bits(&case.name, &preprocess::plain::preprocess(&spec, &case.frame), got)));
-    }
-}
-
-#[test]
-fn the_devices_tensor_equals_the_plain_one() {
-    for (spec, tensor) in [open_nsfw(), planar()].iter().zip(&on_the_device().tensors) {
-        let item: usize = spec.item_shape().iter().product();
-        let items = tensor.data().chunks_exact(item);
-        check(cases().iter().zip(items).map(|(case, got)| same_bits(&case.name, &preprocess::plain::preprocess(spec, &case.frame), got)));
-    }
-}
-
-#[test]
 fn a_wrong_hash_is_rejected() {
+    if device().is_none() {
+        return;
+    }
     let case = hashable().find(|case| case.name == "300x200").unwrap();
     let (right, _) = hashing::plain::pdq(&case.frame).unwrap();
     let mut turned = right.clone();
@@ -257,31 +235,18 @@ fn a_wrong_hash_is_rejected() {
     }
 }
 
-#[test]
-fn a_wrong_tensor_is_rejected() {
-    let (case, spec) = (hashable().find(|case| case.name == "300x200").unwrap(), open_nsfw());
-    // The passes in the other order: the same up to a rounding here and there.
-    let columns = preprocess::plain::preprocess_resize_columns(case.frame.pixels(), 300, 200, Filter::Bilinear, 256);
-    let resized = preprocess::plain::preprocess_resize_rows(&columns, 300, Filter::Bilinear, 256);
-    let wrong = preprocess::plain::preprocess_normalize(&spec, &resized);
-    let item: usize = spec.item_shape().iter().product();
-    let device = &on_the_device().tensors[0].data()[pictures::index(&case.name) * item..][..item];
-    for way in [preprocess::preprocess_cpu(&spec, &[&case.frame]).data(), device] {
-        let error = same_bits("wrong", &wrong, way).unwrap_err();
-        assert!(error.contains("differ"), "{error}");
-        assert!(wrong.iter().zip(way).all(|(a, b)| (a - b).abs() <= 1.0), "the wrong twin should be only subtly wrong");
-    }
-}
-
 /// The same over a folder of photographs: `make.py --corpus FILES OUT`, then `NIGHTLIGHT_CORPUS=OUT`.
 #[test]
 #[ignore = "needs a decoded corpus, see fixtures/pdq/make.py"]
 fn a_corpus_of_photographs_agrees() {
+    if device().is_none() {
+        return;
+    }
     let folder = std::path::PathBuf::from(std::env::var_os("NIGHTLIGHT_CORPUS").expect("NIGHTLIGHT_CORPUS names a folder"));
     let mut distances = [[0u32; 3]; 257];
     let (mut results, mut count) = (Vec::new(), 0);
     for case in pictures::corpus(&folder) {
-        let tensor = preprocess::plain::preprocess(&open_nsfw(), &case.frame);
+        let tensor = plain::preprocess(&open_nsfw(), &case.frame).unwrap();
         assert_eq!(pictures::sha256_of_floats(&tensor), case.open_nsfw, "{}", case.name);
         let device = compose::run(gpu(), &[Arc::clone(&case.frame)], &[open_nsfw()]).unwrap();
         let (slow, _) = hashing::plain::pdq(&case.frame).unwrap();
@@ -296,8 +261,8 @@ fn a_corpus_of_photographs_agrees() {
         results.push(same_hash(&case.name, &slow, &fast));
         results.push(same_hash(&case.name, &slow, &shader));
         results.push(same_hash(&case.name, &fast, &shader));
-        results.push(same_bits(&case.name, &tensor, preprocess::preprocess_cpu(&open_nsfw(), &[&case.frame]).data()));
-        results.push(same_bits(&case.name, &tensor, device.tensors[0].data()));
+        results.push(same_bits(&case.name, &tensor, &preprocess_cpu(&open_nsfw(), &case.frame).unwrap().to_floats()));
+        results.push(same_bits(&case.name, &tensor, &device.tensors[0][0].to_floats()));
         count += 1;
     }
     println!("{count} pictures, 8 hashes each; pairs by distance (plain-fast, plain-gpu, fast-gpu):");

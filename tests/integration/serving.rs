@@ -54,6 +54,19 @@ fn one_attachment_of_each_kind(backend: &str) {
     assert_eq!((&known["matches"][0]["distance"], &known["matches"][0]["bank"]), (&0.into(), &"DEMO".into()));
     assert_eq!(known["decision"]["category"], "known");
     assert_eq!(known["versions"]["banks"]["DEMO"], 1);
+    // Items go out of force, and come back, on the running server too.
+    for (command, count) in [("disable", 0), ("enable", 1)] {
+        let changed = nightlight(folder.path(), &["bank", command, "--bank", "DEMO", "--content-id", "1"]);
+        assert_eq!(changed["changed"], 1);
+        let version = &changed["bank_version"];
+        let answer = (0..100)
+            .find_map(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                Some(post("image/jpeg", JPEG)).filter(|answer| answer["versions"]["banks"]["DEMO"] == *version)
+            })
+            .expect("the change is in force on the running server");
+        assert_eq!(answer["matches"].as_array().unwrap().len(), count, "{command}");
+    }
     let rotated = post("image/jpeg", ROTATED);
     // Pillow turns counter-clockwise; the variant that matches turns back.
     let transform = rotated["matches"][0]["transform"].as_str().unwrap();
@@ -79,6 +92,9 @@ fn one_attachment_of_each_kind_on_the_cpu() {
 
 #[test]
 fn one_attachment_of_each_kind_on_the_gpu() {
+    if nightlight::testing::gpu::open(&Default::default()).is_none() {
+        return;
+    }
     one_attachment_of_each_kind("gpu");
 }
 

@@ -138,7 +138,7 @@ impl Hash {
 
 /// # Errors
 /// The GPU is wanted and missing; the text says what mends it.
-fn open_processor(backend: Backend, config: &Config) -> Result<PixelProcessor, Failure> {
+pub(super) fn open_processor(backend: Backend, config: &Config) -> Result<PixelProcessor, Failure> {
     let (processor, note) =
         open_pixels(backend, config).map_err(|error| Failure::failed(format!("{error}; see `nightlight doctor`, or use --backend cpu")))?;
     if let Some(note) = note {

@@ -13,6 +13,7 @@ use super::{Failure, block_on};
 use crate::{
     config::{Config, Sources},
     services::{App, access::bootstrap},
+    telemetry,
 };
 
 #[derive(Args, Debug)]
@@ -45,6 +46,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         |error: io::Error| Failure::failed(format!("cannot listen on {}: {error}; choose another with --listen", config.server.listen));
     let listener = tokio::net::TcpListener::bind(config.server.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    // Before anything that counts.
+    let metrics = telemetry::install_metrics().map_err(Failure::failed)?;
     let app = App::start(config).await?;
     for warning in &app.warnings {
         tracing::warn!("{warning}");
@@ -53,7 +56,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         bootstrap(&app.store, &config.data_dir).await?;
     }
     greet(config, address)?;
-    let served = wiring::run(config, &app, listener).await;
+    let served = wiring::run(config, &app, listener, metrics).await;
     app.stop().await;
     served
 }

@@ -23,8 +23,7 @@ use crate::{
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or Ctrl-C, and until what was under way then has ended.
-pub(super) async fn run(config: &Config, app: &App, listener: TcpListener) -> Result<(), Failure> {
-    let metrics = telemetry::install_metrics().map_err(Failure::failed)?;
+pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metrics: telemetry::MetricsHandle) -> Result<(), Failure> {
     let upkeep = tokio::spawn({
         let metrics = metrics.clone();
         async move {
@@ -108,4 +107,37 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
         }
         tracing::info!("stopping: no new requests; those under way are finished");
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{config::Sources, domain::frame::Frame, services::pixels::PixelProcessor, testing};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn readyz_warns_while_a_lost_gpu_rests() {
+        if testing::gpu::open(&Default::default()).is_none() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let sources = Sources::default().with_flag("--data-dir", "data_dir", folder.path().to_string_lossy()).with_flag(
+            "--backend",
+            "engine.backend",
+            "gpu",
+        );
+        let app = App::start(&Config::load(&sources).unwrap()).await.expect("scripts/fetch.sh fetches the models");
+        let probe = probe(&app);
+        let resting = |health: &Health| health.warnings.iter().any(|warning| warning.contains("is out of work, the CPU does it"));
+        let before = probe().await;
+        assert!(before.ready() && !resting(&before), "{before:?}");
+        let PixelProcessor::Gpu(gpu) = &*app.pixels else { panic!("the GPU was wanted") };
+        gpu.lose();
+        let picture = Arc::new(Frame::new(64, 64, vec![90; 3 * 64 * 64]).unwrap());
+        assert_eq!(app.pixels.look(&[picture], &[])[0].backend, "cpu");
+        let after = probe().await;
+        assert!(after.ready() && resting(&after), "works, but worse than configured: {after:?}");
+        app.stop().await;
+    }
 }

@@ -27,8 +27,11 @@ pub enum ClassifyError {
     #[error("the model `{model}` cannot be used: {reason}")]
     ModelUnusable { model: String, reason: String },
     /// The caller made a tensor of the wrong shape: a programming error.
-    #[error("the model `{model}` takes {expected:?} per item, the batch has shape {got:?}")]
-    WrongShape { model: String, expected: Vec<usize>, got: Vec<usize> },
+    #[error("the model `{model}` takes items of shape {expected}, this one has {got:?}")]
+    WrongShape { model: String, expected: String, got: Vec<usize> },
+    /// The caller made a tensor of the wrong type: a programming error.
+    #[error("the model `{model}` takes {expected}, the tensor holds {got}")]
+    WrongType { model: String, expected: &'static str, got: &'static str },
     /// ONNX Runtime or the tokenizer failed on this input: the attachment is unscored.
     #[error("the model `{model}` failed: {reason}")]
     RunFailed { model: String, reason: String },

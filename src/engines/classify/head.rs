@@ -105,7 +105,7 @@ impl Network {
     fn open(runtime: &Runtime, manifest: &Manifest, role: Role, config: &PoolConfig) -> Result<Self, ClassifyError> {
         let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(role)?, config)?;
         pool.require(&[], &manifest.output.tensor)?;
-        Ok(Self { input: pool.input()?, output: manifest.output.tensor.clone(), pool })
+        Ok(Self { input: pool.input()?.0, output: manifest.output.tensor.clone(), pool })
     }
 
     fn probabilities(&self, rows: &[f32], inputs: usize, outputs: usize) -> Result<Vec<f32>, ClassifyError> {

@@ -1,13 +1,14 @@
 //! Pictures to scores.
 
-use ort::value::TensorRef;
+use ort::session::Session;
+use ort::value::{PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
 
 use super::error::ClassifyError;
 use super::manifest::{Manifest, ModelDigest, ModelKind, Role, ScoreForm};
 use super::pool::{PoolConfig, SessionPool};
 use super::runtime::Runtime;
-use crate::domain::preprocess::PreprocessSpec;
-use crate::domain::tensor::Tensor;
+use crate::domain::preprocess::{Layout, PreprocessSpec, Size};
+use crate::domain::tensor::{DType, Tensor, TensorData};
 
 /// A model of kind `image-classifier`.
 #[derive(Debug)]
@@ -22,7 +23,8 @@ impl ImageClassifier {
     /// Verifies and loads the network.
     ///
     /// # Errors
-    /// When the manifest is of another kind, a file is missing or differs, or the network does not fit the manifest.
+    /// When the manifest is of another kind, a file is missing or differs, or the network does not fit the manifest: another input type or
+    /// size than `[preprocess]` makes.
     pub fn open(runtime: &Runtime, manifest: Manifest, config: &PoolConfig) -> Result<Self, ClassifyError> {
         manifest.expect_kind(ModelKind::ImageClassifier)?;
         let preprocess = manifest.preprocess.clone().ok_or_else(|| manifest.unusable("it has no [preprocess]"))?;
@@ -31,7 +33,8 @@ impl ImageClassifier {
         }
         let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(Role::Network)?, config)?;
         pool.require(&[], &manifest.output.tensor)?;
-        let input = pool.input()?;
+        let (input, takes) = pool.input()?;
+        check_input(&preprocess, &takes).map_err(|reason| manifest.unusable(reason))?;
         Ok(Self { preprocess, input, pool, manifest })
     }
 
@@ -43,33 +46,133 @@ impl ImageClassifier {
         self.manifest.digest(None)
     }
 
-    /// How a frame becomes an item of [`run`](Self::run)'s batch.
+    /// How a frame becomes an item for [`run`](Self::run).
     pub fn preprocess(&self) -> &PreprocessSpec {
         &self.preprocess
     }
 
-    /// One row per item of the batch, one raw score per label in the manifest's order.
+    /// One row per item, one raw score per label in the manifest's order.
     ///
-    /// `batch` has shape `[items, …]` with the extents of [`PreprocessSpec::item_shape`]. Items run one by one, on as many sessions as
-    /// are free: on a CPU that is faster than one run over the batch. Blocks while no session is free.
+    /// Each item is a batch of one as `engines::preprocess` makes it; their sizes may differ where the spec lets them. They run one by one, on
+    /// as many sessions as are free: on a CPU that is faster than one run over a batch. Blocks while no session is free.
     ///
     /// # Errors
-    /// `WrongShape`, or `RunFailed` (also when a score is not finite).
-    pub fn run(&self, batch: &Tensor) -> Result<Vec<Vec<f32>>, ClassifyError> {
-        let item = self.preprocess.item_shape();
-        if batch.shape().len() != 4 || batch.shape()[1..] != item {
-            return Err(ClassifyError::WrongShape {
-                model: self.manifest.name.clone(),
-                expected: item.to_vec(),
-                got: batch.shape().to_vec(),
-            });
-        }
-        let items: Vec<&[f32]> = batch.data().chunks_exact(item.iter().product()).collect();
-        let shape = [1, item[0], item[1], item[2]];
-        self.pool.map(&items, |session, pixels| {
-            let input = TensorRef::from_array_view((shape, *pixels)).map_err(|error| self.pool.failed(error))?;
-            let outputs = session.run(ort::inputs![self.input.as_str() => input]).map_err(|error| self.pool.failed(error))?;
-            self.pool.rows(&outputs, &self.manifest.output.tensor, 1, self.manifest.labels.len())
+    /// `WrongShape` or `WrongType`, or `RunFailed` (also when a score is not finite), of the first item that has one.
+    pub fn run(&self, items: &[Tensor]) -> Result<Vec<Vec<f32>>, ClassifyError> {
+        items.iter().try_for_each(|item| self.check_item(item))?;
+        self.pool.map(items, |session, item| match item.data() {
+            TensorData::F32(values) => self.run_one(session, TensorRef::from_array_view((item.shape(), &values[..]))),
+            TensorData::F16(values) => self.run_one(session, TensorRef::from_array_view((item.shape(), &values[..]))),
         })
+    }
+
+    fn check_item(&self, item: &Tensor) -> Result<(), ClassifyError> {
+        let (model, layout) = (self.manifest.name.clone(), self.preprocess.layout);
+        let shape = item.shape();
+        let fits = match self.preprocess.fixed_output() {
+            Some(size) => shape == [&[1], &layout.item_shape(size)[..]].concat(),
+            None => shape.len() == 4 && shape[0] == 1 && shape[if layout == Layout::Nhwc { 3 } else { 1 }] == 3,
+        };
+        if !fits {
+            return Err(ClassifyError::WrongShape { model, expected: shape_in_words(&self.preprocess), got: shape.to_vec() });
+        }
+        if item.dtype() != self.preprocess.dtype {
+            return Err(ClassifyError::WrongType { model, expected: self.preprocess.dtype.as_str(), got: item.dtype().as_str() });
+        }
+        Ok(())
+    }
+
+    fn run_one<T: PrimitiveTensorElementType + std::fmt::Debug>(
+        &self,
+        session: &mut Session,
+        input: ort::Result<TensorRef<'_, T>>,
+    ) -> Result<Vec<f32>, ClassifyError> {
+        let input = input.map_err(|error| self.pool.failed(error))?;
+        let outputs = session.run(ort::inputs![self.input.as_str() => input]).map_err(|error| self.pool.failed(error))?;
+        self.pool.rows(&outputs, &self.manifest.output.tensor, 1, self.manifest.labels.len())
+    }
+}
+
+/// What `[preprocess]` makes, as a shape for people.
+fn shape_in_words(spec: &PreprocessSpec) -> String {
+    match (spec.fixed_output(), spec.layout) {
+        (Some(size), layout) => format!("{:?}", [&[1], &layout.item_shape(size)[..]].concat()),
+        (None, Layout::Nhwc) => "[1, any height, any width, 3]".into(),
+        (None, Layout::Nchw) => "[1, 3, any height, any width]".into(),
+    }
+}
+
+/// Refuses a network whose first input does not take what the spec makes.
+fn check_input(spec: &PreprocessSpec, takes: &ValueType) -> Result<(), String> {
+    let ValueType::Tensor { ty, shape, .. } = takes else {
+        return Err(format!("its input is no tensor but {takes:?}"));
+    };
+    let (wanted, dtype) = match spec.dtype {
+        DType::F32 => (TensorElementType::Float32, "f32"),
+        DType::F16 => (TensorElementType::Float16, "f16"),
+    };
+    if *ty != wanted {
+        let mend = match ty {
+            TensorElementType::Float32 => "; write dtype = \"f32\", or leave it out",
+            TensorElementType::Float16 => "; write dtype = \"f16\"",
+            _ => "; only f32 and f16 can be made",
+        };
+        return Err(format!("its input is {ty:?}, and [preprocess] makes {dtype}{mend}"));
+    }
+    // -1 is an extent that the network leaves open.
+    let wide = |extent: i64, made: Option<usize>| extent == -1 || made.is_some_and(|made| extent == made as i64);
+    let made: [Option<usize>; 3] = match spec.fixed_output() {
+        Some(size) => spec.layout.item_shape(size).map(Some),
+        // Of a size that is no picture's only the channels count.
+        None => spec.layout.item_shape(Size { width: 0, height: 0 }).map(|extent| (extent == 3).then_some(extent)),
+    };
+    let made: Vec<Option<usize>> = std::iter::once(Some(1)).chain(made).collect();
+    let fits = shape.len() == made.len() && shape.iter().zip(&made).all(|(extent, made)| wide(*extent, *made));
+    if fits {
+        return Ok(());
+    }
+    let mend = if spec.fixed_output().is_none() { "; state a crop, or another resize" } else { "" };
+    Err(format!("its input has shape {shape}, and [preprocess] makes {}{mend}", shape_in_words(spec)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ort::value::{Shape, SymbolicDimensions};
+
+    use super::*;
+    use crate::domain::preprocess::Resize;
+
+    fn input(ty: TensorElementType, shape: [i64; 4]) -> ValueType {
+        ValueType::Tensor { ty, shape: Shape::new(shape), dimension_symbols: SymbolicDimensions::empty(4) }
+    }
+
+    #[test]
+    fn a_network_takes_what_the_spec_makes_or_is_refused() {
+        let fixed = PreprocessSpec::open_nsfw();
+        let open = PreprocessSpec { resize: Resize::ShortestSide { side: 224 }, crop: None, layout: Layout::Nchw, ..fixed.clone() };
+        let half = PreprocessSpec { dtype: DType::F16, ..fixed.clone() };
+        let (f32, f16) = (TensorElementType::Float32, TensorElementType::Float16);
+        for (spec, takes) in [
+            (&fixed, input(f32, [-1, 224, 224, 3])),
+            (&fixed, input(f32, [1, -1, -1, 3])),
+            (&half, input(f16, [-1, 224, 224, 3])),
+            (&open, input(f32, [-1, 3, -1, -1])),
+            (&open, input(f32, [-1, -1, -1, -1])),
+        ] {
+            assert_eq!(check_input(spec, &takes), Ok(()), "{spec:?}");
+        }
+        for (spec, takes, complaint) in [
+            (&fixed, input(f16, [-1, 224, 224, 3]), "write dtype = \"f16\""),
+            (&half, input(f32, [-1, 224, 224, 3]), "write dtype = \"f32\""),
+            (&fixed, input(TensorElementType::Uint8, [-1, 224, 224, 3]), "only f32 and f16"),
+            (&fixed, input(f32, [-1, 3, 224, 224]), "makes [1, 224, 224, 3]"),
+            (&fixed, input(f32, [-1, 299, 299, 3]), "makes [1, 224, 224, 3]"),
+            (&fixed, input(f32, [8, 224, 224, 3]), "makes [1, 224, 224, 3]"),
+            (&open, input(f32, [-1, 3, 224, 224]), "[1, 3, any height, any width]; state a crop"),
+            (&open, input(f32, [-1, -1, -1, 3]), "[1, 3, any height, any width]"),
+        ] {
+            let error = check_input(spec, &takes).unwrap_err();
+            assert!(error.contains(complaint), "{error}");
+        }
     }
 }

@@ -326,6 +326,13 @@ mod tests {
         }
     }
 
+    /// Certificates are bound to digests: neither a release of this program nor a key with a default may change that of a model that did not.
+    #[test]
+    fn the_digest_of_a_model_stays() {
+        let expected = "sha256:5b83ebc2def7478684235e92fc1f0a3e6ef59a572fc182fb53bd657ca34a7f64";
+        assert_eq!(committed("open-nsfw").digest(None).as_str(), expected);
+    }
+
     #[test]
     fn a_digest_changes_with_whatever_changes_the_scores() {
         let manifest = committed("open-nsfw");
@@ -333,6 +340,9 @@ mod tests {
         assert!(digest.as_str().starts_with("sha256:") && digest.as_str().len() == 71);
         let mut other_mean = manifest.clone();
         other_mean.preprocess.as_mut().unwrap().mean[0] = 103.0;
+        let mut other_margin = manifest.clone();
+        other_margin.preprocess.as_mut().unwrap().crop_margin = crate::domain::preprocess::CropMargin::HalfEven;
+        assert_ne!(digest, other_margin.digest(None));
         let mut other_labels = manifest.clone();
         other_labels.labels.reverse();
         let mut other_licence = manifest.clone();

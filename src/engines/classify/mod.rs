@@ -4,7 +4,7 @@
 //! verifies every file by SHA-256 before a byte of it reaches ONNX Runtime; [`ModelDigest`] names what decides its scores, so that a
 //! certificate can be bound to it. There are three kinds:
 //!
-//! - an [`ImageClassifier`] maps a batch of preprocessed pictures to one row of scores per picture;
+//! - an [`ImageClassifier`] maps preprocessed pictures, in floats or halves, to one row of scores per picture;
 //! - an [`Encoder`] (text backbone) maps texts to embeddings, and serves any number of heads;
 //! - a [`TextHead`] maps embeddings to label scores and a conversation's messages to one score. [`ConversationClassifier`] is an encoder with
 //!   a head. Its steps are public (`plan`, `Encoder::encode`, `judge`), so that a dynamic batcher can put the texts of several
@@ -19,12 +19,12 @@
 //! transpose make no measurable difference, so they are left as they are.
 //!
 //! ```no_run
-//! use nightlight::{domain::tensor::Tensor, engines::classify::{ImageClassifier, Manifest, PoolConfig, Runtime}};
+//! use nightlight::{domain::tensor::{Tensor, TensorData}, engines::classify::{ImageClassifier, Manifest, PoolConfig, Runtime}};
 //! # fn main() -> Result<(), nightlight::engines::classify::ClassifyError> {
 //! let runtime = Runtime::open(".nightlight/lib/libonnxruntime.so".as_ref())?;
 //! let manifest = Manifest::load(".nightlight/models/open-nsfw".as_ref())?;
 //! let classifier = ImageClassifier::open(&runtime, manifest, &PoolConfig::default())?;
-//! let rows = classifier.run(&Tensor::new(vec![1, 224, 224, 3], vec![0.0; 224 * 224 * 3]))?;
+//! let rows = classifier.run(&[Tensor::new(vec![1, 224, 224, 3], TensorData::F32(vec![0.0; 224 * 224 * 3]))])?;
 //! assert_eq!(rows[0].len(), classifier.manifest().labels.len());
 //! # Ok(())
 //! # }
@@ -39,6 +39,7 @@ mod image;
 mod manifest;
 mod pool;
 mod runtime;
+mod spec;
 
 pub use conversation::{ConversationClassifier, ConversationLimits, ConversationPlan, ConversationScores, TextScores};
 pub use encoder::{Embedding, Encoder};
@@ -48,3 +49,4 @@ pub use image::ImageClassifier;
 pub use manifest::{Conversation, Manifest, ModelDigest, ModelFile, ModelKind, Output, Role, ScoreForm, Text, WheelSource};
 pub use pool::{ExecutionProvider, PoolConfig};
 pub use runtime::Runtime;
+pub use spec::spec_from_toml;

@@ -1,5 +1,6 @@
 //! Sessions of one model, lent to one caller each.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{TensorElementType, ValueType};
 use serde::{Deserialize, Serialize};
 
 use super::error::ClassifyError;
@@ -125,10 +127,11 @@ impl SessionPool {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Name of the model's first input.
-    pub fn input(&self) -> Result<String, ClassifyError> {
+    /// Name of the model's first input, and what it takes.
+    pub fn input(&self) -> Result<(String, ValueType), ClassifyError> {
         let session = self.borrow();
-        session.inputs().first().map(|input| input.name().to_owned()).ok_or_else(|| self.unusable("the network has no input"))
+        let input = session.inputs().first().map(|input| (input.name().to_owned(), input.dtype().clone()));
+        input.ok_or_else(|| self.unusable("the network has no input"))
     }
 
     /// Refuses a network without the named tensors.
@@ -151,7 +154,7 @@ impl SessionPool {
         ClassifyError::RunFailed { model: self.model.clone(), reason: reason.to_string() }
     }
 
-    /// The `f32` output `name` of a run, which must have `items` rows of `width` finite values.
+    /// The output `name` of a run, floats or halves, which must have `items` rows of `width` finite values.
     pub fn rows(
         &self,
         outputs: &ort::session::SessionOutputs<'_>,
@@ -160,14 +163,20 @@ impl SessionPool {
         width: usize,
     ) -> Result<Vec<f32>, ClassifyError> {
         let output = outputs.get(name).ok_or_else(|| self.failed("the output is missing"))?;
-        let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| self.failed(error))?;
+        let (shape, values) = if matches!(output.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }) {
+            let (shape, halves) = output.try_extract_tensor::<half::f16>().map_err(|error| self.failed(error))?;
+            (shape, Cow::Owned(halves.iter().map(|half| half.to_f32()).collect()))
+        } else {
+            let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| self.failed(error))?;
+            (shape, Cow::Borrowed(values))
+        };
         if values.len() != items * width || shape.first() != Some(&(items as i64)) {
             return Err(self.failed(format!("the output has shape {shape}, not {items} rows of {width}")));
         }
         if values.iter().any(|value| !value.is_finite()) {
             return Err(self.failed("the output is not finite"));
         }
-        Ok(values.to_vec())
+        Ok(values.into_owned())
     }
 }
 

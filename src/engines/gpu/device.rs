@@ -60,7 +60,7 @@ pub struct AdapterFacts {
     pub is_software: bool,
     /// Whether stages are timed on the device (`TIMESTAMP_QUERY`).
     pub timestamps: bool,
-    /// Optional features that the adapter offers, in WebGPU's words; none beside timestamps is needed or used.
+    /// Optional features for computing that the adapter offers, by wgpu's names; none beside timestamps is needed or used.
     pub features: Vec<String>,
     /// Bytes of one storage binding that recordings use.
     pub binding_bytes: u64,
@@ -164,7 +164,7 @@ impl Gpu {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             is_software,
             timestamps,
-            features: adapter.features().iter_names().map(|(name, _)| name.to_lowercase()).collect(),
+            features: (adapter.features() & for_computing()).iter_names().map(|(name, _)| name.to_lowercase()).collect(),
             binding_bytes: most_bytes,
             device_binding_bytes: offered.max_storage_buffer_binding_size,
             device_buffer_bytes: offered.max_buffer_size,
@@ -269,6 +269,19 @@ const WORD: u64 = 4;
 
 /// The uniform and the download buffer are no bindings and may be larger than a small `binding_bytes`.
 const LEAST_BUFFER: u64 = 16 << 20;
+
+/// Features that would matter to compute shaders.
+fn for_computing() -> wgpu::Features {
+    use wgpu::Features;
+    Features::TIMESTAMP_QUERY
+        | Features::SHADER_F16
+        | Features::SHADER_INT64
+        | Features::SUBGROUP
+        | Features::SUBGROUP_BARRIER
+        | Features::MAPPABLE_PRIMARY_BUFFERS
+        | Features::IMMEDIATES
+        | Features::PIPELINE_CACHE
+}
 
 async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
     let (backends, wanted) = match options.backend {

@@ -28,17 +28,18 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use nightlight::domain::{frame::Frame, hash::PerceptualHash, preprocess::PreprocessSpec, tensor::Tensor};
+//! use nightlight::domain::{frame::Frame, hash::PerceptualHash, preprocess::{OutputTooLarge, PreprocessSpec}, tensor::Tensor};
 //! use nightlight::engines::{gpu::{Gpu, GpuError, Recording}, hashing, preprocess};
 //!
 //! type Hashed = Result<PerceptualHash, hashing::HashError>;
-//! fn look(gpu: &Gpu, frames: &[Arc<Frame>], spec: &PreprocessSpec) -> Result<(Tensor, Vec<Hashed>), GpuError> {
+//! type Made = Result<Tensor, OutputTooLarge>;
+//! fn look(gpu: &Gpu, frames: &[Arc<Frame>], spec: &PreprocessSpec) -> Result<(Vec<Made>, Vec<Hashed>), GpuError> {
 //!     let mut recording = Recording::new(gpu.limits());
 //!     let images = frames.iter().map(|frame| recording.upload(frame)).collect::<Result<Vec<_>, _>>()?;
-//!     let tensor = preprocess::record(&mut recording, spec, &images)?;
+//!     let tensors = preprocess::record(&mut recording, spec, &images)?;
 //!     let hashes = hashing::record(&mut recording, &images)?;
 //!     let finished = gpu.run(&recording)?;
-//!     Ok((preprocess::read(&finished, &tensor), hashing::read(&finished, &hashes, &frames.iter().map(|frame| &**frame).collect::<Vec<_>>())))
+//!     Ok((preprocess::read(&finished, &tensors), hashing::read(&finished, &hashes, &frames.iter().map(|frame| &**frame).collect::<Vec<_>>())))
 //! }
 //! ```
 

@@ -28,8 +28,14 @@ stages! {
     PreprocessResizeRows = "preprocess_resize_rows",
     /// Vertical pass of the resize.
     PreprocessResizeColumns = "preprocess_resize_columns",
-    /// Channel order, scale, mean, std, layout.
+    /// Channel order, scale, mean, std, layout, and a letterbox's canvas.
     PreprocessNormalize = "preprocess_normalize",
+    /// Horizontal pass of the resize without rounding: three floats per pixel.
+    PreprocessResizeRowsFloat = "preprocess_resize_rows_float",
+    /// Vertical pass of the resize without rounding.
+    PreprocessResizeColumnsFloat = "preprocess_resize_columns_float",
+    /// Channel order, scale, mean, std, layout, and a letterbox's canvas, of floats.
+    PreprocessNormalizeFloat = "preprocess_normalize_float",
     /// Luma and the row operator: `[height][64]`.
     PdqJaroszRows = "pdq_jarosz_rows",
     /// The column operator: `[64][64]`.
@@ -40,15 +46,19 @@ stages! {
     PdqDct = "pdq_dct",
     /// Medians and the eight hashes.
     PdqBits = "pdq_bits",
+    /// Hashes within the radius of queries, compacted.
+    HammingScan = "hamming_scan",
 }
 
 impl Stage {
     /// What the device compiles: the common functions, then the stage.
     pub(super) fn source(self) -> String {
-        const COMMON: [&str; 3] = [
+        const COMMON: [&str; 5] = [
             include_str!("../../../shaders/common/bindings.wgsl"),
             include_str!("../../../shaders/common/pixels.wgsl"),
             include_str!("../../../shaders/common/taps.wgsl"),
+            include_str!("../../../shaders/common/resize.wgsl"),
+            include_str!("../../../shaders/common/canvas.wgsl"),
         ];
         COMMON.iter().copied().chain([self.own_source()]).collect::<Vec<_>>().join("\n")
     }

@@ -16,6 +16,26 @@ pub(super) struct Band {
     pitch: usize,
 }
 
+/// What one workgroup of `pdq_jarosz_rows` takes at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub rows: u32,
+    /// A divisor of 64.
+    pub columns: u32,
+}
+
+impl Part {
+    /// Parts of a picture of this height.
+    pub fn count(&self, height: u32) -> u64 {
+        u64::from(height.div_ceil(self.rows)) * (SIDE as u64 / u64::from(self.columns))
+    }
+}
+
+/// Pixels that fit a workgroup's memory, 16,352 bytes on the portable floor, as `shaders/pdq_jarosz_rows.wgsl` places them: 32 in 33 words.
+const WORKGROUP_PIXELS: usize = 3960;
+/// Enough to keep 256 invocations busy several times over; more would leave a small picture to too few workgroups.
+const MOST_ROWS: usize = 16;
+
 impl Band {
     /// The operator for an axis of `length` pixels, at least [`SMALLEST_SIDE`](super::SMALLEST_SIDE).
     pub fn new(length: usize) -> Self {
@@ -54,10 +74,25 @@ impl Band {
         1 + SIDE * (2 + Self::widest(length))
     }
 
-    /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each sample, then the weights' bits.
+    /// As the shaders read it (`shaders/common/taps.wgsl`): pitch, then (start, count) of each sample, then the bits of `[pitch][64]` weights.
     pub fn to_words(&self) -> Vec<u32> {
         let heads = self.starts.iter().zip(&self.counts).flat_map(|(start, count)| [*start, *count]);
-        std::iter::once(self.pitch as u32).chain(heads).chain(self.weights.iter().map(|weight| weight.to_bits())).collect()
+        let weights = (0..self.pitch).flat_map(|tap| self.weights.iter().skip(tap).step_by(self.pitch));
+        std::iter::once(self.pitch as u32).chain(heads).chain(weights.map(|weight| weight.to_bits())).collect()
+    }
+
+    /// How a device's workgroup divides rows of this operator's length: as many samples and rows as its memory holds the pixels of.
+    pub fn part(&self) -> Part {
+        let end = |sample: usize| (self.starts[sample] + self.counts[sample]) as usize;
+        let span = |columns: usize| (0..SIDE).step_by(columns).map(|left| end(left + columns - 1) - self.starts[left] as usize).max();
+        let mut columns = SIDE;
+        loop {
+            let pixels = span(columns).unwrap_or(1).max(1);
+            if pixels <= WORKGROUP_PIXELS || columns == 1 {
+                return Part { rows: (WORKGROUP_PIXELS / pixels).clamp(1, MOST_ROWS) as u32, columns: columns as u32 };
+            }
+            columns /= 2;
+        }
     }
 }
 
@@ -75,6 +110,21 @@ mod tests {
                 assert!(start + weights.len() <= length, "{length}/{sample}");
                 assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{length}/{sample}");
             }
+        }
+    }
+
+    #[test]
+    fn a_part_fits_a_workgroup_whatever_the_length() {
+        assert_eq!(Band::new(512).part(), Part { rows: 7, columns: 64 });
+        assert_eq!(Band::new(1152).part(), Part { rows: 3, columns: 64 });
+        for length in [5, 64, 3960, 3961, 8000, 20_000, 200_000] {
+            let (band, part) = (Band::new(length), Band::new(length).part());
+            for left in (0..SIDE).step_by(part.columns as usize) {
+                let (first, _) = band.taps(left);
+                let (last, weights) = band.taps(left + part.columns as usize - 1);
+                assert!((last + weights.len() - first) * part.rows as usize <= WORKGROUP_PIXELS, "{length}");
+            }
+            assert_eq!(part.count(part.rows + 1), 2 * SIDE as u64 / u64::from(part.columns));
         }
     }
 

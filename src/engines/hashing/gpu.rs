@@ -16,6 +16,8 @@ use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Re
 const RESULT_WORDS: usize = 8 * HASH_WORDS + 4;
 const HASH_WORDS: usize = PdqHash::BITS as usize / 32;
 const SAMPLES: u64 = (SIDE * SIDE) as u64;
+/// Invocations of a workgroup, in every shader.
+const WORKGROUP: u64 = 256;
 const COEFFICIENTS: u64 = (FREQUENCIES * FREQUENCIES) as u64;
 
 /// Hashes that a recording will bring back.
@@ -61,24 +63,25 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
         if let Some(found) = known.get(&length) {
             return Ok(*found);
         }
-        let table = recording.table(&Band::new(length as usize).to_words())?;
-        known.insert(length, table);
-        Ok::<_, GpuError>(table)
+        let band = Band::new(length as usize);
+        let entry = (recording.table(&band.to_words())?, band.part());
+        known.insert(length, entry);
+        Ok::<_, GpuError>(entry)
     };
     let mut next = 0..;
     let slots: Vec<_> = images.iter().map(|image| check(image.width, image.height).map(|()| next.next().unwrap_or_default())).collect();
     let hashed: Vec<_> = images.iter().zip(&slots).filter(|(_, slot)| slot.is_ok()).map(|(image, _)| image).collect();
     let results = recording.work((hashed.len() * RESULT_WORDS) as u64)?;
-    let (mut jobs, mut stages, mut tallest) = (Vec::new(), Vec::new(), 0);
+    let (mut jobs, mut stages, mut parts) = (Vec::new(), Vec::new(), 0);
     for (slot, image) in hashed.into_iter().enumerate() {
-        let (across, down) = (axis(recording, image.width)?, axis(recording, image.height)?);
+        let ((across, part), (down, _)) = (axis(recording, image.width)?, axis(recording, image.height)?);
         let jarosz_rows = recording.work(SIDE as u64 * u64::from(image.height))?;
         let jarosz_columns = recording.work(SAMPLES)?;
         let dct = recording.work(COEFFICIENTS)?;
-        tallest = tallest.max(image.height);
+        parts = parts.max(part.count(image.height));
         stages.push(StageSpans { jarosz_rows, jarosz_columns, dct });
         let mut job: Job = [0; JOB_WORDS];
-        job[..11].copy_from_slice(&[
+        job[..13].copy_from_slice(&[
             image.word,
             image.width,
             image.height,
@@ -90,10 +93,12 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
             dct.first,
             results.first + (slot * RESULT_WORDS) as u32,
             STEP_ERROR.to_bits(),
+            part.rows,
+            part.columns,
         ]);
         jobs.push(job);
     }
-    recording.dispatch(Stage::PdqJaroszRows, &jobs, SIDE as u64 * u64::from(tallest))?;
+    recording.dispatch(Stage::PdqJaroszRows, &jobs, WORKGROUP * parts)?;
     recording.dispatch(Stage::PdqJaroszColumns, &jobs, SAMPLES)?;
     // One workgroup for each image.
     recording.dispatch(Stage::PdqQuality, &jobs, 1)?;

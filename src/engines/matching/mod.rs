@@ -1,10 +1,10 @@
 //! Which items of the banks lie within their radius of an attachment's hashes. Exact: recall is 1.0 by construction.
 //!
 //! A [`Snapshot`] is one tenant's banks as they were at one moment; a search never waits for a change of a bank and never sees half of
-//! one. A changed bank is a new snapshot that shares all full chunks with the old one, so adding a hash copies at most one chunk.
+//! one. A changed bank is a new snapshot that shares all but its newest hashes with the old one.
 //!
-//! Exact digests are looked up in a hash table. PDQ hashes are scanned ([`PdqIndex`]): every hash of a bank is compared with all
-//! variants of the attachment. [`linear`] is the plain oracle that the scan is held against.
+//! Exact digests are looked up in a hash table. PDQ hashes are searched by [`PdqIndex`], on the processor, or by [`GpuScan`], on the device. [`linear`]
+//! is the plain oracle that both are held against.
 //!
 //! ```
 //! use nightlight::{domain::hash::PdqHash, engines::matching::PdqIndex};
@@ -13,9 +13,46 @@
 //! let hits = index.search(&[PdqHash::default()], 31);
 //! assert_eq!((hits.len(), hits[0].content_id, hits[0].distance), (1, 2, 3));
 //! ```
+//!
+//! # Multi-index hashing
+//! Every hash is cut into 16 keys of 16 bits, and for each key a table tells which hashes have which value (Norouzi, Punjani, Fleet: Fast exact search in
+//! Hamming space with multi-index hashing, PAMI 2014). A search opens some buckets of some tables and compares the query with what is in them.
+//!
+//! **Why nothing escapes.** Let a query have radius R, and give key i a threshold t(i) >= -1 such that the sum of all t(i) + 1 is at least R + 1. For each
+//! key the search opens every bucket whose value differs from the query's in at most t(i) bits (none for -1). Suppose a hash is in none of them. Then it
+//! differs from the query in at least t(i) + 1 bits of every key i. Keys are disjoint parts of the hash, so it differs in at least the sum of t(i) + 1, that is
+//! in at least R + 1 bits: it is outside the radius. Hence every hash within the radius is a candidate, and each candidate is compared in full (Qin et al.,
+//! GPH, ICDE 2018, call this the general pigeonhole principle). Nothing is asked of the data, of the cut, or of how the thresholds were chosen; a small
+//! segment may use some bits of its keys only, because then the keys are still disjoint.
+//!
+//! So the thresholds are free to follow the data. At R = 31 threshold 1 everywhere is one choice: 272 buckets. Each segment takes the cheapest
+//! plan for each query, by the true sizes of the buckets concerned, and scans instead where that is cheaper still (large radii, featureless
+//! pictures whose hashes fill one bucket): a search never costs much more than a scan.
+//!
+//! **The cut** runs along the diagonals of the 16 x 16 coefficients, which makes the buckets more even than rows or columns do: searches in correlated,
+//! clustered banks of a million take 0.7 of the time.
+//!
+//! # Changes
+//! New hashes go to a tail that is scanned. When the tail is long enough it becomes an indexed segment, and segments of similar length are merged, so that
+//! there are few and each hash is moved a logarithmic number of times. Disabling and removing set a bit beside a segment, which is asked for hits only. All
+//! parts are shared between snapshots until they change.
 
+mod gpu;
+mod hit;
+mod ids;
+mod keys;
 mod pdq_index;
+pub mod plain;
+mod plan;
+mod rows;
+mod segment;
+mod simd;
 mod snapshot;
+mod states;
+#[cfg(test)]
+mod tests;
 
-pub use pdq_index::{Hit, PdqIndex, linear};
-pub use snapshot::{Bank, Snapshot};
+pub use gpu::{GpuScan, Pair};
+pub use hit::{Hit, linear};
+pub use pdq_index::{PdqIndex, Sizes};
+pub use snapshot::{Bank, BankMask, Slice, Snapshot};

@@ -1,225 +1,405 @@
-//! Exhaustive Hamming search over 256-bit hashes.
-//!
-//! A chunk keeps its hashes as four columns of 64-bit words. The scan first sums the distances of words 0 and 1 only: if these
-//! 128 bits already differ in more than `radius` places, so do all 256, hence nothing within the radius is ever passed over. At radius 31
-//! a random hash survives that test with probability P(Bin(128, 1/2) <= 31) = 2e-9, so half the memory of a bank is hardly ever read.
-//! Whole blocks are tested without a branch, which the compiler turns into vector code; the vector width is chosen at run time, so
-//! one portable binary uses what the processor has.
+//! The index of one bank: segments, a tail, and how they change.
 
-use std::sync::Arc;
+use std::{cell::RefCell, ops::Range, sync::Arc};
 
-use crate::domain::hash::PdqHash;
+use rayon::prelude::*;
 
-/// Hashes in one chunk: 2 MiB, what appending one hash copies at most.
-const CHUNK: usize = 65_536;
-/// Hashes tested between two branches; two columns of a block (8 KiB) stay in the first-level cache for all variants.
-const BLOCK: usize = 512;
+use super::{
+    hit::{Hit, nearest_of_each},
+    rows::Rows,
+    segment::{LARGEST, Near, Query, Scanning, Scratch, Segment},
+    simd::Simd,
+    states::States,
+};
+use crate::domain::hash::{ItemState, PdqHash};
 
-/// An item within the radius.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
-    /// Distance of the nearest variant, in bits.
-    pub distance: u32,
-    pub content_id: i64,
-    /// Which of the queries is nearest (the first of equals).
-    pub variant: usize,
+/// How large the parts of an index become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Hashes of the tail, which is scanned, before it is indexed. Below some ten thousand hashes a scan is faster than any index, and a tail is copied
+    /// when it grows while a snapshot shares it (32 bytes per hash).
+    pub tail: usize,
+    /// Hashes of a full segment, which is never merged again: a merge of two halves takes a tenth of a second.
+    pub full: usize,
 }
 
-/// An append-only, cheaply cloned list of hashes.
-#[derive(Clone, Debug, Default)]
-pub struct PdqIndex {
-    chunks: Vec<Arc<Chunk>>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Chunk {
-    words: [Vec<u64>; 4],
-    content_ids: Vec<i64>,
-}
-
-impl Chunk {
-    fn hash(&self, at: usize) -> PdqHash {
-        PdqHash::from_words([self.words[0][at], self.words[1][at], self.words[2][at], self.words[3][at]])
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { tail: 1 << 14, full: 1 << 20 }
     }
 }
 
+/// Queries whose work is cut together: those that scan share the memory traffic.
+const GROUP: usize = 16;
+
+/// The PDQ hashes of a bank, all hits within any radius. Cheap to clone: a clone is a snapshot that shares everything that does not change.
+#[derive(Clone, Default)]
+pub struct PdqIndex {
+    sizes: Sizes,
+    segments: Vec<Part<Segment>>,
+    tail: Part<Tail>,
+    /// Hashes that are not removed.
+    len: usize,
+    /// The highest content id so far.
+    highest: Option<i64>,
+    /// Whether content ids did not always ascend, so that one may have several hashes.
+    repeats: bool,
+}
+
+/// Shared data and what of it is out of force.
+struct Part<T> {
+    data: Arc<T>,
+    /// `None` while everything is in force.
+    states: Option<Arc<States>>,
+}
+
+/// Hashes that are not indexed yet, in the order in which they came.
+#[derive(Clone, Default)]
+struct Tail {
+    rows: Rows,
+    ids: Vec<i64>,
+}
+
+impl<T> Clone for Part<T> {
+    fn clone(&self) -> Self {
+        Self { data: self.data.clone(), states: self.states.clone() }
+    }
+}
+
+impl<T: Default> Default for Part<T> {
+    fn default() -> Self {
+        Self { data: Arc::default(), states: None }
+    }
+}
+
+impl<T> Part<T> {
+    fn new(data: T) -> Self {
+        Self { data: Arc::new(data), states: None }
+    }
+
+    fn removals(&self) -> usize {
+        self.states.as_ref().map_or(0, |states| states.removals())
+    }
+
+    /// The states of `len` hashes, to be changed: copied if a snapshot shares them.
+    fn states_mut(&mut self, len: usize) -> &mut States {
+        Arc::make_mut(self.states.get_or_insert_with(|| Arc::new(States::new(len))))
+    }
+}
+
+/// A hit of the search under way, small because clusters give many.
+#[derive(Clone, Copy)]
+struct Found {
+    content_id: i64,
+    distance: u32,
+    query: u32,
+    part: u32,
+    position: u32,
+}
+
+/// Sorted content ids with their hashes, and which of them are disabled: what a segment is made of.
+#[derive(Default)]
+struct Material {
+    items: Vec<(i64, PdqHash, bool)>,
+}
+
+thread_local! {
+    /// A search allocates nothing but its answer.
+    static SCRATCH: RefCell<(Scratch, Vec<Near>)> = RefCell::default();
+}
+
 impl PdqIndex {
-    /// Hashes held.
+    /// An empty index whose parts have other sizes than the default's; for tests, which want to see merges of a few hashes.
+    pub fn with_sizes(sizes: Sizes) -> Self {
+        let full = sizes.full.clamp(1, LARGEST);
+        Self { sizes: Sizes { tail: sizes.tail.clamp(1, full), full }, ..Self::default() }
+    }
+
+    /// Hashes held, disabled ones too, removed ones not.
     pub fn len(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.content_ids.len()).sum()
+        self.len
     }
 
     /// Whether no hash is held.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.len == 0
     }
 
-    /// Appends one hash. Copies the last chunk if another snapshot still shares it.
+    /// Bytes on the heap, of which snapshots may share nearly all.
+    pub fn memory_bytes(&self) -> usize {
+        let states = |states: &Option<Arc<States>>| states.as_ref().map_or(0, |states| states.memory_bytes());
+        let segments: usize = self.segments.iter().map(|part| part.data.memory_bytes() + states(&part.states)).sum();
+        let tail = &self.tail.data;
+        segments + tail.rows.memory_bytes() + tail.ids.capacity() * size_of::<i64>() + states(&self.tail.states)
+    }
+
+    /// Adds one hash. Copies the tail if a snapshot shares it; for many hashes use [`extend`](Self::extend).
     pub fn push(&mut self, content_id: i64, hash: PdqHash) {
-        if self.chunks.last().is_none_or(|chunk| chunk.content_ids.len() == CHUNK) {
-            self.chunks.push(Arc::default());
+        self.extend([(content_id, hash)]);
+    }
+
+    /// Adds hashes; the next search sees them. As many as fill a segment are indexed at once, on all threads of the current pool.
+    pub fn extend(&mut self, hashes: impl IntoIterator<Item = (i64, PdqHash)>) {
+        for (content_id, hash) in hashes {
+            self.repeats |= self.highest.is_some_and(|highest| content_id <= highest);
+            self.highest = self.highest.max(Some(content_id));
+            self.len += 1;
+            let tail = Arc::make_mut(&mut self.tail.data);
+            tail.rows.push(&hash);
+            tail.ids.push(content_id);
+            if tail.ids.len() == self.sizes.full {
+                self.freeze();
+            }
         }
-        let last = self.chunks.len() - 1;
-        let chunk = Arc::make_mut(&mut self.chunks[last]);
-        for (column, word) in chunk.words.iter_mut().zip(hash.words()) {
-            column.push(word);
+        if self.tail.data.ids.len() >= self.sizes.tail {
+            self.freeze();
         }
-        chunk.content_ids.push(content_id);
+        self.cover_tail();
+    }
+
+    /// Gives the tail's new hashes a state, if it has any.
+    fn cover_tail(&mut self) {
+        let len = self.tail.data.ids.len();
+        if self.tail.states.is_some() {
+            self.tail.states_mut(len).grow(len);
+        }
+    }
+
+    /// Sets the state of all hashes of an item; the next search sees it, snapshots taken before do not. What is removed stays so. Returns how many
+    /// hashes were not.
+    pub fn set(&mut self, content_id: i64, state: ItemState) -> usize {
+        let mut changed = 0;
+        let mut apply = |states: &mut States, position: u32| {
+            if !states.removed(position) {
+                states.set(position, state);
+                changed += 1;
+            }
+        };
+        for part in &mut self.segments {
+            let (positions, len) = (part.data.ids.positions(content_id, part.data.len()), part.data.len());
+            positions.for_each(|position| apply(part.states_mut(len), position));
+        }
+        let len = self.tail.data.ids.len();
+        for position in self.tail_positions(content_id) {
+            apply(self.tail.states_mut(len), position);
+        }
+        if state == ItemState::Removed {
+            self.len -= changed;
+        }
+        changed
+    }
+
+    /// Where an item stands in the tail.
+    fn tail_positions(&self, content_id: i64) -> Vec<u32> {
+        let ids = &self.tail.data.ids;
+        if self.repeats {
+            return (0..).zip(ids).filter(|(_, id)| **id == content_id).map(|(position, _)| position).collect();
+        }
+        ids.binary_search(&content_id).ok().map(|position| position as u32).into_iter().collect()
+    }
+
+    /// Indexes the tail and merges: afterwards each segment is less than half as long as the one before, or full.
+    fn freeze(&mut self) {
+        self.cover_tail();
+        let tail = std::mem::take(&mut self.tail);
+        self.add(Material::default().with(tail.data.ids.iter().copied(), &tail.data.rows, tail.states.as_deref()));
+        while let [.., a, b] = &self.segments[..] {
+            let together = a.data.len() + b.data.len() - a.removals() - b.removals();
+            if a.data.len() >= 2 * b.data.len() || together > self.sizes.full {
+                break;
+            }
+            self.rebuild(self.segments.len() - 2);
+        }
+        // Full segments never merge, so what was removed from them is dropped when it is a quarter of one; one at a time.
+        if let Some(at) = self.segments.iter().position(|part| 4 * part.removals() > part.data.len()) {
+            let after = self.segments.split_off(at + 1);
+            self.rebuild(at);
+            self.segments.extend(after);
+        }
+    }
+
+    /// Makes one segment of those from `at` on.
+    fn rebuild(&mut self, at: usize) {
+        let material = self.segments.drain(at..).fold(Material::default(), |material, part| {
+            let ids = (0..part.data.len() as u32).map(|position| part.data.ids.get(position));
+            material.with(ids, &part.data.rows, part.states.as_deref())
+        });
+        self.add(material);
+    }
+
+    fn add(&mut self, mut material: Material) {
+        let items = &mut material.items;
+        if items.is_empty() {
+            return;
+        }
+        // The segment finds ids by bisection. Usually they ascend already.
+        items.sort_by_key(|item| item.0);
+        let mut rows = Rows::with_capacity(items.len());
+        items.iter().for_each(|(_, hash, _)| rows.push(hash));
+        let ids: Vec<i64> = items.iter().map(|item| item.0).collect();
+        let mut part = Part::new(Segment::new(rows, &ids));
+        for (position, _) in items.iter().enumerate().filter(|(_, item)| item.2) {
+            part.states_mut(ids.len()).set(position as u32, ItemState::Disabled);
+        }
+        self.segments.push(part);
     }
 
     /// All items within `radius` bits of any of `variants`, each once with its nearest variant, sorted by (distance, content id).
     pub fn search(&self, variants: &[PdqHash], radius: u32) -> Vec<Hit> {
-        let mut found = Vec::new();
-        for chunk in &self.chunks {
-            let mut base = 0;
-            while base < chunk.content_ids.len() {
-                let end = (base + BLOCK).min(chunk.content_ids.len());
-                for (variant, query) in variants.iter().enumerate() {
-                    let words = query.words();
-                    if any_near(&chunk.words[0][base..end], &chunk.words[1][base..end], words[0], words[1], u64::from(radius)) {
-                        found.extend((base..end).filter_map(|at| {
-                            let distance = chunk.hash(at).distance(query);
-                            (distance <= radius).then(|| Hit { distance, content_id: chunk.content_ids[at], variant })
-                        }));
-                    }
-                }
-                base = end;
-            }
+        self.search_parts(0..self.parts(), variants, radius)
+    }
+
+    /// All hashes that are not removed, disabled ones too.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, PdqHash)> {
+        let segments = self.segments.iter().flat_map(|part| {
+            let data = &part.data;
+            in_use(data.len(), part.states.as_deref()).map(|position| (data.ids.get(position), data.rows.get(position)))
+        });
+        let tail = &self.tail.data;
+        let last = in_use(tail.ids.len(), self.tail.states.as_deref());
+        segments.chain(last.map(|position| (tail.ids[position as usize], tail.rows.get(position))))
+    }
+
+    /// The hit of one item: its nearest hash in force, if it is within the radius.
+    pub fn nearest(&self, content_id: i64, query: &PdqHash, radius: u32) -> Option<Hit> {
+        let hits = |rows: &Rows, states: Option<&States>, positions: &mut dyn Iterator<Item = u32>| {
+            let hashes =
+                positions.filter(|position| states.is_none_or(|states| !states.hides(*position))).map(|position| rows.get(position));
+            hashes
+                .map(|hash| Hit { distance: hash.distance(query), content_id, variant: 0, hash })
+                .filter(|hit| hit.distance <= radius)
+                .min()
+        };
+        let tail = &self.tail.data;
+        let mut last = self.tail_positions(content_id).into_iter();
+        let segments = self
+            .segments
+            .iter()
+            .filter_map(|part| hits(&part.data.rows, part.states.as_deref(), &mut part.data.ids.positions(content_id, part.data.len())));
+        segments.chain(hits(&tail.rows, self.tail.states.as_deref(), &mut last)).min()
+    }
+
+    /// How many parts [`search_parts`](Self::search_parts) can look into, each at most as large as a full segment.
+    pub fn parts(&self) -> usize {
+        self.segments.len() + 1
+    }
+
+    /// Hashes of a part.
+    pub fn part_len(&self, part: usize) -> usize {
+        self.segments.get(part).map_or(self.tail.data.ids.len(), |segment| segment.data.len())
+    }
+
+    /// [`search`](Self::search) in some of the parts only, for callers who share the work out.
+    pub fn search_parts(&self, parts: Range<usize>, variants: &[PdqHash], radius: u32) -> Vec<Hit> {
+        let queries: Vec<Query> = variants.iter().map(|hash| Query::new(hash, radius)).collect();
+        let mut found = self.found(parts, &queries, Simd::best());
+        let several = self.repeats || found.windows(2).any(|pair| pair[0].query != pair[1].query);
+        if !several {
+            found.sort_unstable_by_key(|found| (found.distance, found.content_id));
         }
-        nearest_of_each(found)
+        let hits = found.iter().map(|found| self.hit(found)).collect();
+        if several { nearest_of_each(hits) } else { hits }
+    }
+
+    /// The items within each query's own radius, sorted as in [`search`](Self::search); `variant` is 0. Queries are spread over the threads of the current
+    /// pool, and each is one thread's work.
+    pub fn search_many(&self, queries: &[(PdqHash, u32)]) -> Vec<Vec<Hit>> {
+        let group = queries.len().div_ceil(rayon::current_num_threads()).clamp(1, GROUP);
+        let answers = queries.par_chunks(group).flat_map_iter(|queries| {
+            let queries: Vec<Query> = queries.iter().map(|(hash, radius)| Query::new(hash, *radius)).collect();
+            let mut found = self.found(0..self.parts(), &queries, Simd::best());
+            found.sort_unstable_by_key(|found| (found.query, found.distance, found.content_id));
+            let (count, mut rest) = (queries.len() as u32, found.into_iter().peekable());
+            (0..count).map(move |query| {
+                let mut hits = Vec::new();
+                while let Some(found) = rest.next_if(|found| found.query == query) {
+                    hits.push(Hit { variant: 0, ..self.hit(&found) });
+                }
+                if self.repeats { nearest_of_each(hits) } else { hits }
+            })
+        });
+        answers.collect()
+    }
+
+    fn found(&self, parts: Range<usize>, queries: &[Query], simd: Simd) -> Vec<Found> {
+        let mut all = Vec::new();
+        let Some(first) = queries.first() else { return all };
+        SCRATCH.with_borrow_mut(|(scratch, near)| {
+            let prepare = |part: usize| {
+                if let Some(part) = self.segments.get(part).filter(|_| parts.contains(&part)) {
+                    part.data.prepare(first);
+                }
+            };
+            prepare(parts.start);
+            for part in parts.clone() {
+                near.clear();
+                if let Some(segment) = self.segments.get(part) {
+                    if queries.len() == 1 {
+                        prepare(part + 1);
+                    }
+                    segment.data.search(queries, segment.states.as_deref(), scratch, simd, near);
+                } else {
+                    self.tail.data.search(queries, self.tail.states.as_deref(), simd, near);
+                }
+                all.extend(near.iter().map(|near| Found {
+                    content_id: self.content_id(part, near.position),
+                    distance: near.distance,
+                    query: near.query,
+                    part: part as u32,
+                    position: near.position,
+                }));
+            }
+        });
+        all
+    }
+
+    fn content_id(&self, part: usize, position: u32) -> i64 {
+        self.segments.get(part).map_or_else(|| self.tail.data.ids[position as usize], |segment| segment.data.ids.get(position))
+    }
+
+    fn hit(&self, found: &Found) -> Hit {
+        let rows = self.segments.get(found.part as usize).map_or(&self.tail.data.rows, |segment| &segment.data.rows);
+        Hit { distance: found.distance, content_id: found.content_id, variant: found.query as usize, hash: rows.get(found.position) }
+    }
+}
+
+/// Positions that are not removed.
+fn in_use(len: usize, states: Option<&States>) -> impl Iterator<Item = u32> {
+    (0..len as u32).filter(move |position| states.is_none_or(|states| !states.removed(*position)))
+}
+
+impl Tail {
+    fn search(&self, queries: &[Query], states: Option<&States>, simd: Simd, near: &mut Vec<Near>) {
+        let scanned: Vec<_> = queries.iter().map(Query::scanned).collect();
+        let numbers: Vec<u32> = (0..queries.len() as u32).collect();
+        simd.run(Scanning { rows: &self.rows, queries: &scanned, numbers: &numbers, found: near });
+        if let Some(states) = states {
+            near.retain(|near| !states.hides(near.position));
+        }
+    }
+}
+
+impl Material {
+    /// Adds what is not removed.
+    fn with(mut self, ids: impl Iterator<Item = i64>, rows: &Rows, states: Option<&States>) -> Self {
+        let kept = (0..).zip(ids).filter(|(position, _)| states.is_none_or(|states| !states.removed(*position)));
+        let item = |(position, id)| (id, rows.get(position), states.is_some_and(|states| states.disabled(position)));
+        self.items.extend(kept.map(item));
+        self
     }
 }
 
 impl FromIterator<(i64, PdqHash)> for PdqIndex {
     fn from_iter<T: IntoIterator<Item = (i64, PdqHash)>>(hashes: T) -> Self {
         let mut index = Self::default();
-        hashes.into_iter().for_each(|(content_id, hash)| index.push(content_id, hash));
+        index.extend(hashes);
         index
     }
 }
 
-/// The oracle: compares everything with everything, one pair at a time. Same answer as [`PdqIndex::search`].
-pub fn linear(hashes: &[(i64, PdqHash)], variants: &[PdqHash], radius: u32) -> Vec<Hit> {
-    let mut found = Vec::new();
-    for &(content_id, hash) in hashes {
-        for (variant, query) in variants.iter().enumerate() {
-            let distance = hash.distance(query);
-            if distance <= radius {
-                found.push(Hit { distance, content_id, variant });
-            }
-        }
-    }
-    nearest_of_each(found)
-}
-
-fn nearest_of_each(mut found: Vec<Hit>) -> Vec<Hit> {
-    found.sort_unstable_by_key(|hit| (hit.content_id, hit.distance, hit.variant));
-    found.dedup_by_key(|hit| hit.content_id);
-    found.sort_unstable();
-    found
-}
-
-/// Whether the first 128 bits of any hash of the block lie within `radius` of the query's.
-fn any_near(first: &[u64], second: &[u64], query_first: u64, query_second: u64, radius: u64) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") {
-            // SAFETY: the processor has the features that the function is compiled for.
-            return unsafe { any_near_avx512(first, second, query_first, query_second, radius) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
-            // SAFETY: the processor has the features that the function is compiled for.
-            return unsafe { any_near_avx2(first, second, query_first, query_second, radius) };
-        }
-    }
-    any_near_portable(first, second, query_first, query_second, radius)
-}
-
-#[inline(always)]
-fn any_near_portable(first: &[u64], second: &[u64], query_first: u64, query_second: u64, radius: u64) -> bool {
-    let distance = |(a, b): (&u64, &u64)| u64::from((a ^ query_first).count_ones()) + u64::from((b ^ query_second).count_ones());
-    // The least distance of the block: one instruction a vector, where "any within" takes three.
-    first.iter().zip(second).map(distance).fold(u64::MAX, u64::min) <= radius
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vpopcntdq")]
-fn any_near_avx512(first: &[u64], second: &[u64], query_first: u64, query_second: u64, radius: u64) -> bool {
-    any_near_portable(first, second, query_first, query_second, radius)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,popcnt")]
-fn any_near_avx2(first: &[u64], second: &[u64], query_first: u64, query_second: u64, radius: u64) -> bool {
-    any_near_portable(first, second, query_first, query_second, radius)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A hash at exactly `distance` from `from`, by a seeded choice of bits.
-    fn planted(from: PdqHash, distance: usize, seed: u64) -> PdqHash {
-        let mut words = from.words();
-        let mut state = seed | 1;
-        let mut flipped = std::collections::BTreeSet::new();
-        while flipped.len() < distance {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            flipped.insert((state >> 33) as usize % 256);
-        }
-        for bit in flipped {
-            words[bit / 64] ^= 1 << (bit % 64);
-        }
-        PdqHash::from_words(words)
-    }
-
-    fn random(state: &mut u64) -> PdqHash {
-        PdqHash::from_words(std::array::from_fn(|_| {
-            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *state ^ (*state >> 29)
-        }))
-    }
-
-    #[test]
-    fn finds_exactly_what_the_oracle_finds_at_the_radius() {
-        let mut state = 7;
-        let query = random(&mut state);
-        let variants: Vec<PdqHash> = (0..8).map(|at| if at == 0 { query } else { random(&mut state) }).collect();
-        for radius in [0, 1, 31, 64] {
-            let mut hashes: Vec<(i64, PdqHash)> = (0..3000).map(|id| (id, random(&mut state))).collect();
-            for (id, offset) in [(700, -1i32), (1200, 0), (2999, 1)] {
-                if let Ok(distance) = usize::try_from(radius + offset) {
-                    hashes[id].1 = planted(variants[id % 8], distance, id as u64);
-                }
-            }
-            let index: PdqIndex = hashes.iter().copied().collect();
-            let hits = index.search(&variants, radius as u32);
-            assert_eq!(hits, linear(&hashes, &variants, radius as u32));
-            assert!(hits.iter().any(|hit| hit.content_id == 1200) && hits.iter().all(|hit| hit.content_id != 2999), "{radius}: {hits:?}");
-        }
-    }
-
-    #[test]
-    fn a_snapshot_does_not_see_later_additions() {
-        let mut index: PdqIndex = (0..10).map(|id| (id, PdqHash::default())).collect();
-        let before = index.clone();
-        index.push(10, PdqHash::default());
-        assert_eq!((before.search(&[PdqHash::default()], 0).len(), index.search(&[PdqHash::default()], 0).len()), (10, 11));
-    }
-
-    proptest! {
-        #[test]
-        fn clustered_banks_agree_with_the_oracle(seed in any::<u64>(), radius in 0u32..=64, near in prop::collection::vec(0usize..80, 1..700)) {
-            let mut state = seed;
-            let centre = random(&mut state);
-            let hashes: Vec<(i64, PdqHash)> =
-                near.iter().enumerate().map(|(id, &distance)| (id as i64 % 500, planted(centre, distance, seed ^ id as u64))).collect();
-            let variants = [planted(centre, 9, seed), random(&mut state)];
-            let index: PdqIndex = hashes.iter().copied().collect();
-            prop_assert_eq!(index.search(&variants, radius), linear(&hashes, &variants, radius));
-            prop_assert_eq!(index.len(), hashes.len());
-        }
+impl std::fmt::Debug for PdqIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let segments: Vec<usize> = self.segments.iter().map(|part| part.data.len()).collect();
+        f.debug_struct("PdqIndex").field("len", &self.len).field("segments", &segments).field("tail", &self.tail.data.ids.len()).finish()
     }
 }

@@ -3,51 +3,87 @@
 use std::collections::HashMap;
 
 use super::normalize;
-use super::weights::{Weights, vertical_first};
-use crate::domain::preprocess::{Channels, Layout, PreprocessSpec, Size};
-use crate::domain::tensor::Tensor;
+use super::weights::{Axis, Weights, vertical_first};
+use crate::domain::preprocess::{Channels, Layout, OutputTooLarge, Plan, PreprocessSpec, Rounding, Size};
+use crate::domain::tensor::{DType, Tensor, TensorData};
 use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Recording, ResidentImage, Span, Stage};
 
-/// A tensor that a recording will bring back.
+/// Tensors that a recording will bring back, one per image.
 #[derive(Clone, Debug)]
-pub struct PendingTensor {
-    shape: Vec<usize>,
+pub struct PendingTensors {
+    /// Shape of each image's tensor.
+    shapes: Vec<Result<[usize; 4], OutputTooLarge>>,
+    /// All tensors, one behind the other.
     download: Download,
-    /// Where each image's intermediates lie, for tests.
+    dtype: DType,
+    /// Where each image's intermediates lie, for tests; none for an image whose output would be too large.
     pub stages: Vec<StageSpans>,
 }
 
-/// What the passes of one image wrote, one word (R in the lowest byte, then G, B) per pixel.
+/// What the passes of one image wrote: with `pillow-u8` one word per pixel (R in the lowest byte, then G, B), else three floats.
 #[derive(Clone, Copy, Debug)]
 pub struct StageSpans {
     /// Whether the columns pass came first.
     pub vertical_first: bool,
     /// The first source row (or column, if the columns pass came first) in what the first pass wrote.
     pub first: usize,
-    /// `[rows][output width]`.
+    /// `[rows][kept width]`.
     pub resize_rows: Span,
-    /// `[output height][columns]`.
+    /// `[kept height][columns]`.
     pub resize_columns: Span,
 }
 
-/// What an image of this size needs beside its pixels.
+/// What an image of this size needs beside its pixels; nothing if its output would be too large.
 pub fn cost(spec: &PreprocessSpec, width: u32, height: u32) -> Cost {
-    let (size, output) = (spec.resized(), spec.output());
-    let pixels = u64::from(output.width) * u64::from(output.height);
-    let between = if vertical_first(Size { width, height }, size) {
-        u64::from(width) * u64::from(output.height)
+    let Ok(plan) = spec.plan(Size { width, height }) else { return Cost::default() };
+    let (across, down) = (Axis::across(spec, &plan), Axis::down(spec, &plan));
+    let between = if vertical_first(spec.rounding, &plan) {
+        u64::from(width) * u64::from(plan.kept.height)
     } else {
-        u64::from(output.width) * u64::from(height)
+        u64::from(plan.kept.width) * u64::from(height)
     };
     Cost {
         pixels: 0,
-        // Three dispatches' jobs, both weight tables, and the value table, which a batch shares but may have to itself.
-        tables: 3 * JOB_WORDS as u64
-            + Weights::words(spec.filter, width, size.width, output.width)
-            + Weights::words(spec.filter, height, size.height, output.height)
-            + 3 * 256,
-        // What the first pass leaves, resized pixels, and three floats for each of them.
-        work: between + pixels + 3 * pixels,
+        // Three dispatches' jobs, both weight tables, and the values, which a batch shares but may have to itself.
+        tables: 3 * JOB_WORDS as u64 + across.words() + down.words() + values(spec).len() as u64,
+        // What the first pass leaves, resized pixels, and three floats for each of the output's.
+        work: (between + plan.kept.pixels()) * Stages::of(spec.rounding).pixel_words + 3 * plan.output.pixels(),
+    }
+}
+
+/// The shaders of a rounding, and the words of a pixel between them.
+struct Stages {
+    rows: Stage,
+    columns: Stage,
+    normalize: Stage,
+    pixel_words: u64,
+}
+
+impl Stages {
+    fn of(rounding: Rounding) -> Self {
+        match rounding {
+            Rounding::PillowU8 => Self {
+                rows: Stage::PreprocessResizeRows,
+                columns: Stage::PreprocessResizeColumns,
+                normalize: Stage::PreprocessNormalize,
+                pixel_words: 1,
+            },
+            Rounding::Float => Self {
+                rows: Stage::PreprocessResizeRowsFloat,
+                columns: Stage::PreprocessResizeColumnsFloat,
+                normalize: Stage::PreprocessNormalizeFloat,
+                pixel_words: 3,
+            },
+        }
+    }
+}
+
+/// What the last stage reads: a table of values for bytes, the constants for floats.
+fn values(spec: &PreprocessSpec) -> Vec<u32> {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect();
+    match spec.rounding {
+        Rounding::PillowU8 => bits(normalize::table(spec).as_flattened()),
+        Rounding::Float => bits(&[&[spec.scale], &spec.mean[..], &spec.std[..]].concat()),
     }
 }
 
@@ -59,11 +95,46 @@ struct Pass {
 }
 
 impl Pass {
-    fn add(&mut self, job: [u32; 8], items: u32) {
+    fn add(&mut self, job: &[u32], items: u64) {
         let mut padded: Job = [0; JOB_WORDS];
-        padded[..job.len()].copy_from_slice(&job);
+        padded[..job.len()].copy_from_slice(job);
         self.jobs.push(padded);
-        self.items = self.items.max(items.into());
+        self.items = self.items.max(items);
+    }
+}
+
+/// Weight tables of a recording; pictures of one size share them.
+struct Tables {
+    rounding: Rounding,
+    known: HashMap<Axis, Table>,
+}
+
+/// Where a table lies, and the first source pixel it reads and how many from there on.
+#[derive(Clone, Copy)]
+struct Table {
+    word: u32,
+    first: u32,
+    count: u32,
+}
+
+impl Tables {
+    fn add(&mut self, recording: &mut Recording, axis: Axis) -> Result<Table, GpuError> {
+        if let Some(found) = self.known.get(&axis) {
+            return Ok(*found);
+        }
+        let (words, (first, end)) = match self.rounding {
+            Rounding::PillowU8 => {
+                let weights = Weights::<i32>::new(axis);
+                (weights.to_words(), weights.reach())
+            }
+            Rounding::Float => {
+                let weights = Weights::<f32>::new(axis);
+                (weights.to_words(), weights.reach())
+            }
+        };
+        let table = Table { word: recording.table(&words)?, first: first as u32, count: (end - first) as u32 };
+        self.known.insert(axis, table);
+        Ok(table)
     }
 }
 
@@ -71,75 +142,79 @@ impl Pass {
 const FROM_IMAGE: u32 = 0;
 const FROM_WORK: u32 = 1;
 
-/// Appends the three stages for each image; the result is one tensor, `[images, ...item_shape]`.
+/// Appends the three stages for each image, whatever its size; [`read`] gives a tensor for each.
 ///
 /// The spec must have passed [`PreprocessSpec::check`].
 ///
 /// # Errors
 /// [`GpuError::DoesNotFit`].
-pub fn record(recording: &mut Recording, spec: &PreprocessSpec, images: &[ResidentImage]) -> Result<PendingTensor, GpuError> {
-    let (size, output, (left, top)) = (spec.resized(), spec.output(), spec.crop_origin());
-    let item: usize = spec.item_shape().iter().product();
-    let values: Vec<u32> = normalize::table(spec).as_flattened().iter().map(|value| value.to_bits()).collect();
-    let values = recording.table(&values)?;
-    let tensor = recording.work((images.len() * item) as u64)?;
-    // Pictures of one size share their tables.
-    let mut known = HashMap::new();
-    let mut axis = |recording: &mut Recording, from: u32, to: u32, skip: u32, keep: u32| {
-        if let Some(found) = known.get(&(from, to, skip, keep)) {
-            return Ok(*found);
-        }
-        let weights = Weights::new(spec.filter, from, to, skip, keep);
-        let entry = (recording.table(&weights.to_words())?, weights.reach());
-        known.insert((from, to, skip, keep), entry);
-        Ok::<_, GpuError>(entry)
-    };
+pub fn record(recording: &mut Recording, spec: &PreprocessSpec, images: &[ResidentImage]) -> Result<PendingTensors, GpuError> {
+    let shaders = Stages::of(spec.rounding);
+    let plans: Vec<_> = images.iter().map(|image| spec.plan(Size { width: image.width, height: image.height })).collect();
+    let values = recording.table(&values(spec))?;
+    let tensors = recording.work(plans.iter().flatten().map(|plan| 3 * plan.output.pixels()).sum())?;
+    let mut tables = Tables { rounding: spec.rounding, known: HashMap::new() };
     // Rows then columns for most pictures, columns then rows for some.
     let [mut rows_first, mut columns_second, mut columns_first, mut rows_second, mut normalize] = [(); 5].map(|()| Pass::default());
     let mut stages = Vec::with_capacity(images.len());
-    let resized = output.width * output.height;
-    for (at, image) in images.iter().enumerate() {
-        let (across, (first_column, last_column)) = axis(recording, image.width, size.width, left, output.width)?;
-        let (down, (first_row, last_row)) = axis(recording, image.height, size.height, top, output.height)?;
-        let vertical_first = vertical_first(Size { width: image.width, height: image.height }, size);
-        let (rows, columns) = ((last_row - first_row) as u32, (last_column - first_column) as u32);
-        let between =
-            if vertical_first { u64::from(columns) * u64::from(output.height) } else { u64::from(rows) * u64::from(output.width) };
-        let between = recording.work(between)?;
-        let done = recording.work(resized.into())?;
+    let mut to = tensors.first;
+    for (image, plan) in images.iter().zip(&plans) {
+        let Ok(plan) = plan else { continue };
+        let across = tables.add(recording, Axis::across(spec, plan))?;
+        let down = tables.add(recording, Axis::down(spec, plan))?;
+        let Size { width, height } = plan.kept;
+        let vertical_first = vertical_first(spec.rounding, plan);
+        let between = if vertical_first { u64::from(across.count) * u64::from(height) } else { u64::from(down.count) * u64::from(width) };
+        let first = recording.work(between * shaders.pixel_words)?;
+        let second = recording.work(plan.kept.pixels() * shaders.pixel_words)?;
         // Fields: source, its first word, its stride, table, outputs, lines, offset, destination. An offset may be negative: it wraps.
-        let (first_row, first_column) = (first_row as u32, first_column as u32);
         if vertical_first {
-            let job = [FROM_IMAGE, image.word, image.width, down, output.height, columns, first_column, between.first];
-            columns_first.add(job, between.words);
-            let job = [FROM_WORK, between.first, columns, across, output.width, output.height, first_column.wrapping_neg(), done.first];
-            rows_second.add(job, done.words);
-            stages.push(StageSpans { vertical_first, first: first_column as usize, resize_rows: done, resize_columns: between });
+            columns_first.add(&[FROM_IMAGE, image.word, image.width, down.word, height, across.count, across.first, first.first], between);
+            let offset = across.first.wrapping_neg();
+            rows_second.add(&[FROM_WORK, first.first, across.count, across.word, width, height, offset, second.first], plan.kept.pixels());
+            stages.push(StageSpans { vertical_first, first: across.first as usize, resize_rows: second, resize_columns: first });
         } else {
-            let job = [FROM_IMAGE, image.word, image.width, across, output.width, rows, first_row * image.width, between.first];
-            rows_first.add(job, between.words);
-            let offset = (first_row * output.width).wrapping_neg();
-            let job = [FROM_WORK, between.first, output.width, down, output.height, output.width, offset, done.first];
-            columns_second.add(job, done.words);
-            stages.push(StageSpans { vertical_first, first: first_row as usize, resize_rows: between, resize_columns: done });
+            let offset = down.first * image.width;
+            rows_first.add(&[FROM_IMAGE, image.word, image.width, across.word, width, down.count, offset, first.first], between);
+            let offset = (down.first * width).wrapping_neg();
+            columns_second.add(&[FROM_WORK, first.first, width, down.word, height, width, offset, second.first], plan.kept.pixels());
+            stages.push(StageSpans { vertical_first, first: down.first as usize, resize_rows: first, resize_columns: second });
         }
-        let (planar, bgr) = (u32::from(spec.layout == Layout::Nchw), u32::from(spec.channels == Channels::Bgr));
-        normalize.add([done.first, tensor.first + (at * item) as u32, values, resized, planar, bgr, 0, 0], resized);
+        normalize.add(&canvas(spec, plan, second.first, to, values), plan.output.pixels());
+        to += 3 * plan.output.pixels() as u32; // within `tensors`
     }
     for (stage, pass) in [
-        (Stage::PreprocessResizeRows, rows_first),
-        (Stage::PreprocessResizeColumns, columns_first),
-        (Stage::PreprocessResizeColumns, columns_second),
-        (Stage::PreprocessResizeRows, rows_second),
-        (Stage::PreprocessNormalize, normalize),
+        (shaders.rows, rows_first),
+        (shaders.columns, columns_first),
+        (shaders.columns, columns_second),
+        (shaders.rows, rows_second),
+        (shaders.normalize, normalize),
     ] {
         recording.dispatch(stage, &pass.jobs, pass.items)?;
     }
-    let shape = std::iter::once(images.len()).chain(spec.item_shape()).collect();
-    Ok(PendingTensor { shape, download: recording.download(tensor), stages })
+    let shape = |plan: Plan| {
+        let [a, b, c] = spec.layout.item_shape(plan.output);
+        [1, a, b, c]
+    };
+    let shapes = plans.into_iter().map(|plan| plan.map(shape)).collect();
+    Ok(PendingTensors { shapes, download: recording.download(tensors), dtype: spec.dtype, stages })
 }
 
-/// The tensor, once the recording has run.
-pub fn read(finished: &Finished, pending: &PendingTensor) -> Tensor {
-    Tensor::new(pending.shape.clone(), finished.floats(pending.download).to_vec())
+/// The last stage's job: source, destination, values, output's extents, picture's extents and place, fill, planar, BGR.
+fn canvas(spec: &PreprocessSpec, plan: &Plan, source: u32, to: u32, values: u32) -> [u32; 12] {
+    let [red, green, blue] = normalize::fill(spec);
+    let fill = u32::from_le_bytes([red, green, blue, 0]);
+    let (planar, bgr) = (u32::from(spec.layout == Layout::Nchw), u32::from(spec.channels == Channels::Bgr));
+    let (output, kept, [left, top]) = (plan.output, plan.kept, plan.place);
+    [source, to, values, output.width, output.height, kept.width, kept.height, left, top, fill, planar, bgr]
+}
+
+/// The tensor `[1, …]` of each image, in their order, once the recording has run.
+pub fn read(finished: &Finished, pending: &PendingTensors) -> Vec<Result<Tensor, OutputTooLarge>> {
+    let mut floats = finished.floats(pending.download);
+    let mut next = |shape: [usize; 4]| {
+        let item = floats.split_off(..shape.iter().product()).unwrap_or_default();
+        Tensor::new(shape.to_vec(), TensorData::from_floats(item.to_vec(), pending.dtype))
+    };
+    pending.shapes.iter().map(|shape| shape.clone().map(&mut next)).collect()
 }

@@ -14,15 +14,67 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        hash::Quality,
+        hash::{Quality, Signal},
         ids::{BankId, TenantId},
     },
     engines::matching::{Bank, Snapshot},
-    store::{self, Store, StoreError},
+    store::{self, ItemCursor, Store, StoreError},
 };
 
 /// Signals read from the store at a time: a few megabytes.
 const PAGE: u32 = 50_000;
+
+/// Signals that are indexed together while a bank is loaded: a full segment of the index.
+const TOGETHER: usize = 1 << 20;
+
+/// The bank at exactly its stored version; what `known` (an earlier one) holds already is shared, not read again. Indexing runs on the threads for such
+/// work.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, known: Option<&Bank>) -> Result<Bank, StoreError> {
+    let minimum_quality = Quality::new(stored.minimum_quality);
+    let mut bank = match known {
+        Some(known) => known.clone(),
+        None => Bank::new(stored.name.clone(), stored.max_distance, minimum_quality, dihedral),
+    };
+    let mut states = ItemCursor::after(bank.version);
+    (bank.version, bank.enabled) = (stored.version, stored.enabled);
+    (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
+    // Content ids are 1..=signals and never change, so what is held is what was read.
+    let (mut after, mut signals) = (bank.last_content_id(), Vec::new());
+    while after < stored.signals {
+        let page = store.load_signals(stored, after, PAGE).await?;
+        let Some(&(last, _)) = page.last() else {
+            return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
+        };
+        after = last;
+        signals.extend(page);
+        if signals.len() >= TOGETHER {
+            bank = indexed(bank, std::mem::take(&mut signals)).await?;
+        }
+    }
+    bank = indexed(bank, signals).await?;
+    loop {
+        let page = store.item_changes(stored, states, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(bank) };
+        states = last.at;
+        bank = changed(bank, move |bank| page.iter().for_each(|change| bank.set(change.at.content_id, change.state))).await?;
+    }
+}
+
+async fn indexed(bank: Bank, signals: Vec<(i64, Signal)>) -> Result<Bank, StoreError> {
+    if signals.is_empty() { Ok(bank) } else { changed(bank, |bank| bank.extend(signals)).await }
+}
+
+/// Changes a bank on a thread for such work.
+async fn changed(mut bank: Bank, change: impl FnOnce(&mut Bank) + Send + 'static) -> Result<Bank, StoreError> {
+    let work = move || {
+        change(&mut bank);
+        bank
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
+}
 
 /// All tenants' banks.
 pub struct Banks {
@@ -78,7 +130,7 @@ impl Banks {
         for stored in store.all_banks().await? {
             let bank = match seen.banks.get(&stored.id) {
                 Some(known) if known.version == stored.version && known.enabled == stored.enabled => known.clone(),
-                known => Arc::new(self.read(store, &stored, known.map(Arc::as_ref)).await?),
+                known => Arc::new(load_bank(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?),
             };
             tenants.entry(stored.tenant).or_default().push(bank.clone());
             loaded.insert(stored.id, bank);
@@ -88,28 +140,6 @@ impl Banks {
         self.current.store(Arc::new(tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect()));
         *seen = Seen { change: Some(change), banks: loaded };
         Ok(())
-    }
-
-    /// A bank with all signals of its stored version; what `known` holds already is shared, not read again.
-    async fn read(&self, store: &Store, stored: &store::Bank, known: Option<&Bank>) -> Result<Bank, StoreError> {
-        let minimum_quality = Quality::new(stored.minimum_quality);
-        let mut bank = match known {
-            Some(known) => known.clone(),
-            None => Bank::new(stored.name.clone(), stored.max_distance, minimum_quality, self.dihedral),
-        };
-        (bank.version, bank.enabled) = (stored.version, stored.enabled);
-        (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
-        // Content ids are 1..=signals and never change, so what is held is what was read.
-        let mut after = i64::try_from(bank.len()).unwrap_or(i64::MAX);
-        while after < stored.signals {
-            let page = store.load_signals(stored, after, PAGE).await?;
-            let Some(&(last, _)) = page.last() else {
-                return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
-            };
-            bank.extend(page);
-            after = last;
-        }
-        Ok(bank)
     }
 
     /// Refreshes every `every` until `stop`.

@@ -19,7 +19,12 @@ pub use self::{
     self_test::{ROUNDING_BITS, self_test, self_test_on_cpu},
 };
 use crate::{
-    domain::{frame::Frame, hash::PerceptualHash, preprocess::PreprocessSpec, tensor::Tensor},
+    domain::{
+        frame::Frame,
+        hash::PerceptualHash,
+        preprocess::{OutputTooLarge, PreprocessSpec},
+        tensor::Tensor,
+    },
     engines::{
         gpu::{self, Finished, Gpu, GpuError, GpuOptions, Recording},
         hashing::{self, HashError},
@@ -31,8 +36,8 @@ use crate::{
 /// What one picture's pixels gave.
 #[derive(Clone, Debug)]
 pub struct Pixels {
-    /// One per spec, in their order, each `[1, ...item_shape]`.
-    pub tensors: Vec<Tensor>,
+    /// One per spec, in their order, each a batch of one.
+    pub tensors: Vec<Result<Tensor, OutputTooLarge>>,
     pub hash: Result<PerceptualHash, HashError>,
     /// `gpu` or `cpu`: what did the work.
     pub backend: &'static str,
@@ -144,7 +149,7 @@ pub fn on_gpu(gpu: &Gpu, frames: &[&Arc<Frame>], specs: &[PreprocessSpec]) -> Re
     let pending = specs.iter().map(|spec| preprocess::record(&mut recording, spec, &images)).collect::<Result<Vec<_>, _>>()?;
     let hashes = hashing::record(&mut recording, &images)?;
     let finished = gpu.run(&recording)?;
-    let mut tensors: Vec<_> = pending.iter().map(|pending| preprocess::read(&finished, pending).into_items().into_iter()).collect();
+    let mut tensors: Vec<_> = pending.iter().map(|pending| preprocess::read(&finished, pending).into_iter()).collect();
     let pictures: Vec<&Frame> = frames.iter().map(|frame| &***frame).collect();
     let hashes = hashing::read(&finished, &hashes, &pictures);
     observe(&finished);
@@ -165,7 +170,7 @@ fn observe(finished: &Finished) {
 pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
     let _span = tracing::trace_span!("pixels").entered();
     let started = Instant::now();
-    let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, &[frame])).collect();
+    let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, frame)).collect();
     let hash = hashing::pdq_cpu(frame);
     Pixels { tensors, hash, backend: "cpu", took: started.elapsed(), device: None }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tracing::trace_span;
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
         evidence::{Evidence, Match, Unscored, UnscoredReason},
         frame::Frame,
         hash::{Digests, PerceptualHash, Quality, SignalType},
-        preprocess::PreprocessSpec,
+        preprocess::{OutputTooLarge, PreprocessSpec},
         score::Technology,
     },
     engines::{
@@ -31,10 +32,16 @@ use crate::{
 
 const PDQ: Technology = Technology::named(SignalType::Pdq.as_str());
 
+/// Slices of one attachment's search that wait or run at the same time: a few threads for one, and the queue (batching.queue) still holds those of
+/// as many attachments as the server admits (server.permits).
+const SLICES_AT_ONCE: usize = 4;
+
 /// Everything that images need.
 pub(super) struct ImageWay {
-    /// Decoding, digests, matching and the pixels' stages of the CPU path.
+    /// Decoding, digests and the pixels' stages of the CPU path.
     pub lane: Arc<Lane>,
+    /// Searches in the banks: beside decoding, so that neither waits for the other, and in slices, so that a long search waits between them.
+    pub matching: Lane,
     pub decoder: Decoder,
     pub pixels: PixelEngine,
     pub models: Vec<ImageModel>,
@@ -162,18 +169,15 @@ impl ImageWay {
         };
         evidence.matches = self.find(banks, digests, hash, timings).await?;
         let started = Instant::now();
-        let runs = self.models.iter().zip(pixels.tensors).map(|(model, tensor)| model.run(tensor));
+        let runs =
+            self.models.iter().zip(pixels.tensors).map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?).await) });
         for (model, result) in self.models.iter().zip(futures_util::future::join_all(runs).await) {
+            let unscored = |reason, detail| Unscored { technology: model.technology.clone(), reason, detail };
             match result {
-                Ok(scores) => evidence.scores.extend(scores),
-                Err(ModelFailure::Overloaded) => return Err(ScoreError::overloaded()),
-                Err(ModelFailure::Failed(detail)) => {
-                    evidence.unscored.push(Unscored {
-                        technology: model.technology.clone(),
-                        reason: UnscoredReason::TechnologyFailed,
-                        detail,
-                    });
-                }
+                Ok(Ok(scores)) => evidence.scores.extend(scores),
+                Ok(Err(ModelFailure::Overloaded)) => return Err(ScoreError::overloaded()),
+                Ok(Err(ModelFailure::Failed(detail))) => evidence.unscored.push(unscored(UnscoredReason::TechnologyFailed, detail)),
+                Err(error) => evidence.unscored.push(unscored(UnscoredReason::MediaTooLarge, error.to_string())),
             }
         }
         timings.add("classify", started.elapsed());
@@ -190,9 +194,22 @@ impl ImageWay {
         if banks.banks().is_empty() {
             return Ok(Vec::new());
         }
-        let (matches, took) = self.lane.run(move || timed(trace_span!("match"), || banks.find(Some(&digests), hash.as_ref()))).await?;
-        timings.add("match", took);
-        Ok(matches)
+        let (slices, looked_up) = (banks.slices(None), Arc::new((digests, hash)));
+        let looks = slices.into_iter().map(|slice| {
+            let (banks, looked_up) = (banks.clone(), looked_up.clone());
+            self.matching.run(move || {
+                let (digests, hash) = &*looked_up;
+                timed(trace_span!("match"), || banks.look(&slice, Some(digests), hash.as_ref()))
+            })
+        });
+        let mut looks = stream::iter(looks).buffer_unordered(SLICES_AT_ONCE);
+        let mut found = Vec::new();
+        while let Some(look) = looks.next().await {
+            let (matches, took) = look?;
+            found.extend(matches);
+            timings.add("match", took);
+        }
+        Ok(Snapshot::together(found))
     }
 
     /// One entry for every technology that looks at pixels.

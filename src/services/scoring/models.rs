@@ -98,14 +98,11 @@ impl ImageModel {
     }
 }
 
-/// One call of the network over all tensors of a batch.
+/// One call of the network over all tensors of a batch. If it fails, each is tried by itself: one picture's failure is not its neighbours'.
 fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<f32>, String>> {
-    let result = match tensors {
-        [one] => classifier.run(one),
-        many => classifier.run(&Tensor::concat(many)),
-    };
-    match result {
+    match classifier.run(tensors) {
         Ok(rows) => rows.into_iter().map(Ok).collect(),
+        Err(_) if tensors.len() > 1 => tensors.iter().flat_map(|tensor| classify(classifier, std::slice::from_ref(tensor))).collect(),
         Err(error) => {
             tracing::error!(%error, "an image model failed");
             tensors.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()

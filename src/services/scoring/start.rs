@@ -76,6 +76,7 @@ impl Scoring {
             Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes: config.server.body_limit_bytes };
         let images = ImageWay {
             lane: Arc::new(Lane::spawn("decode", or_cores(config.engine.decode_threads), config.batching.queue)?),
+            matching: Lane::spawn("match", or_cores(config.engine.match_threads), config.batching.queue)?,
             decoder: Decoder::new(media, BufferPool::new(pool_bytes)),
             pixels,
             models,

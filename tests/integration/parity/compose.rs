@@ -12,8 +12,8 @@ use nightlight::engines::hashing::{self, HashError};
 use nightlight::engines::preprocess;
 
 pub struct Output {
-    /// One batch for each spec, in the order of the frames.
-    pub tensors: Vec<Tensor>,
+    /// For each spec the tensors of the frames, in their order.
+    pub tensors: Vec<Vec<Tensor>>,
     pub hashes: Vec<Result<PerceptualHash, HashError>>,
     pub gpu_time: Duration,
     /// Recordings it took.
@@ -30,8 +30,7 @@ pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result
         pixels + tensors + hashing::cost(width, height)
     };
     let parts = split(&gpu.limits(), &frames.iter().map(cost).collect::<Vec<_>>());
-    let items: Vec<usize> = specs.iter().map(|spec| spec.item_shape().iter().product()).collect();
-    let mut data: Vec<Vec<f32>> = items.iter().map(|item| vec![0.0; item * frames.len()]).collect();
+    let mut made: Vec<Vec<Option<Tensor>>> = vec![vec![None; frames.len()]; specs.len()];
     let mut hashes: Vec<Option<Result<PerceptualHash, HashError>>> = vec![None; frames.len()];
     let mut gpu_time = Duration::ZERO;
     for part in &parts.recordings {
@@ -41,10 +40,9 @@ pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result
         let pending = hashing::record(&mut recording, &images)?;
         let finished = gpu.run(&recording)?;
         gpu_time += finished.elapsed;
-        for ((pending, data), item) in tensors.iter().zip(&mut data).zip(&items) {
-            let tensor = preprocess::read(&finished, pending);
-            for (at, values) in part.iter().zip(tensor.data().chunks_exact(*item)) {
-                data[at * item..][..*item].copy_from_slice(values);
+        for (pending, made) in tensors.iter().zip(&mut made) {
+            for (at, tensor) in part.iter().zip(preprocess::read(&finished, pending)) {
+                made[*at] = Some(tensor.unwrap());
             }
         }
         let pictures: Vec<&Frame> = part.iter().map(|at| &*frames[*at]).collect();
@@ -53,15 +51,17 @@ pub fn run(gpu: &Gpu, frames: &[Arc<Frame>], specs: &[PreprocessSpec]) -> Result
         }
     }
     for at in &parts.too_large {
-        for ((spec, data), item) in specs.iter().zip(&mut data).zip(&items) {
-            data[at * item..][..*item].copy_from_slice(preprocess::preprocess_cpu(spec, &[&frames[*at]]).data());
+        for (spec, made) in specs.iter().zip(&mut made) {
+            made[*at] = Some(preprocess::preprocess_cpu(spec, &frames[*at]).unwrap());
         }
         hashes[*at] = Some(hashing::pdq_cpu(&frames[*at]));
     }
-    let shape = |spec: &PreprocessSpec| std::iter::once(frames.len()).chain(spec.item_shape()).collect();
+    fn all<T>(made: Vec<Option<T>>) -> Vec<T> {
+        made.into_iter().map(|one| one.expect("every frame is in a part or too large")).collect()
+    }
     Ok(Output {
-        tensors: specs.iter().zip(data).map(|(spec, data)| Tensor::new(shape(spec), data)).collect(),
-        hashes: hashes.into_iter().map(|hash| hash.expect("every frame is in a part or too large")).collect(),
+        tensors: made.into_iter().map(all).collect(),
+        hashes: all(hashes),
         gpu_time,
         recordings: parts.recordings.len(),
         too_large: parts.too_large.len(),

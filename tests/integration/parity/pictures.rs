@@ -18,8 +18,6 @@ pub struct Case {
     pub reference: Option<PerceptualHash>,
     /// Digest of Pillow's and numpy's tensor for the demo model.
     pub open_nsfw: String,
-    /// Digest of Pillow's bytes.
-    pub resized_97x61: String,
 }
 
 #[derive(Deserialize)]
@@ -37,8 +35,6 @@ struct Line {
     dihedral: Option<[PdqHash; 8]>,
     #[serde(default)]
     open_nsfw_sha256: String,
-    #[serde(default)]
-    resized_97x61_sha256: String,
 }
 
 impl Line {
@@ -62,7 +58,6 @@ pub fn cases() -> &'static [Case] {
                     pdq: line.pdq,
                     reference: line.reference(),
                     open_nsfw: line.open_nsfw_sha256,
-                    resized_97x61: line.resized_97x61_sha256,
                 }
             })
             .collect()
@@ -86,7 +81,6 @@ pub fn corpus(folder: &Path) -> impl Iterator<Item = Case> {
             pdq: line.pdq,
             reference: line.reference(),
             open_nsfw: sha256(&std::fs::read(folder.join(format!("{}.nhwc", line.file))).unwrap()),
-            resized_97x61: String::new(),
             name: line.file,
         }
     })
@@ -101,7 +95,7 @@ pub fn sha256_of_floats(values: &[f32]) -> String {
 }
 
 /// Three slanted triangle waves for each channel, and four bits of noise; `picture` in `make.py` is the same.
-fn picture(width: u32, height: u32, seed: u32) -> Vec<u8> {
+pub fn picture(width: u32, height: u32, seed: u32) -> Vec<u8> {
     let mut pixels = Vec::with_capacity((3 * width * height) as usize);
     for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
         let (u, v) = (x * 1024 / width, y * 1024 / height);

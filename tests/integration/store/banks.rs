@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use nightlight::{
-    domain::hash::{PdqHash, Signal},
-    store::BankDefaults,
+    domain::hash::{ItemState, PdqHash, Signal},
+    store::{BankDefaults, ItemCursor},
 };
 
 use super::*;
@@ -125,4 +125,87 @@ async fn commits_go_on_during_an_import() {
     // A loaded test machine may be slow, but one transaction for the whole import would be slower.
     assert!(longest < Duration::from_secs(2), "a commit waited {longest:?}");
     assert_eq!(events(&store).await, commits + 1);
+}
+
+#[tokio::test]
+async fn states_of_items_are_versions_of_the_bank_and_are_read_page_by_page() {
+    let (folder, store) = new_store().await;
+    let other = again(folder.path()).await;
+    store.import_signals(TENANT, "DEMO", DEFAULTS, (0..10).map(pdq)).await.unwrap();
+    let seen = other.last_bank_change().await.unwrap();
+    let set = async |ids: &[i64], state| store.set_bank_state(TENANT, "DEMO", Some(ids.to_vec()), state).await;
+    let disabled = set(&[3, 5, 3], ItemState::Disabled).await.unwrap();
+    assert_eq!((disabled.bank_version, disabled.changed), (2, 2));
+    let at_2 = other.banks(TENANT).await.unwrap().pop().unwrap();
+    assert_eq!((at_2.version, at_2.signals), (2, 10));
+    let enabled = set(&[5, 6], ItemState::Enabled).await.unwrap();
+    assert_eq!((enabled.bank_version, enabled.changed), (3, 1), "6 is enabled already");
+    let removed = set(&[5, 9], ItemState::Removed).await.unwrap();
+    assert_eq!((removed.bank_version, removed.changed), (4, 2));
+    let again_removed = set(&[9], ItemState::Removed).await.unwrap();
+    assert_eq!((again_removed.bank_version, again_removed.changed), (4, 0));
+
+    // All or nothing, and removed is for good.
+    for (ids, state, says) in [
+        (vec![1, 9], ItemState::Enabled, "content id 9 was removed"),
+        (vec![1, 11], ItemState::Disabled, "1 to 10"),
+        (vec![0], ItemState::Removed, "id 0"),
+    ] {
+        let error = set(&ids, state).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Invalid(text) if text.contains(says)), "{error}");
+    }
+    assert!(matches!(store.set_bank_state(TENANT, "NONE", None, ItemState::Disabled).await, Err(StoreError::NotFound("bank"))));
+    assert!(matches!(store.set_bank_state(TENANT, "DEMO", None, ItemState::Removed).await, Err(StoreError::Invalid(_))));
+
+    let changes = other.bank_changes_since(seen).await.unwrap();
+    assert_eq!(changes.iter().map(|change| (change.version, change.signals)).collect::<Vec<_>>(), [(2, 10), (3, 10), (4, 10)]);
+    let bank = other.banks(TENANT).await.unwrap().pop().unwrap();
+    let (mut cursor, mut history) = (ItemCursor::after(0), Vec::new());
+    while let Some(change) = other.item_changes(&bank, cursor, 1).await.unwrap().pop() {
+        cursor = change.at;
+        history.push((change.at.version, change.at.content_id, change.state));
+    }
+    use ItemState::{Disabled, Enabled, Removed};
+    assert_eq!(history, [(2, 3, Disabled), (2, 5, Disabled), (3, 5, Enabled), (4, 5, Removed), (4, 9, Removed)]);
+    // The bank as it was at version 2 is still read as it was, and what came later is read alone.
+    assert_eq!(other.item_changes(&at_2, ItemCursor::after(0), 10).await.unwrap().len(), 2);
+    assert_eq!(other.item_changes(&bank, ItemCursor::after(2), 10).await.unwrap().len(), 3);
+
+    // A removed signal can be imported again, as a new item; the others are held.
+    let imported = store.import_signals(TENANT, "DEMO", DEFAULTS, [pdq(8), pdq(0), pdq(2)]).await.unwrap();
+    assert_eq!((imported.bank_version, imported.added, imported.already_present), (5, 1, 2), "pdq(8) had content id 9");
+    let bank = other.banks(TENANT).await.unwrap().pop().unwrap();
+    assert_eq!(other.load_signals(&bank, 10, 10).await.unwrap(), [(11, pdq(8))]);
+    assert_eq!(set(&[11], ItemState::Disabled).await.unwrap().changed, 1);
+
+    // A bank as a whole.
+    let whole = store.set_bank_state(TENANT, "DEMO", None, ItemState::Disabled).await.unwrap();
+    assert_eq!((whole.bank_version, whole.changed), (7, 1));
+    assert!(!other.banks(TENANT).await.unwrap()[0].enabled);
+    let event = store.ledger_events(TENANT, 0, 100).await.unwrap().pop().unwrap().body().unwrap().unwrap();
+    assert_eq!(event, EventBody::BankChanged { bank: "DEMO".into(), bank_version: 7, state: Disabled, items: None });
+    assert_eq!(events(&store).await, 8, "two imports, six changes that were taken, no refused one");
+}
+
+/// A database of the first schema is brought up to date with its bank.
+#[tokio::test]
+async fn the_first_schema_migrates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightlight.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(include_str!("../../../src/store/migrations/0001_initial.sql")).execute(&mut connection).await.unwrap();
+    let old = format!(
+        "PRAGMA application_id = {}; PRAGMA user_version = 1;
+         INSERT INTO banks VALUES (1, (SELECT id FROM tenants), x'01920000000070008000000000000001', 'OLD', 3, 1, 20, 50, 1, 0, NULL, NULL);
+         INSERT INTO bank_signals VALUES ((SELECT id FROM tenants), 1, 1, 'md5', zeroblob(16));",
+        0x4e4c_4954
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(old)).execute(&mut connection).await.unwrap();
+    drop(connection);
+    let store = Store::open(StoreOptions::new(&path)).await.unwrap();
+    let bank = store.banks(TENANT).await.unwrap().pop().unwrap();
+    assert_eq!((bank.version, bank.max_distance, store.load_signals(&bank, 0, 10).await.unwrap().len()), (3, 20, 1));
+    let changed = store.set_bank_state(TENANT, "OLD", Some(vec![1]), ItemState::Disabled).await.unwrap();
+    assert_eq!((changed.bank_version, changed.changed), (4, 1));
 }

@@ -1,20 +1,19 @@
 //! `nightlight bank`.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
-};
+mod items;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{Failure, block_on, open_existing_store, open_store, output};
+use self::items::{Items, Removal};
+use super::{Failure, block_on, lines::Lines, open_existing_store, open_store, output};
 use crate::{
     config::Config,
     domain::{
-        hash::{PdqHash, Signal, SignalType},
+        hash::{ItemState, PdqHash, Signal, SignalType},
         ids::TenantId,
     },
     store::{BankDefaults, BankImport, Store},
@@ -22,8 +21,6 @@ use crate::{
 
 /// Signals handed to the store at once.
 const CHUNK: usize = 8192;
-/// Bytes of the longest line: a type and 64 digits leave ample room for spaces.
-const LONGEST_LINE: u64 = 1024;
 /// Bad lines that are told one by one; a file of the wrong kind is nothing but bad lines.
 const TOLD: usize = 20;
 
@@ -35,6 +32,15 @@ pub(super) enum Bank {
     /// lines that begin with # are ignored. The bank is made when it does not exist; a running server matches against it within a second.
     /// When a line cannot be read, all such lines are told by number, nothing is imported and the exit code is 2.
     Import(Import),
+    /// Put a bank, or items of it, into force again
+    Enable(Items),
+    /// Put a bank, or items of it, out of force until they are enabled again
+    Disable(Items),
+    /// Remove items from a bank for good
+    ///
+    /// Their content ids are not given again; a removed signal that is imported again gets a new one. A running server stops matching them
+    /// within a second.
+    Remove(Removal),
     /// Show all banks
     List {
         /// One JSON object a line instead of a table
@@ -80,7 +86,22 @@ impl Bank {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         match self {
             Self::Import(import) => import.run(config),
+            Self::Enable(items) => items.run(config, ItemState::Enabled),
+            Self::Disable(items) => items.run(config, ItemState::Disabled),
+            Self::Remove(removal) => removal.run(config),
             Self::List { json } => list(config, *json),
+        }
+    }
+}
+
+/// There is no bank of this name; says which there are.
+pub(super) async fn unknown_bank(store: &Store, name: &str) -> Failure {
+    match store.banks(TenantId::DEFAULT).await {
+        Err(error) => error.into(),
+        Ok(banks) if banks.is_empty() => Failure::input(format!("there is no bank {name}, nor any other; see `nightlight bank import`")),
+        Ok(banks) => {
+            let names: Vec<&str> = banks.iter().map(|bank| bank.name.as_str()).collect();
+            Failure::input(format!("there is no bank {name}; the banks are {}", names.join(", ")))
         }
     }
 }
@@ -120,16 +141,16 @@ impl Import {
         }
         // Known to clap as one of the four.
         let kind = self.signal_type.as_deref().and_then(|kind| kind.parse().ok());
-        let mut lines = Lines { reader: open(&self.file)?, number: 0, kind, buffer: Vec::new() };
+        let mut lines = Lines::open(&self.file)?;
         block_on(async {
             let store = open_store(config).await?;
-            let done = self.import(config, &store, &mut lines).await;
+            let done = self.import(config, &store, &mut lines, kind).await;
             store.close().await;
             done
         })
     }
 
-    async fn import(&self, config: &Config, store: &Store, lines: &mut Lines) -> Result<(), Failure> {
+    async fn import(&self, config: &Config, store: &Store, lines: &mut Lines, kind: Option<SignalType>) -> Result<(), Failure> {
         let banks = store.banks(TenantId::DEFAULT).await?;
         if let (Some(wanted), Some(bank)) = (self.max_distance, banks.iter().find(|bank| bank.name == self.bank))
             && wanted != bank.max_distance
@@ -143,7 +164,7 @@ impl Import {
         };
         let mut import = store.begin_import(TenantId::DEFAULT, &self.bank, defaults).await?;
         let bar = output::progress(None, "lines");
-        let read = feed(lines, &mut import, &bar).await;
+        let read = feed(lines, kind, &mut import, &bar).await;
         bar.finish_and_clear();
         match read {
             Ok(()) => {}
@@ -165,17 +186,18 @@ impl Import {
 }
 
 /// Gives all signals to the import. Once a line is bad the rest is only read for further bad ones.
-async fn feed(lines: &mut Lines, import: &mut BankImport, bar: &ProgressBar) -> Result<(), Failure> {
+async fn feed(lines: &mut Lines, kind: Option<SignalType>, import: &mut BankImport, bar: &ProgressBar) -> Result<(), Failure> {
     let (mut bad, mut told) = (0u64, Vec::new());
     let (mut chunk, mut signals) = (Vec::with_capacity(CHUNK), 0u64);
+    let parse = |line: &str| Signal::parse_line(line, kind).map_err(|error| error.to_string());
     while let Some(line) = lines.next()? {
-        match line {
+        match line.and_then(parse) {
             Ok(signal) if bad == 0 => chunk.push(signal),
             Ok(_) => {}
             Err(reason) => {
                 bad += 1;
                 if told.len() < TOLD {
-                    told.push(format!("  line {}: {reason}", lines.number));
+                    told.push(format!("  line {}: {reason}", lines.number()));
                 }
             }
         }
@@ -183,78 +205,16 @@ async fn feed(lines: &mut Lines, import: &mut BankImport, bar: &ProgressBar) -> 
         if chunk.len() == CHUNK {
             import.add(&chunk).await?;
             chunk.clear();
-            bar.set_position(lines.number);
+            bar.set_position(lines.number());
         }
     }
     if bad > 0 {
         let more = if bad > TOLD as u64 { format!("\n  and {} more", bad - TOLD as u64) } else { String::new() };
-        let text = format!("{bad} of {} lines cannot be read, so nothing was imported:\n{}{more}", lines.number, told.join("\n"));
+        let text = format!("{bad} of {} lines cannot be read, so nothing was imported:\n{}{more}", lines.number(), told.join("\n"));
         return Err(Failure::input(text));
     }
     if signals == 0 {
         return Err(Failure::input("the file holds no signals; nothing was imported"));
     }
     Ok(import.add(&chunk).await?)
-}
-
-fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
-    }
-    let file = File::open(path).map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
-    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
-}
-
-/// The signals of a file, line by line, in constant memory whatever the file holds.
-struct Lines {
-    reader: Box<dyn BufRead>,
-    /// Of the line read last, from 1.
-    number: u64,
-    kind: Option<SignalType>,
-    buffer: Vec<u8>,
-}
-
-impl Lines {
-    /// The next line's signal or what is wrong with it; `None` at the end.
-    fn next(&mut self) -> Result<Option<Result<Signal, String>>, Failure> {
-        let unreadable = |error: io::Error| Failure::failed(format!("reading stopped: {error}; nothing was imported"));
-        loop {
-            self.buffer.clear();
-            let read = io::Read::take(&mut self.reader, LONGEST_LINE).read_until(b'\n', &mut self.buffer).map_err(unreadable)?;
-            if read == 0 {
-                return Ok(None);
-            }
-            self.number += 1;
-            if read as u64 == LONGEST_LINE && self.buffer.last() != Some(&b'\n') {
-                self.reader.skip_until(b'\n').map_err(unreadable)?;
-                return Ok(Some(Err(format!("longer than {LONGEST_LINE} bytes"))));
-            }
-            let Ok(line) = std::str::from_utf8(&self.buffer) else {
-                return Ok(Some(Err("not UTF-8 text".to_owned())));
-            };
-            // Files from Windows begin with a byte order mark and end their lines in \r\n.
-            let line = line.trim_start_matches('\u{feff}').trim();
-            if !line.is_empty() && !line.starts_with('#') {
-                return Ok(Some(Signal::parse_line(line, self.kind).map_err(|error| error.to_string())));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_counted_and_long_ones_cost_nothing() {
-        let md5 = "0123456789abcdef0123456789abcdef";
-        let text = format!("\u{feff}# list\r\n\r\n{md5}\r\n{}\n{md5}", "a".repeat(5000));
-        let mut lines = Lines { reader: Box::new(io::Cursor::new(text)), number: 0, kind: None, buffer: Vec::new() };
-        assert_eq!(lines.next().unwrap().unwrap().unwrap().kind(), SignalType::Md5);
-        assert_eq!(lines.number, 3);
-        assert!(lines.next().unwrap().unwrap().unwrap_err().contains("longer than"));
-        assert!(lines.next().unwrap().unwrap().is_ok());
-        assert!(lines.next().unwrap().is_none());
-        assert_eq!(lines.number, 5);
-    }
 }

@@ -1,0 +1,328 @@
+//! An immutable, indexed part of a bank.
+//!
+//! For each of the 16 keys the positions of the hashes stand sorted by their key (`postings`), and `offsets` says where each key value's bucket begins.
+//! Positions take three bytes, so a segment holds at most 2^24 hashes; with both halves of the hash that is 80 bytes per hash in all, and 4 more where
+//! content ids have gaps.
+//!
+//! Random access is the whole cost of a search: nothing is computed that would not hide behind a cache miss. So every step asks for all the memory that the
+//! next one will touch (the heads of the buckets of the next query, the buckets, the candidates of a batch) before it looks at any of it.
+
+use rayon::prelude::*;
+
+use super::{
+    ids::Ids,
+    keys::{KEY_BITS, KEYS, Keys, keys, masks},
+    plan::{self, Costs, MOST, Thresholds},
+    rows::{Half, Rows, halves},
+    simd::{Simd, Work, prefetch},
+    states::States,
+};
+use crate::domain::hash::PdqHash;
+
+/// Hashes that fit into one segment: what three bytes can number.
+pub(super) const LARGEST: usize = 1 << 24;
+
+/// Hashes whose keys are computed together while a segment is built.
+const KEYED: usize = 4096;
+/// Candidates that are asked for before the first is looked at: half of a first-level cache, more than any processor fetches at a time.
+const BATCH: usize = 256;
+
+/// Costs in units of one hash scanned, measured on banks of a million (benches/kernels, op hamming): a random first half that is not in the cache …
+const CANDIDATE: u32 = 8;
+/// … and a bucket to open, whose head and first candidates are two such misses.
+const PROBE: u32 = 16;
+/// Looking at the next level of thresholds costs as much as a plan that opens and passes this many; cheaper plans are good enough.
+const PLANNING: u64 = 40_000;
+
+/// A position in three bytes, little end first.
+#[derive(Clone, Copy, Default)]
+struct Position([u8; 3]);
+
+impl Position {
+    #[inline(always)]
+    fn get(self) -> u32 {
+        u32::from_le_bytes([self.0[0], self.0[1], self.0[2], 0])
+    }
+}
+
+/// Hashes, their ids, and the way from a key to both.
+pub(super) struct Segment {
+    pub rows: Rows,
+    pub ids: Ids,
+    /// Bits of a key that are used: so many that a bucket holds one hash of an even bank, and the offsets take no more than the postings.
+    bits: u32,
+    /// For each key 2^bits + 1 places in its part of `postings`.
+    offsets: Vec<u32>,
+    /// For each key all positions.
+    postings: Vec<Position>,
+}
+
+/// One hash to look for.
+#[derive(Clone, Copy)]
+pub(super) struct Query {
+    halves: [Half; 2],
+    keys: Keys,
+    radius: u32,
+}
+
+/// What a search found in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Near {
+    pub query: u32,
+    pub position: u32,
+    pub distance: u32,
+}
+
+/// Memory that searches use again.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Buckets to open: first place and length.
+    buckets: Vec<(u32, u32)>,
+    /// Positions to look at.
+    batch: Vec<u32>,
+    /// One bit for each hash of the segment that was found already; cleared after each query.
+    seen: Vec<u64>,
+    /// Queries that scan.
+    scans: Vec<u32>,
+}
+
+impl Query {
+    pub fn new(hash: &PdqHash, radius: u32) -> Self {
+        Self { halves: halves(hash), keys: keys(hash.words()), radius }
+    }
+
+    pub fn scanned(&self) -> ([Half; 2], u32) {
+        (self.halves, self.radius)
+    }
+}
+
+impl Segment {
+    /// Indexes hashes that are sorted by content id, on all threads of the current pool.
+    pub fn new(rows: Rows, ids: &[i64]) -> Self {
+        let len = rows.len();
+        assert!(len == ids.len() && len <= LARGEST, "{len} hashes, {} ids", ids.len());
+        let bits = len.max(2).ilog2().min(KEY_BITS);
+        let (mask, buckets) = ((1u16 << (bits - 1) << 1).wrapping_sub(1), 1usize << bits);
+        let mut keyed = vec![0u16; len.next_multiple_of(KEYED) * KEYS];
+        keyed.par_chunks_mut(KEYED * KEYS).enumerate().for_each(|(block, keyed)| {
+            for at in 0..KEYED.min(len - block * KEYED) {
+                for (key, value) in keys(rows.get((block * KEYED + at) as u32).words()).into_iter().enumerate() {
+                    keyed[key * KEYED + at] = value & mask;
+                }
+            }
+        });
+        let mut offsets = vec![0u32; KEYS * (buckets + 1)];
+        let mut postings = vec![Position::default(); KEYS * len];
+        let tables = offsets.par_chunks_exact_mut(buckets + 1).zip(postings.par_chunks_exact_mut(len.max(1))).enumerate();
+        tables.for_each(|(key, (offsets, postings))| {
+            let values = || keyed.chunks_exact(KEYED * KEYS).flat_map(|block| &block[key * KEYED..][..KEYED]).take(len);
+            // Counting sort: `offsets[k + 1]` is where the next hash of bucket k goes, and at last where the bucket ends.
+            let mut ends = vec![0u32; buckets];
+            values().for_each(|&value| ends[usize::from(value)] += 1);
+            let mut sum = 0;
+            for (end, offset) in ends.iter_mut().zip(offsets.iter_mut()) {
+                *offset = sum;
+                sum += std::mem::replace(end, sum);
+            }
+            offsets[buckets] = sum;
+            for (position, &value) in values().enumerate() {
+                let end = &mut ends[usize::from(value)];
+                let bytes = (position as u32).to_le_bytes();
+                postings[*end as usize] = Position([bytes[0], bytes[1], bytes[2]]);
+                *end += 1;
+            }
+        });
+        Self { rows, ids: Ids::new(ids), bits, offsets, postings }
+    }
+
+    /// Hashes held.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Bytes on the heap.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.memory_bytes()
+            + self.ids.memory_bytes()
+            + self.offsets.capacity() * size_of::<u32>()
+            + self.postings.capacity() * size_of::<Position>()
+    }
+
+    /// Place of a bucket's head in `offsets`.
+    #[inline(always)]
+    fn head(&self, key: usize, value: u16) -> usize {
+        let value = usize::from(value) & ((1 << self.bits) - 1);
+        key * ((1 << self.bits) + 1) + value
+    }
+
+    /// First place in `postings` and length.
+    #[inline(always)]
+    fn bucket(&self, key: usize, value: u16) -> (u32, u32) {
+        let head = self.head(key, value);
+        let (start, end) = (self.offsets[head], self.offsets[head + 1]);
+        ((key * self.len()) as u32 + start, end - start)
+    }
+
+    /// Asks for the heads of the buckets that [`search`](Self::search) will look at first.
+    pub fn prepare(&self, query: &Query) {
+        for (key, &value) in query.keys.iter().enumerate() {
+            masks(0, self.bits).iter().chain(masks(1, self.bits)).for_each(|mask| prefetch(&self.offsets, self.head(key, value ^ mask)));
+        }
+    }
+
+    /// What opening the buckets of a level costs, for levels `from..=to`.
+    fn costs(&self, query: &Query, costs: &mut Costs, levels: std::ops::RangeInclusive<usize>) {
+        for (key, (cost, &value)) in costs.iter_mut().zip(&query.keys).enumerate() {
+            for level in levels.clone() {
+                let masks = masks(level, self.bits);
+                let candidates = masks.iter().fold(0u32, |sum, mask| sum.saturating_add(self.bucket(key, value ^ mask).1));
+                cost[level] = candidates.saturating_mul(CANDIDATE).saturating_add(PROBE * masks.len() as u32);
+            }
+        }
+    }
+
+    /// The keys to look up, or `None` when scanning is cheaper.
+    fn plan(&self, query: &Query) -> Option<Thresholds> {
+        let scan = self.len() as u64;
+        // What even buckets would cost at the very least is too much already.
+        if u64::from(query.radius + 1) * u64::from(PROBE) > scan {
+            return None;
+        }
+        let mut costs = [[0; MOST + 1]; KEYS];
+        self.costs(query, &mut costs, 0..=1);
+        let mut planned = plan::cheapest(&costs, 1, query.radius);
+        if planned.is_none_or(|(_, cost)| cost > PLANNING) && scan > PLANNING {
+            self.costs(query, &mut costs, 2..=2);
+            planned = plan::cheapest(&costs, MOST, query.radius);
+        }
+        planned.filter(|(_, cost)| *cost <= scan).map(|(thresholds, _)| thresholds)
+    }
+
+    /// Looks into the buckets of a plan, which must be exact for the query's radius.
+    pub(super) fn probe(
+        &self,
+        query: &Query,
+        number: u32,
+        thresholds: Thresholds,
+        scratch: &mut Scratch,
+        simd: Simd,
+        found: &mut Vec<Near>,
+    ) {
+        simd.run(Probing { segment: self, query, number, thresholds, scratch, found });
+    }
+
+    /// Everything within the queries' radii that `states` does not hide, each once for each query, into the empty `found`.
+    pub fn search(&self, queries: &[Query], states: Option<&States>, scratch: &mut Scratch, simd: Simd, found: &mut Vec<Near>) {
+        scratch.scans.clear();
+        for (number, query) in queries.iter().enumerate() {
+            if let Some(next) = queries.get(number + 1) {
+                self.prepare(next);
+            }
+            match self.plan(query) {
+                Some(thresholds) => {
+                    debug_assert!(plan::is_exact(&thresholds, query.radius));
+                    self.probe(query, number as u32, thresholds, scratch, simd, found);
+                }
+                None => scratch.scans.push(number as u32),
+            }
+        }
+        if !scratch.scans.is_empty() {
+            let scanned: Vec<_> = scratch.scans.iter().map(|&number| queries[number as usize].scanned()).collect();
+            simd.run(Scanning { rows: &self.rows, queries: &scanned, numbers: &scratch.scans, found });
+        }
+        if let Some(states) = states {
+            found.retain(|near| !states.hides(near.position));
+        }
+    }
+}
+
+/// One query's buckets in one segment.
+struct Probing<'a> {
+    segment: &'a Segment,
+    query: &'a Query,
+    number: u32,
+    thresholds: Thresholds,
+    scratch: &'a mut Scratch,
+    found: &'a mut Vec<Near>,
+}
+
+impl Work for Probing<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { segment, query, number, thresholds, scratch, found } = self;
+        let Scratch { buckets, batch, seen, .. } = scratch;
+        buckets.clear();
+        for (key, (&value, &threshold)) in query.keys.iter().zip(&thresholds).enumerate() {
+            for level in 0..(threshold + 1) as usize {
+                for mask in masks(level, segment.bits) {
+                    let (first, len) = segment.bucket(key, value ^ mask);
+                    if len > 0 {
+                        prefetch(&segment.postings, first as usize);
+                        buckets.push((first, len));
+                    }
+                }
+            }
+        }
+        let start = found.len();
+        seen.resize(segment.len().div_ceil(64).max(seen.len()), 0);
+        let mut looking = Looking { rows: &segment.rows, query, number, seen, found };
+        batch.clear();
+        for &(first, len) in &*buckets {
+            for places in segment.postings[first as usize..][..len as usize].chunks(BATCH) {
+                if batch.len() + places.len() > BATCH {
+                    looking.look(batch);
+                }
+                for position in places {
+                    prefetch(&segment.rows.first, position.get() as usize);
+                    batch.push(position.get());
+                }
+            }
+        }
+        looking.look(batch);
+        for near in &looking.found[start..] {
+            looking.seen[near.position as usize / 64] = 0;
+        }
+    }
+}
+
+/// Candidates of one query.
+struct Looking<'a> {
+    rows: &'a Rows,
+    query: &'a Query,
+    number: u32,
+    seen: &'a mut [u64],
+    found: &'a mut Vec<Near>,
+}
+
+impl Looking<'_> {
+    #[inline(always)]
+    fn look(&mut self, batch: &mut Vec<u32>) {
+        for &position in &*batch {
+            if let Some(distance) = self.rows.near(position, self.query.halves, self.query.radius) {
+                // The same hash is met once for each key that is near enough.
+                let (word, bit) = (&mut self.seen[position as usize / 64], 1 << (position % 64));
+                if *word & bit == 0 {
+                    *word |= bit;
+                    self.found.push(Near { query: self.number, position, distance });
+                }
+            }
+        }
+        batch.clear();
+    }
+}
+
+/// Queries over all hashes.
+pub(super) struct Scanning<'a> {
+    pub rows: &'a Rows,
+    pub queries: &'a [([Half; 2], u32)],
+    /// Their numbers among all queries.
+    pub numbers: &'a [u32],
+    pub found: &'a mut Vec<Near>,
+}
+
+impl Work for Scanning<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.rows.scan(self.queries, |query, position, distance| self.found.push(Near { query: self.numbers[query], position, distance }));
+    }
+}
