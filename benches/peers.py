@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Times the peers of the pixel benches on the same pictures, single-threaded: Pillow's resize and Meta's C++ PDQ.
+"""Times the peer of the PDQ bench on the same pictures, single-threaded: Meta's C++ PDQ.
 
-usage: peers.py            (needs pdqhash, Pillow, numpy); one JSON line for each, milliseconds, median and least of 31.
+usage: peers.py            (needs pdqhash, numpy); one JSON line for each, milliseconds, median and least of 31.
 
 pdqhash makes luma with numpy before it calls the C++; `pdq_core` is the rest, which is what the reference tool itself does.
 """
@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pdqhash
-from PIL import Image, __version__
 
 
 def picture(width, height):
@@ -28,20 +27,12 @@ def timed(function, rounds=31):
     return statistics.median(times), min(times)
 
 
-def tensor(image):
-    """What `preprocess/cpu` makes: 256 x 256, centre 224, BGR, minus the mean."""
-    return np.asarray(image.resize((256, 256), Image.BILINEAR))[16:240, 16:240, ::-1].astype(np.float32) - np.array([104, 117, 123], np.float32)
-
-
 def say(peer, width, height, times, **more):
     print(json.dumps({"peer": peer, "size": f"{width}x{height}", "median_ms": round(times[0], 3), "least_ms": round(times[1], 3)} | more))
 
 
 for width, height in [(512, 512), (1152, 864), (864, 1152), (4000, 3000)]:
     pixels = picture(width, height)
-    image = Image.fromarray(pixels)
-    say("pillow_resize_256", width, height, timed(lambda: image.resize((256, 256), Image.BILINEAR)), version=__version__)
-    say("pillow_numpy_tensor", width, height, timed(lambda: tensor(image)), version=__version__)
     whole = timed(lambda: pdqhash.compute(pixels))
     dihedral = timed(lambda: pdqhash.compute_dihedral(pixels))
     luma = timed(lambda: (pixels[:, :, 0] * 0.299 + pixels[:, :, 1] * 0.587 + pixels[:, :, 2] * 0.114).astype("float32"))

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use nightlight::domain::attachment::Message;
+use nightlight::domain::preprocess::Resize;
 use nightlight::domain::tensor::{DType, Tensor, TensorData};
 use nightlight::engines::classify::{
     ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, ModelKind, PoolConfig, Role, Runtime,
     TextHead,
 };
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 /// Two programs that add the same numbers in another order differ by about 1e-7.
 const TOLERANCE: f32 = 1e-5;
@@ -53,7 +55,7 @@ static GOLDEN: LazyLock<Golden> =
     LazyLock::new(|| serde_json::from_str(include_str!("fixtures/classify/golden.json")).expect("the training script wrote it"));
 
 /// Where `scripts/fetch.sh` installed ONNX Runtime and the models.
-fn home() -> PathBuf {
+pub fn home() -> PathBuf {
     let home =
         std::env::var_os("NIGHTLIGHT_HOME_TEST").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".nightlight"), PathBuf::from);
     assert!(home.join("models/open-nsfw/manifest.toml").is_file(), "{} has no models: run scripts/fetch.sh", home.display());
@@ -147,6 +149,80 @@ fn an_item_of_another_shape_or_type_is_refused() {
     let halves = Tensor::new(vec![1, 224, 224, 3], TensorData::from_floats(vec![0.0; 3 * 224 * 224], DType::F16));
     let refused = image_classifier().run(&[halves]);
     assert!(matches!(refused, Err(ClassifyError::WrongType { expected: "f32", got: "f16", .. })), "{refused:?}");
+}
+
+/// A model of halves whose input leaves its size open (`fixtures/classify/tiny.py`), with this `[preprocess]`.
+pub fn tiny(folder: &Path, resize: &str, dtype: &str) -> Manifest {
+    let network = include_bytes!("fixtures/classify/tiny-f16.onnx");
+    std::fs::write(folder.join("tiny-f16.onnx"), network).unwrap();
+    std::fs::write(folder.join("labels.txt"), "first\nsecond\n").unwrap();
+    let manifest = format!(
+        r#"
+        name = "tiny"
+        version = "1"
+        technology = "tiny"
+        kind = "image-classifier"
+        labels = "labels.txt"
+        licence = "Apache-2.0"
+        [[file]]
+        role = "network"
+        name = "tiny-f16.onnx"
+        sha256 = "{}"
+        bytes = {}
+        [output]
+        tensor = "scores"
+        scores = "probabilities"
+        [preprocess]
+        resize = {resize}
+        filter = "bilinear"
+        rounding = "float"
+        channels = "rgb"
+        layout = "nchw"
+        scale = 1.0
+        mean = [0.0, 0.0, 0.0]
+        std = [1.0, 1.0, 1.0]
+        {dtype}
+        "#,
+        hex::encode(Sha256::digest(network)),
+        network.len()
+    );
+    std::fs::write(folder.join("manifest.toml"), manifest).unwrap();
+    Manifest::load(folder).unwrap()
+}
+
+#[test]
+fn halves_of_any_size_go_in_and_halves_come_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = tiny(folder.path(), r#"{ to = "shortest_side", side = 4 }"#, r#"dtype = "f16""#);
+    let classifier = ImageClassifier::open(&runtime(), manifest, &pool()).unwrap();
+    // What `tiny.py` printed for these pixels.
+    let golden = [([1, 3, 4, 6], [0.256_103_5, 0.744_140_6]), ([1, 3, 5, 3], [0.238_281_25, 0.761_718_75])];
+    let items = golden.map(|(shape, _): ([usize; 4], [f32; 2])| {
+        let values = (0..shape.iter().product::<usize>()).map(|at| (at * 7 % 32) as f32 / 16.0).collect();
+        Tensor::new(shape.to_vec(), TensorData::from_floats(values, DType::F16))
+    });
+    for (ours, (_, theirs)) in classifier.run(&items).unwrap().iter().zip(&golden) {
+        // A half's last digit below 1.
+        assert!(furthest(ours, theirs) <= 1.0 / 2048.0, "{ours:?}, Python's {theirs:?}");
+    }
+    let floats = Tensor::new(vec![1, 3, 4, 6], TensorData::F32(vec![0.0; 72]));
+    assert!(matches!(classifier.run(&[floats]), Err(ClassifyError::WrongType { expected: "f16", got: "f32", .. })));
+    let grey = Tensor::new(vec![1, 1, 4, 6], TensorData::from_floats(vec![0.0; 24], DType::F16));
+    assert!(matches!(classifier.run(&[grey]), Err(ClassifyError::WrongShape { .. })));
+}
+
+#[test]
+fn a_network_that_does_not_take_what_its_manifest_makes_is_refused_at_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = tiny(folder.path(), r#"{ to = "exact", width = 4, height = 4 }"#, "");
+    let error = ImageClassifier::open(&runtime(), manifest, &pool()).unwrap_err().to_string();
+    assert!(error.contains("`tiny`") && error.contains("Float16") && error.contains("write dtype = \"f16\""), "{error}");
+
+    let mut manifest = installed("open-nsfw");
+    let preprocess = manifest.preprocess.as_mut().unwrap();
+    (preprocess.resize, preprocess.crop) = (Resize::ShortestSide { side: 224 }, None);
+    let error = ImageClassifier::open(&runtime(), manifest, &pool()).unwrap_err().to_string();
+    assert!(error.contains("[1, any height, any width, 3]") && error.contains("state a crop"), "{error}");
 }
 
 #[test]

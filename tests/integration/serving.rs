@@ -92,6 +92,9 @@ fn one_attachment_of_each_kind_on_the_cpu() {
 
 #[test]
 fn one_attachment_of_each_kind_on_the_gpu() {
+    if nightlight::testing::gpu::open(&Default::default()).is_none() {
+        return;
+    }
     one_attachment_of_each_kind("gpu");
 }
 

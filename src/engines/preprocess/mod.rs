@@ -18,8 +18,8 @@
 //! * [`record`] appends the stages `preprocess_resize_rows`, `preprocess_resize_columns` and `preprocess_normalize`, or those of the same name
 //!   and `_float`, to a [`Recording`](crate::engines::gpu::Recording), for pictures of any sizes at once.
 //!
-//! Normalisation of bytes is a table: a channel has 256 values, so `(pixel * scale - mean) / std` is computed once for each of them, here, and
-//! no device's division or fused multiply-add can change it. Halves (`dtype = "f16"`) are made from floats at the very end, on the host.
+//! For the GPU normalisation of bytes is a table: a channel has 256 values, so `(pixel * scale - mean) / std` is computed once for each of
+//! them, here, and no device's division or fused multiply-add can change it. Halves (`dtype = "f16"`) are made from floats at the very end, on the host.
 //!
 //! ```
 //! use nightlight::domain::{frame::Frame, preprocess::*, tensor::DType};

@@ -1,13 +1,14 @@
 //! The last step: channel order, scale, mean, std, layout, and a letterbox's canvas.
 
-use crate::domain::preprocess::{Layout, Plan, PreprocessSpec, Resize};
+use crate::domain::preprocess::{Channels, Layout, Plan, PreprocessSpec, Resize};
 
 /// The definition of an output element; `channel` is the output's.
+#[inline(always)]
 pub(super) fn value(spec: &PreprocessSpec, channel: usize, pixel: f32) -> f32 {
     (pixel * spec.scale - spec.mean[channel]) / spec.std[channel]
 }
 
-/// [`value`] for each output channel and each of 256 pixel values: `[3][256]`.
+/// [`value`] for each output channel and each of 256 pixel values, for the shader: `[3][256]`.
 pub(super) fn table(spec: &PreprocessSpec) -> [[f32; 256]; 3] {
     std::array::from_fn(|channel| std::array::from_fn(|pixel| value(spec, channel, pixel as f32)))
 }
@@ -33,33 +34,44 @@ pub(super) fn clear(spec: &PreprocessSpec, plan: &Plan, item: &mut [f32]) {
     }
 }
 
-/// Writes row `y` of what a crop keeps, three channels a pixel, where it belongs in an item. `to_value` takes the output's channel.
+/// Elements after which channels and vectors of eight repeat together.
+const PATTERN: usize = 24;
+
+/// Writes row `y` of what a crop keeps, three channels a pixel, where it belongs in an item. Leaves the row in the output's order.
 #[inline(always)]
-pub(super) fn write_row<P: Copy>(
-    spec: &PreprocessSpec,
-    plan: &Plan,
-    row: &[P],
-    y: usize,
-    item: &mut [f32],
-    to_value: impl Fn(usize, P) -> f32,
-) {
-    let (order, width) = (spec.channels.order(), plan.kept.width as usize);
-    let pixels = row[..3 * width].chunks_exact(3);
-    let stride = plan.output.width as usize;
-    let first = (plan.place[1] as usize + y) * stride + plan.place[0] as usize;
+pub(super) fn write_row<P: Copy + Into<f32>>(spec: &PreprocessSpec, plan: &Plan, row: &mut [P], y: usize, item: &mut [f32]) {
+    let width = plan.kept.width as usize;
+    let row = &mut row[..3 * width];
+    if spec.channels == Channels::Bgr {
+        row.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
+    }
+    let first = (plan.place[1] as usize + y) * plan.output.width as usize + plan.place[0] as usize;
     match spec.layout {
         Layout::Nhwc => {
-            for (to, pixel) in item[3 * first..][..3 * width].chunks_exact_mut(3).zip(pixels) {
-                for channel in 0..3 {
-                    to[channel] = to_value(channel, pixel[order[channel]]);
+            let (mean, std): ([f32; PATTERN], [f32; PATTERN]) =
+                (std::array::from_fn(|at| spec.mean[at % 3]), std::array::from_fn(|at| spec.std[at % 3]));
+            let to = &mut item[3 * first..][..3 * width];
+            let (to, row) = (to.chunks_mut(PATTERN), row.chunks(PATTERN));
+            for (to, row) in to.zip(row) {
+                if let (Ok(to), Ok(row)) = (<&mut [f32; PATTERN]>::try_from(&mut *to), <&[P; PATTERN]>::try_from(row)) {
+                    for at in 0..PATTERN {
+                        to[at] = (row[at].into() * spec.scale - mean[at]) / std[at];
+                    }
+                } else {
+                    for at in 0..row.len() {
+                        to[at] = (row[at].into() * spec.scale - mean[at]) / std[at];
+                    }
                 }
             }
         }
         Layout::Nchw => {
-            for (channel, plane) in item.chunks_exact_mut(item.len() / 3).enumerate() {
-                for (to, pixel) in plane[first..][..width].iter_mut().zip(pixels.clone()) {
-                    *to = to_value(channel, pixel[order[channel]]);
-                }
+            let (red, rest) = item.split_at_mut(item.len() / 3);
+            let (green, blue) = rest.split_at_mut(rest.len() / 2);
+            let [red, green, blue] = [red, green, blue].map(|plane| &mut plane[first..][..width]);
+            for x in 0..width {
+                red[x] = value(spec, 0, row[3 * x].into());
+                green[x] = value(spec, 1, row[3 * x + 1].into());
+                blue[x] = value(spec, 2, row[3 * x + 2].into());
             }
         }
     }

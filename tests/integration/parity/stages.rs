@@ -9,7 +9,7 @@ use nightlight::engines::gpu::{BackendChoice, Gpu, GpuError, GpuOptions, Recordi
 use nightlight::engines::{hashing, preprocess::preprocess_cpu};
 
 use super::pictures::{self, cases};
-use super::{compose, gpu, open_nsfw, planar, same_hash};
+use super::{compose, device, gpu, open_nsfw, planar, same_hash};
 
 /// A few sizes: enlarged, tiny, odd, long either way, reduced.
 pub fn frames() -> impl Iterator<Item = &'static Arc<Frame>> {
@@ -41,28 +41,40 @@ const SAMPLE_TOLERANCE: f32 = 0.02;
 
 #[test]
 fn pdq_jarosz_rows() {
+    if device().is_none() {
+        return;
+    }
     pdq_stages().for_each(|(frame, [rows, ..], _)| close(&hashing::plain::pdq_jarosz_rows(frame), &rows, SAMPLE_TOLERANCE));
 }
 
 #[test]
 fn pdq_jarosz_columns() {
+    if device().is_none() {
+        return;
+    }
     pdq_stages().for_each(|(_, [rows, columns, _], _)| close(&hashing::plain::pdq_jarosz_columns(&rows), &columns, SAMPLE_TOLERANCE));
 }
 
 #[test]
 fn pdq_quality() {
-    for (frame, [_, columns, _], (hash, margins)) in pdq_stages() {
-        let error = hashing::step_error(frame.width(), frame.height());
-        let (expected, got) = (hashing::plain::pdq_quality(&columns.try_into().unwrap(), error), margins.steps);
+    if device().is_none() {
+        return;
+    }
+    for (_, [_, columns, _], (hash, margins)) in pdq_stages() {
+        assert_eq!(columns.iter().copied().fold(0.0, f32::max), margins.brightest);
+        let (expected, got) = (hashing::plain::pdq_quality(&columns.try_into().unwrap()), margins.steps);
         // A device may divide a last digit off, so that a difference changes its class.
         let near = |a: u32, b: u32| a.abs_diff(b) <= 1;
-        assert!(near(expected.sum, got.sum) && near(expected.up, got.up) && near(expected.down, got.down), "{expected:?}, seen {got:?}");
+        assert!(near(expected.sum, got.sum) && near(expected.barely, got.barely), "{expected:?}, seen {got:?}");
         assert_eq!(got.quality(), hash.quality);
     }
 }
 
 #[test]
 fn pdq_dct() {
+    if device().is_none() {
+        return;
+    }
     for (_, [_, columns, dct], _) in pdq_stages() {
         // Of a range of 64 * 255: only a fused multiply-add rounds differently.
         close(&hashing::plain::pdq_dct(&columns.try_into().unwrap()), &dct, 0.01);
@@ -71,6 +83,9 @@ fn pdq_dct() {
 
 #[test]
 fn pdq_bits() {
+    if device().is_none() {
+        return;
+    }
     for (_, [.., dct], (hash, margins)) in pdq_stages() {
         let coefficients = dct.try_into().unwrap();
         assert_eq!(hashing::plain::pdq_bits(&coefficients), hash.hashes);
@@ -100,6 +115,9 @@ fn every_shader_has_its_four_places() {
 
 #[test]
 fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
+    if device().is_none() {
+        return;
+    }
     let small = Gpu::open(&GpuOptions { binding_bytes: 2 << 20, ..GpuOptions::default() }).unwrap();
     let frames: Vec<_> = cases().iter().map(|case| Arc::clone(&case.frame)).collect();
     let output = compose::run(&small, &frames, &[planar()]).unwrap();
@@ -120,6 +138,9 @@ fn a_batch_that_does_not_fit_is_split_and_a_picture_goes_to_the_processor() {
 
 #[test]
 fn recordings_may_come_from_many_threads() {
+    if device().is_none() {
+        return;
+    }
     let frames: Vec<_> = frames().cloned().collect();
     std::thread::scope(|scope| {
         for rounds in 1..4 {
@@ -138,6 +159,9 @@ fn recordings_may_come_from_many_threads() {
 
 #[test]
 fn a_batch_with_nothing_to_do_is_no_error() {
+    if device().is_none() {
+        return;
+    }
     let tiny = Arc::new(Frame::new(1, 9, vec![7; 27]).unwrap());
     let output = compose::run(gpu(), &[tiny], &[]).unwrap();
     assert_eq!(output.hashes, [Err(hashing::HashError::TooSmall { width: 1, height: 9 })]);
@@ -155,6 +179,9 @@ fn no_adapter_says_what_to_do() {
 
 #[test]
 fn a_lost_device_is_an_error() {
+    if device().is_none() {
+        return;
+    }
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
     gpu.lose();
     for _ in 0..2 {
@@ -166,6 +193,9 @@ fn a_lost_device_is_an_error() {
 
 #[test]
 fn a_device_that_does_not_finish_is_an_error() {
+    if device().is_none() {
+        return;
+    }
     let gpu = Gpu::open(&GpuOptions { timeout: Duration::ZERO, ..GpuOptions::default() }).unwrap();
     let frame = Arc::clone(&cases()[pictures::index("1153x865")].frame);
     let error = compose::run(&gpu, &[Arc::clone(&frame), frame], &[open_nsfw()]).err().unwrap();

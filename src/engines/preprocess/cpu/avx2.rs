@@ -6,16 +6,19 @@
 use std::arch::x86_64::*;
 
 use super::super::weights::{HALF, PRECISION, Weights};
-use super::pillow::STEP;
+use super::pillow::{STEP, TOGETHER};
 
 /// Bits of the low half of a weight. The high half of the largest weight, 2^22, is then 2^11: both fit 16 bits with sign.
 const LOW_BITS: u32 = PRECISION / 2;
-/// Source pixels of one step of the horizontal pass: 12 bytes, two pixels in each half of a register.
-const GROUP: usize = 4;
-/// Bytes a step loads.
+/// Source pixels whose products one multiplication adds up.
+const PAIR: usize = 2;
+/// Bytes a load takes; two pairs of pixels are used of it.
 const LOAD: usize = 16;
-/// Rows that go through the horizontal pass together, sharing the loads of weights.
-const ROWS: usize = 4;
+/// Bytes of two pairs.
+const STEP_BYTES: usize = 3 * 2 * PAIR;
+/// Twos of rows that go through the horizontal pass together, one row in each half of a register, sharing the loads of weights. Measured: with
+/// one of them the pass takes 1.2 times as long, with four the registers do not suffice.
+const TWOS: usize = TOGETHER / 2;
 
 fn split(weight: i32) -> (i16, i16) {
     ((weight >> LOW_BITS) as i16, (weight & ((1 << LOW_BITS) - 1)) as i16)
@@ -23,10 +26,10 @@ fn split(weight: i32) -> (i16, i16) {
 
 /// The horizontal weights in the order of the registers' lanes.
 pub(super) struct RowTable {
-    /// First byte of each output, relative to the row, and its number of groups.
+    /// First byte of each output, relative to the row, and its number of pairs.
     heads: Vec<(usize, usize)>,
-    /// `high` and `low` for each group, output after output.
-    weights: Vec<[[i16; 16]; 2]>,
+    /// `high` and `low` for each pair, output after output: r r g g b b - -.
+    weights: Vec<[[i16; 8]; 2]>,
     /// Bytes, from a row's start, that the loads of a row reach.
     reach: usize,
 }
@@ -36,18 +39,16 @@ impl RowTable {
         let mut table = Self { heads: Vec::with_capacity(across.len()), weights: Vec::new(), reach: 0 };
         for output in 0..across.len() {
             let (start, taps) = across.taps(output);
-            let groups = taps.len().div_ceil(GROUP);
-            table.heads.push((3 * start, groups));
-            table.reach = table.reach.max(3 * start + 3 * GROUP * groups.saturating_sub(1) + LOAD);
-            for group in taps.chunks(GROUP) {
-                let mut lanes = [[0; 16]; 2];
-                // In each half: r r g g b b - -, the pair being two neighbouring pixels.
-                for (pixel, weight) in group.iter().enumerate() {
+            let pairs = taps.len().div_ceil(PAIR);
+            table.heads.push((3 * start, pairs));
+            table.reach = table.reach.max(3 * start + STEP_BYTES * ((pairs.max(1) - 1) / 2) + LOAD);
+            for pair in taps.chunks(PAIR) {
+                let mut lanes = [[0; 8]; 2];
+                for (pixel, weight) in pair.iter().enumerate() {
                     let (high, low) = split(*weight);
                     for channel in 0..3 {
-                        let lane = pixel / 2 * 8 + 2 * channel + pixel % 2;
-                        lanes[0][lane] = high;
-                        lanes[1][lane] = low;
+                        lanes[0][2 * channel + pixel] = high;
+                        lanes[1][2 * channel + pixel] = low;
                     }
                 }
                 table.weights.push(lanes);
@@ -65,49 +66,91 @@ pub(super) fn resize_rows(source: &[u8], source_stride: usize, table: &RowTable,
     let count = rows.len() / stride;
     // The last rows' loads may reach past the picture; those rows are copied to where they may.
     let safe = if source.len() < table.reach { 0 } else { ((source.len() - table.reach) / source_stride + 1).min(count) };
-    let together = safe / ROWS * ROWS;
-    for at in (0..together).step_by(ROWS) {
-        let sources = std::array::from_fn(|row| &source[(at + row) * source_stride..][..table.reach]);
-        lines::<ROWS>(sources, table, &mut rows[at * stride..][..ROWS * stride], stride);
+    let together = safe / TOGETHER * TOGETHER;
+    for at in (0..together).step_by(TOGETHER) {
+        let row = |two: usize, side: usize| at + 2 * two + side;
+        let sources = std::array::from_fn(|two| [0, 1].map(|side| &source[row(two, side) * source_stride..][..table.reach]));
+        lines::<TWOS>(sources, table, rows, std::array::from_fn(|two| [0, 1].map(|side| row(two, side) * stride)));
     }
     let mut padded = vec![0u8; table.reach.max(source_stride)];
     for at in together..count {
         padded[..source_stride].copy_from_slice(&source[at * source_stride..][..source_stride]);
-        lines::<1>([&padded[..table.reach]], table, &mut rows[at * stride..][..stride], stride);
+        // A row that has no other is both of a two.
+        lines::<1>([[&padded[..table.reach]; 2]], table, rows, [[at * stride; 2]]);
     }
 }
 
+/// [`LOAD`] bytes from `at` of every row. Each row must be so long.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lines<const N: usize>(sources: [&[u8]; N], table: &RowTable, rows: &mut [u8], stride: usize) {
-    // Bytes of four pixels r0 g0 b0 r1 … to 16-bit r0 r1 g0 g1 b0 b1 - - | r2 r3 g2 g3 b2 b3 - -; -1 gives a zero.
-    let spread = _mm256_setr_epi8(
-        0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
-    );
-    let half = _mm_set1_epi32(HALF);
-    assert!(sources.iter().all(|source| source.len() >= table.reach));
-    let mut weights = table.weights.iter();
-    for (output, (start, groups)) in table.heads.iter().enumerate() {
+unsafe fn load_rows<const N: usize>(sources: &[[&[u8]; 2]; N], at: usize) -> [__m256i; N] {
+    let mut pixels = [_mm256_setzero_si256(); N];
+    for two in 0..N {
+        let [upper, lower] = sources[two];
+        debug_assert!(upper.len().min(lower.len()) >= at + LOAD);
+        // SAFETY: the caller's word; the loads need no alignment.
+        pixels[two] = unsafe { _mm256_loadu2_m128i(lower.as_ptr().add(at).cast(), upper.as_ptr().add(at).cast()) };
+    }
+    pixels
+}
+
+/// Adds the products of a pair of pixels of every row, picked by `spread`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn multiply<const N: usize>(
+    pixels: &[__m256i; N],
+    spread: __m256i,
+    [high_weights, low_weights]: &[[i16; 8]; 2],
+    high: &mut [__m256i; N],
+    low: &mut [__m256i; N],
+) {
+    let (high_weights, low_weights) = (both_halves(high_weights), both_halves(low_weights));
+    for two in 0..N {
+        let pixels = _mm256_shuffle_epi8(pixels[two], spread);
+        high[two] = _mm256_add_epi32(high[two], _mm256_madd_epi16(pixels, high_weights));
+        low[two] = _mm256_add_epi32(low[two], _mm256_madd_epi16(pixels, low_weights));
+    }
+}
+
+/// Twos of rows; the results of each begin at its place in `rows`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lines<const N: usize>(sources: [[&[u8]; 2]; N], table: &RowTable, rows: &mut [u8], to: [[usize; 2]; N]) {
+    // Bytes of pixels r0 g0 b0 r1 … to 16-bit r0 r1 g0 g1 b0 b1 - -, and the same of the next two; -1 gives a zero.
+    let first = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
+    let second = _mm256_broadcastsi128_si256(_mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
+    // What the loads rely on.
+    assert!(sources.iter().flatten().all(|source| source.len() >= table.reach));
+    let mut weights = &table.weights[..];
+    for (output, (start, pairs)) in table.heads.iter().enumerate() {
         let mut high = [_mm256_setzero_si256(); N];
-        let mut low = [_mm256_setzero_si256(); N];
-        for (group, [high_weights, low_weights]) in weights.by_ref().take(*groups).enumerate() {
-            let (high_weights, low_weights) = (load(high_weights), load(low_weights));
-            for row in 0..N {
-                // SAFETY: `reach` is the largest end of these loads over all outputs and groups, and every source is at least as long
-                // (asserted above). Checking each load by itself costs a fifth of the pass.
-                let bytes = unsafe { _mm_loadu_si128(sources[row].as_ptr().add(start + 3 * GROUP * group).cast()) };
-                let pixels = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), spread);
-                high[row] = _mm256_add_epi32(high[row], _mm256_madd_epi16(pixels, high_weights));
-                low[row] = _mm256_add_epi32(low[row], _mm256_madd_epi16(pixels, low_weights));
-            }
+        let mut low = [_mm256_set1_epi32(HALF); N];
+        let (own, rest) = weights.split_at(*pairs);
+        weights = rest;
+        let steps = own.chunks_exact(2);
+        let last = steps.remainder();
+        for (step, own) in steps.enumerate() {
+            // SAFETY: `reach` is the largest end of these loads over all outputs and steps, and every source is at least as long (asserted
+            // above). Checking each load by itself costs a fifth of the pass.
+            let pixels = unsafe { load_rows(&sources, start + STEP_BYTES * step) };
+            multiply(&pixels, first, &own[0], &mut high, &mut low);
+            multiply(&pixels, second, &own[1], &mut high, &mut low);
         }
-        for row in 0..N {
-            let sum = _mm256_add_epi32(_mm256_slli_epi32::<{ LOW_BITS as i32 }>(high[row]), low[row]);
-            let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
-            let value = _mm_srai_epi32::<{ PRECISION as i32 }>(_mm_add_epi32(sum, half));
-            let clipped = _mm_packus_epi16(_mm_packs_epi32(value, value), value);
-            let bytes = _mm_cvtsi128_si32(clipped).to_le_bytes();
-            rows[row * stride + 3 * output..][..4].copy_from_slice(&bytes);
+        if let [own] = last {
+            // SAFETY: as above.
+            let pixels = unsafe { load_rows(&sources, start + STEP_BYTES * (pairs / 2)) };
+            multiply(&pixels, first, own, &mut high, &mut low);
+        }
+        for two in 0..N {
+            let sum = _mm256_add_epi32(_mm256_slli_epi32::<{ LOW_BITS as i32 }>(high[two]), low[two]);
+            let value = _mm256_srai_epi32::<{ PRECISION as i32 }>(sum);
+            let clipped = _mm256_packus_epi16(_mm256_packs_epi32(value, value), value);
+            let bytes = [_mm256_extract_epi32::<0>(clipped), _mm256_extract_epi32::<4>(clipped)];
+            for side in 0..2 {
+                // Not copy_from_slice, which may be a call.
+                let to = rows[to[two][side] + 3 * output..].first_chunk_mut();
+                *to.expect("a row is longer than its pixels") = bytes[side].to_le_bytes();
+            }
         }
     }
 }
@@ -152,9 +195,9 @@ pub(super) fn column_line(rows: &[u8], stride: usize, taps: &[i32], out: &mut [u
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(lanes: &[i16; 16]) -> __m256i {
-    // SAFETY: the array is 32 bytes long; the load needs no alignment.
-    unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+fn both_halves(lanes: &[i16; 8]) -> __m256i {
+    // SAFETY: the array is 16 bytes long; the load needs no alignment.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(lanes.as_ptr().cast()) })
 }
 
 #[inline]

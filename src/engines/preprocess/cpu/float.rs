@@ -37,14 +37,12 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, item: &mut [f32]) {
     let mut tall = vec![0.0; wide + 1];
     let narrow = 3 * plan.kept.width as usize;
     let mut line = vec![0.0; narrow + 1];
-    let mut write =
-        |line: &[f32], y| normalize::write_row(spec, plan, line, y, item, |channel, pixel| normalize::value(spec, channel, pixel));
     if vertical_first(spec.rounding, plan) {
         for y in 0..down.len() {
             let (start, taps) = down.taps(y);
             column_line(source(start), source_stride, taps, &mut tall[..wide]);
             row_line(&tall, first_column, &across, &mut line);
-            write(&line, y);
+            normalize::write_row(spec, plan, &mut line, y, item);
         }
     } else {
         let mut rows = vec![0.0; (end_row - first_row) * narrow + 1];
@@ -55,7 +53,7 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, item: &mut [f32]) {
         for y in 0..down.len() {
             let (start, taps) = down.taps(y);
             column_line(&rows[(start - first_row) * narrow..], narrow, taps, &mut line[..narrow]);
-            write(&line, y);
+            normalize::write_row(spec, plan, &mut line, y, item);
         }
     }
 }
@@ -83,7 +81,7 @@ fn column_line<P: Copy + Into<f32>>(rows: &[P], stride: usize, taps: &[f32], out
                 sums[lane] += row[lane].into() * weight;
             }
         }
-        out[at..at + BLOCK].copy_from_slice(&sums);
+        *out[at..].first_chunk_mut().expect("a block ends where the row does at the latest") = sums;
     }
 }
 
