@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
+    time::Duration,
 };
 
 use clap::{Args, builder::PossibleValuesParser};
@@ -20,10 +21,14 @@ use crate::{
         hash::{PdqHash, Transform},
     },
     engines::{
+        batch::BatchOptions,
         hashing::{digests::digests, pdq_exact},
         media::{DecodeError, Decoder, Limits},
     },
-    services::{open_pixels, pixels::PixelProcessor},
+    services::{
+        open_pixels,
+        pixels::{PixelEngine, PixelProcessor, on_cpu},
+    },
 };
 
 /// Finished results that may wait for an earlier one, per worker.
@@ -107,7 +112,7 @@ impl ErrorLine {
 /// What every worker uses.
 struct Work {
     decoder: Decoder,
-    processor: PixelProcessor,
+    engine: PixelEngine,
     max_bytes: usize,
     dihedral: bool,
     dct: bool,
@@ -120,17 +125,24 @@ impl Hash {
         let backend = self.backend.as_deref().and_then(|name| name.parse().ok()).unwrap_or(config.engine.backend);
         let max_bytes = config.server.body_limit_bytes;
         let limits = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes };
+        let processor = Arc::new(open_processor(backend, config)?);
+        let cores = match config.engine.decode_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        // While pictures wait for a GPU, as many as two batches of them, their threads do nothing; others shall decode meanwhile.
+        let workers = match *processor {
+            PixelProcessor::Cpu => cores,
+            PixelProcessor::Gpu(_) => cores + 2 * config.batching.max_images,
+        };
+        let batches = BatchOptions { max_batch: config.batching.max_images, max_wait: Duration::ZERO, queue: workers };
         let work = Work {
             decoder: Decoder::new(limits, BufferPool::new(config.engine.pixel_pool_bytes)),
-            processor: open_processor(backend, config)?,
+            engine: PixelEngine::start(processor, &Arc::from([]), batches)?,
             max_bytes,
             dihedral: self.dihedral,
             dct: self.dct,
             luma: self.decode == LUMA,
-        };
-        let workers = match config.engine.decode_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
         };
         if hash_all(&work, &files::expand(&self.files), workers)? { Ok(()) } else { Err(Failure::told()) }
     }
@@ -191,7 +203,8 @@ impl Work {
         let bytes = files::read(path, self.max_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
         let (frame, decode) = self.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
         let frame = Arc::new(frame);
-        let pixels = self.processor.look(&[Arc::clone(&frame)], &[]).swap_remove(0);
+        // The queue has room for every worker's picture; what fails all the same is done here.
+        let pixels = self.engine.run_blocking(Arc::clone(&frame)).unwrap_or_else(|_| on_cpu(&frame, &[]));
         let (hash, backend) = (pixels.hash, pixels.backend);
         let too_small = |error| ErrorLine::new(path, "media_too_small", error);
         let hash = hash.map_err(too_small)?;
@@ -214,6 +227,7 @@ impl Work {
 
     /// The frame, and what is to be said of how it was decoded.
     fn decode(&self, bytes: &[u8]) -> Result<(Frame, Option<&'static str>), DecodeError> {
+        let _span = tracing::trace_span!("decode").entered();
         if self.luma
             && let Some(frame) = self.decoder.decode_luma(bytes)?
         {

@@ -99,6 +99,15 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
 
     /// Queues `item` and waits for its result. Dropping the future gives the item up.
     pub async fn submit(&self, item: In) -> Result<Out, BatchError> {
+        self.queue(item)?.await.unwrap_or(Err(BatchError::Stopped))
+    }
+
+    /// The same for a thread that has nothing else to do. Must not be called within an asynchronous runtime.
+    pub fn submit_blocking(&self, item: In) -> Result<Out, BatchError> {
+        self.queue(item)?.blocking_recv().unwrap_or(Err(BatchError::Stopped))
+    }
+
+    fn queue(&self, item: In) -> Result<oneshot::Receiver<Result<Out, BatchError>>, BatchError> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.queue.lock();
@@ -114,7 +123,7 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
             state.waiting.push_back((item, sender));
         }
         self.queue.arrived.notify_one();
-        receiver.await.unwrap_or(Err(BatchError::Stopped))
+        Ok(receiver)
     }
 
     /// Items waiting now.

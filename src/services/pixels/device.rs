@@ -190,14 +190,14 @@ mod tests {
         let before = processor.look(&frames, &specs());
         assert!(before.iter().all(|pixels| pixels.backend == "gpu" && pixels.device.is_some()) && processor.trouble().is_none());
         assert!(before[1].hash.is_err() && before[1].tensors.len() == specs().len());
-        let befall: [(&str, fn(&Gpu)); 4] = [
-            ("lost", |gpu| gpu.lose()),
-            ("out of memory", |gpu| gpu.report(GpuError::OutOfMemory("on purpose".to_owned()))),
-            ("refused", |gpu| gpu.report(GpuError::Refused("on purpose".to_owned()))),
-            ("wrong", |gpu| gpu.report(GpuError::Wrong("on purpose".to_owned()))),
-        ];
-        for (what, befalls) in befall {
-            befalls(&gpu.device().expect("it works"));
+        let reported = [GpuError::OutOfMemory, GpuError::Refused, GpuError::Wrong].map(|error| Some(error("on purpose".to_owned())));
+        for befalls in [None].into_iter().chain(reported) {
+            let device = gpu.device().expect("it works");
+            let what = befalls.as_ref().map_or("lost", GpuError::kind);
+            match befalls {
+                None => device.lose(),
+                Some(error) => device.report(error),
+            }
             let after = processor.look(&frames, &specs());
             assert!(after.iter().all(|pixels| pixels.backend == "cpu"), "{what}");
             assert!(processor.trouble().is_some_and(|why| why.contains("the CPU does it")), "{what}");

@@ -2,9 +2,10 @@
 //!
 //! A [`PixelProcessor`] is what `backend = auto|gpu|cpu` names. The GPU works where there is one; a picture that does not fit it, and any
 //! failure of it, is the CPU's work and not the caller's problem. A device that was lost, hangs, is out of memory or answers wrongly rests
-//! for a while and is then opened again, behind the callers' backs (`device`).
+//! for a while and is then opened again, behind the callers' backs (`device`). [`PixelEngine`] puts a queue in front of the GPU, so that batches form.
 
 mod device;
+mod engine;
 mod self_test;
 
 use std::{
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 
 pub use self::{
     device::GpuProcessor,
+    engine::PixelEngine,
     self_test::{ROUNDING_BITS, self_test, self_test_on_cpu},
 };
 use crate::{

@@ -9,7 +9,6 @@ use tracing::trace_span;
 use super::{
     ScoreError,
     models::{ImageModel, ModelFailure},
-    pixels::PixelEngine,
     timings::{Timings, timed},
 };
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
         evidence::{Evidence, Match, Unscored, UnscoredReason},
         frame::Frame,
         hash::{Digests, PerceptualHash, Quality, SignalType},
-        preprocess::{OutputTooLarge, PreprocessSpec},
+        preprocess::OutputTooLarge,
         score::Technology,
     },
     engines::{
@@ -27,7 +26,7 @@ use crate::{
         matching::Snapshot,
         media::{self, DecodeError, Decoder},
     },
-    services::pixels::{Pixels, on_cpu},
+    services::pixels::{PixelEngine, Pixels},
 };
 
 const PDQ: Technology = Technology::named(SignalType::Pdq.as_str());
@@ -43,10 +42,9 @@ pub(super) struct ImageWay {
     /// Searches in the banks: beside decoding, so that neither waits for the other, and in slices, so that a long search waits between them.
     pub matching: Lane,
     pub decoder: Decoder,
+    /// With what each of `models` wants, in their order.
     pub pixels: PixelEngine,
     pub models: Vec<ImageModel>,
-    /// What each of `models` wants, in their order.
-    pub specs: Arc<[PreprocessSpec]>,
     /// Below this PDQ quality an attachment counts as not looked at.
     pub minimum_quality: Quality,
 }
@@ -124,9 +122,9 @@ impl ImageWay {
                     Ok(frame) => Some((frame.width(), frame.height())),
                     Err(_) => way.decoder.header(&bytes).ok().map(|header| (header.width, header.height)),
                 };
-                let decoded = frame.map(|frame| match &way.pixels {
-                    PixelEngine::Cpu => Decoded::Pixels(Box::new(on_cpu(&frame, &way.specs))),
-                    PixelEngine::Gpu(_) => Decoded::Frame(frame),
+                let decoded = frame.map(|frame| match way.pixels.at_once(frame) {
+                    Ok(pixels) => Decoded::Pixels(Box::new(pixels)),
+                    Err(frame) => Decoded::Frame(frame),
                 });
                 (Opened { media_type, digests, decoded, size }, waited, digest, decode)
             })

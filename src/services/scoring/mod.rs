@@ -15,7 +15,6 @@ mod idempotency;
 mod image;
 mod models;
 mod outcome;
-mod pixels;
 mod pseudonyms;
 mod request;
 mod start;

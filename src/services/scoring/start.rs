@@ -7,7 +7,6 @@ use super::{
     idempotency::Keys,
     image::ImageWay,
     models::{ImageModel, TextModel},
-    pixels::PixelEngine,
     text::CONVERSATION,
 };
 use crate::{
@@ -18,7 +17,11 @@ use crate::{
         classify::{ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, PoolConfig, Runtime, TextHead},
         media::{Decoder, Limits},
     },
-    services::{StartError, banks::Banks, pixels::PixelProcessor},
+    services::{
+        StartError,
+        banks::Banks,
+        pixels::{PixelEngine, PixelProcessor},
+    },
     store::Store,
 };
 
@@ -80,7 +83,6 @@ impl Scoring {
             decoder: Decoder::new(media, BufferPool::new(pool_bytes)),
             pixels,
             models,
-            specs,
             minimum_quality: config.matching.pdq_minimum_quality,
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
