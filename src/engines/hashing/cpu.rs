@@ -26,7 +26,7 @@ pub struct Estimate {
     pub hash: PerceptualHash,
     /// 64 x 64 blurred luma samples.
     pub samples: Samples,
-    /// Within [`coefficient_error`](super::coefficient_error) of the reference's.
+    /// 16 x 16, row-major.
     pub coefficients: Coefficients,
     pub margins: Margins,
 }
@@ -39,12 +39,17 @@ pub struct Estimate {
 /// [`HashError::TooSmall`] when a side is under 5 pixels.
 pub fn pdq_estimate(frame: &Frame) -> Result<Estimate, HashError> {
     check_frame(frame)?;
-    let (samples, coefficients, steps) = transform(frame);
+    let (samples, coefficients, steps, brightest) = transform(frame);
     let (hashes, gap) = bits::fast(&coefficients);
-    Ok(Estimate { hash: PerceptualHash { hashes, quality: steps.quality() }, samples, coefficients, margins: Margins { gap, steps } })
+    Ok(Estimate {
+        hash: PerceptualHash { hashes, quality: steps.quality() },
+        samples,
+        coefficients,
+        margins: Margins { steps, brightest, gap },
+    })
 }
 
-fn transform(frame: &Frame) -> (Samples, Coefficients, Steps) {
+fn transform(frame: &Frame) -> (Samples, Coefficients, Steps, f32) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -55,16 +60,15 @@ fn transform(frame: &Frame) -> (Samples, Coefficients, Steps) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn transform_avx2(frame: &Frame) -> (Samples, Coefficients, Steps) {
+fn transform_avx2(frame: &Frame) -> (Samples, Coefficients, Steps, f32) {
     transform_here(frame)
 }
 
 /// Written so that the compiler vectorises it for whatever it is inlined into.
 #[inline(always)]
-fn transform_here(frame: &Frame) -> (Samples, Coefficients, Steps) {
+fn transform_here(frame: &Frame) -> (Samples, Coefficients, Steps, f32) {
     let samples = downsample(frame);
-    let steps = margins::steps(&samples, margins::step_error(frame.width(), frame.height()));
-    (samples, dct::fast(&samples), steps)
+    (samples, dct::fast(&samples), margins::steps(&samples), margins::brightest(&samples))
 }
 
 /// Floats summed side by side in [`dot`]: one AVX register.
@@ -95,7 +99,9 @@ fn downsample(frame: &Frame) -> Samples {
         }
         let done = weights.len() / ROWS * ROWS;
         for (weight, row) in weights[done..].iter().zip(rows[done * stride..].chunks_exact(stride)) {
-            sums_row.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * f32::from(*value));
+            for (sum, value) in sums_row.iter_mut().zip(row) {
+                *sum += weight * f32::from(*value);
+            }
         }
         for (column, out) in out.iter_mut().enumerate() {
             let (start, weights) = across.taps(column);

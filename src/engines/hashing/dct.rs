@@ -34,11 +34,15 @@ pub(super) fn fast(samples: &Samples) -> Coefficients {
     for (frequencies, out) in matrix().chunks_exact(SIDE).zip(out.chunks_exact_mut(FREQUENCIES)) {
         let mut half = [0.0f32; SIDE];
         for (weight, row) in frequencies.iter().zip(samples.chunks_exact(SIDE)) {
-            half.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+            for (sum, value) in half.iter_mut().zip(row) {
+                *sum += weight * value;
+            }
         }
         let mut line = [0.0f32; FREQUENCIES];
         for (value, row) in half.iter().zip(transposed().chunks_exact(FREQUENCIES)) {
-            line.iter_mut().zip(row).for_each(|(sum, weight)| *sum += value * weight);
+            for (sum, weight) in line.iter_mut().zip(row) {
+                *sum += value * weight;
+            }
         }
         out.copy_from_slice(&line);
     }

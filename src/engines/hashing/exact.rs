@@ -22,7 +22,7 @@ pub fn pdq_exact(frame: &Frame) -> Result<(PerceptualHash, Coefficients), HashEr
     check_frame(frame)?;
     let samples = downsample(frame);
     let coefficients = dct::fast(&samples);
-    let quality = margins::steps(&samples, 0.0).quality();
+    let quality = margins::steps(&samples).quality();
     Ok((PerceptualHash { hashes: bits::fast(&coefficients).0, quality }, coefficients))
 }
 
@@ -61,7 +61,9 @@ fn downsample_here<const AVX2: bool>(frame: &Frame) -> Samples {
     for top in (0..height).step_by(LANES) {
         let rows = frame.pixels()[3 * width * top..].chunks_exact(3 * width).take(LANES);
         let count = rows.len();
-        rows.zip(strip.chunks_exact_mut(pitch)).for_each(|(row, out)| luma(row, &mut out[..width]));
+        for (row, out) in rows.zip(strip.chunks_exact_mut(pitch)) {
+            luma(row, &mut out[..width]);
+        }
         to_lanes::<AVX2>(&strip, pitch, &mut lanes);
         along(&lanes[..width], &mut means[..width]);
         to_rows::<AVX2>(&means, pitch, first.room(count));

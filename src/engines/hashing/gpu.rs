@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::band::Band;
-use super::margins::{Margins, Steps, step_error};
+use super::margins::{Margins, STEP_ERROR, Steps};
 use super::plain::Coefficients;
 use super::{FREQUENCIES, HashError, SIDE, check, dct, pdq_exact};
 use crate::domain::frame::Frame;
 use crate::domain::hash::{PdqHash, PerceptualHash};
 use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Recording, ResidentImage, Span, Stage};
 
-/// Words of an image's result: eight hashes of eight words, least significant first; then the steps (sum, up, down) and the gap, as
-/// [`Margins`] has them.
+/// Words of an image's result: eight hashes of eight words, least significant first; then the [`Margins`] in their order.
 const RESULT_WORDS: usize = 8 * HASH_WORDS + 4;
 const HASH_WORDS: usize = PdqHash::BITS as usize / 32;
 const SAMPLES: u64 = (SIDE * SIDE) as u64;
@@ -93,7 +92,7 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
             matrix,
             dct.first,
             results.first + (slot * RESULT_WORDS) as u32,
-            step_error(image.width, image.height).to_bits(),
+            STEP_ERROR.to_bits(),
             part.rows,
             part.columns,
         ]);
@@ -136,9 +135,10 @@ fn result(words: &[u32]) -> (PerceptualHash, Margins) {
         }))
     };
     let rest = &words[8 * HASH_WORDS..];
-    let steps = Steps { sum: rest[0], up: rest[1], down: rest[2] };
+    let steps = Steps { sum: rest[0], barely: rest[1] };
+    let margins = Margins { steps, brightest: f32::from_bits(rest[2]), gap: f32::from_bits(rest[3]) };
     let hashes = std::array::from_fn(|at| hash(&words[at * HASH_WORDS..][..HASH_WORDS]));
-    (PerceptualHash { hashes, quality: steps.quality() }, Margins { gap: f32::from_bits(rest[3]), steps })
+    (PerceptualHash { hashes, quality: steps.quality() }, margins)
 }
 
 /// Coefficients that a recording will bring back.
@@ -151,8 +151,8 @@ pub fn download_coefficients(recording: &mut Recording, pending: &PendingHashes)
     PendingCoefficients(pending.slots.iter().map(download).collect())
 }
 
-/// The coefficients in the order of the images, row-major, each within [`coefficient_error`](super::coefficient_error) of the
-/// reference's. Who needs the reference's own bits takes [`pdq_exact`].
+/// The coefficients in the order of the images, row-major. Their last digits are the device's: who needs the reference's takes
+/// [`pdq_exact`].
 pub fn read_coefficients(finished: &Finished, pending: &PendingCoefficients) -> Vec<Result<Coefficients, HashError>> {
     let floats = |download: &Download| std::array::from_fn(|at| finished.floats(*download)[at]);
     pending.0.iter().map(|download| download.as_ref().map(floats).map_err(Clone::clone)).collect()

@@ -20,6 +20,7 @@ impl Axis {
     }
 
     /// The pixels that the box around `at` covers.
+    #[inline(always)]
     fn covered(&self, at: usize) -> (usize, usize) {
         ((at + self.ahead).saturating_sub(self.window), (at + self.ahead).min(self.length))
     }
@@ -27,18 +28,24 @@ impl Axis {
 
 #[inline(always)]
 fn add(sums: &mut Lanes, values: &Lanes) {
-    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    for lane in 0..LANES {
+        sums[lane] += values[lane];
+    }
 }
 
 #[inline(always)]
 fn subtract(sums: &mut Lanes, values: &Lanes) {
-    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum -= value);
+    for lane in 0..LANES {
+        sums[lane] -= values[lane];
+    }
 }
 
 #[inline(always)]
 fn mean(sums: &Lanes, pixels: usize, out: &mut Lanes) {
     let pixels = pixels as f32;
-    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum / pixels);
+    for lane in 0..LANES {
+        out[lane] = sums[lane] / pixels;
+    }
 }
 
 /// The means around every pixel of `line`, in all lanes.
@@ -46,7 +53,9 @@ fn mean(sums: &Lanes, pixels: usize, out: &mut Lanes) {
 pub(super) fn along(line: &[Lanes], out: &mut [Lanes]) {
     let axis @ Axis { length, window, ahead } = Axis::new(line.len());
     let mut sums = [0.0; LANES];
-    line[..ahead].iter().for_each(|values| add(&mut sums, values));
+    for values in &line[..ahead] {
+        add(&mut sums, values);
+    }
     mean(&sums, ahead, &mut out[0]);
     // The box grows, moves, shrinks.
     for (at, values) in (1..).zip(&line[ahead..window]) {
@@ -75,13 +84,17 @@ pub(super) fn along_kept(line: &[Lanes], kept: &[usize; SIDE], out: &mut [Lanes;
         let (new_first, new_end) = axis.covered(*at);
         // The box grows, moves, shrinks.
         let whole = new_end.min(axis.window).max(end);
-        line[end..whole].iter().for_each(|values| add(&mut sums, values));
+        for values in &line[end..whole] {
+            add(&mut sums, values);
+        }
         for (new, old) in line[whole..new_end].iter().zip(&line[first..]) {
             add(&mut sums, new);
             subtract(&mut sums, old);
         }
         first += new_end - whole;
-        line[first..new_first].iter().for_each(|values| subtract(&mut sums, values));
+        for values in &line[first..new_first] {
+            subtract(&mut sums, values);
+        }
         (first, end) = (new_first, new_end);
         mean(&sums, end - first, out);
     }
@@ -140,12 +153,18 @@ impl Columns {
             }
         } else {
             for at in self.covered.1..end {
-                self.sums.iter_mut().zip(row(at)).for_each(|(sum, value)| *sum += value);
+                for (sum, value) in self.sums.iter_mut().zip(row(at)) {
+                    *sum += value;
+                }
             }
             for at in self.covered.0..first {
-                self.sums.iter_mut().zip(row(at)).for_each(|(sum, value)| *sum -= value);
+                for (sum, value) in self.sums.iter_mut().zip(row(at)) {
+                    *sum -= value;
+                }
             }
-            self.sums.iter().zip(out).for_each(|(sum, out)| *out = sum / pixels);
+            for (sum, out) in self.sums.iter().zip(out) {
+                *out = sum / pixels;
+            }
         }
         self.covered = (first, end);
         self.at += 1;

@@ -44,7 +44,7 @@ pub use exact::pdq_exact;
 pub use gpu::{
     PendingCoefficients, PendingHashes, StageSpans, cost, download_coefficients, read, read_coefficients, read_estimates, record,
 };
-pub use margins::{Margins, Steps, coefficient_error, step_error};
+pub use margins::{Margins, Steps};
 
 use crate::domain::frame::Frame;
 

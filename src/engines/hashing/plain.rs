@@ -6,7 +6,7 @@
 //! The functions named after a shader are that stage's twin. [`pdq`] itself alternates rows and columns as the reference does, which the
 //! stages do not: filtering commutes, rounding does not, and the oracle keeps the reference's rounding.
 
-use super::margins::Steps;
+use super::margins::{STEP_ERROR, Steps};
 use super::{FREQUENCIES, HashError, LUMA, MEDIAN_RANK, SIDE, check_frame, dct};
 use crate::domain::frame::Frame;
 use crate::domain::hash::{PdqHash, PerceptualHash, Quality, Transform};
@@ -27,7 +27,7 @@ pub fn pdq(frame: &Frame) -> Result<(PerceptualHash, Coefficients), HashError> {
     check_frame(frame)?;
     let samples = pdq_samples(frame);
     let coefficients = pdq_dct(&samples);
-    Ok((PerceptualHash { hashes: pdq_bits(&coefficients), quality: pdq_quality(&samples, 0.0).quality() }, coefficients))
+    Ok((PerceptualHash { hashes: pdq_bits(&coefficients), quality: pdq_quality(&samples).quality() }, coefficients))
 }
 
 /// Luma, two box passes along both axes in turn, 64 x 64 samples kept.
@@ -71,17 +71,15 @@ pub fn pdq_jarosz_columns(rows: &[f32]) -> Samples {
     std::array::from_fn(|at| plane[decimated(at / SIDE, height) * SIDE + at % SIDE])
 }
 
-/// The image-domain quality: how many percent steps of grey there are between neighbours, and how many of them are within `error` (under a
-/// half) of one more or less.
+/// The image-domain quality: how many percent steps of grey there are between neighbours, and how many of these are barely whole.
 ///
 /// Differences count in whole hundredths of the range, so that noise does not.
-pub fn pdq_quality(samples: &Samples, error: f32) -> Steps {
-    let mut steps = Steps { sum: 0, up: 0, down: 0 };
+pub fn pdq_quality(samples: &Samples) -> Steps {
+    let mut steps = Steps { sum: 0, barely: 0 };
     let mut count = |a: f32, b: f32| {
         let step = (((a - b) * 100.0) / 255.0).abs();
         steps.sum += step as u32;
-        steps.up += u32::from(step.fract() > 1.0 - error);
-        steps.down += u32::from(step >= 1.0 && step.fract() < error);
+        steps.barely += u32::from(step >= 1.0 && step.fract() < STEP_ERROR);
     };
     for (row, column) in (0..SIDE).flat_map(|row| (0..SIDE).map(move |column| (row, column))) {
         let here = samples[row * SIDE + column];

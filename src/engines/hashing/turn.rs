@@ -17,7 +17,9 @@ pub(super) fn to_lanes<const AVX2: bool>(rows: &[f32], pitch: usize, out: &mut [
     for at in (0..pitch).step_by(TILE) {
         for first in (0..LANES).step_by(TILE) {
             let tile = turned::<AVX2>(std::array::from_fn(|row| eight(&rows[(first + row) * pitch + at..])));
-            out[at..][..TILE].iter_mut().zip(&tile).for_each(|(out, line)| out[first..][..TILE].copy_from_slice(line));
+            for (out, line) in out[at..][..TILE].iter_mut().zip(&tile) {
+                out[first..][..TILE].copy_from_slice(line);
+            }
         }
     }
 }
@@ -28,14 +30,18 @@ pub(super) fn to_rows<const AVX2: bool>(lanes: &[Lanes], pitch: usize, out: &mut
     for at in (0..pitch).step_by(TILE) {
         for first in (0..LANES).step_by(TILE) {
             let tile = turned::<AVX2>(std::array::from_fn(|column| eight(&lanes[at + column][first..])));
-            tile.iter().enumerate().for_each(|(row, line)| out[(first + row) * pitch + at..][..TILE].copy_from_slice(line));
+            for (row, line) in tile.iter().enumerate() {
+                out[(first + row) * pitch + at..][..TILE].copy_from_slice(line);
+            }
         }
     }
 }
 
 #[inline(always)]
 fn eight(values: &[f32]) -> [f32; TILE] {
-    std::array::from_fn(|at| values[at])
+    let mut out = [0.0; TILE];
+    out.copy_from_slice(&values[..TILE]);
+    out
 }
 
 #[inline(always)]
@@ -51,6 +57,7 @@ fn turned<const AVX2: bool>(tile: Tile) -> Tile {
 /// Pairs, then fours, then halves change places.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
+#[inline]
 fn turned_avx2(tile: Tile) -> Tile {
     use std::arch::x86_64::*;
     let [a, b, c, d, e, f, g, h]: [__m256; TILE] = bytemuck::cast(tile);
@@ -75,9 +82,16 @@ fn turned_avx2(tile: Tile) -> Tile {
     // The first halves of both, then the second ones.
     const FIRST: i32 = 0x20;
     const SECOND: i32 = 0x31;
-    let [w, x, y, z] = std::array::from_fn(|at| _mm256_permute2f128_ps::<FIRST>(upper[at], lower[at]));
-    let [p, q, r, s] = std::array::from_fn(|at| _mm256_permute2f128_ps::<SECOND>(upper[at], lower[at]));
-    bytemuck::cast::<[__m256; TILE], Tile>([w, x, y, z, p, q, r, s])
+    bytemuck::cast::<[__m256; TILE], Tile>([
+        _mm256_permute2f128_ps::<FIRST>(upper[0], lower[0]),
+        _mm256_permute2f128_ps::<FIRST>(upper[1], lower[1]),
+        _mm256_permute2f128_ps::<FIRST>(upper[2], lower[2]),
+        _mm256_permute2f128_ps::<FIRST>(upper[3], lower[3]),
+        _mm256_permute2f128_ps::<SECOND>(upper[0], lower[0]),
+        _mm256_permute2f128_ps::<SECOND>(upper[1], lower[1]),
+        _mm256_permute2f128_ps::<SECOND>(upper[2], lower[2]),
+        _mm256_permute2f128_ps::<SECOND>(upper[3], lower[3]),
+    ])
 }
 
 #[cfg(test)]
