@@ -249,3 +249,34 @@ proptest! {
         survives(&[magics[magic], &noise].concat());
     }
 }
+
+/// Luma alone: three equal channels, about the luma of the whole picture; and nothing for what has no such plane.
+#[test]
+fn luma_alone_is_about_the_pictures_luma() {
+    let mut planes = 0;
+    for (name, truth) in truth() {
+        let (bytes, decoder) = (read(&name), stained(0xa5));
+        let is_jpeg = name.ends_with(".jpg");
+        match (decoder.decode_luma(&bytes), truth) {
+            (Ok(Some(luma)), Truth::Lossy { width, height, .. }) if is_jpeg => {
+                let whole = decode(&decoder, &name, &bytes);
+                assert_eq!((luma.width(), luma.height()), (width, height), "{name}");
+                assert!(luma.pixels().chunks_exact(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]), "{name}");
+                let value =
+                    |pixel: &[u8]| (299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2])) as f64 / 1000.0;
+                let off =
+                    luma.pixels().chunks_exact(3).zip(whole.pixels().chunks_exact(3)).map(|(a, b)| (f64::from(a[0]) - value(b)).abs());
+                // Rounding and clipping of colours; the fixtures are full of saturated ones.
+                assert!(off.sum::<f64>() / f64::from(width * height) < 4.0, "{name}");
+                planes += 1;
+            }
+            (Ok(None), _) => assert!(
+                !is_jpeg || name.contains("grey") || name.contains("cmyk") || name.contains("ycck") || name.contains("rgb"),
+                "{name}"
+            ),
+            (Err(error), Truth::Refused { error: expected }) => assert_eq!(error.code(), expected, "{name}"),
+            (got, _) => panic!("{name}: {:?}", got.map(|frame| frame.map(|frame| (frame.width(), frame.height())))),
+        }
+    }
+    assert!(planes > 10, "{planes}");
+}

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use nightlight::domain::frame::Frame;
 use nightlight::domain::hash::PerceptualHash;
 use nightlight::domain::preprocess::{Channels, Layout, PreprocessSpec, Resize, Size};
-use nightlight::engines::gpu::{Gpu, GpuOptions};
+use nightlight::engines::gpu::{Gpu, GpuOptions, Recording};
 use nightlight::engines::hashing::{self, HashError};
 use nightlight::engines::preprocess::{plain, preprocess_cpu};
 use pictures::{Case, cases};
@@ -128,6 +128,85 @@ fn the_devices_hash_agrees_with_both() {
             Ok(())
         }
     }));
+}
+
+/// Pictures in which most coefficients are rounding noise, or nearly so: what the fast operators alone get wrong.
+fn doubtful() -> Vec<Frame> {
+    let frame = |width: u32, height: u32, value: &dyn Fn(u32, u32) -> u8| {
+        let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| [value(x, y); 3])).collect::<Vec<_>>();
+        Frame::new(width, height, pixels).unwrap()
+    };
+    vec![
+        frame(300, 200, &|_, _| 77),
+        frame(500, 301, &|x, _| (x * 255 / 499) as u8),
+        frame(257, 400, &|_, y| 40 + (y / 100) as u8),
+        frame(640, 480, &|x, y| if (x * 8 / 640 + y * 8 / 480) % 2 == 0 { 220 } else { 31 }),
+        frame(191, 256, &|x, y| if (x * 32 / 191 + y * 32 / 256) % 2 == 0 { 255 } else { 0 }),
+        frame(1000, 130, &|x, _| if x / 13 % 2 == 0 { 200 } else { 60 }),
+        frame(400, 400, &|x, y| (128.0 + 100.0 * (f64::from(x.abs_diff(200)).hypot(f64::from(y.abs_diff(200))) / 9.0).sin()) as u8),
+    ]
+}
+
+#[test]
+fn a_doubtful_picture_has_the_references_hash_too() {
+    let frames: Vec<_> = doubtful().into_iter().map(Arc::new).collect();
+    let shaders = device().map(|gpu| compose::run(gpu, &frames, &[]).unwrap().hashes);
+    let mut mistaken = 0;
+    for (at, frame) in frames.iter().enumerate() {
+        let name = format!("doubtful {at}");
+        let (slow, _) = hashing::plain::pdq(frame).unwrap();
+        let estimate = hashing::pdq_estimate(frame).unwrap();
+        assert!(!estimate.margins.decide(frame.width(), frame.height()), "{name}");
+        same_hash(&name, &slow, &hashing::pdq_cpu(frame).unwrap()).unwrap();
+        if let Some(shaders) = &shaders {
+            same_hash(&name, &slow, shaders[at].as_ref().unwrap()).unwrap();
+        }
+        mistaken += usize::from(estimate.hash != slow);
+    }
+    assert!(mistaken >= 3, "the fast operators alone should be seen to fail: {mistaken}");
+}
+
+/// Blocks of chance and some grain: detail enough for quality 100, and nothing symmetric about it.
+fn detailed(width: u32, height: u32, block: u32) -> Frame {
+    let chance = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)).wrapping_mul(3_266_489_917) >> 24;
+    let value = |x: u32, y: u32| (chance(x / block + 1, y / block + 1) * 7 / 8 + chance(x + 9, y + 7) / 8) as u8;
+    Frame::new(width, height, (0..height).flat_map(|y| (0..width).flat_map(move |x| [value(x, y); 3])).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn a_picture_that_is_decided_needs_no_second_way() {
+    let mut decided = 0;
+    for (width, height, block) in [(64, 80, 3), (200, 300, 11), (640, 480, 20), (1000, 333, 27), (513, 511, 16), (300, 777, 23)] {
+        let frame = detailed(width, height, block);
+        let estimate = hashing::pdq_estimate(&frame).unwrap();
+        let (slow, coefficients) = hashing::plain::pdq(&frame).unwrap();
+        same_hash("cpu", &slow, &hashing::pdq_cpu(&frame).unwrap()).unwrap();
+        if estimate.margins.decide(width, height) {
+            let worst = coefficients.iter().zip(estimate.coefficients).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= estimate.margins.coefficient_error() / 3.0, "{width}x{height}: {worst}");
+            same_hash("estimate", &slow, &estimate.hash).unwrap();
+            decided += 1;
+        }
+    }
+    assert!(decided >= 3, "{decided}");
+}
+
+#[test]
+fn the_devices_coefficients_are_near_the_oracles() {
+    if device().is_none() {
+        return;
+    }
+    let frame = Arc::clone(&cases()[pictures::index("511x513")].frame);
+    let tiny = Arc::new(Frame::new(1, 9, vec![7; 27]).unwrap());
+    let mut recording = Recording::new(gpu().limits());
+    let images = [&tiny, &frame].map(|frame| recording.upload(frame).unwrap());
+    let pending = hashing::record(&mut recording, &images).unwrap();
+    let coefficients = hashing::download_coefficients(&mut recording, &pending);
+    let got = hashing::read_coefficients(&gpu().run(&recording).unwrap(), &coefficients);
+    assert_eq!(got[0], Err(HashError::TooSmall { width: 1, height: 9 }));
+    let (_, expected) = hashing::plain::pdq(&frame).unwrap();
+    let bound = hashing::pdq_estimate(&frame).unwrap().margins.coefficient_error();
+    assert!(expected.iter().zip(got[1].as_ref().unwrap()).all(|(a, b)| (a - b).abs() <= bound));
 }
 
 #[test]

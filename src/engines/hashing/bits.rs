@@ -58,3 +58,21 @@ fn hash(rows: &Rows) -> PdqHash {
         rows[4 * (3 - word)..][..4].iter().rev().fold(0, |bits, row| bits << 16 | u64::from(*row))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain;
+    use super::*;
+
+    /// Few different values, zeroes of both signs among them, so that ties at the median are the rule.
+    #[test]
+    fn ties_and_zeroes_give_the_oracles_bits() {
+        for seed in 0..50u32 {
+            let values: Coefficients = std::array::from_fn(|at| {
+                let value = ((at as u32 * 7919 + seed * 104_729).wrapping_mul(2_654_435_761) >> 20) % (3 + seed);
+                (value as f32 - 1.0 - (seed / 2) as f32) * if value.is_multiple_of(2) { -1.0 } else { 1.0 }
+            });
+            assert_eq!(fast(&values), (plain::pdq_bits(&values), plain::pdq_gap(&values)), "seed {seed}");
+        }
+    }
+}

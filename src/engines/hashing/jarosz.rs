@@ -67,10 +67,10 @@ pub(super) fn along(line: &[Lanes], out: &mut [Lanes]) {
         subtract(&mut sums, old);
         mean(&sums, window, out);
     }
-    for at in length - ahead + 1..length {
+    for (at, out) in out.iter_mut().enumerate().skip(length - ahead + 1) {
         let (first, end) = axis.covered(at);
         subtract(&mut sums, &line[first - 1]);
-        mean(&sums, end - first, &mut out[at]);
+        mean(&sums, end - first, out);
     }
 }
 

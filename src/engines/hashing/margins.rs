@@ -124,7 +124,10 @@ mod tests {
 
     #[test]
     fn steps_and_brightest_are_the_oracles() {
-        let samples: Samples = std::array::from_fn(|at| ((at * 7919 + at / 64 * 31) % 2551) as f32 / 10.0);
+        let samples: Samples = std::array::from_fn(|at| {
+            let mixed = (at as u32).wrapping_mul(2_654_435_761);
+            ((mixed ^ (mixed >> 15)).wrapping_mul(2_246_822_519) >> 19) as f32 / 32.2
+        });
         assert_eq!(steps(&samples), plain::pdq_quality(&samples));
         assert!(steps(&samples).barely > 0, "the case should occur");
         assert_eq!(brightest(&samples), samples.iter().copied().fold(0.0, f32::max));

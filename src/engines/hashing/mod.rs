@@ -4,18 +4,20 @@
 //! takes 16 x 16 low frequencies of their cosine transform and asks of each whether it lies above the median. Rotating or mirroring a
 //! picture only transposes that 16 x 16 matrix and flips signs, so one transform gives the hashes of all eight symmetries.
 //!
-//! # Three ways to the same hash
+//! # Four ways to the same hash
 //!
 //! * [`plain`] is the oracle: the reference's order of `f32` operations, bit for bit, and slow.
-//! * [`pdq_cpu`] uses that two box passes followed by decimation are *one linear operator per axis* (see `band`), with as many taps as
+//! * [`pdq_exact`] does the same operations in the same order on many rows at once, and is equal to it bit for bit. It also gives the
+//!   coefficients themselves, for video tools that compare floats (PDQF).
+//! * [`pdq_estimate`] uses that two box passes followed by decimation are *one linear operator per axis* (see `band`), with as many taps as
 //!   the sampled points are apart, and that the operators of the two axes commute. It costs about one multiplication per byte instead of
-//!   four walks over the whole plane.
+//!   four walks over the whole plane, and rounds differently in the seventh digit.
 //! * [`record`] appends the same operators to a [`Recording`](crate::engines::gpu::Recording): stages `pdq_jarosz_rows`,
 //!   `pdq_jarosz_columns`, `pdq_quality`, `pdq_dct`, `pdq_bits`.
 //!
-//! The last two round differently from the oracle, in the seventh digit. PDQ's own acceptance rule allows 10 bits at quality 80 and more;
-//! `tests/integration/parity.rs` allows 2 and sees 0 on photographs. A picture without detail (quality 0) has a transform of rounding
-//! noise only: its hash means nothing in any implementation, which is what the quality is for.
+//! The last two say how near they came to another answer ([`Margins`], whose file tells why that is enough). Where it was too near, the
+//! picture goes through [`pdq_exact`]. So [`pdq_cpu`] and [`read`] always give the reference's hashes and quality, also of pictures that hardly
+//! have any detail, whose coefficients are nothing but rounding: `scripts/conformance/pdq.py` holds them against the reference itself.
 //!
 //! ```
 //! use nightlight::{domain::frame::Frame, engines::hashing};
@@ -23,8 +25,9 @@
 //! let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width * 3).map(move |x| (x * y / 90) as u8)).collect();
 //! let frame = Frame::new(width, height, pixels).unwrap();
 //! let fast = hashing::pdq_cpu(&frame).unwrap();
-//! let (slow, _) = hashing::plain::pdq(&frame).unwrap();
-//! assert!(fast.original().distance(&slow.original()) <= 2);
+//! let (slow, coefficients) = hashing::plain::pdq(&frame).unwrap();
+//! assert_eq!(fast, slow);
+//! assert_eq!(hashing::pdq_exact(&frame).unwrap().1, coefficients);
 //! ```
 
 mod band;

@@ -136,6 +136,9 @@ fn preprocess_resize_rows() {
     if device().is_none() {
         return;
     }
+    if device().is_none() {
+        return;
+    }
     rows_agree(Rounding::PillowU8, 0.0);
 }
 
@@ -144,11 +147,17 @@ fn preprocess_resize_columns() {
     if device().is_none() {
         return;
     }
+    if device().is_none() {
+        return;
+    }
     columns_agree(Rounding::PillowU8, 0.0);
 }
 
 #[test]
 fn preprocess_normalize() {
+    if device().is_none() {
+        return;
+    }
     if device().is_none() {
         return;
     }
@@ -164,6 +173,9 @@ fn preprocess_resize_rows_float() {
     if device().is_none() {
         return;
     }
+    if device().is_none() {
+        return;
+    }
     rows_agree(Rounding::Float, STEPS);
 }
 
@@ -172,11 +184,17 @@ fn preprocess_resize_columns_float() {
     if device().is_none() {
         return;
     }
+    if device().is_none() {
+        return;
+    }
     columns_agree(Rounding::Float, STEPS);
 }
 
 #[test]
 fn preprocess_normalize_float() {
+    if device().is_none() {
+        return;
+    }
     if device().is_none() {
         return;
     }
