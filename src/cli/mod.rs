@@ -77,6 +77,12 @@ enum Command {
     /// Print the perceptual hash and the digests of pictures
     Hash(hash::Hash),
     /// Write the tensor that a model sees of a picture, as .npy
+    ///
+    /// The picture is decoded as the server does it, resized, cropped and normalised as the model's manifest says, and written as a tensor
+    /// [1, …] in NumPy's format, which numpy.load reads. Printed is {"file","out","shape","dtype","backend"}.
+    ///
+    /// Hold it against your training pipeline on the same file: with rounding = "pillow-u8" and a lossless picture the tensor is that of
+    /// Pillow 13 bit for bit; with rounding = "float" it is torchvision's on float tensors, within 1/255 before mean and scale.
     Preprocess(preprocess::Preprocess),
     /// Look PDQ hashes up in banks
     Match(r#match::Match),

@@ -22,13 +22,7 @@ use crate::{
     },
 };
 
-/// The picture is decoded as the server does it, resized, cropped and normalised as the model's manifest says, and written as a tensor
-/// [1, ...] in NumPy's format (`numpy.load`). Printed is {"file","out","shape","dtype","backend"}.
-///
-/// Hold it against your training pipeline on the same file: with rounding = "pillow-u8" and a lossless picture the tensor is Pillow's bit
-/// for bit, with rounding = "float" it is torchvision's on float tensors, within 1/255 of a pixel's range before mean and scale.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Preprocess {
     /// The model whose manifest says what to do: the name of its folder in models.directory
     #[arg(long, value_name = "NAME", conflicts_with = "spec", required_unless_present = "spec")]
