@@ -3,6 +3,7 @@
 mod architecture;
 mod classify;
 mod cli;
+mod cli_preprocess;
 mod client;
 mod decode;
 mod durability;

@@ -8,6 +8,7 @@ mod compose;
 mod hamming;
 mod pictures;
 mod preprocess;
+mod preprocess_stages;
 mod stages;
 
 use std::sync::{Arc, OnceLock};

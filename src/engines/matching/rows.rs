@@ -27,7 +27,7 @@ pub(super) struct Rows {
 }
 
 /// Hashes tested between two branches: few enough that a hit costs little more than its neighbours.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 /// Hashes that all queries of a group see before the next ones: their first halves stay in the first-level cache.
 const STRIPE: usize = 1024;
 
@@ -35,6 +35,24 @@ const STRIPE: usize = 1024;
 pub(super) fn halves(hash: &PdqHash) -> [Half; 2] {
     let words = hash.words();
     [Half([words[0], words[1]]), Half([words[2], words[3]])]
+}
+
+/// The least distance of a block: one instruction a vector, where "any within" takes three.
+#[inline(always)]
+fn least(halves: &[Half; BLOCK], query: Half) -> u64 {
+    halves.iter().map(|half| u64::from(half.distance(query))).fold(u64::MAX, u64::min)
+}
+
+/// All distances of a block.
+#[inline(always)]
+fn sums(first: &[Half; BLOCK], second: &[Half; BLOCK], query: [Half; 2]) -> [u64; BLOCK] {
+    std::array::from_fn(|at| u64::from(first[at].distance(query[0]) + second[at].distance(query[1])))
+}
+
+/// One bit for each distance of the block that is within the radius.
+#[inline(always)]
+fn within(distances: &[u64; BLOCK], radius: u64) -> u64 {
+    distances.iter().enumerate().fold(0, |bits, (at, &distance)| bits | u64::from(distance <= radius) << at)
 }
 
 impl Rows {
@@ -73,28 +91,23 @@ impl Rows {
     pub fn scan(&self, queries: &[([Half; 2], u32)], mut hit: impl FnMut(usize, u32, u32)) {
         let stripes = self.first.chunks(STRIPE).zip(self.second.chunks(STRIPE));
         for (stripe, (first, second)) in stripes.enumerate() {
+            let (start, (first, rest)) = (stripe * STRIPE, first.as_chunks::<BLOCK>());
             for (number, &(query, radius)) in queries.iter().enumerate() {
-                for (block, (first, second)) in first.chunks(BLOCK).zip(second.chunks(BLOCK)).enumerate() {
-                    // The least distance of the block: one instruction a vector, where "any within" takes three.
-                    let least = |distances: &[u64; BLOCK]| distances.iter().copied().fold(u64::MAX, u64::min);
-                    let mut distances = [u64::MAX; BLOCK];
-                    for (distance, half) in distances.iter_mut().zip(first) {
-                        *distance = u64::from(half.distance(query[0]));
-                    }
-                    if least(&distances) > u64::from(radius) {
+                for (block, (first, second)) in first.iter().zip(second.as_chunks::<BLOCK>().0).enumerate() {
+                    if least(first, query[0]) > u64::from(radius) {
                         continue;
                     }
-                    for (distance, half) in distances.iter_mut().zip(second) {
-                        *distance += u64::from(half.distance(query[1]));
+                    let distances = sums(first, second, query);
+                    let mut near = within(&distances, u64::from(radius));
+                    while near != 0 {
+                        let at = near.trailing_zeros() as usize;
+                        near &= near - 1;
+                        hit(number, (start + block * BLOCK + at) as u32, distances[at] as u32);
                     }
-                    if least(&distances) > u64::from(radius) {
-                        continue;
-                    }
-                    let start = (stripe * STRIPE + block * BLOCK) as u32;
-                    for (position, &distance) in (start..).zip(&distances[..first.len()]) {
-                        if distance <= u64::from(radius) {
-                            hit(number, position, distance as u32);
-                        }
+                }
+                for position in start + first.len() * BLOCK..start + first.len() * BLOCK + rest.len() {
+                    if let Some(distance) = self.near(position as u32, query, radius) {
+                        hit(number, position as u32, distance);
                     }
                 }
             }

@@ -13,7 +13,7 @@ use super::{
     ids::Ids,
     keys::{KEY_BITS, KEYS, Keys, keys, masks},
     plan::{self, Costs, MOST, Thresholds},
-    rows::{Half, Rows, halves},
+    rows::{BLOCK, Half, Rows, halves},
     simd::{Simd, Work, prefetch},
     states::States,
 };
@@ -27,12 +27,21 @@ const KEYED: usize = 4096;
 /// Candidates that are asked for before the first is looked at: half of a first-level cache, more than any processor fetches at a time.
 const BATCH: usize = 256;
 
-/// Costs in units of one hash scanned, measured on banks of a million (benches/kernels, op hamming): a random first half that is not in the cache …
-const CANDIDATE: u32 = 8;
+/// Costs in units of a first half scanned (0.23 ns from a cache, on an EPYC with AVX-512; what is said of the others was measured on banks of a
+/// million, benches/README.md has the whole): a candidate whose first half is not in the cache …
+const CANDIDATE: u32 = 32;
 /// … and a bucket to open, whose head and first candidates are two such misses.
-const PROBE: u32 = 16;
-/// Looking at the next level of thresholds costs as much as a plan that opens and passes this many; cheaper plans are good enough.
-const PLANNING: u64 = 40_000;
+const PROBE: u32 = 64;
+/// Candidates of a bucket beyond this many (an even one of a full segment has 16) are a cluster that other keys bring up too: …
+const EVEN: u32 = 64;
+/// … mostly they are in the cache by then.
+const AGAIN: u32 = 10;
+/// What a hash of a block costs more that passed the test of the first halves.
+const SECOND_HALF: u64 = 3;
+/// Radius from which on blocks of random hashes pass that test often: 64 P(Bin(128, 1/2) <= 48) = 0.2.
+const BOTH_HALVES: u32 = 48;
+/// Looking at the next level of thresholds takes some microseconds; plans that cost less than ten times that are good enough.
+const PLANNING: u64 = 300_000;
 
 /// A position in three bytes, little end first.
 #[derive(Clone, Copy, Default)]
@@ -174,16 +183,23 @@ impl Segment {
     fn costs(&self, query: &Query, costs: &mut Costs, levels: std::ops::RangeInclusive<usize>) {
         for (key, (cost, &value)) in costs.iter_mut().zip(&query.keys).enumerate() {
             for level in levels.clone() {
-                let masks = masks(level, self.bits);
-                let candidates = masks.iter().fold(0u32, |sum, mask| sum.saturating_add(self.bucket(key, value ^ mask).1));
-                cost[level] = candidates.saturating_mul(CANDIDATE).saturating_add(PROBE * masks.len() as u32);
+                let opened = masks(level, self.bits).iter().map(|mask| {
+                    let len = self.bucket(key, value ^ mask).1;
+                    PROBE + CANDIDATE * len.min(EVEN) + AGAIN * len.saturating_sub(EVEN)
+                });
+                cost[level] = opened.fold(0, u32::saturating_add);
             }
         }
     }
 
     /// The keys to look up, or `None` when scanning is cheaper.
     fn plan(&self, query: &Query) -> Option<Thresholds> {
-        let scan = self.len() as u64;
+        let len = self.len() as u64;
+        // Near-duplicates of the query stand in its own bucket of most keys, and each makes a block of the scan pass its first test.
+        let crowd: u64 =
+            (0..KEYS).map(|key| u64::from(self.bucket(key, query.keys[key]).1.saturating_sub(EVEN))).sum::<u64>() / KEYS as u64;
+        let both_halves = if query.radius < BOTH_HALVES { len.min(crowd * BLOCK as u64) } else { len };
+        let scan = len + SECOND_HALF * both_halves;
         // What even buckets would cost at the very least is too much already.
         if u64::from(query.radius + 1) * u64::from(PROBE) > scan {
             return None;

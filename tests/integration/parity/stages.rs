@@ -109,7 +109,8 @@ fn every_shader_has_its_four_places() {
     stages.sort();
     assert_eq!(files, stages, "files in shaders/ and the stage table");
     let twins: String = ["preprocess", "hashing", "matching"].map(|engine| read(&format!("src/engines/{engine}/plain.rs"))).concat();
-    let tests: String = ["stages", "preprocess", "hamming"].map(|file| read(&format!("tests/integration/parity/{file}.rs"))).concat();
+    let tests: String =
+        ["stages", "preprocess_stages", "hamming"].map(|file| read(&format!("tests/integration/parity/{file}.rs"))).concat();
     for name in stages {
         assert!(twins.contains(&format!("pub fn {name}(")), "{name} has no plain twin");
         assert!(tests.contains(&format!("\nfn {name}() {{")), "{name} has no parity test");
