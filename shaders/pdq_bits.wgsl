@@ -1,7 +1,7 @@
 // The eight hashes: a bit is set where a coefficient of the turned or mirrored picture exceeds the median of all 256.
 // One workgroup per image, one invocation per coefficient. A transposition keeps the values and so the median: four medians serve eight.
 // In: [16][16] floats. Out: eight hashes of eight words, least significant first, in the order of domain::hash::Transform::ALL; and in the
-// fourth word behind them the least of the four gaps between the median and the next larger value.
+// fifth word behind them the least of the four gaps between the median and the next larger value.
 // Plain twin: engines::hashing::plain::pdq_bits.
 
 const FREQUENCIES: u32 = 16u;
@@ -69,6 +69,6 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
         work[job(group.y, 9u) + lane] = atomicLoad(&hashes[lane]);
     }
     if (lane == 0u) {
-        work[job(group.y, 9u) + 67u] = bitcast<u32>(gap);
+        work[job(group.y, 9u) + 68u] = bitcast<u32>(gap);
     }
 }

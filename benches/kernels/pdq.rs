@@ -70,6 +70,7 @@ pub(super) fn margins(request: &Request) -> Answered {
             "allowed": margins.coefficient_error(),
             "sum": margins.steps.sum,
             "barely": margins.steps.barely,
+            "still": margins.steps.still,
             "decided": margins.decide(width, height),
             "distance": most,
             "quality": hash.quality.get(),

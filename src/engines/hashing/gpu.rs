@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::band::Band;
-use super::margins::{Margins, STEP_ERROR, Steps};
+use super::margins::{Margins, STEP_ERROR, STILL_STEP, Steps};
 use super::plain::Coefficients;
 use super::{FREQUENCIES, HashError, SIDE, check, dct, pdq_exact};
 use crate::domain::frame::Frame;
@@ -13,7 +13,7 @@ use crate::domain::hash::{PdqHash, PerceptualHash};
 use crate::engines::gpu::{Cost, Download, Finished, GpuError, JOB_WORDS, Job, Recording, ResidentImage, Span, Stage};
 
 /// Words of an image's result: eight hashes of eight words, least significant first; then the [`Margins`] in their order.
-const RESULT_WORDS: usize = 8 * HASH_WORDS + 4;
+const RESULT_WORDS: usize = 8 * HASH_WORDS + 5;
 const HASH_WORDS: usize = PdqHash::BITS as usize / 32;
 const SAMPLES: u64 = (SIDE * SIDE) as u64;
 /// Invocations of a workgroup, in every shader.
@@ -81,7 +81,7 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
         parts = parts.max(part.count(image.height));
         stages.push(StageSpans { jarosz_rows, jarosz_columns, dct });
         let mut job: Job = [0; JOB_WORDS];
-        job[..13].copy_from_slice(&[
+        job[..14].copy_from_slice(&[
             image.word,
             image.width,
             image.height,
@@ -95,6 +95,7 @@ pub fn record(recording: &mut Recording, images: &[ResidentImage]) -> Result<Pen
             STEP_ERROR.to_bits(),
             part.rows,
             part.columns,
+            STILL_STEP.to_bits(),
         ]);
         jobs.push(job);
     }
@@ -135,8 +136,8 @@ fn result(words: &[u32]) -> (PerceptualHash, Margins) {
         }))
     };
     let rest = &words[8 * HASH_WORDS..];
-    let steps = Steps { sum: rest[0], barely: rest[1] };
-    let margins = Margins { steps, brightest: f32::from_bits(rest[2]), gap: f32::from_bits(rest[3]) };
+    let steps = Steps { sum: rest[0], barely: rest[1], still: rest[2] };
+    let margins = Margins { steps, brightest: f32::from_bits(rest[3]), gap: f32::from_bits(rest[4]) };
     let hashes = std::array::from_fn(|at| hash(&words[at * HASH_WORDS..][..HASH_WORDS]));
     (PerceptualHash { hashes, quality: steps.quality() }, margins)
 }

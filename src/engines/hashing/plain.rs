@@ -6,7 +6,7 @@
 //! The functions named after a shader are that stage's twin. [`pdq`] itself alternates rows and columns as the reference does, which the
 //! stages do not: filtering commutes, rounding does not, and the oracle keeps the reference's rounding.
 
-use super::margins::{STEP_ERROR, Steps};
+use super::margins::{STEP_ERROR, STILL_STEP, Steps};
 use super::{FREQUENCIES, HashError, LUMA, MEDIAN_RANK, SIDE, check_frame, dct};
 use crate::domain::frame::Frame;
 use crate::domain::hash::{PdqHash, PerceptualHash, Quality, Transform};
@@ -71,15 +71,17 @@ pub fn pdq_jarosz_columns(rows: &[f32]) -> Samples {
     std::array::from_fn(|at| plane[decimated(at / SIDE, height) * SIDE + at % SIDE])
 }
 
-/// The image-domain quality: how many percent steps of grey there are between neighbours, and how many of these are barely whole.
+/// The image-domain quality: how many percent steps of grey there are between neighbours, how many of these are barely whole, and
+/// how many differences are next to nothing.
 ///
 /// Differences count in whole hundredths of the range, so that noise does not.
 pub fn pdq_quality(samples: &Samples) -> Steps {
-    let mut steps = Steps { sum: 0, barely: 0 };
+    let mut steps = Steps { sum: 0, barely: 0, still: 0 };
     let mut count = |a: f32, b: f32| {
         let step = (((a - b) * 100.0) / 255.0).abs();
         steps.sum += step as u32;
         steps.barely += u32::from(step >= 1.0 && step.fract() < STEP_ERROR);
+        steps.still += u32::from(step < STILL_STEP);
     };
     for (row, column) in (0..SIDE).flat_map(|row| (0..SIDE).map(move |column| (row, column))) {
         let here = samples[row * SIDE + column];

