@@ -8,7 +8,7 @@ const REQUIRED: &str = "NIGHTLIGHT_REQUIRE_GPU";
 /// A device, or `None` on a machine without any adapter, where the test that asks has nothing to test and says so.
 ///
 /// # Panics
-/// When the adapter is there and fails, or is missing although [`REQUIRED`] is set.
+/// When the adapter is there and fails, or is missing although `NIGHTLIGHT_REQUIRE_GPU` is set.
 pub fn open(options: &GpuOptions) -> Option<Gpu> {
     match Gpu::open(options) {
         Ok(gpu) => Some(gpu),
