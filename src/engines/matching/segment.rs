@@ -58,7 +58,7 @@ impl Position {
 pub(super) struct Segment {
     pub rows: Rows,
     pub ids: Ids,
-    /// Bits of a key that are used: so many that a bucket holds one hash of an even bank, and the offsets take no more than the postings.
+    /// Bits of a key that are used: so many that an even bucket holds one hash at least, and the offsets take hardly more than the postings.
     bits: u32,
     /// For each key 2^bits + 1 places in its part of `postings`.
     offsets: Vec<u32>,
