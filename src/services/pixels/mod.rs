@@ -18,7 +18,7 @@ use rayon::prelude::*;
 pub use self::{
     device::GpuProcessor,
     engine::PixelEngine,
-    self_test::{ROUNDING_BITS, self_test, self_test_on_cpu},
+    self_test::{self_test, self_test_on_cpu},
 };
 use crate::{
     domain::{

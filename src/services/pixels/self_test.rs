@@ -18,10 +18,6 @@ use crate::{
     },
 };
 
-/// Bits by which the hashes of device and processor may differ: both compute in `f32`, in another order. `engines::hashing` says why, and its
-/// parity test holds them to the same bound.
-pub const ROUNDING_BITS: u32 = 2;
-
 /// Runs every stage over a generated picture and compares with the processor; the number of values that were compared.
 ///
 /// # Errors
@@ -37,9 +33,8 @@ pub fn self_test(gpu: &Gpu) -> Result<usize, GpuError> {
         let (Ok(expected), Ok(got)) = (expected.hash, got.hash) else {
             return Err(GpuError::Wrong("a picture of 320x240 has no hash".to_owned()));
         };
-        let distance = expected.hashes.iter().zip(&got.hashes).map(|(a, b)| a.distance(b)).max().unwrap_or_default();
-        if distance > ROUNDING_BITS {
-            return Err(GpuError::Wrong(format!("a hash differs in {distance} bits")));
+        if expected != got {
+            return Err(GpuError::Wrong("a hash or its quality differs".to_owned()));
         }
         compared += got.hashes.len();
     }
