@@ -8,7 +8,7 @@ use super::{
     hit::{Hit, nearest_of_each},
     rows::Rows,
     segment::{LARGEST, Near, Query, Scanning, Scratch, Segment},
-    simd::Simd,
+    simd::{Simd, prefetch},
     states::States,
 };
 use crate::domain::hash::{ItemState, PdqHash};
@@ -31,6 +31,8 @@ impl Default for Sizes {
 
 /// Queries whose work is cut together: those that scan share the memory traffic.
 const GROUP: usize = 16;
+/// Hits whose hashes are asked for before they are read: about as many as a processor fetches at a time.
+const AHEAD: usize = 16;
 
 /// The PDQ hashes of a bank, all hits within any radius. Cheap to clone: a clone is a snapshot that shares everything that does not change.
 #[derive(Clone, Default)]
@@ -87,14 +89,21 @@ impl<T> Part<T> {
     }
 }
 
-/// A hit of the search under way, small because clusters give many.
-#[derive(Clone, Copy)]
-struct Found {
-    content_id: i64,
-    distance: u32,
-    query: u32,
-    part: u32,
-    position: u32,
+/// A hit of the search under way: query, distance, part and position in 32 bits each, so that sorting compares numbers (clusters give many). Where
+/// content ids ascend, so do parts and positions, and this is the order of the answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found(u128);
+
+impl Found {
+    fn new(part: usize, near: &Near) -> Self {
+        let fields = [near.query, near.distance, part as u32, near.position]; // far fewer parts than 2^32 fit into memory
+        Self(fields.iter().fold(0, |number, &field| number << 32 | u128::from(field)))
+    }
+
+    /// Field 0 is the query.
+    fn field(self, at: u32) -> u32 {
+        (self.0 >> (96 - 32 * at)) as u32
+    }
 }
 
 /// Sorted content ids with their hashes, and which of them are disabled: what a segment is made of.
@@ -293,11 +302,9 @@ impl PdqIndex {
     pub fn search_parts(&self, parts: Range<usize>, variants: &[PdqHash], radius: u32) -> Vec<Hit> {
         let queries: Vec<Query> = variants.iter().map(|hash| Query::new(hash, radius)).collect();
         let mut found = self.found(parts, &queries, Simd::best());
-        let several = self.repeats || found.windows(2).any(|pair| pair[0].query != pair[1].query);
-        if !several {
-            found.sort_unstable_by_key(|found| (found.distance, found.content_id));
-        }
-        let hits = found.iter().map(|found| self.hit(found)).collect();
+        found.sort_unstable();
+        let several = self.repeats || found.first().map(|found| found.field(0)) != found.last().map(|found| found.field(0));
+        let hits = self.hits(&found);
         if several { nearest_of_each(hits) } else { hits }
     }
 
@@ -308,15 +315,16 @@ impl PdqIndex {
         let answers = queries.par_chunks(group).flat_map_iter(|queries| {
             let queries: Vec<Query> = queries.iter().map(|(hash, radius)| Query::new(hash, *radius)).collect();
             let mut found = self.found(0..self.parts(), &queries, Simd::best());
-            found.sort_unstable_by_key(|found| (found.query, found.distance, found.content_id));
-            let (count, mut rest) = (queries.len() as u32, found.into_iter().peekable());
-            (0..count).map(move |query| {
-                let mut hits = Vec::new();
-                while let Some(found) = rest.next_if(|found| found.query == query) {
-                    hits.push(Hit { variant: 0, ..self.hit(&found) });
-                }
-                if self.repeats { nearest_of_each(hits) } else { hits }
-            })
+            found.sort_unstable();
+            let (mut rest, mut answers) = (&found[..], Vec::with_capacity(queries.len()));
+            for query in 0..queries.len() as u32 {
+                let (of_query, others) = rest.split_at(rest.partition_point(|found| found.field(0) == query));
+                let mut hits = self.hits(of_query);
+                hits.iter_mut().for_each(|hit| hit.variant = 0);
+                answers.push(if self.repeats { nearest_of_each(hits) } else { hits });
+                rest = others;
+            }
+            answers
         });
         answers.collect()
     }
@@ -341,25 +349,33 @@ impl PdqIndex {
                 } else {
                     self.tail.data.search(queries, self.tail.states.as_deref(), simd, near);
                 }
-                all.extend(near.iter().map(|near| Found {
-                    content_id: self.content_id(part, near.position),
-                    distance: near.distance,
-                    query: near.query,
-                    part: part as u32,
-                    position: near.position,
-                }));
+                all.extend(near.iter().map(|near| Found::new(part, near)));
             }
         });
         all
     }
 
-    fn content_id(&self, part: usize, position: u32) -> i64 {
-        self.segments.get(part).map_or_else(|| self.tail.data.ids[position as usize], |segment| segment.data.ids.get(position))
+    /// The hits in the order of `found`, in which hashes lie anywhere in memory.
+    fn hits(&self, found: &[Found]) -> Vec<Hit> {
+        let hit = |(at, &now): (usize, &Found)| {
+            if let Some(soon) = found.get(at + AHEAD) {
+                let rows = self.segments.get(soon.field(2) as usize).map_or(&self.tail.data.rows, |segment| &segment.data.rows);
+                prefetch(&rows.first, soon.field(3) as usize);
+                prefetch(&rows.second, soon.field(3) as usize);
+            }
+            self.hit(now)
+        };
+        found.iter().enumerate().map(hit).collect()
     }
 
-    fn hit(&self, found: &Found) -> Hit {
-        let rows = self.segments.get(found.part as usize).map_or(&self.tail.data.rows, |segment| &segment.data.rows);
-        Hit { distance: found.distance, content_id: found.content_id, variant: found.query as usize, hash: rows.get(found.position) }
+    fn hit(&self, found: Found) -> Hit {
+        let [variant, distance, part, position] = [0, 1, 2, 3].map(|at| found.field(at));
+        let tail = &self.tail.data;
+        let (content_id, rows) = match self.segments.get(part as usize) {
+            Some(segment) => (segment.data.ids.get(position), &segment.data.rows),
+            None => (tail.ids[position as usize], &tail.rows),
+        };
+        Hit { distance, content_id, variant: variant as usize, hash: rows.get(position) }
     }
 }
 
