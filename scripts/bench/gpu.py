@@ -22,8 +22,10 @@ LIMITS = {"h200": (4.8e12, 64e9), "h100": (3.35e12, 64e9), "a100": (2.0e12, 32e9
 SIZES = [(512, 512, 64), (1152, 864, 64), (4000, 3000, 8)]
 
 
-def pixels(kernels, limits, rounds):
+def pixels(kernels, limits, rounds, binding_bytes):
     for width, height, batch in SIZES:
+        # What a binding holds, with some room for tables; the program asks for at most 1 GiB.
+        batch = max(1, min(batch, int(0.9 * min(binding_bytes, 2**30)) // (3 * width * height)))
         for stages in ("pdq", "preprocess", "both"):
             request = {"op": "gpu_pixels", "width": width, "height": height, "batch": batch, "rounds": rounds, "stages": stages}
             kernels.ask(**request | {"rounds": 1})  # warm: buffers grow on the first batch
@@ -71,7 +73,7 @@ def main():
     limits = next((value for name, value in LIMITS.items() if name in adapter["name"].lower()), None)
     rounds, images = (3, 64) if adapter["is_software"] else (20, 20000)
     rows = []
-    for row in [*pixels(kernels, limits, rounds), *end_to_end(kernels, corpus, images)]:
+    for row in [*pixels(kernels, limits, rounds, adapter["binding_bytes"]), *end_to_end(kernels, corpus, images)]:
         print(json.dumps(row), flush=True)
         rows.append(row)
     kernels.close()
