@@ -332,26 +332,27 @@ impl PdqIndex {
     fn found(&self, parts: Range<usize>, queries: &[Query], simd: Simd) -> Vec<Found> {
         let mut all = Vec::new();
         let Some(first) = queries.first() else { return all };
-        SCRATCH.with_borrow_mut(|(scratch, near)| {
-            let prepare = |part: usize| {
-                if let Some(part) = self.segments.get(part).filter(|_| parts.contains(&part)) {
-                    part.data.prepare(first);
-                }
-            };
-            prepare(parts.start);
-            for part in parts.clone() {
-                near.clear();
-                if let Some(segment) = self.segments.get(part) {
-                    if queries.len() == 1 {
-                        prepare(part + 1);
-                    }
-                    segment.data.search(queries, segment.states.as_deref(), scratch, simd, near);
-                } else {
-                    self.tail.data.search(queries, self.tail.states.as_deref(), simd, near);
-                }
-                all.extend(near.iter().map(|near| Found::new(part, near)));
+        // Taken, so that a search that panics leaves no marks behind for the thread's next one.
+        let (mut scratch, mut near) = SCRATCH.take();
+        let prepare = |part: usize| {
+            if let Some(part) = self.segments.get(part).filter(|_| parts.contains(&part)) {
+                part.data.prepare(first);
             }
-        });
+        };
+        prepare(parts.start);
+        for part in parts.clone() {
+            near.clear();
+            if let Some(segment) = self.segments.get(part) {
+                if queries.len() == 1 {
+                    prepare(part + 1);
+                }
+                segment.data.search(queries, segment.states.as_deref(), &mut scratch, simd, &mut near);
+            } else {
+                self.tail.data.search(queries, self.tail.states.as_deref(), simd, &mut near);
+            }
+            all.extend(near.iter().map(|near| Found::new(part, near)));
+        }
+        SCRATCH.set((scratch, near));
         all
     }
 
