@@ -63,7 +63,7 @@ pub struct Margins {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
     pub sum: u32,
-    /// Never more than `sum`.
+    /// Never more than `sum`, unless a device is broken.
     pub barely: u32,
     /// Steps that are next to nothing.
     pub still: u32,
@@ -72,7 +72,7 @@ pub struct Steps {
 impl Margins {
     /// Whether the reference's hashes and quality are the same, for a picture of this size in pixels.
     pub fn decide(&self, width: u32, height: u32) -> bool {
-        let surely = plain::quality_of(self.steps.sum - self.steps.barely) == Quality::new(100);
+        let surely = plain::quality_of(self.steps.sum.saturating_sub(self.steps.barely)) == Quality::new(100);
         let grainy = self.steps.still < STEPS / 10;
         surely && grainy && width.min(height) >= SIDE as u32 && self.gap > 2.0 * self.coefficient_error()
     }
