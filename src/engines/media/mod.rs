@@ -18,8 +18,8 @@
 //!
 //! **Which JPEG decoder.** zune-jpeg, because it is memory-safe; libjpeg-turbo (vendored 3.1) would have to sit behind a sandboxed process. Per
 //! core, into reused buffers, 0.3 to 12 megapixels, quality 85, zune-jpeg takes 1.2 to 1.4 times libjpeg-turbo's time for 4:2:0, 1.0 to 1.35
-//! for 4:2:2, 0.9 to 1.15 for 4:4:4, 1.4 to 1.8 for progressive and 1.6 to 1.8 for grey files: not enough to pay for another process and a copy. zune-jpeg
-//! cannot scale while it decodes (libjpeg's DCT scaling), so there is no such mode.
+//! for 4:2:2, 0.9 to 1.15 for 4:4:4, 1.4 to 1.8 for progressive and 1.6 to 1.8 for grey files: not enough to pay for another process and a copy (a probe with the turbojpeg
+//! crate beside ours, on a busy machine; it is not part of this repository). zune-jpeg cannot scale while it decodes (libjpeg's DCT scaling), so there is no such mode.
 //!
 //! **What decoding does to a hash.** `scripts/conformance/decode.py` compares the PDQ hash of files with that of libjpeg-turbo's pixels (540 JPEGs
 //! of 4:4:4, 4:2:2 and 4:2:0, baseline and progressive, quality 20 to 95, 40 to 1,800 pixels a side; 516 have a PDQ quality of 80 or
@@ -28,7 +28,7 @@
 //! | mode | 0 bits | 2 bits | 4 bits | largest | time |
 //! | --- | --- | --- | --- | --- | --- |
 //! | [`Decoder::decode`] | 461 | 54 | 1 | 4 | 1 |
-//! | [`Decoder::decode_luma`] | 368 | 134 | 14 | 4 (6 at a lower quality) | entropy decoding and IDCT alone 0.64 to 0.72, progressive 0.6 to 0.85; spreading the plane to three bytes takes part of that back |
+//! | [`Decoder::decode_luma`] | 368 | 134 | 14 | 4 (6 at a lower quality) | entropy decoding and IDCT alone 0.64 to 0.72, progressive 0.6 to 0.85; spreading the plane to three bytes takes part of that back (the same probe) |
 //!
 //! Deliberate differences to Pillow 13:
 //! - 16-bit grey (PNG, TIFF) is reduced by `>> 8`; Pillow clips it at 255, which turns almost every such picture white.
