@@ -1,7 +1,7 @@
 //! Decoded pictures to everything that models and hashes need of their pixels: one upload on the GPU, or the CPU path with the same results.
 //!
 //! A [`PixelProcessor`] is what `backend = auto|gpu|cpu` names. The GPU works where there is one; a picture that does not fit it, and any
-//! failure of it, is the CPU's work and not the caller's problem. A device that was lost, hangs, is out of memory or answers wrongly rests
+//! failure of it, is the CPU's work and not the caller's problem. A device that was lost, hangs, is out of memory or fails its self-test rests
 //! for a while and is then opened again, behind the callers' backs (`device`). [`PixelEngine`] puts a queue in front of the GPU, so that batches form.
 
 mod device;
