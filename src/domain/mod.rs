@@ -11,7 +11,10 @@
 //! | label | one output of a classifier, e.g. `nsfw` |
 //! | score | what a classifier said of one label: `raw` decides, `probability` informs people |
 //! | operating point | a threshold together with what is known about it; there is no bare threshold |
-//! | certificate | signed evidence that an operating point reaches its target precision |
+//! | certificate | a signed document that says what was shown about a threshold, on which data, for which model |
+//! | claim | one threshold of a certificate: a target, a confidence, and whether it is certified |
+//! | calibrator | the map from a raw score to a probability, for people to read |
+//! | prevalence | the share of positives in some traffic |
 //! | routing decision | the machine's: `review` or `none` |
 //! | review decision | the human's |
 //! | appeal | a person's objection to a review decision |
@@ -24,6 +27,8 @@
 //! ```
 
 pub mod attachment;
+pub mod calibrator;
+pub mod certificate;
 pub mod decision;
 pub mod event;
 pub mod evidence;

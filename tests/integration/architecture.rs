@@ -62,6 +62,14 @@ const OWNED: &[(&str, &[&str])] = &[
     ("weezl", &["engines::media"]),
     ("zune_core", &["engines::media"]),
     ("zune_jpeg", &["engines::media"]),
+    // Data sets, reports and certificates are use cases.
+    ("csv", &["services"]),
+    ("parquet", &["services"]),
+    ("fast_float2", &["services"]),
+    ("maud", &["services"]),
+    ("ed25519_dalek", &["services"]),
+    // Both draw: cross-fitting and placement there, bootstrap here.
+    ("rand_xoshiro", &["engines::calibration", "services"]),
     ("sqlx", &["store"]),
     ("libsqlite3_sys", &["store"]),
     ("tracing_subscriber", &["telemetry"]),
