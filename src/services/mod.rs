@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod banks;
+pub mod datasets;
 pub mod health;
 pub mod pixels;
 pub mod review;
