@@ -9,8 +9,8 @@ use std::{
 use rayon::slice::ParallelSliceMut;
 use sha2::{Digest, Sha256};
 
-use super::{Columns, Place, values::shown};
-use crate::domain::labelled::{Groups, Ids, Labelled, Slices};
+use super::{Columns, Place, groups::GroupCodes, values::shown};
+use crate::domain::labelled::{Ids, Labelled, Slices};
 
 /// Bytes of the longest id, group or slice: names and keyed pseudonyms are far shorter.
 const LONGEST_NAME: usize = 1024;
@@ -50,7 +50,7 @@ pub struct SourceFacts {
 /// Columns under construction.
 pub(super) struct Builder {
     labelled: Labelled,
-    groups: HashMap<Key, u32>,
+    groups: Option<GroupCodes>,
     slices: HashMap<Vec<u8>, u16>,
     /// Of every row with an id, in order.
     id_hashes: Vec<u64>,
@@ -63,14 +63,13 @@ impl Builder {
     pub fn new(columns: &Columns) -> Self {
         let labelled = Labelled {
             weights: columns.weight.as_ref().map(|_| Vec::new()),
-            groups: columns.group.as_ref().map(|_| Groups::default()),
             slices: columns.slice.as_ref().map(|_| Slices::default()),
             ids: columns.keep_ids.then(Ids::default),
             ..Labelled::default()
         };
         Self {
             labelled,
-            groups: HashMap::new(),
+            groups: columns.group.as_ref().map(|_| GroupCodes::default()),
             slices: HashMap::new(),
             id_hashes: Vec::new(),
             places: Places::default(),
@@ -104,11 +103,8 @@ impl Builder {
         if let (Some(weights), Some(weight)) = (&mut self.labelled.weights, row.weight) {
             weights.push(weight);
         }
-        if let (Some(groups), Some(name)) = (&mut self.labelled.groups, row.group) {
-            let next = groups.count;
-            let code = *self.groups.entry(Key::new(bounded(name, "group")?)).or_insert(next);
-            groups.count += u32::from(code == next);
-            groups.codes.push(code);
+        if let (Some(groups), Some(name)) = (&mut self.groups, row.group) {
+            groups.push(bounded(name, "group")?);
         }
         if let (Some(slices), Some(name)) = (&mut self.labelled.slices, row.slice) {
             let code = match self.slices.get(name) {
@@ -134,7 +130,7 @@ impl Builder {
     }
 
     pub fn finish(mut self, files: &[PathBuf], digest: Sha256) -> (Labelled, SourceFacts) {
-        drop(std::mem::take(&mut self.groups));
+        self.labelled.groups = self.groups.take().map(GroupCodes::finish);
         let (duplicate_ids, first) = duplicates(&self.id_hashes);
         let facts = SourceFacts {
             rows: self.rows() as u64,
@@ -174,28 +170,6 @@ fn duplicates(hashes: &[u64]) -> (u64, Option<usize>) {
     (twice.len() as u64, hashes.iter().position(|hash| repeated.contains(hash) && !seen.insert(*hash)))
 }
 
-/// The name of a group, exactly: short ones, which most are, without memory of their own.
-#[derive(PartialEq, Eq, Hash)]
-enum Key {
-    /// Up to 15 bytes and their number.
-    Short([u8; 16]),
-    Long(Box<[u8]>),
-}
-
-impl Key {
-    fn new(name: &[u8]) -> Self {
-        let mut short = [0; 16];
-        match short.get_mut(..name.len()) {
-            Some(start) if name.len() < 16 => {
-                start.copy_from_slice(name);
-                short[15] = name.len() as u8;
-                Self::Short(short)
-            }
-            _ => Self::Long(name.into()),
-        }
-    }
-}
-
 /// Where each row with an id stood. Lines mostly count up by one, so only the others are kept.
 #[derive(Default)]
 struct Places {
@@ -227,17 +201,6 @@ const fn later(place: Place, rows: usize) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn group_names_of_all_lengths_are_told_apart() {
-        let names: Vec<Vec<u8>> = (0..40).flat_map(|length| [vec![0; length], vec![b'a'; length]]).collect();
-        for (at, left) in names.iter().enumerate() {
-            for (to, right) in names.iter().enumerate() {
-                assert_eq!(Key::new(left) == Key::new(right), left == right, "{at} {to}");
-            }
-        }
-        assert!(size_of::<(Key, u32)>() <= 32);
-    }
 
     #[test]
     fn duplicates_are_counted_and_the_first_repetition_is_found() {

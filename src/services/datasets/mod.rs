@@ -21,6 +21,7 @@
 mod builder;
 mod csv;
 mod error;
+mod groups;
 mod jsonl;
 mod parquet;
 mod source;
