@@ -181,10 +181,16 @@ fn solve(start: f64, function: impl Fn(f64) -> (f64, f64)) -> f64 {
             low = p
         }
         // In log-odds, on which the logarithm of a tail is nearly straight at both ends.
-        let odds = p / (1.0 - p) * (-value / (slope * p * (1.0 - p))).exp();
+        let step = value / (slope * p * (1.0 - p));
+        let odds = p / (1.0 - p) * (-step).exp();
         let next = odds / (1.0 + odds);
-        let next = if next > low && next < high { next } else { 0.5 * (low + high) };
-        if (next - p).abs() <= 1e-14 * p || next <= low || next >= high {
+        let inside = next > low && next < high;
+        // The error after a step is about the square of the step.
+        if inside && step.abs() <= 1e-8 {
+            return next;
+        }
+        let next = if inside { next } else { 0.5 * (low + high) };
+        if next <= low || next >= high {
             return next;
         }
         p = next;
