@@ -6,6 +6,7 @@
 pub mod access;
 pub mod banks;
 pub mod certificates;
+pub mod datasets;
 pub mod health;
 pub mod pixels;
 pub mod review;
