@@ -76,9 +76,9 @@ pub struct Score {
 }
 
 impl Score {
-    /// Whether the raw score reaches the operating point's threshold (`>=`).
+    /// Whether the raw score reaches the operating point's threshold (`>=`), or what stands in its place.
     pub fn flagged(&self) -> bool {
-        self.operating_point.as_ref().is_some_and(|point| self.raw >= point.threshold)
+        self.operating_point.as_ref().is_some_and(|point| self.raw.get() >= point.flags_from())
     }
 }
 
