@@ -76,11 +76,14 @@ pub struct Score {
 }
 
 impl Score {
-    /// Whether the raw score reaches the operating point's threshold (`>=`).
+    /// Whether the raw score reaches the operating point's threshold (`>=`), or what stands in its place.
     pub fn flagged(&self) -> bool {
-        self.operating_point.as_ref().is_some_and(|point| self.raw >= point.threshold)
+        self.operating_point.as_ref().is_some_and(|point| self.raw.get() >= point.flags_from())
     }
 }
+
+/// The label of a whole conversation's score.
+pub const CONVERSATION: &str = "conversation";
 
 /// What a conversation's score says beside its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -43,6 +43,7 @@ mod idempotency;
 mod import;
 mod keys;
 mod ledger;
+mod operating_points;
 mod outcome;
 mod review;
 mod row;
@@ -71,6 +72,7 @@ pub use self::{
     import::{BankImport, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,
+    operating_points::{CertificateDocument, CertificateKey, NewOperatingPoint, StoredPoint},
     outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
     review::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
     writer::WriterStats,
