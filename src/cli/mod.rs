@@ -9,14 +9,16 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "doctor", "config"];
+//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "evaluate", "doctor", "config"];
 //! assert_eq!(commands, names);
 //! ```
 
 mod audit;
 mod bank;
 mod config;
+mod data;
 mod doctor;
+mod evaluate;
 mod failure;
 mod files;
 mod hash;
@@ -95,6 +97,9 @@ enum Command {
     /// The ledger
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// How good scores are, with intervals
+    #[command(subcommand)]
+    Evaluate(evaluate::Evaluate),
     /// Check this installation and say what mends it
     Doctor(doctor::Doctor),
     /// Settings
@@ -128,6 +133,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Bank(bank) => bank.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
+        Command::Evaluate(evaluate) => evaluate.run(&config),
         Command::Doctor(_) => Ok(()), // answered above
         Command::Config(settings) => settings.run(&config),
     }

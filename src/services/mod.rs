@@ -7,6 +7,7 @@ pub mod access;
 pub mod banks;
 pub mod certificates;
 pub mod datasets;
+pub mod evaluate;
 pub mod health;
 pub mod operating_points;
 pub mod pixels;
