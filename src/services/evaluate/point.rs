@@ -37,12 +37,12 @@ pub struct Point {
     pub tn: u64,
     /// The same with weights; `null` without.
     pub weighted: Option<Weighted>,
-    /// How the three intervals above were made: `clopper-pearson` for independent unweighted items, `cluster bootstrap` for others, `none` without
-    /// replicates.
+    /// How the three intervals above were made: `clopper-pearson` for independent unweighted items, `cluster bootstrap` for others (where few are
+    /// wrong widened to Clopper-Pearson's over as many items as the clusters are worth), `none` without replicates.
     pub interval_method: &'static str,
     /// For display.
     pub wilson: Option<Shares>,
-    /// For display.
+    /// As drawn, for display.
     pub bootstrap: Option<Shares>,
     pub at_prevalence: Vec<AtPrevalence>,
 }
@@ -103,39 +103,39 @@ impl Point {
         let [[tp, fp], [missed, tn]] = counts;
         let [[tp_mass, fp_mass], [missed_mass, tn_mass]] = sums;
         let (recall, fpr) = (share(tp_mass, missed_mass), share(fp_mass, tn_mass));
+        let independent = sorted.weights.is_none() && sorted.clusters == Clusters::Each;
         let both = |interval: fn(u64, u64, f64) -> [f64; 2], confidence: f64| {
             let of = |part: u64, all: u64| (all > 0).then(|| interval(part, all, confidence));
             Shares { precision: of(tp, tp + fp), recall: of(tp, tp + missed), fpr: of(fp, fp + tn), f1: None }
         };
-        let independent = sorted.weights.is_none() && sorted.clusters == Clusters::Each;
-        let bootstrap = (!replicates.is_empty()).then(|| bootstrap_shares(replicates, place, confidence));
-        let (interval_method, intervals) = match (&bootstrap, independent) {
-            (_, true) => ("clopper-pearson", both(clopper_pearson, confidence)),
-            (Some(shares), false) => ("cluster bootstrap", shares.clone()),
-            (None, false) => ("none", Shares::default()),
+        let precision = share(tp_mass, fp_mass);
+        let effective = (!independent && !replicates.is_empty()).then(|| effective(sorted, flagged));
+        let widened = |confidence: f64| {
+            let mut shares = bootstrap_shares(replicates, place, confidence);
+            if let Some(effective) = effective {
+                let of = [(&mut shares.precision, precision), (&mut shares.recall, recall), (&mut shares.fpr, fpr)];
+                of.into_iter().zip(effective).for_each(|((interval, share), n)| widen(interval, share, n, confidence));
+            }
+            shares
+        };
+        let intervals = |confidence| match (independent, replicates.is_empty()) {
+            (true, _) => ("clopper-pearson", both(clopper_pearson, confidence)),
+            (false, false) => ("cluster bootstrap", widened(confidence)),
+            (false, true) => ("none", Shares::default()),
         };
         // Of two intervals at half the error each, both hold with the whole confidence.
-        let halves = independent.then(|| both(clopper_pearson, f64::midpoint(1.0, confidence)));
+        let (_, halves) = intervals(f64::midpoint(1.0, confidence));
         let at_prevalence = |prevalence: f64| AtPrevalence {
             prevalence,
             precision: recall.zip(fpr).and_then(|(recall, fpr)| precision_at(prevalence, recall, fpr)),
-            interval: match &halves {
-                Some(halves) => halves.recall.zip(halves.fpr).and_then(|([low, high], [few, many])| {
-                    Some([precision_at(prevalence, low, many).unwrap_or(0.0), precision_at(prevalence, high, few)?])
-                }),
-                None => percentiles(
-                    replicates.iter().filter_map(|replicate| {
-                        let (tp, fp) = replicate.at[place];
-                        let (recall, fpr) = (share(tp, replicate.positives - tp)?, share(fp, replicate.negatives - fp)?);
-                        precision_at(prevalence, recall, fpr)
-                    }),
-                    confidence,
-                ),
-            },
+            interval: halves.recall.zip(halves.fpr).and_then(|([low, high], [few, many])| {
+                Some([precision_at(prevalence, low, many).unwrap_or(0.0), precision_at(prevalence, high, few)?])
+            }),
         };
+        let (interval_method, intervals) = intervals(confidence);
         Self {
             threshold,
-            precision: share(tp_mass, fp_mass),
+            precision,
             precision_interval: intervals.precision,
             recall,
             recall_interval: intervals.recall,
@@ -152,7 +152,7 @@ impl Point {
             weighted: sorted.weights.is_some().then_some(Weighted { tp: tp_mass, fp: fp_mass, r#fn: missed_mass, tn: tn_mass }),
             interval_method,
             wilson: independent.then(|| both(wilson, confidence)),
-            bootstrap,
+            bootstrap: (!replicates.is_empty()).then(|| bootstrap_shares(replicates, place, confidence)),
             at_prevalence: PREVALENCES.map(at_prevalence).into(),
         }
     }
@@ -170,10 +170,71 @@ fn bootstrap_shares(replicates: &[Replicate], place: usize, confidence: f64) -> 
     Shares { precision: interval(0), recall: interval(1), fpr: interval(2), f1: interval(3) }
 }
 
+/// Outcomes of either kind from which on a bootstrap of a share is trusted: ten, as for the normal approximation of a binomial.
+const FEW: u64 = 10;
+
+/// A bootstrap cannot draw an error that is not there: where hardly any item is wrong its interval shrinks to a point. There it is widened to the
+/// exact one of `effective` independent items.
+fn widen(interval: &mut Option<[f64; 2]>, share: Option<f64>, effective: f64, confidence: f64) {
+    let (Some([low, high]), Some(share)) = (interval.as_mut(), share) else { return };
+    let items = effective.floor() as u64;
+    let hits = ((share * effective).round() as u64).min(items);
+    if hits.min(items - hits) < FEW {
+        let [exact_low, exact_high] = clopper_pearson(hits, items, confidence);
+        (*low, *high) = (low.min(exact_low), high.max(exact_high));
+    }
+}
+
+/// How many independent items the flagged, the positives and the negatives are worth: Kish's (sum of m)^2 / (sum of m^2) over the masses of their
+/// clusters (Survey Sampling, 1965), as if all items of a cluster shared their fate.
+fn effective(sorted: &Sorted, flagged: usize) -> [f64; 3] {
+    let mut masses = vec![[0.0; 3]; sorted.clusters() as usize];
+    for (at, item) in sorted.items.iter().enumerate() {
+        let mass = &mut masses[if sorted.clusters == Clusters::Each { at } else { item.cluster() }];
+        let weight = sorted.weight(at);
+        mass[0] += if at < flagged { weight } else { 0.0 };
+        mass[if item.positive() { 1 } else { 2 }] += weight;
+    }
+    [0, 1, 2].map(|which| {
+        let (sum, squares) =
+            masses.iter().fold((0.0, 0.0), |(sum, squares), mass| (sum + mass[which], squares + mass[which] * mass[which]));
+        if squares > 0.0 { sum * sum / squares } else { 0.0 }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::labelled::{Groups, Labelled};
+    use crate::{
+        domain::labelled::{Groups, Labelled},
+        services::evaluate::{Options, evaluate},
+    };
+
+    #[test]
+    fn no_error_among_a_few_groups_is_no_proof() {
+        // 40 groups of five equal items, all flagged and all positive but for the unflagged negatives.
+        let rows = 400_u32;
+        let data = Labelled {
+            scores: (0..rows).map(|row| if row < 200 { 0.9 } else { 0.1 }).collect(),
+            positive: (0..rows).map(|row| row < 200).collect(),
+            groups: Some(Groups { codes: (0..rows).map(|row| row / 5).collect(), count: rows / 5 }),
+            ..Labelled::default()
+        };
+        let found = evaluate(&data, &Options { thresholds: vec![0.5], replicates: 100, ..Options::default() }, &|| {}).unwrap();
+        let point = &found.whole.at[0];
+        assert_eq!(point.bootstrap.as_ref().unwrap().precision, Some([1.0, 1.0]), "what a bootstrap alone would say");
+        assert_eq!(point.precision_interval, Some(clopper_pearson(40, 40, 0.95)), "forty observations, not two hundred");
+        let rare = point.at_prevalence.last().unwrap();
+        assert!(rare.precision == Some(1.0) && rare.interval.unwrap()[0] < 1e-4, "{rare:?}");
+        // With weights: one heavy item and many light ones are worth little more than one.
+        let weights = (0..rows).map(|row| if row == 0 { 1e6 } else { 1.0 }).collect();
+        let found = evaluate(
+            &Labelled { weights: Some(weights), groups: None, ..data },
+            &Options { thresholds: vec![0.5], replicates: 100, ..Options::default() },
+            &|| {},
+        );
+        assert!(found.unwrap().whole.at[0].precision_interval.unwrap()[0] < 0.05);
+    }
 
     /// The field guide's table D.1.
     #[test]

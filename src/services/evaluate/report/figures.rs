@@ -44,7 +44,7 @@ fn discs(plot: &mut Plot, points: &[Point], place: fn(&Point) -> Option<(f64, f6
 
 /// The thresholds in their colours.
 fn key(points: &[Point]) -> Markup {
-    html! { @for (at, point) in points.iter().enumerate() { span class={ "key " (colour(at)) } {} "threshold " (figure(Some(point.threshold))) } }
+    html! { @for (at, point) in points.iter().enumerate() { span class="name" { span class={ "key " (colour(at)) } {} "threshold " (figure(Some(point.threshold))) } " " } }
 }
 
 fn precision_recall(found: &Evaluation) -> Markup {
@@ -99,12 +99,12 @@ fn histogram(found: &Evaluation) -> Markup {
         plot.bar("negative", bin.low, bin.high, share(bin.negatives, negatives));
         plot.bar("positive", bin.low, bin.high, share(bin.positives, positives));
     }
-    let caption = html! { "How scores are spread, each class by itself." span class="key negative" {} "negatives" span class="key positive" {} "positives" };
+    let caption = html! { "How scores are spread, each class by itself." span class="name" { span class="key negative" {} "negatives" } " " span class="name" { span class="key positive" {} "positives" } };
     framed("Scores by class", plot.draw("Histograms of scores by class"), caption)
 }
 
 fn prevalence(found: &Evaluation) -> Markup {
-    let ticks = [(1e-6, "1 in 1M"), (1e-5, "1:100k"), (1e-4, "1:10k"), (1e-3, "1:1000"), (1e-2, "1 %"), (1e-1, "10 %"), (0.5, "50 %")];
+    let ticks = [(1e-6, "1:1M"), (1e-5, "1:100k"), (1e-4, "1:10k"), (1e-3, "1:1k"), (1e-2, "1 %"), (1e-1, "10 %"), (0.5, "50 %")];
     let mut plot = Plot::new(Axis::log("Prevalence (logarithmic)", &ticks), Axis::unit("Precision"));
     for (at, point) in found.whole.at.iter().enumerate() {
         let band: Vec<_> = point.at_prevalence.iter().filter_map(|at| at.interval.map(|[low, high]| (at.prevalence, low, high))).collect();

@@ -29,6 +29,7 @@ pub fn page(title: &str, found: &Evaluation) -> String {
         @if !found.whole.at.is_empty() {
             h2 { "At thresholds" }
             (thresholds(&found.whole.at))
+            p class="soft" { "Intervals here: " (found.whole.at[0].interval_method) "." }
             h2 { "Precision in other traffic" }
             p class="soft" {
                 "Recall and false positive rate belong to the classifier, precision also to the traffic: the rarer positives are, the more of what is "
@@ -148,7 +149,6 @@ fn thresholds(points: &[Point]) -> Markup {
             count(point.fp),
             count(point.r#fn),
             count(point.tn),
-            html! { (point.interval_method) },
         ]
     };
     let header = [
@@ -254,8 +254,8 @@ fn definitions() -> Markup {
         (
             "Interval",
             "Where the figure would lie for the population that the items were drawn from, at the confidence named above. \
-                      Clopper-Pearson intervals hold at least that often for independent items; bootstrap intervals hold about that often, and less \
-                      where hardly any item is wrong.",
+                      Clopper-Pearson intervals hold at least that often for independent items; bootstrap intervals hold about that often, and \
+                      are widened to exact ones where hardly any item is wrong.",
         ),
     ];
     html! { dl { @for (word, meaning) in words { dt { (word) } dd { (meaning) } } } }

@@ -8,8 +8,8 @@ use maud::{Markup, PreEscaped, html};
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 290.0;
 /// Room for the labels of the axes.
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 10.0;
+const LEFT: f64 = 52.0;
+const RIGHT: f64 = 22.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 44.0;
 
