@@ -9,7 +9,7 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "evaluate", "doctor", "config"];
+//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "operating-point", "key", "audit", "evaluate", "doctor", "config"];
 //! assert_eq!(commands, names);
 //! ```
 
@@ -25,6 +25,7 @@ mod hash;
 mod key;
 mod lines;
 mod r#match;
+mod operating_point;
 mod output;
 mod preprocess;
 mod score;
@@ -91,6 +92,9 @@ enum Command {
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
+    /// Thresholds in force, and the certificates behind them
+    #[command(subcommand)]
+    OperatingPoint(operating_point::OperatingPoint),
     /// API keys
     #[command(subcommand)]
     Key(key::Key),
@@ -131,6 +135,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Preprocess(preprocess) => preprocess.run(&config),
         Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
+        Command::OperatingPoint(operating_point) => operating_point.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
         Command::Evaluate(evaluate) => evaluate.run(&config),

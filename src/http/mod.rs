@@ -1,7 +1,7 @@
 //! The API over HTTP: the only room that knows axum.
 //!
 //! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
-//! `score` and `batch` (with `input`, `multipart` and `body` below them), `review`, `status`, `docs`; `auth` lets callers in, `error` is the one
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `review`, `operating_points`, `status`, `docs`; `auth` lets callers in, `error` is the one
 //! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
 //! accepts connections.
 //!
@@ -22,7 +22,8 @@
 //! # use std::{sync::Arc, time::Duration};
 //! # use axum::{body::Body, http::Request};
 //! # use nightlight::{
-//! #     http::{HttpOptions, HttpState, router}, services::{access::Access, health::{Health, constant}, review::Review},
+//! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
+//! #     services::{access::Access, health::{Health, constant}, operating_points::{OperatingPoints, Running}, review::Review},
 //! #     store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
 //! # use tower::ServiceExt;
@@ -30,15 +31,14 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
 //! # let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
-//! let state = HttpState::new(
-//!     HttpOptions::default(),
-//!     Arc::new(FakeScorer::echo()),
-//!     Access::new(store.clone(), true),
-//!     Review::new(store, Duration::from_secs(15 * 60)),
-//!     constant(Health::default()),
-//!     metrics,
-//! );
-//! let answer = router(state).oneshot(Request::post("/score").body(Body::empty())?).await?;
+//! let services = HttpServices {
+//!     scorer: Arc::new(FakeScorer::echo()),
+//!     access: Access::new(store.clone(), true),
+//!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
+//!     points: OperatingPoints::load(&Config::load(&Sources::default())?, Running::default(), store).await?,
+//!     health: constant(Health::default()),
+//! };
+//! let answer = router(HttpState::new(HttpOptions::default(), services, metrics)).oneshot(Request::post("/score").body(Body::empty())?).await?;
 //! assert_eq!(answer.status(), 401);
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
@@ -54,6 +54,7 @@ mod json;
 mod multipart;
 mod observe;
 mod openapi;
+mod operating_points;
 mod review;
 mod score;
 mod serve;
@@ -85,6 +86,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         health::HealthProbe,
+        operating_points::OperatingPoints,
         review::Review,
         scoring::{ScoreError, ScoreRequest, Scored},
     },
@@ -143,13 +145,19 @@ impl Default for HttpOptions {
     }
 }
 
+/// What the API offers over HTTP.
+pub struct HttpServices {
+    pub scorer: Arc<dyn Scorer>,
+    pub access: Access,
+    pub review: Review,
+    pub points: Arc<OperatingPoints>,
+    pub health: HealthProbe,
+}
+
 /// What the API needs of the rest of the server.
 pub struct HttpState {
     options: HttpOptions,
-    scorer: Arc<dyn Scorer>,
-    access: Access,
-    review: Review,
-    health: HealthProbe,
+    services: HttpServices,
     metrics: PrometheusHandle,
     permits: Arc<Semaphore>,
 }
@@ -159,16 +167,9 @@ type Shared = Arc<HttpState>;
 
 impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
-    pub fn new(
-        options: HttpOptions,
-        scorer: Arc<dyn Scorer>,
-        access: Access,
-        review: Review,
-        health: HealthProbe,
-        metrics: PrometheusHandle,
-    ) -> Self {
+    pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
         let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
-        Self { options, scorer, access, review, health, metrics, permits }
+        Self { options, services, metrics, permits }
     }
 
     /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
@@ -209,6 +210,8 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
         route("/review/items/{id}/release", Some(Permission::Review), post(review::release)),
         route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
+        route("/operating-points", Some(Permission::OperatingPoints), get(operating_points::list)),
+        route("/operating-points/{certificate}", Some(Permission::OperatingPoints), get(operating_points::certificate)),
         route("/livez", None, get(status::livez)),
         route("/readyz", None, get(status::readyz)),
         route("/metrics", metrics, get(status::metrics)),

@@ -66,7 +66,7 @@ pub(super) async fn list(
     let after = query.after.map(|after| after.parse()).transpose();
     let after = after.map_err(|error| ApiError::malformed(format!("after: {error}")))?;
     let ListQuery { queue, state: wanted, category, limit, .. } = query;
-    let page = state.review.list(&who, Listing { queue, state: wanted, category, limit, after }).await?;
+    let page = state.services.review.list(&who, Listing { queue, state: wanted, category, limit, after }).await?;
     Ok(Json(ReviewPage { items: page.items.into_iter().map(Into::into).collect(), next: page.next.map(|next| next.to_string()) }))
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn item(
     Extension(who): Extension<Principal>,
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
-    Ok(Json(state.review.item(&who, id).await?.into()))
+    Ok(Json(state.services.review.item(&who, id).await?.into()))
 }
 
 /// Take an item, or renew one's claim.
@@ -112,7 +112,7 @@ pub(super) async fn claim(
     Extension(who): Extension<Principal>,
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
-    Ok(Json(state.review.claim(&who, id).await?.into()))
+    Ok(Json(state.services.review.claim(&who, id).await?.into()))
 }
 
 /// Give a claim back.
@@ -135,7 +135,7 @@ pub(super) async fn release(
     Extension(who): Extension<Principal>,
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
-    Ok(Json(state.review.release(&who, id).await?.into()))
+    Ok(Json(state.services.review.release(&who, id).await?.into()))
 }
 
 /// Decide a claimed item. Final.
@@ -167,7 +167,7 @@ pub(super) async fn decide(
     let bounds = Bounds { limit: LONGEST_DECISION, patience: options.read_timeout, deadline: call.arrived + options.deadline };
     let bytes = body::read(&parts.headers, body, bounds).await?;
     let DecisionBody { verdict, note_code } = json::parse(&bytes)?;
-    Ok(Json(state.review.decide(&who, id, verdict, note_code).await?.into()))
+    Ok(Json(state.services.review.decide(&who, id, verdict, note_code).await?.into()))
 }
 
 /// The item that the path names.

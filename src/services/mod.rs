@@ -89,7 +89,7 @@ impl App {
         let points = scoring.points().clone();
         let watchers = vec![
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
-            tokio::spawn(points.clone().watch(store.clone(), poll, stop.clone())),
+            tokio::spawn(points.clone().watch(poll, stop.clone())),
         ];
         Ok(Self { store, banks, points, scoring: Arc::new(scoring), pixels, warnings, stop, watchers })
     }

@@ -13,11 +13,13 @@ use axum::{
 use futures_util::StreamExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nightlight::{
+    config::{Config, Sources},
     domain::ids::TenantId,
-    http::{HttpOptions, HttpState, router},
+    http::{HttpOptions, HttpServices, HttpState, router},
     services::{
         access::{Access, Role},
         health::{Check, Health, constant},
+        operating_points::{OperatingPoints, Running},
         review::Review,
     },
     store::{Store, StoreOptions},
@@ -59,7 +61,11 @@ impl Setup {
         let scorer = Arc::new(self.scorer);
         let review = Review::new(store.clone(), LEASE);
         let access = Access::new(store.clone(), self.keys);
-        let state = HttpState::new(self.options, Arc::clone(&scorer) as _, access, review, constant(self.health), metrics());
+        let config = Config::load(&Sources::default()).unwrap();
+        let points = OperatingPoints::load(&config, Running::default(), store.clone()).await.unwrap();
+        let health = constant(self.health);
+        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, review, points, health };
+        let state = HttpState::new(self.options, services, metrics());
         App { router: router(state), scorer, access: Access::new(store.clone(), true), store, _folder: folder }
     }
 }
