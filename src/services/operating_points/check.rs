@@ -1,18 +1,17 @@
 //! Whether a certificate is valid here: signed by somebody who is trusted, for the model that runs.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use crate::{
-    config::Config,
-    domain::{certificate::Certificate, operating_point::OperatingPoint, time::Timestamp},
-    services::certificates::{self, ModelFacts, PublicKey, SigningKey},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     points::{Evidence, PointInForce},
     serving_threshold,
 };
-use crate::store::StoredPoint;
+use crate::{
+    config::Config,
+    domain::{certificate::Certificate, operating_point::OperatingPoint},
+    services::certificates::{self, ModelFacts, PublicKey, SigningKey},
+    store::StoredPoint,
+};
 
 /// The models that run here, by the name of their folder.
 #[derive(Clone, Debug, Default)]
@@ -56,9 +55,9 @@ impl Trusted {
     pub const OWN: &'static str = "this data directory";
 
     /// The data directory's own key, if it has one already, and `others`. Bytes that are no key are left out: they sign nothing.
-    pub fn new(config: &Config, others: impl IntoIterator<Item = ([u8; 32], String)>) -> Self {
+    pub fn new(data_dir: &Path, others: impl IntoIterator<Item = ([u8; 32], String)>) -> Self {
         let others = others.into_iter().filter_map(|(bytes, name)| Some((PublicKey::new(bytes).ok()?, name)));
-        let own = SigningKey::open(&config.data_dir.join(certificates::KEY_FILE)).ok();
+        let own = SigningKey::open(&data_dir.join(certificates::KEY_FILE)).ok();
         Self(others.chain(own.map(|key| (key.public(), Self::OWN.to_owned()))).collect())
     }
 
@@ -133,7 +132,7 @@ pub(super) fn installed(
         Some(reason) => OperatingPoint { recall: None, ..claimed.uncertified(reason) },
         None => claimed,
     };
-    let since: Timestamp = stored.installed_at;
-    let evidence = Evidence { certificate: certificate.clone(), claim: stored.claim as usize, since, broken, calibrates };
+    let (certificate, since) = (certificate.clone(), stored.installed_at);
+    let evidence = Evidence { certificate, claim: stored.claim as usize, since, broken, calibrates };
     Ok(PointInForce::new(stored.key.clone(), point, Some(evidence)))
 }
