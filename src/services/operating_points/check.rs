@@ -72,6 +72,8 @@ impl Trusted {
 pub struct Examined {
     /// Why it is not valid here; empty when it is.
     pub problems: Vec<String>,
+    /// The name under which its signer is trusted; `None` when nobody trusts the signer or the document is not as it was signed.
+    pub signer: Option<String>,
     /// Whether the document is as signed and its scores are those of the model that runs, so that its calibrator means something.
     pub calibrates: bool,
 }
@@ -79,11 +81,12 @@ pub struct Examined {
 /// Checks signature, trust and binding.
 pub fn examine(certificate: &Certificate, running: &Running, trusted: &Trusted) -> Examined {
     let mut problems = Vec::new();
-    let signer = certificates::verify(certificate);
-    let intact = signer.is_ok();
-    match signer {
+    let verified = certificates::verify(certificate);
+    let intact = verified.is_ok();
+    let signer = verified.as_ref().ok().and_then(|key| trusted.name(key)).map(str::to_owned);
+    match verified {
         Err(error) => problems.push(format!("the certificate {error}")),
-        Ok(key) if trusted.name(&key).is_none() => problems.push(format!("nobody here trusts the key that signed it, {key}")),
+        Ok(key) if signer.is_none() => problems.push(format!("nobody here trusts the key that signed it, {key}")),
         Ok(_) => {}
     }
     let mut same_model = false;
@@ -97,7 +100,7 @@ pub fn examine(certificate: &Certificate, running: &Running, trusted: &Trusted) 
             }
         },
     }
-    Examined { problems, calibrates: intact && same_model }
+    Examined { problems, signer, calibrates: intact && same_model }
 }
 
 /// What is in force because of a stored claim.
@@ -112,7 +115,7 @@ pub(super) fn installed(
 ) -> Result<PointInForce, String> {
     let claim = certificate.claims().nth(stored.claim as usize).ok_or("it has no such claim")?;
     let threshold = claim.threshold.and_then(serving_threshold).ok_or("it has no threshold that a score can reach")?;
-    let Examined { problems, calibrates } = examine(certificate, running, trusted);
+    let Examined { problems, signer, calibrates } = examine(certificate, running, trusted);
     let claimed = OperatingPoint {
         threshold,
         target_precision: claim.target_precision,
@@ -133,6 +136,6 @@ pub(super) fn installed(
         None => claimed,
     };
     let (certificate, since) = (certificate.clone(), stored.installed_at);
-    let evidence = Evidence { certificate, claim: stored.claim as usize, since, broken, calibrates };
+    let evidence = Evidence { certificate, claim: stored.claim as usize, since, signer, broken, calibrates };
     Ok(PointInForce::new(stored.key.clone(), point, Some(evidence)))
 }

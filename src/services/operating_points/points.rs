@@ -24,6 +24,8 @@ pub struct Evidence {
     pub claim: usize,
     /// When it was installed.
     pub since: Timestamp,
+    /// The name under which its signer is trusted; `None` when nobody trusts the signer.
+    pub signer: Option<String>,
     /// Why the certificate is not valid here; `None` when it is.
     pub broken: Option<String>,
     /// Whether its calibrator speaks of the model that runs.
