@@ -35,6 +35,7 @@ pub mod evidence;
 pub mod frame;
 pub mod hash;
 pub mod ids;
+pub mod monitor;
 pub mod operating_point;
 pub mod preprocess;
 pub mod score;

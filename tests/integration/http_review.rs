@@ -7,6 +7,7 @@ use nightlight::{
         decision::{Category, Reason, Route, RoutingDecision},
         evidence::{Evidence, Unscored, UnscoredReason},
         ids::{ReviewItemId, TenantId},
+        monitor::Provenance,
         score::{RawScore, Score, Technology},
         time::Timestamp,
     },
@@ -53,6 +54,7 @@ async fn add(app: &App, tenant: TenantId, queue: &str, priority: f64, category: 
         item_id: "their-7".into(),
         evidence: Evidence { matches: vec![], scores: vec![score], unscored: vec![unscored] },
         decision,
+        provenance: Provenance::default(),
     });
     app.store.commit(outcome).await.unwrap();
     id

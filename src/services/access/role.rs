@@ -21,6 +21,8 @@ pub enum Permission {
     Score,
     Review,
     Metrics,
+    /// What only whoever runs the server does.
+    Administer,
 }
 
 impl Role {
@@ -55,6 +57,7 @@ impl Permission {
             Self::Score => Role::Scorer,
             Self::Review => Role::Reviewer,
             Self::Metrics => Role::Metrics,
+            Self::Administer => Role::Admin,
         }
     }
 }
@@ -83,11 +86,12 @@ mod tests {
 
     #[test]
     fn each_role_does_its_own_work_and_admin_does_all() {
-        let may = |role: Role| [Permission::Score, Permission::Review, Permission::Metrics].map(|permission| role.allows(permission));
-        assert_eq!(may(Role::Admin), [true, true, true]);
-        assert_eq!(may(Role::Scorer), [true, false, false]);
-        assert_eq!(may(Role::Reviewer), [false, true, false]);
-        assert_eq!(may(Role::Metrics), [false, false, true]);
+        let all = [Permission::Score, Permission::Review, Permission::Metrics, Permission::Administer];
+        let may = |role: Role| all.map(|permission| role.allows(permission));
+        assert_eq!(may(Role::Admin), [true, true, true, true]);
+        assert_eq!(may(Role::Scorer), [true, false, false, false]);
+        assert_eq!(may(Role::Reviewer), [false, true, false, false]);
+        assert_eq!(may(Role::Metrics), [false, false, true, false]);
     }
 
     #[test]
