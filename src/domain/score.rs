@@ -87,6 +87,9 @@ impl Score {
     }
 }
 
+/// The label of a whole conversation's score.
+pub const CONVERSATION: &str = "conversation";
+
 /// What a conversation's score says beside its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ConversationDetail {

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod banks;
+pub mod certificates;
 pub mod health;
 pub mod pixels;
 pub mod review;

@@ -1,5 +1,6 @@
 //! Fakes and fixtures for tests and benches; never part of a release binary.
 
+pub mod certificates;
 pub mod gpu;
 pub mod scorer;
 #[cfg(feature = "testing")]

@@ -22,6 +22,15 @@ pub enum ExecutionProvider {
     Cpu,
 }
 
+impl ExecutionProvider {
+    /// The name in configuration and certificates.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
 /// How many calls a model serves at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

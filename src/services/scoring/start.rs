@@ -8,11 +8,10 @@ use super::{
     idempotency::Keys,
     image::ImageWay,
     models::{ImageModel, TextModel},
-    text::CONVERSATION,
 };
 use crate::{
     config::Config,
-    domain::frame::BufferPool,
+    domain::{frame::BufferPool, score::CONVERSATION},
     engines::{
         batch::{BatchOptions, Lane},
         classify::{ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, PoolConfig, Runtime, TextHead},

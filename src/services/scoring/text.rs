@@ -10,11 +10,8 @@ use super::{
 use crate::domain::{
     attachment::Message,
     evidence::{Evidence, Unscored, UnscoredReason},
-    score::{ConversationDetail, Score},
+    score::{CONVERSATION, ConversationDetail, Score},
 };
-
-/// The label of a whole conversation's score.
-pub(super) const CONVERSATION: &str = "conversation";
 
 /// What all text models say of one text.
 pub(super) async fn look_at_text(models: &[TextModel], text: &str, timings: &mut Timings) -> Result<Evidence, ScoreError> {

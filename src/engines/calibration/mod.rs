@@ -1,0 +1,3 @@
+//! Scores and labels to calibrators and claims; pure.
+
+pub mod binomial;
