@@ -29,6 +29,14 @@ pub mod metric {
     pub const GPU_STAGE_SECONDS: &str = "nightlight_gpu_stage_seconds";
     /// Gauge: signals held by all banks in memory.
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
+    /// Gauge {technology, label, slice}: 1 while a valid certificate stands behind the threshold in force. `slice` is a service, or `all`.
+    pub const OPERATING_POINT_CERTIFIED: &str = "nightlight_operating_point_certified";
+    /// Gauge {technology, label, slice}: raw scores at or above it are flagged. NaN when nothing is in force any more.
+    pub const OPERATING_POINT_THRESHOLD: &str = "nightlight_operating_point_threshold";
+    /// Gauge {technology, label, slice}: the precision that is claimed or wanted; NaN when nobody said.
+    pub const OPERATING_POINT_TARGET_PRECISION: &str = "nightlight_operating_point_target_precision";
+    /// Gauge {technology, label, slice}: the certificate's lower bound of the precision; NaN without a valid certificate.
+    pub const OPERATING_POINT_PRECISION_LOWER: &str = "nightlight_operating_point_precision_lower";
 }
 
 /// Upper bounds of the buckets of every `_seconds` histogram: from a cached answer to the longest deadline.
@@ -52,6 +60,10 @@ pub fn describe_metrics() {
     describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");
     describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
+    describe_gauge!(metric::OPERATING_POINT_CERTIFIED, "1 while a valid certificate stands behind the threshold in force");
+    describe_gauge!(metric::OPERATING_POINT_THRESHOLD, "raw scores at or above it are flagged");
+    describe_gauge!(metric::OPERATING_POINT_TARGET_PRECISION, "the precision that is claimed or wanted");
+    describe_gauge!(metric::OPERATING_POINT_PRECISION_LOWER, "the certificate's lower bound of the precision");
 }
 
 /// Renders what was collected; see [`install_metrics`].

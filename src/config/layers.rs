@@ -13,6 +13,9 @@ pub(super) const DEFAULTS: &str = include_str!("default.toml");
 /// The one key whose entries are merged one by one; see [`super::operating_points`].
 pub(super) const OPERATING_POINTS: &str = "operating_points";
 
+/// The other one: its entries are services, which have names of their own; see [`super::services`].
+pub(super) const SERVICES: &str = "services";
+
 const ENV_PREFIX: &str = "NIGHTLIGHT__";
 /// The data directory has a shorter name, because it is the one that every command needs.
 const ENV_DATA_DIR: &str = "NIGHTLIGHT_DATA_DIR";
@@ -66,12 +69,14 @@ pub(super) struct Layers {
     leaves: BTreeMap<String, Leaf>,
     /// The lists of operating points, weakest source first.
     pub operating_points: Vec<Leaf>,
+    /// The tables of services, weakest source first.
+    pub services: Vec<Leaf>,
 }
 
 impl Layers {
     /// Reads every source. Keys and types are checked here, values by the sections.
     pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut layers = Self { order: Vec::new(), leaves: BTreeMap::new(), operating_points: Vec::new() };
+        let mut layers = Self { order: Vec::new(), leaves: BTreeMap::new(), operating_points: Vec::new(), services: Vec::new() };
         layers.add_defaults()?;
         if let Some(path) = &sources.file {
             let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
@@ -89,11 +94,12 @@ impl Layers {
     }
 
     fn add_defaults(&mut self) -> Result<(), ConfigError> {
-        for (key, value) in leaves(parse(DEFAULTS, &Origin::Default)?, |_| true) {
-            if key == OPERATING_POINTS {
-                self.operating_points.push(Leaf { value, origin: Origin::Default });
-            } else {
-                self.leaves.insert(key.clone(), Leaf { value, origin: Origin::Default });
+        for (key, value) in leaves(parse(DEFAULTS, &Origin::Default)?, |section| section != SERVICES) {
+            let leaf = Leaf { value, origin: Origin::Default };
+            match key.as_str() {
+                OPERATING_POINTS => self.operating_points.push(leaf),
+                SERVICES => self.services.push(leaf),
+                _ => drop(self.leaves.insert(key.clone(), leaf)),
             }
             self.order.push(key);
         }
@@ -122,8 +128,13 @@ impl Layers {
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), ConfigError> {
-        if key == OPERATING_POINTS {
-            self.operating_points.push(Leaf { value, origin });
+        let entries = match key {
+            OPERATING_POINTS => Some(&mut self.operating_points),
+            SERVICES => Some(&mut self.services),
+            _ => None,
+        };
+        if let Some(entries) = entries {
+            entries.push(Leaf { value, origin });
             return Ok(());
         }
         let Some(leaf) = self.leaves.get_mut(key) else {
@@ -167,7 +178,7 @@ impl Layers {
         }
     }
 
-    /// Keys with their raw values, in the order of `default.toml`, operating points excepted.
+    /// Keys with their raw values, in the order of `default.toml`, operating points and services excepted.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Leaf)> {
         self.order.iter().filter_map(|key| self.leaves.get(key).map(|leaf| (key.as_str(), leaf)))
     }

@@ -31,11 +31,12 @@ mod monitor;
 mod operating_points;
 mod routing;
 mod server;
+mod services;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
@@ -50,9 +51,10 @@ pub use self::{
     monitor::{Audit, FallbackRule, Monitor, Stratum},
     routing::{Review, Routing},
     server::{Auth, Server},
+    services::Service,
     store::{Idempotency, Store},
 };
-use self::{layers::Layers, operating_points::ConfiguredPoint};
+use self::{layers::Layers, operating_points::ConfiguredPoint, services::ConfiguredService};
 
 use crate::domain::operating_point::OperatingPoint;
 
@@ -77,13 +79,15 @@ pub struct Config {
     pub log: Log,
     /// Thresholds by (model, label); at most one each.
     pub operating_points: Vec<((String, String), OperatingPoint)>,
+    /// What is known of the provider's services, by the name in `context.service`.
+    pub services: BTreeMap<String, Service>,
     effective: Vec<Effective>,
 }
 
 /// One key as it is in force.
 #[derive(Clone, Debug, Serialize)]
 pub struct Effective {
-    /// `section.name`; for thresholds `operating_points.model.label`.
+    /// `section.name`; for thresholds `operating_points.model.label`, for services `services.name.key`.
     pub key: String,
     /// As typed.
     pub value: toml::Value,
@@ -106,6 +110,7 @@ impl Config {
         let server = Server::read(&layers)?;
         let models = Models::read(&layers)?;
         let points = operating_points::read(&layers, &models)?;
+        let services = services::read(&layers)?;
         Ok(Self {
             auth: Auth::read(&layers, &server)?,
             limits: Limits::read(&layers)?,
@@ -119,10 +124,14 @@ impl Config {
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,
-            effective: effective(&layers, &points),
+            effective: effective(&layers, &points, &services),
             data_dir,
             server,
             models,
+            services: services
+                .into_iter()
+                .map(|entry| (entry.name, Service { prevalence: entry.prevalence.map(|(value, _)| value) }))
+                .collect(),
             operating_points: points.into_iter().map(|entry| ((entry.model, entry.label), entry.point)).collect(),
         })
     }
@@ -143,7 +152,7 @@ impl Config {
     }
 }
 
-fn effective(layers: &Layers, points: &[ConfiguredPoint]) -> Vec<Effective> {
+fn effective(layers: &Layers, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
     let plain = layers.iter().map(|(key, leaf)| Effective { key: key.to_owned(), value: leaf.value.clone(), origin: leaf.origin.clone() });
     let points = points.iter().map(|entry| Effective {
         key: format!("operating_points.{}.{}", entry.model, entry.label),
@@ -151,7 +160,11 @@ fn effective(layers: &Layers, points: &[ConfiguredPoint]) -> Vec<Effective> {
         value: entry.point.threshold.get().to_string().parse::<f64>().unwrap_or_default().into(),
         origin: entry.origin.clone(),
     });
-    plain.chain(points).collect()
+    let services = services.iter().filter_map(|entry| {
+        let (value, origin) = entry.prevalence.clone()?;
+        Some(Effective { key: format!("services.{}.prevalence", entry.name), value: value.into(), origin })
+    });
+    plain.chain(points).chain(services).collect()
 }
 
 /// Milliseconds, from `least` to an hour.

@@ -55,6 +55,7 @@ fn sections_read_exactly_the_keys_of_default_toml() {
         include_str!("monitor.rs"),
         include_str!("routing.rs"),
         include_str!("server.rs"),
+        include_str!("services.rs"),
         include_str!("store.rs"),
     ]
     .concat();
@@ -157,6 +158,32 @@ fn operating_points_are_merged_by_model_and_label() {
         let value = if value.starts_with('[') { value } else { format!("[{value}]") };
         let text = refused(NAME, &value);
         assert!(text.contains(expected) && text.contains("operating_points["), "{text}");
+    }
+}
+
+#[test]
+fn services_are_merged_and_a_prevalence_is_a_share() {
+    const NAME: &str = "NIGHTLIGHT__SERVICES";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightlight.toml");
+    std::fs::write(&path, "[services.photos]\nprevalence = 0.01\n[services.\"Chat, EU\"]\nprevalence = 0.5\n").unwrap();
+    let sources = Sources { file: Some(path), ..env(NAME, "{ photos = { prevalence = 0.0001 } }") };
+    let config = Config::load(&sources).unwrap();
+    let prevalences: Vec<_> = config.services.iter().map(|(name, service)| (name.as_str(), service.prevalence)).collect();
+    assert_eq!(prevalences, [("Chat, EU", Some(0.5)), ("photos", Some(0.0001))]);
+    let of_photos = config.effective().iter().find(|value| value.key == "services.photos.prevalence").unwrap();
+    assert_eq!((of_photos.value.as_float(), of_photos.origin.to_string()), (Some(0.0001), format!("env {NAME}")));
+    assert!(Config::load(&Sources::default()).unwrap().services.is_empty());
+    for (value, expected) in [
+        ("{ photos = { prevalence = 0.0 } }", "`services.photos.prevalence` cannot be 0; allowed: a number between 0 and 1"),
+        ("{ photos = { prevalence = nan } }", "between 0 and 1"),
+        ("{ photos = { prevalance = 0.1 } }", "unknown field `prevalance`"),
+        ("{ photos = 0.1 }", "{ prevalence? }"),
+        ("{ \"\" = { prevalence = 0.1 } }", "1 to 256 characters"),
+        ("[]", "a table of services"),
+    ] {
+        let text = refused(NAME, value);
+        assert!(text.contains(expected) && text.contains(NAME), "{text}");
     }
 }
 

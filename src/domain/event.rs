@@ -78,6 +78,32 @@ pub enum EventBody {
     /// An item whose right verdict is known was put into the queue.
     GoldAdded {
         review_item: ReviewItemId,
+    /// A claim of a certificate is in force from now on. `certified` is false, with the `reason`, when the certificate is not valid here.
+    OperatingPointInstalled {
+        certificate: String,
+        technology: String,
+        label: String,
+        slice: Option<String>,
+        threshold: f64,
+        certified: bool,
+        reason: Option<String>,
+    },
+    /// It is no longer in force, because somebody said so or because another one took its place.
+    OperatingPointRetired {
+        certificate: String,
+        technology: String,
+        label: String,
+        slice: Option<String>,
+        replaced_by: Option<String>,
+    },
+    /// Certificates that this key signed are believed from now on.
+    CertificateKeyTrusted {
+        public_key: String,
+        name: String,
+    },
+    CertificateKeyUntrusted {
+        public_key: String,
+        name: String,
     },
     KeyCreated {
         key: KeyId,
@@ -104,6 +130,10 @@ impl EventBody {
             Self::OperatingPointConfirmed(_) => "operating_point_confirmed",
             Self::DriftAlarm(_) => "drift_alarm",
             Self::GoldAdded { .. } => "gold_added",
+            Self::OperatingPointInstalled { .. } => "operating_point_installed",
+            Self::OperatingPointRetired { .. } => "operating_point_retired",
+            Self::CertificateKeyTrusted { .. } => "certificate_key_trusted",
+            Self::CertificateKeyUntrusted { .. } => "certificate_key_untrusted",
             Self::KeyCreated { .. } => "key_created",
             Self::KeyRevoked { .. } => "key_revoked",
         }

@@ -6,7 +6,9 @@
 pub mod access;
 pub mod banks;
 pub mod certificates;
+pub mod datasets;
 pub mod health;
+pub mod operating_points;
 pub mod pixels;
 pub mod review;
 pub mod scoring;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::Banks,
+    operating_points::OperatingPoints,
     pixels::{PixelProcessor, Wanted},
     scoring::{Pseudonyms, Scoring},
 };
@@ -34,13 +37,15 @@ use crate::{
 pub struct App {
     pub store: Store,
     pub banks: Arc<Banks>,
+    /// The operating points in force.
+    pub points: Arc<OperatingPoints>,
     pub scoring: Arc<Scoring>,
     /// What works on pixels.
     pub pixels: Arc<PixelProcessor>,
     /// What does not stop the server but should be known: a fallback that was taken.
     pub warnings: Vec<String>,
     stop: CancellationToken,
-    watcher: JoinHandle<()>,
+    watchers: Vec<JoinHandle<()>>,
 }
 
 /// Why an instance did not start. Each names what to do.
@@ -73,22 +78,28 @@ impl App {
         let banks = Banks::load(&store, config.matching.dihedral).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms, pixels.clone())?;
+        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms, pixels.clone()).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
-        let watcher = tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone()));
-        Ok(Self { store, banks, scoring: Arc::new(scoring), pixels, warnings, stop, watcher })
+        let points = scoring.points().clone();
+        let watchers = vec![
+            tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
+            tokio::spawn(points.clone().watch(store.clone(), poll, stop.clone())),
+        ];
+        Ok(Self { store, banks, points, scoring: Arc::new(scoring), pixels, warnings, stop, watchers })
     }
 
-    /// Ends the watcher and closes the store; what was acknowledged is durable already.
+    /// Ends the watchers and closes the store; what was acknowledged is durable already.
     pub async fn stop(self) {
         self.stop.cancel();
-        // The watcher only reads; if it panicked there is nothing to save.
-        let _ = self.watcher.await;
+        for watcher in self.watchers {
+            // Watchers only read; if one panicked there is nothing to save.
+            let _ = watcher.await;
+        }
         self.store.close().await;
     }
 }

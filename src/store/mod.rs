@@ -44,6 +44,7 @@ mod import;
 mod keys;
 mod ledger;
 mod monitor;
+mod operating_points;
 mod outcome;
 mod review;
 mod row;
@@ -73,6 +74,7 @@ pub use self::{
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,
     monitor::{AuditSample, GoldCount, OpenFlags, PairCount},
+    operating_points::{CertificateDocument, CertificateKey, NewOperatingPoint, StoredPoint},
     outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
     review::{Claim, NewDecision, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
     writer::WriterStats,

@@ -73,12 +73,13 @@ impl Scorer for InProcess {
     }
 }
 
-/// Models were loaded or the server would not run; what can fail later is the store and the banks' replica of it.
+/// Models were loaded or the server would not run; what can fail later is the store and the replicas of it, of banks and of operating points.
 fn probe(app: &App) -> HealthProbe {
     let (store, banks, pixels, notes) = (app.store.clone(), app.banks.clone(), app.pixels.clone(), app.warnings.clone());
+    let points = app.points.clone();
     Arc::new(move || {
-        let (store, banks) = (store.clone(), Arc::clone(&banks));
-        let warnings = notes.iter().cloned().chain(pixels.trouble()).collect();
+        let (store, banks, points) = (store.clone(), Arc::clone(&banks), Arc::clone(&points));
+        let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warnings()).collect();
         Box::pin(async move {
             let store = match store.ping().await {
                 Ok(()) => Check::ok("store", "answers"),
@@ -91,7 +92,11 @@ fn probe(app: &App) -> HealthProbe {
                 None => Check::ok("banks", "up to date"),
                 Some(_) => Check::failed("banks", "cannot be kept up to date; see the server's log"),
             };
-            Health::of(vec![store, banks, Check::ok("models", "loaded")], warnings)
+            let points = match points.failure() {
+                None => Check::ok("operating_points", "up to date"),
+                Some(_) => Check::failed("operating_points", "cannot be kept up to date; see the server's log"),
+            };
+            Health::of(vec![store, banks, Check::ok("models", "loaded"), points], warnings)
         })
     })
 }

@@ -16,6 +16,7 @@ use crate::domain::{
     attachment::AttachmentKind,
     decision::{Category, Reason, Route, RoutingDecision},
     evidence::{Evidence, Match, Unscored, UnscoredReason},
+    operating_point::Fallback,
     score::{Score, Technology},
 };
 
@@ -141,11 +142,14 @@ fn score_reason(score: &Score) -> Reason {
     let point = score.operating_point.as_ref();
     let threshold = point.map_or(f32::NAN, |point| point.threshold.get());
     let certified = if point.is_some_and(|point| point.certified) { "certified" } else { "uncertified" };
-    Reason {
-        code: "score_at_or_above_threshold".to_owned(),
-        technology: Some(score.technology.clone()),
-        text: format!("{} scored {:.4}, at or above the {certified} threshold {threshold:.4}", score.label, score.raw.get()),
+    let technology = Some(score.technology.clone());
+    let scored = format!("{} scored {:.4}", score.label, score.raw.get());
+    if point.and_then(|point| point.fallback) == Some(Fallback::QueueEverything) {
+        let text = format!("{scored}; everything is queued, because review decisions contradict its threshold");
+        return Reason { code: "everything_queued".to_owned(), technology, text };
     }
+    let text = format!("{scored}, at or above the {certified} threshold {threshold:.4}");
+    Reason { code: "score_at_or_above_threshold".to_owned(), technology, text }
 }
 
 fn unscored_reason(unscored: &Unscored) -> Reason {
@@ -192,6 +196,25 @@ mod tests {
         for (raw, route) in [(0.79, Route::None), (0.8, Route::Review), (0.81, Route::Review)] {
             let evidence = Evidence { scores: vec![score(raw, Some(0.8))], ..Evidence::default() };
             assert_eq!(Policy::default().route(AttachmentKind::Image, &evidence).route, route, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_fallback_takes_the_place_of_the_threshold() {
+        for (fallback, routes) in [
+            (None, [Route::None, Route::Review]),
+            (Some(Fallback::RaisedThreshold), [Route::None, Route::Review]),
+            (Some(Fallback::QueueEverything), [Route::Review, Route::Review]),
+            (Some(Fallback::Shadow), [Route::None, Route::None]),
+        ] {
+            let routed = [-1e30, 0.8].map(|raw| {
+                let mut score = score(raw, Some(0.8));
+                score.operating_point.as_mut().unwrap().fallback = fallback;
+                Policy::default().route(AttachmentKind::Image, &Evidence { scores: vec![score], ..Evidence::default() })
+            });
+            assert_eq!(routed.each_ref().map(|decision| decision.route), routes, "{fallback:?}");
+            let everything = fallback == Some(Fallback::QueueEverything);
+            assert_eq!(routed[1].reasons[0].code == "everything_queued", everything);
         }
     }
 

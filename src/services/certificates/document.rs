@@ -4,7 +4,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use serde_json::Value;
 
-use super::{CertificateError, PublicKey, SigningKey};
+use super::{CertificateError, PublicKey, SigningKey, shape};
 use crate::domain::certificate::{Certificate, Signature, VERSION};
 
 /// The longest document that is read: a calibrator of some hundred thousand knots.
@@ -62,6 +62,7 @@ pub fn parse(bytes: &[u8]) -> Result<Certificate, CertificateError> {
         CertificateError::Malformed(format!("{place}: {}", error.inner()))
     })?;
     uuid::Uuid::parse_str(&certificate.id).map_err(|error| CertificateError::Malformed(format!("id: {error}")))?;
+    shape::check(&certificate).map_err(CertificateError::Malformed)?;
     let understood = serde_json::to_value(&certificate).map_err(malformed)?;
     match difference(&typed, &understood) {
         None => Ok(certificate),

@@ -9,6 +9,7 @@ use crate::domain::{
     attachment::AttachmentFacts,
     decision::RoutingDecision,
     evidence::{Match, Unscored},
+    operating_point::{Fallback, Live, OperatingPoint},
     score::{ConversationDetail, Score},
 };
 
@@ -68,7 +69,7 @@ pub struct ScoreEntry {
     pub probability: Option<f64>,
     /// Null when nobody set a threshold for this label.
     pub threshold: Option<f32>,
-    /// `raw >= threshold`.
+    /// `raw >= threshold`, unless the operating point has a `fallback`.
     pub flagged: bool,
     /// What is known of the threshold.
     pub operating_point: Option<OperatingPointAnswer>,
@@ -80,7 +81,11 @@ pub struct ScoreEntry {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OperatingPointAnswer {
     pub target_precision: Option<f64>,
+    /// What a certificate for recall claims instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_recall: Option<f64>,
     pub confidence: Option<f64>,
+    /// The prevalence for which the precision is claimed; it holds at every higher one too.
     pub prevalence: Option<f64>,
     /// True only with a valid certificate.
     pub certified: bool,
@@ -90,6 +95,12 @@ pub struct OperatingPointAnswer {
     /// Why it is not certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is done instead of the threshold, since review decisions contradicted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+    /// What review decisions say of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<Live>,
 }
 
 /// A technology that gave no result.
@@ -138,17 +149,26 @@ impl From<&Score> for ScoreEntry {
             probability: score.probability,
             threshold: score.operating_point.as_ref().map(|point| point.threshold.get()),
             flagged: score.flagged(),
-            operating_point: score.operating_point.as_ref().map(|point| OperatingPointAnswer {
-                target_precision: point.target_precision,
-                confidence: point.confidence,
-                prevalence: point.prevalence,
-                certified: point.certified,
-                precision_lower: point.precision_lower,
-                recall: point.recall,
-                certificate: point.certificate.clone(),
-                reason: point.reason.clone(),
-            }),
+            operating_point: score.operating_point.as_ref().map(Into::into),
             detail: score.detail,
+        }
+    }
+}
+
+impl From<&OperatingPoint> for OperatingPointAnswer {
+    fn from(point: &OperatingPoint) -> Self {
+        Self {
+            target_precision: point.target_precision,
+            target_recall: point.target_recall,
+            confidence: point.confidence,
+            prevalence: point.prevalence,
+            certified: point.certified,
+            precision_lower: point.precision_lower,
+            recall: point.recall,
+            certificate: point.certificate.clone(),
+            reason: point.reason.clone(),
+            fallback: point.fallback,
+            live: point.live.clone(),
         }
     }
 }

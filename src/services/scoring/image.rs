@@ -8,7 +8,7 @@ use tracing::trace_span;
 
 use super::{
     ScoreError,
-    models::{ImageModel, ModelFailure},
+    models::{CallPoints, ImageModel, ModelFailure},
     timings::{Timings, timed},
 };
 use crate::{
@@ -71,6 +71,7 @@ impl ImageWay {
         self: &Arc<Self>,
         bytes: Bytes,
         banks: Arc<Snapshot>,
+        points: &CallPoints,
         timings: &mut Timings,
     ) -> Result<(AttachmentFacts, Evidence), ScoreError> {
         let length = bytes.len() as u64;
@@ -100,7 +101,7 @@ impl ImageWay {
                     timings.add("gpu_upload", device.upload);
                     device.kernels.into_iter().for_each(|took| timings.add("gpu_kernels", took));
                 }
-                self.judge(pixels, opened.digests, banks, &mut evidence, timings).await?;
+                self.judge(pixels, opened.digests, (banks, points), &mut evidence, timings).await?;
             }
         }
         Ok((facts, evidence))
@@ -140,7 +141,7 @@ impl ImageWay {
         self: &Arc<Self>,
         pixels: Pixels,
         digests: Digests,
-        banks: Arc<Snapshot>,
+        (banks, points): (Arc<Snapshot>, &CallPoints),
         evidence: &mut Evidence,
         timings: &mut Timings,
     ) -> Result<(), ScoreError> {
@@ -167,8 +168,11 @@ impl ImageWay {
         };
         evidence.matches = self.find(banks, digests, hash, timings).await?;
         let started = Instant::now();
-        let runs =
-            self.models.iter().zip(pixels.tensors).map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?).await) });
+        let runs = self
+            .models
+            .iter()
+            .zip(pixels.tensors)
+            .map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?, points).await) });
         for (model, result) in self.models.iter().zip(futures_util::future::join_all(runs).await) {
             let unscored = |reason, detail| Unscored { technology: model.technology.clone(), reason, detail };
             match result {

@@ -29,14 +29,13 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
-pub use models::OperatingPoints;
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
 
 use self::{
     idempotency::{Begun, Keys, Turn},
     image::ImageWay,
-    models::TextModel,
+    models::{CallPoints, TextModel},
     outcome::Finding,
     timings::Timings,
 };
@@ -50,7 +49,7 @@ use crate::{
         time::Timestamp,
     },
     engines::routing::Policy,
-    services::banks::Banks,
+    services::{banks::Banks, operating_points::OperatingPoints},
     store::{IdempotentResponse, Store, StoreError},
 };
 
@@ -61,6 +60,7 @@ const CONTRACT: &str = "1";
 pub struct Scoring {
     store: Store,
     banks: Arc<Banks>,
+    points: Arc<OperatingPoints>,
     policy: Policy,
     pseudonyms: Pseudonyms,
     sampler: audit::Sampler,
@@ -201,20 +201,27 @@ impl Scoring {
         commit.await.map_err(|error| ScoreError::Internal(error.to_string()))?
     }
 
+    /// The operating points that it judges by.
+    pub const fn points(&self) -> &Arc<OperatingPoints> {
+        &self.points
+    }
+
     async fn look(&self, request: &ScoreRequest, timings: &mut Timings) -> Result<Looked, ScoreError> {
+        // Once for the whole call: a change meanwhile is for the next one.
+        let points = CallPoints::new(self.points.snapshot(request.tenant), request.context.service.clone());
         match &request.attachment {
             Attachment::Media { bytes, .. } => {
                 let snapshot = self.banks.snapshot(request.tenant);
                 let banks = snapshot.versions();
-                let (facts, evidence) = self.images.look(bytes.clone(), snapshot, timings).await?;
+                let (facts, evidence) = self.images.look(bytes.clone(), snapshot, &points, timings).await?;
                 Ok(Looked { facts, evidence, banks })
             }
             Attachment::Text(text) => {
-                let evidence = text::look_at_text(&self.texts, text, timings).await?;
+                let evidence = text::look_at_text(&self.texts, text, &points, timings).await?;
                 Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, request, evidence))
             }
             Attachment::Conversation(messages) => {
-                let evidence = text::look_at_conversation(&self.texts, messages, timings).await?;
+                let evidence = text::look_at_conversation(&self.texts, messages, &points, timings).await?;
                 let bytes = messages.iter().map(|message| message.text.len()).sum();
                 let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
                 Ok(self.looked_at_text(AttachmentKind::Conversation, bytes, Some(count), request, evidence))

@@ -1,47 +1,43 @@
-//! Models behind their queues, with the operating points in force.
+//! Models behind their queues, and the operating points that a call meets.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     domain::{
         operating_point::OperatingPoint,
         preprocess::PreprocessSpec,
-        score::{RawScore, Score, Technology},
+        score::{Score, Technology},
         tensor::Tensor,
     },
     engines::{
         batch::{BatchError, BatchOptions, Batcher, Work},
         classify::{ConversationClassifier, Embedding, ImageClassifier},
     },
+    services::operating_points::Points,
 };
 
-/// Operating points by (model, label).
-#[derive(Clone, Debug, Default)]
-pub struct OperatingPoints(HashMap<(String, String), OperatingPoint>);
+/// The operating points that one call meets, from its beginning to its end.
+#[derive(Clone, Debug)]
+pub(super) struct CallPoints {
+    points: Arc<Points>,
+    /// `context.service`.
+    service: Option<String>,
+}
 
-impl OperatingPoints {
+impl CallPoints {
+    pub(super) const fn new(points: Arc<Points>, service: Option<String>) -> Self {
+        Self { points, service }
+    }
+
     /// The point in force for a label of a model.
-    pub(super) fn get(&self, model: &str, label: &str) -> Option<&OperatingPoint> {
-        self.0.get(&(model.to_owned(), label.to_owned()))
+    pub(super) fn get(&self, technology: &Technology, label: &str) -> Option<&OperatingPoint> {
+        self.points.get(technology.as_str(), label, self.service.as_deref()).map(|point| &point.point)
     }
 
     /// A score with its operating point; an error text when the model gave no finite number.
     pub(super) fn score(&self, technology: &Technology, label: &str, raw: f32) -> Result<Score, ModelFailure> {
-        let raw = RawScore::new(raw).map_err(|error| ModelFailure::Failed(format!("{label}: {error}")))?;
-        Ok(Score {
-            technology: technology.clone(),
-            label: label.to_owned(),
-            raw,
-            probability: None,
-            operating_point: self.get(technology.as_str(), label).cloned(),
-            detail: None,
-        })
-    }
-}
-
-impl FromIterator<((String, String), OperatingPoint)> for OperatingPoints {
-    fn from_iter<T: IntoIterator<Item = ((String, String), OperatingPoint)>>(points: T) -> Self {
-        Self(points.into_iter().collect())
+        let score = self.points.score(technology, label, raw, self.service.as_deref());
+        score.map_err(|error| ModelFailure::Failed(format!("{label}: {error}")))
     }
 }
 
@@ -67,18 +63,12 @@ impl From<BatchError> for ModelFailure {
 pub(super) struct ImageModel {
     pub technology: Technology,
     labels: Vec<String>,
-    points: Arc<OperatingPoints>,
     queue: Batcher<Tensor, Result<Vec<f32>, String>>,
 }
 
 impl ImageModel {
     /// Starts `sessions` workers.
-    pub(super) fn start(
-        classifier: ImageClassifier,
-        sessions: usize,
-        options: BatchOptions,
-        points: Arc<OperatingPoints>,
-    ) -> std::io::Result<(Self, PreprocessSpec)> {
+    pub(super) fn start(classifier: ImageClassifier, sessions: usize, options: BatchOptions) -> std::io::Result<(Self, PreprocessSpec)> {
         let manifest = classifier.manifest();
         let (technology, labels) = (Technology::new(manifest.technology.clone()), manifest.labels.clone());
         let spec = classifier.preprocess().clone();
@@ -88,13 +78,13 @@ impl ImageModel {
             Box::new(move |tensors| classify(&classifier, &tensors))
         };
         let queue = Batcher::spawn("image-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
-        Ok((Self { technology, labels, points, queue }, spec))
+        Ok((Self { technology, labels, queue }, spec))
     }
 
     /// The scores of one picture, one for each label.
-    pub(super) async fn run(&self, tensor: Tensor) -> Result<Vec<Score>, ModelFailure> {
+    pub(super) async fn run(&self, tensor: Tensor, points: &CallPoints) -> Result<Vec<Score>, ModelFailure> {
         let raw = self.queue.submit(tensor).await?.map_err(ModelFailure::Failed)?;
-        self.labels.iter().zip(raw).map(|(label, raw)| self.points.score(&self.technology, label, raw)).collect()
+        self.labels.iter().zip(raw).map(|(label, raw)| points.score(&self.technology, label, raw)).collect()
     }
 }
 
@@ -114,18 +104,12 @@ fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<
 pub(super) struct TextModel {
     pub technology: Technology,
     pub classifier: Arc<ConversationClassifier>,
-    pub points: Arc<OperatingPoints>,
     queue: Batcher<Vec<String>, Result<Vec<Embedding>, String>>,
 }
 
 impl TextModel {
     /// Starts `sessions` workers.
-    pub(super) fn start(
-        classifier: ConversationClassifier,
-        sessions: usize,
-        options: BatchOptions,
-        points: Arc<OperatingPoints>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(classifier: ConversationClassifier, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
         let technology = Technology::new(classifier.head().manifest().technology.clone());
         let classifier = Arc::new(classifier);
         let work = || -> Work<Vec<String>, Result<Vec<Embedding>, String>> {
@@ -133,7 +117,7 @@ impl TextModel {
             Box::new(move |requests| encode(&classifier, &requests))
         };
         let queue = Batcher::spawn("text-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
-        Ok(Self { technology, classifier, points, queue })
+        Ok(Self { technology, classifier, queue })
     }
 
     /// One embedding for each text.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    ModelVersions, OperatingPoints, Pseudonyms, Scoring,
+    ModelVersions, Pseudonyms, Scoring,
     audit::Sampler,
     idempotency::Keys,
     image::ImageWay,
@@ -20,6 +20,8 @@ use crate::{
     services::{
         StartError,
         banks::Banks,
+        certificates::ModelFacts,
+        operating_points::OperatingPoints,
         pixels::{PixelEngine, PixelProcessor},
     },
     store::Store,
@@ -27,7 +29,7 @@ use crate::{
 
 impl Scoring {
     /// Loads the models and starts the queues.
-    pub(in crate::services) fn start(
+    pub(in crate::services) async fn start(
         config: &Config,
         store: Store,
         banks: Arc<Banks>,
@@ -36,8 +38,8 @@ impl Scoring {
     ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
-        let points: Arc<OperatingPoints> = Arc::new(config.operating_points.iter().cloned().collect());
         let mut versions = ModelVersions::new();
+        let mut running: Vec<(String, ModelFacts)> = Vec::new();
 
         let runtime = Runtime::open(&config.models.onnxruntime)?;
         let sessions = or_cores(config.models.sessions);
@@ -51,8 +53,10 @@ impl Scoring {
         for name in &config.models.image {
             let classifier = ImageClassifier::open(&runtime, Manifest::load(&folder(name))?, &pool)?;
             check_labels(config, name, &classifier.manifest().labels, None)?;
-            versions.insert(name.clone(), classifier.manifest().digest(None).as_str().to_owned());
-            let (model, spec) = ImageModel::start(classifier, sessions, images, points.clone())?;
+            let facts = ModelFacts::new(classifier.manifest(), &classifier.digest(), pool.execution_provider);
+            versions.insert(name.clone(), facts.digest.clone());
+            running.push((name.clone(), facts));
+            let (model, spec) = ImageModel::start(classifier, sessions, images)?;
             models.push(model);
             specs.push(spec);
         }
@@ -64,9 +68,11 @@ impl Scoring {
             let encoder = encoder_of(&manifest, &runtime, &pool, &config.models.directory, &mut encoders)?;
             let head = TextHead::open(&runtime, manifest, &encoder, &pool)?;
             check_labels(config, name, head.labels(), Some(CONVERSATION))?;
-            versions.insert(name.clone(), head.digest().as_str().to_owned());
+            let facts = ModelFacts::new(head.manifest(), head.digest(), pool.execution_provider);
+            versions.insert(name.clone(), facts.digest.clone());
+            running.push((name.clone(), facts));
             let classifier = ConversationClassifier::new(encoder, head, limits);
-            text_models.push(TextModel::start(classifier, sessions, texts, points.clone())?);
+            text_models.push(TextModel::start(classifier, sessions, texts)?);
         }
         for (name, encoder) in &encoders {
             versions.insert(name.clone(), encoder.digest().as_str().to_owned());
@@ -87,8 +93,9 @@ impl Scoring {
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
+        let points = OperatingPoints::load(config, running.into_iter().collect(), &store).await?;
         let sampler = Sampler::new(&config.audit);
-        Ok(Self { store, banks, policy, pseudonyms, sampler, keys, images, texts: text_models, models: versions })
+        Ok(Self { store, banks, points, policy, pseudonyms, sampler, keys, images, texts: text_models, models: versions })
     }
 }
 

@@ -4,17 +4,23 @@ use std::time::Instant;
 
 use super::{
     ScoreError,
-    models::{ModelFailure, TextModel},
+    models::{CallPoints, ModelFailure, TextModel},
     timings::Timings,
 };
 use crate::domain::{
     attachment::Message,
     evidence::{Evidence, Unscored, UnscoredReason},
+    operating_point::OperatingPoint,
     score::{CONVERSATION, ConversationDetail, Score},
 };
 
 /// What all text models say of one text.
-pub(super) async fn look_at_text(models: &[TextModel], text: &str, timings: &mut Timings) -> Result<Evidence, ScoreError> {
+pub(super) async fn look_at_text(
+    models: &[TextModel],
+    text: &str,
+    points: &CallPoints,
+    timings: &mut Timings,
+) -> Result<Evidence, ScoreError> {
     let started = Instant::now();
     let mut evidence = Evidence::default();
     if text.trim().is_empty() {
@@ -31,7 +37,7 @@ pub(super) async fn look_at_text(models: &[TextModel], text: &str, timings: &mut
                 return Ok(None);
             }
             let judged = model.classifier.judge_text(embedding, truncated).map_err(|error| ModelFailure::Failed(error.to_string()))?;
-            let scores = judged.labels.iter().map(|(label, raw)| model.points.score(&model.technology, label, *raw));
+            let scores = judged.labels.iter().map(|(label, raw)| points.score(&model.technology, label, *raw));
             scores.collect::<Result<Vec<_>, _>>().map(Some)
         };
         match result.await.transpose() {
@@ -50,6 +56,7 @@ pub(super) async fn look_at_text(models: &[TextModel], text: &str, timings: &mut
 pub(super) async fn look_at_conversation(
     models: &[TextModel],
     messages: &[Message],
+    points: &CallPoints,
     timings: &mut Timings,
 ) -> Result<Evidence, ScoreError> {
     let started = Instant::now();
@@ -59,18 +66,18 @@ pub(super) async fn look_at_conversation(
         return Ok(evidence);
     }
     for model in models {
-        let point = model.points.get(model.technology.as_str(), CONVERSATION);
+        let point = points.get(&model.technology, CONVERSATION);
         // Without a threshold there is no alarm; the scores are still told.
-        let threshold = point.map_or(f32::INFINITY, |point| point.threshold.get());
+        let threshold = point.map_or(f32::INFINITY, OperatingPoint::flags_from);
         let plan = model.classifier.plan(messages);
         let result = async {
             let embeddings = model.embed(plan.texts.clone()).await?;
             let judged = model.classifier.judge(&plan, &embeddings, threshold).map_err(|error| ModelFailure::Failed(error.to_string()))?;
             let mut scores: Vec<Score> = Vec::new();
             for (label, raw) in &judged.labels {
-                scores.push(model.points.score(&model.technology, label, *raw)?);
+                scores.push(points.score(&model.technology, label, *raw)?);
             }
-            let mut whole = model.points.score(&model.technology, CONVERSATION, judged.conversation)?;
+            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation)?;
             let (first_alarm_message_index, windows) = (judged.first_alarm_message_index, judged.windows);
             whole.detail = Some(ConversationDetail { first_alarm_message_index, windows });
             scores.push(whole);

@@ -1,0 +1,237 @@
+//! The operating points in force: which threshold holds for which label, and what is known of it.
+//!
+//! A threshold comes from two places. Configuration sets it without evidence; a certificate that was put into force with
+//! `nightlight operating-point install` sets it with evidence, and counts before the configuration. Every time a certificate is read, and not
+//! only when it is installed, it is [`examine`]d: is it as it was signed, is the signer trusted, is it for the model, the preprocessing, the compute
+//! dtype and the execution provider that run here? If not, its threshold stays, because a server that silently flagged something else would be
+//! worse, and the answer says `certified: false` and why.
+//!
+//! A claim is about a population: everything, or one slice, which is a service as `context.service` names it. A call meets the claim for its service, or the one
+//! for everything. A service's `prevalence` (configuration) moves the probabilities that people read, and decides whether a precision claim holds
+//! there: at a higher prevalence than claimed precision is higher, at a lower one nothing is known.
+//!
+//! Over all that lie the [`Overlays`] of live monitoring: what review decisions say of a key, and, where they contradict the certificate, that it is not
+//! certified any more and what is done instead of its threshold.
+//!
+//! [`OperatingPoints`] keeps one immutable [`Points`] per tenant and swaps it when the store's tail of changes has grown, whoever wrote the change. A
+//! call takes [`snapshot`](OperatingPoints::snapshot) once; a change never reaches a call that is under way.
+//!
+//! # How to read a certificate
+//! `precision_lower` is the number to look at: at the `confidence`, the precision among what is flagged is at least that, for traffic with this
+//! `prevalence` or a higher one in which the model behaves as on the data of the certificate. `recall` is what was observed there, and `recall_interval`
+//! says how well it is known. `assumptions` are what has to be true and cannot be seen from the data; who does not believe one of them does not have
+//! the claim. `certified: false` always comes with a `reason`.
+
+mod check;
+mod install;
+mod points;
+#[cfg(test)]
+mod tests;
+mod threshold;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    check::{Examined, Running, Trusted, examine},
+    install::{InstallError, Installed, Target, install, retire},
+    points::{Evidence, Overlay, Overlays, Override, PointInForce, Points, ThresholdOverride},
+    threshold::serving_threshold,
+};
+#[cfg(test)]
+use crate::testing::certificates as fixtures;
+use crate::{
+    config::{Config, Service},
+    domain::{
+        certificate::Certificate,
+        ids::TenantId,
+        operating_point::{OperatingPoint, PointKey},
+    },
+    services::certificates,
+    store::{Store, StoreError, StoredPoint},
+    telemetry::metric,
+};
+
+/// All tenants' operating points in force.
+pub struct OperatingPoints {
+    config: Config,
+    running: Running,
+    current: ArcSwap<Current>,
+    /// What the points in force were made of; one change at a time.
+    made_of: tokio::sync::Mutex<MadeOf>,
+    /// Why the last refresh failed, for `/readyz`.
+    failure: std::sync::Mutex<Option<String>>,
+}
+
+/// What is in force now.
+#[derive(Default)]
+struct Current {
+    tenants: HashMap<TenantId, Arc<Points>>,
+    /// Of tenants without a certificate: the configuration's.
+    configured: Arc<Points>,
+    /// Certificates that cannot be in force although they are installed.
+    unusable: Vec<String>,
+}
+
+#[derive(Default)]
+struct MadeOf {
+    change: Option<i64>,
+    /// One point for each key, before services and overlays.
+    tenants: HashMap<TenantId, Vec<PointInForce>>,
+    overlays: HashMap<TenantId, Overlays>,
+    unusable: Vec<String>,
+    /// Labels of the gauges that were set, so that those of a retired point can be unset.
+    gauges: BTreeSet<[String; 3]>,
+}
+
+impl OperatingPoints {
+    /// Everything in force, for models that run.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn load(config: &Config, running: Running, store: &Store) -> Result<Arc<Self>, StoreError> {
+        let (made_of, failure) = (tokio::sync::Mutex::default(), std::sync::Mutex::default());
+        let points = Self { config: config.clone(), running, current: ArcSwap::default(), made_of, failure };
+        points.refresh(store).await?;
+        Ok(Arc::new(points))
+    }
+
+    /// What is in force for `tenant` now.
+    pub fn snapshot(&self, tenant: TenantId) -> Arc<Points> {
+        let current = self.current.load();
+        current.tenants.get(&tenant).unwrap_or(&current.configured).clone()
+    }
+
+    /// Names of services that the configuration knows, with what it says of them.
+    pub fn services(&self) -> &BTreeMap<String, Service> {
+        &self.config.services
+    }
+
+    /// Why the last refresh failed; `None` when it did not.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an operator should know: installed certificates that are not valid here, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let current = self.current.load();
+        let broken: BTreeSet<String> = current.tenants.values().flat_map(|points| points.broken()).collect();
+        current.unusable.iter().cloned().chain(broken).collect()
+    }
+
+    /// Takes over what changed in the store since the last time. Cheap when nothing did.
+    ///
+    /// # Errors
+    /// When the store cannot be read; the points stay as they were.
+    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let mut made_of = self.made_of.lock().await;
+        let change = store.last_operating_point_change().await?;
+        if made_of.change == Some(change) {
+            return Ok(());
+        }
+        let (stored, keys) = (store.operating_points().await?, store.certificate_keys().await?);
+        let mut tenants: HashMap<TenantId, Vec<PointInForce>> = HashMap::new();
+        let mut unusable = Vec::new();
+        let mut read: HashMap<*const str, Result<Arc<Certificate>, String>> = HashMap::new();
+        for stored in &stored {
+            let of_tenant = keys.iter().filter(|key| key.tenant == stored.tenant);
+            let trusted = Trusted::new(&self.config, of_tenant.map(|key| (key.public_key, key.name.clone())));
+            let parse = || certificates::parse(stored.document.as_bytes()).map(Arc::new).map_err(|error| error.to_string());
+            // Claims of one certificate share its text.
+            let certificate = read.entry(Arc::as_ptr(&stored.document)).or_insert_with(parse);
+            let point = certificate.clone().and_then(|certificate| check::installed(stored, &certificate, &self.running, &trusted));
+            match point {
+                Ok(point) => tenants.entry(stored.tenant).or_insert_with(|| self.configured()).push(point),
+                Err(reason) => unusable.push(unusable_text(stored, &reason)),
+            }
+        }
+        unusable.iter().for_each(|text| tracing::error!("{text}"));
+        (made_of.change, made_of.tenants, made_of.unusable) = (Some(change), tenants, unusable);
+        self.publish(&mut made_of);
+        Ok(())
+    }
+
+    /// Lays what live monitoring says over the points of `tenant`, in the place of what it said before. In force when this returns.
+    pub async fn set_overlays(&self, tenant: TenantId, overlays: Overlays) {
+        let mut made_of = self.made_of.lock().await;
+        if made_of.overlays.get(&tenant).unwrap_or(&Overlays::new()) != &overlays {
+            made_of.overlays.insert(tenant, overlays);
+            self.publish(&mut made_of);
+        }
+    }
+
+    /// The thresholds of the configuration, which hold for every tenant.
+    fn configured(&self) -> Vec<PointInForce> {
+        let point = |((model, label), point): &((String, String), _)| {
+            let technology = self.running.technology(model).to_owned();
+            PointInForce::new(PointKey { technology, label: label.clone(), slice: None }, Clone::clone(point), None)
+        };
+        self.config.operating_points.iter().map(point).collect()
+    }
+
+    /// Puts what `made_of` comes to into force.
+    fn publish(&self, made_of: &mut MadeOf) {
+        let (services, none) = (&self.config.services, Overlays::new());
+        let configured = self.configured();
+        let known: BTreeSet<TenantId> = made_of.tenants.keys().chain(made_of.overlays.keys()).copied().collect();
+        let tenants: HashMap<_, _> = known
+            .into_iter()
+            .map(|tenant| {
+                let base = made_of.tenants.get(&tenant).unwrap_or(&configured);
+                let overlays = made_of.overlays.get(&tenant).unwrap_or(&none);
+                (tenant, Arc::new(Points::new(base, services, overlays)))
+            })
+            .collect();
+        let configured = Arc::new(Points::new(&configured, services, &none));
+        gauges(tenants.get(&TenantId::DEFAULT).unwrap_or(&configured), &mut made_of.gauges);
+        self.current.store(Arc::new(Current { tenants, configured, unusable: made_of.unusable.clone() }));
+    }
+
+    /// Refreshes every `every` until `stop`.
+    pub async fn watch(self: Arc<Self>, store: Store, every: Duration, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+            let failure = self.refresh(&store).await.err().map(|error| error.to_string());
+            let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            if failure.is_some() && *last != failure {
+                tracing::error!(error = failure, "the operating points could not be refreshed; the last known ones stay in force");
+            }
+            *last = failure;
+        }
+    }
+}
+
+fn unusable_text(stored: &StoredPoint, reason: &str) -> String {
+    format!("operating point {}: the certificate {} cannot be in force: {reason}", stored.key, stored.certificate)
+}
+
+/// The gauges of the default tenant's points. `slice` is the service, or `all` for attachments of every other one. What is no longer in force keeps
+/// its series, because a series that ends looks like a server that is gone: not certified, and without numbers.
+fn gauges(points: &Points, set: &mut BTreeSet<[String; 3]>) {
+    let mut known = std::mem::take(set);
+    let mut tell = |labels: [String; 3], certified: bool, numbers: [Option<f64>; 3]| {
+        let of = |name: &'static str| {
+            let [technology, label, slice] = labels.clone();
+            metrics::gauge!(name, "technology" => technology, "label" => label, "slice" => slice)
+        };
+        of(metric::OPERATING_POINT_CERTIFIED).set(f64::from(u8::from(certified)));
+        let names = [metric::OPERATING_POINT_THRESHOLD, metric::OPERATING_POINT_TARGET_PRECISION, metric::OPERATING_POINT_PRECISION_LOWER];
+        for (name, number) in names.into_iter().zip(numbers) {
+            of(name).set(number.unwrap_or(f64::NAN));
+        }
+        set.insert(labels);
+    };
+    for point in points.iter() {
+        let slice = point.service.clone().unwrap_or_else(|| "all".to_owned());
+        let labels = [point.key.technology.clone(), point.key.label.clone(), slice];
+        known.remove(&labels);
+        let OperatingPoint { threshold, target_precision, precision_lower, certified, .. } = &point.point;
+        tell(labels, *certified, [Some(f64::from(threshold.get())), *target_precision, *precision_lower]);
+    }
+    known.into_iter().for_each(|labels| tell(labels, false, [None; 3]));
+}
