@@ -9,7 +9,7 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "doctor", "config"];
+//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "monitor", "doctor", "config"];
 //! assert_eq!(commands, names);
 //! ```
 
@@ -23,6 +23,7 @@ mod hash;
 mod key;
 mod lines;
 mod r#match;
+mod monitor;
 mod output;
 mod preprocess;
 mod score;
@@ -95,6 +96,11 @@ enum Command {
     /// The ledger
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// What review decisions say of the operating points: live precision, recall, drift, reviewers
+    ///
+    /// Reads the database beside a running server, which does the judging. Each bound of the precision holds at all times at once, at the operating
+    /// point's confidence; `decided` is the share of the epoch's flags that have a review decision.
+    Monitor(monitor::LiveMonitor),
     /// Check this installation and say what mends it
     Doctor(doctor::Doctor),
     /// Settings
@@ -128,6 +134,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Bank(bank) => bank.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
+        Command::Monitor(monitor) => monitor.run(&config),
         Command::Doctor(_) => Ok(()), // answered above
         Command::Config(settings) => settings.run(&config),
     }

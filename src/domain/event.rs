@@ -78,6 +78,7 @@ pub enum EventBody {
     /// An item whose right verdict is known was put into the queue.
     GoldAdded {
         review_item: ReviewItemId,
+    },
     /// A claim of a certificate is in force from now on. `certified` is false, with the `reason`, when the certificate is not valid here.
     OperatingPointInstalled {
         certificate: String,

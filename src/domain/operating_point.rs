@@ -104,6 +104,17 @@ pub enum LiveState {
     Violated,
 }
 
+impl LiveState {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unconfirmed => "unconfirmed",
+            Self::Confirmed => "confirmed",
+            Self::Violated => "violated",
+        }
+    }
+}
+
 impl OperatingPoint {
     /// A threshold that somebody configured, without evidence.
     pub fn configured(threshold: RawScore, target_precision: Option<f64>, confidence: Option<f64>, prevalence: Option<f64>) -> Self {

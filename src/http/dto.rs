@@ -112,6 +112,22 @@ pub(super) struct DecisionBody {
     pub note_code: Option<String>,
 }
 
+/// An item whose right verdict is known.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GoldBody {
+    /// The item to copy, decided or not.
+    pub review_item: String,
+    /// `confirmed` or `rejected`.
+    pub truth: Verdict,
+}
+
+/// The copy.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GoldAdded {
+    pub review_item: String,
+}
+
 /// A page of the queue, most urgent first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReviewPage {

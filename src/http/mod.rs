@@ -51,6 +51,7 @@ mod dto;
 mod error;
 mod input;
 mod json;
+mod monitor;
 mod multipart;
 mod observe;
 mod openapi;
@@ -85,6 +86,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         health::HealthProbe,
+        monitor::Monitor,
         review::Review,
         scoring::{ScoreError, ScoreRequest, Scored},
     },
@@ -151,6 +153,7 @@ pub struct HttpState {
     review: Review,
     health: HealthProbe,
     metrics: PrometheusHandle,
+    monitor: Option<Arc<Monitor>>,
     permits: Arc<Semaphore>,
 }
 
@@ -168,7 +171,13 @@ impl HttpState {
         metrics: PrometheusHandle,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
-        Self { options, scorer, access, review, health, metrics, permits }
+        Self { options, scorer, access, review, health, metrics, monitor: None, permits }
+    }
+
+    /// Lets `/monitor` answer.
+    #[must_use]
+    pub fn with_monitor(self, monitor: Arc<Monitor>) -> Self {
+        Self { monitor: Some(monitor), ..self }
     }
 
     /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
@@ -209,6 +218,8 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
         route("/review/items/{id}/release", Some(Permission::Review), post(review::release)),
         route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
+        route("/review/gold", Some(Permission::Administer), post(review::add_gold)),
+        route("/monitor", Some(Permission::Metrics), get(monitor::report)),
         route("/livez", None, get(status::livez)),
         route("/readyz", None, get(status::readyz)),
         route("/metrics", metrics, get(status::metrics)),

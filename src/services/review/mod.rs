@@ -7,7 +7,7 @@
 //! [`Review`] is thin: permission, limits and words for people are here, the transactions are the store's.
 //!
 //! ```
-//! # use std::time::Duration;
+//! # use std::{sync::Arc, time::Duration};
 //! # use nightlight::{services::{access::Access, review::{Listing, Review}}, store::{Store, StoreOptions}};
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! # let folder = tempfile::tempdir().unwrap();
@@ -21,11 +21,12 @@
 
 mod error;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use self::error::ReviewError;
 use super::{
     access::{Permission, Principal},
+    monitor::Monitor,
     scoring::Pseudonyms,
 };
 use crate::{
@@ -71,6 +72,7 @@ pub struct Review {
     store: Store,
     lease: Duration,
     doubles: Option<Doubles>,
+    monitor: Option<Arc<Monitor>>,
 }
 
 /// Which decided items come back for a second, blind look by another reviewer: a keyed hash draws them, so nobody can foresee which.
@@ -90,13 +92,19 @@ impl Doubles {
 impl Review {
     /// `lease` is how long a claim lasts; its holder may claim again to renew it.
     pub const fn new(store: Store, lease: Duration) -> Self {
-        Self { store, lease, doubles: None }
+        Self { store, lease, doubles: None, monitor: None }
     }
 
     /// Has a share of the decided items come back to another reviewer.
     #[must_use]
     pub fn with_doubles(self, doubles: Doubles) -> Self {
         Self { doubles: Some(doubles), ..self }
+    }
+
+    /// Lets the monitor of this process know of each decision at once; without one it is found in the monitor's next round.
+    #[must_use]
+    pub fn watched_by(self, monitor: Arc<Monitor>) -> Self {
+        Self { monitor: Some(monitor), ..self }
     }
 
     /// A page of the queue.
@@ -163,7 +171,12 @@ impl Review {
         }
         let again = self.doubles.as_ref().is_some_and(|doubles| doubles.draws(who.tenant, id)).then(ReviewItemId::new);
         let decision = NewDecision { reviewer: who.key, verdict, note_code, again };
-        Ok(self.store.decide(who.tenant, id, decision, Timestamp::now()).await?)
+        let decided = self.store.decide(who.tenant, id, decision, Timestamp::now()).await?;
+        if let Some(monitor) = &self.monitor {
+            // The decision stands, whatever becomes of this: the monitor's next round finds it too.
+            monitor.look().await;
+        }
+        Ok(decided)
     }
 }
 

@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
 

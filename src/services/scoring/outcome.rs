@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// Score bins of the counters: 0..=1 in steps of 0.05; what lies outside goes to the first or last bin.
-const BINS: f32 = 20.0;
+pub const BINS: f32 = 20.0;
 
 /// What follows a label in the counters of scores that reached its threshold: with them it is known how many did not, also within the bin
 /// that the threshold cuts.
 pub const REACHED: &str = ":reached";
 
-/// The technology under which the audit counts what it draws from; the label is the rate.
-pub const AUDIT: &str = "audit";
+/// What follows a label, before the rate, in the counters of what the audit draws from.
+pub const AUDIT: &str = ":audit:";
 
 /// Everything the outcome is made of.
 pub(super) struct Finding<'a> {
@@ -122,7 +122,10 @@ impl Finding<'_> {
         let reached = self.evidence.scores.iter().filter(|score| score.reached());
         counters.extend(reached.map(|score| count(score.technology.clone(), &format!("{}{REACHED}", score.label), bin(score.raw.get()))));
         if let Some(rate) = self.audit_rate {
-            counters.push(count(Technology::named(AUDIT), &rate.to_string(), 0));
+            let judged = self.evidence.scores.iter().filter(|score| score.operating_point.is_some());
+            counters.extend(
+                judged.map(|score| count(score.technology.clone(), &format!("{}{AUDIT}{rate}", score.label), bin(score.raw.get()))),
+            );
         }
         let hits = self.evidence.matches.iter();
         let hit = |kind: &SignalType| hits.clone().any(|hit| hit.technology == *kind);
@@ -134,7 +137,7 @@ impl Finding<'_> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=19 before the cast")]
-fn bin(raw: f32) -> u32 {
+pub fn bin(raw: f32) -> u32 {
     (raw * BINS).floor().clamp(0.0, BINS - 1.0) as u32
 }
 
