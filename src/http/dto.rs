@@ -160,6 +160,8 @@ pub(super) struct ReviewItemBody {
     pub claim: Option<ClaimBody>,
     /// The human's.
     pub review_decision: Option<ReviewDecisionBody>,
+    /// The probability with which it came before a human: 1 unless it was drawn for the audit.
+    pub inclusion_probability: f64,
 }
 
 /// Who holds an item, and until when.
@@ -210,6 +212,7 @@ impl From<ReviewItem> for ReviewItemBody {
                 note_code: decision.note_code,
                 decided_at: decision.decided_at,
             }),
+            inclusion_probability: item.provenance.inclusion_probability,
         }
     }
 }

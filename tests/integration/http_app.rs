@@ -18,6 +18,7 @@ use nightlight::{
     services::{
         access::{Access, Role},
         health::{Check, Health, constant},
+        monitor::Monitor,
         review::Review,
     },
     store::{Store, StoreOptions},
@@ -34,7 +35,7 @@ pub struct App {
     pub store: Store,
     /// Knows the same store; what it does is another process's doing to the router.
     pub access: Access,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// How an [`App`] differs from the usual one.
@@ -56,10 +57,22 @@ impl Setup {
     pub async fn start(self) -> App {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await.unwrap();
-        let scorer = Arc::new(self.scorer);
         let review = Review::new(store.clone(), LEASE);
+        self.put_together(store, review, None, Some(folder))
+    }
+
+    /// Over somebody's store, review queue and monitor.
+    pub async fn over(self, store: Store, review: Review, monitor: Arc<Monitor>) -> App {
+        self.put_together(store, review, Some(monitor), None)
+    }
+
+    fn put_together(self, store: Store, review: Review, monitor: Option<Arc<Monitor>>, folder: Option<tempfile::TempDir>) -> App {
+        let scorer = Arc::new(self.scorer);
         let access = Access::new(store.clone(), self.keys);
-        let state = HttpState::new(self.options, Arc::clone(&scorer) as _, access, review, constant(self.health), metrics());
+        let mut state = HttpState::new(self.options, Arc::clone(&scorer) as _, access, review, constant(self.health), metrics());
+        if let Some(monitor) = monitor {
+            state = state.with_monitor(monitor);
+        }
         App { router: router(state), scorer, access: Access::new(store.clone(), true), store, _folder: folder }
     }
 }

@@ -90,7 +90,7 @@ async fn an_item_shows_its_evidence_and_not_its_content() {
             "unscored": [{"technology": "pdq", "reason": "quality_below_minimum", "detail": "3 of 50"}],
             "decision": {"route": "review", "queue": "default", "priority": 0.5, "category": "new", "policy": "default@1",
                 "reasons": [{"code": "score_at_or_above_threshold", "technology": "open-nsfw", "text": "above"}]},
-            "claim": null, "review_decision": null
+            "claim": null, "review_decision": null, "inclusion_probability": 1.0
         })
     );
 }
