@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use nightlight::{
     config::{Config, Sources},
     domain::{hash::Signal, ids::TenantId},
-    http::{HttpOptions, HttpState, Scorer, router},
+    http::{HttpOptions, HttpServices, HttpState, Scorer, router},
     services::{
         App,
         access::Access,
@@ -58,14 +58,15 @@ fn score(criterion: &mut Criterion) {
         app.banks.refresh(&app.store).await.expect("the banks");
         app
     });
-    let state = HttpState::new(
-        HttpOptions::default(),
-        Arc::new(InProcess(app.scoring.clone())),
-        Access::new(app.store.clone(), false),
-        Review::new(app.store.clone(), Duration::from_secs(900)),
-        constant(Health::of(vec![], vec![])),
-        install_metrics().expect("the only recorder"),
-    );
+    let services = HttpServices {
+        scorer: Arc::new(InProcess(app.scoring.clone())),
+        access: Access::new(app.store.clone(), false),
+        review: Review::new(app.store.clone(), Duration::from_secs(900)),
+        points: app.points.clone(),
+        monitor: app.monitor.clone(),
+        health: constant(Health::of(vec![], vec![])),
+    };
+    let state = HttpState::new(HttpOptions::default(), services, install_metrics().expect("the only recorder"));
     let router = router(state);
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/samples");
     let mut group = criterion.benchmark_group("score");

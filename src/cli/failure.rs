@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
 use crate::{
     config::ConfigError,
@@ -12,6 +12,8 @@ use crate::{
 const FAILED: u8 = 1;
 /// Wrong usage or input.
 const INPUT: u8 = 2;
+/// The evidence does not carry what was asked for.
+const INSUFFICIENT: u8 = 3;
 
 /// An error on its way to the user: what to print, and the exit code.
 #[derive(Debug)]
@@ -30,6 +32,16 @@ impl Failure {
     /// The caller has to change something: exit code 2.
     pub fn input(message: impl Into<String>) -> Self {
         Self { code: INPUT, message: Some(message.into()) }
+    }
+
+    /// More evidence is needed: exit code 3.
+    pub fn insufficient(message: impl Into<String>) -> Self {
+        Self { code: INSUFFICIENT, message: Some(message.into()) }
+    }
+
+    /// The same, about this file.
+    pub fn of(self, path: &Path) -> Self {
+        Self { message: self.message.map(|message| format!("{}: {message}", path.display())), ..self }
     }
 
     /// Exit code 1; the results name what failed.

@@ -9,7 +9,7 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "key", "audit", "monitor", "doctor", "config"];
+//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "operating-point", "monitor", "key", "audit", "doctor", "config"];
 //! assert_eq!(commands, names);
 //! ```
 
@@ -24,6 +24,7 @@ mod key;
 mod lines;
 mod r#match;
 mod monitor;
+mod operating_point;
 mod output;
 mod preprocess;
 mod score;
@@ -90,6 +91,9 @@ enum Command {
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
+    /// Thresholds in force, and the certificates behind them
+    #[command(subcommand)]
+    OperatingPoint(operating_point::OperatingPoint),
     /// API keys
     #[command(subcommand)]
     Key(key::Key),
@@ -132,6 +136,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Preprocess(preprocess) => preprocess.run(&config),
         Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
+        Command::OperatingPoint(operating_point) => operating_point.run(&config),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
         Command::Monitor(monitor) => monitor.run(&config),

@@ -23,7 +23,7 @@ impl LiveMonitor {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         block_on(async {
             let store = open_existing_store(config).await?;
-            let points = OperatingPoints::load(config, Running::load(config), &store).await?;
+            let points = OperatingPoints::load(config, Running::load(config), store.clone()).await?;
             let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
             // Judging is the server's: this only reads what it left.
             let report = Monitor::reader(store.clone(), points, settings).await?.report(TenantId::DEFAULT).await?;

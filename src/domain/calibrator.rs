@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A fitted map and how it was chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Calibrator {
     pub map: CalibrationMap,
     /// Cross-fitted log-loss in nats of each method that was tried; the lowest was chosen.
@@ -13,14 +13,14 @@ pub struct Calibrator {
 }
 
 /// Cross-fitted log-losses.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LogLoss {
     pub platt: f64,
     pub isotonic: f64,
 }
 
 /// The map itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum CalibrationMap {
     /// p = 1 / (1 + exp(slope * raw + intercept)), the signs as in Platt (1999) and scikit-learn's `_SigmoidCalibration`.

@@ -15,7 +15,7 @@ use super::{calibrator::Calibrator, time::Timestamp};
 pub const VERSION: u32 = 1;
 
 /// What is claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimKind {
     /// Of what is flagged, at least the target share is positive.
@@ -25,7 +25,7 @@ pub enum ClaimKind {
 }
 
 /// Where the prevalence of a claim comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrevalenceSource {
     /// The sample's own: the claim holds for traffic that is like the sample.
@@ -39,7 +39,7 @@ pub enum PrevalenceSource {
 }
 
 /// One threshold and what was shown about it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Claim {
     pub kind: ClaimKind,
     /// In 0..1; null for a recall claim.
@@ -78,7 +78,7 @@ pub struct Claim {
 }
 
 /// What evidence would be enough. Each number is an expectation under what the sample shows, not a promise.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Needed {
     /// Flagged items with a label, without an error among them.
     pub flags: Option<u64>,
@@ -93,7 +93,7 @@ pub struct Needed {
 }
 
 /// What a certificate is bound to: change one and it says nothing any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ModelBinding {
     /// The technology's name.
     pub name: String,
@@ -109,7 +109,7 @@ pub struct ModelBinding {
 }
 
 /// The data behind a certificate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DataFacts {
     pub rows: u64,
     pub positives: u64,
@@ -125,7 +125,7 @@ pub struct DataFacts {
 }
 
 /// How thresholds were searched. Everything here was fixed before a label was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Procedure {
     /// The candidates' rule in words, such as `every distinct score`.
     pub candidates: String,
@@ -142,7 +142,7 @@ pub struct Procedure {
 }
 
 /// A signature over the canonical form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Signature {
     /// `ed25519`.
     pub algorithm: String,
@@ -153,11 +153,12 @@ pub struct Signature {
 }
 
 /// The whole document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Certificate {
     pub version: u32,
     /// UUIDv7.
     pub id: String,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// `nightlight 0.1.0`.
     pub created_by: String,
@@ -176,6 +177,7 @@ pub struct Certificate {
     /// Maps raw scores to probabilities for people; thresholds never use it. Null when the sample has one class only.
     pub calibrator: Option<Calibrator>,
     /// Estimates that are no evidence (prevalence of unlabelled traffic, drift).
+    #[schema(value_type = Object)]
     pub diagnostics: Map<String, Value>,
     pub signature: Option<Signature>,
 }

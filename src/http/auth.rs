@@ -18,7 +18,7 @@ pub(super) async fn require(
     next: Next,
 ) -> Result<Response, ApiError> {
     let presented = presented(request.headers());
-    let principal = state.access.authenticate(presented.as_deref()).await?;
+    let principal = state.services.access.authenticate(presented.as_deref()).await?;
     principal.require(permission)?;
     request.extensions_mut().insert(principal.clone());
     let mut response = next.run(request).await;

@@ -1,7 +1,7 @@
 //! The API over HTTP: the only room that knows axum.
 //!
 //! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
-//! `score` and `batch` (with `input`, `multipart` and `body` below them), `review`, `status`, `docs`; `auth` lets callers in, `error` is the one
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `review`, `operating_points`, `status`, `docs`; `auth` lets callers in, `error` is the one
 //! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
 //! accepts connections.
 //!
@@ -22,7 +22,11 @@
 //! # use std::{sync::Arc, time::Duration};
 //! # use axum::{body::Body, http::Request};
 //! # use nightlight::{
-//! #     http::{HttpOptions, HttpState, router}, services::{access::Access, health::{Health, constant}, review::Review},
+//! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
+//! #     services::{
+//! #         access::Access, health::{Health, constant}, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         review::Review,
+//! #     },
 //! #     store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
 //! # use tower::ServiceExt;
@@ -30,15 +34,17 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
 //! # let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
-//! let state = HttpState::new(
-//!     HttpOptions::default(),
-//!     Arc::new(FakeScorer::echo()),
-//!     Access::new(store.clone(), true),
-//!     Review::new(store, Duration::from_secs(15 * 60)),
-//!     constant(Health::default()),
-//!     metrics,
-//! );
-//! let answer = router(state).oneshot(Request::post("/score").body(Body::empty())?).await?;
+//! let config = Config::load(&Sources::default())?;
+//! let points = OperatingPoints::load(&config, Running::default(), store.clone()).await?;
+//! let services = HttpServices {
+//!     scorer: Arc::new(FakeScorer::echo()),
+//!     access: Access::new(store.clone(), true),
+//!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
+//!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
+//!     points,
+//!     health: constant(Health::default()),
+//! };
+//! let answer = router(HttpState::new(HttpOptions::default(), services, metrics)).oneshot(Request::post("/score").body(Body::empty())?).await?;
 //! assert_eq!(answer.status(), 401);
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
@@ -55,6 +61,7 @@ mod monitor;
 mod multipart;
 mod observe;
 mod openapi;
+mod operating_points;
 mod review;
 mod score;
 mod serve;
@@ -87,6 +94,7 @@ use crate::{
         access::{Access, Permission},
         health::HealthProbe,
         monitor::Monitor,
+        operating_points::OperatingPoints,
         review::Review,
         scoring::{ScoreError, ScoreRequest, Scored},
     },
@@ -145,15 +153,21 @@ impl Default for HttpOptions {
     }
 }
 
+/// What the API offers over HTTP.
+pub struct HttpServices {
+    pub scorer: Arc<dyn Scorer>,
+    pub access: Access,
+    pub review: Review,
+    pub points: Arc<OperatingPoints>,
+    pub monitor: Arc<Monitor>,
+    pub health: HealthProbe,
+}
+
 /// What the API needs of the rest of the server.
 pub struct HttpState {
     options: HttpOptions,
-    scorer: Arc<dyn Scorer>,
-    access: Access,
-    review: Review,
-    health: HealthProbe,
+    services: HttpServices,
     metrics: PrometheusHandle,
-    monitor: Option<Arc<Monitor>>,
     permits: Arc<Semaphore>,
 }
 
@@ -162,22 +176,9 @@ type Shared = Arc<HttpState>;
 
 impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
-    pub fn new(
-        options: HttpOptions,
-        scorer: Arc<dyn Scorer>,
-        access: Access,
-        review: Review,
-        health: HealthProbe,
-        metrics: PrometheusHandle,
-    ) -> Self {
+    pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
         let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
-        Self { options, scorer, access, review, health, metrics, monitor: None, permits }
-    }
-
-    /// Lets `/monitor` answer.
-    #[must_use]
-    pub fn with_monitor(self, monitor: Arc<Monitor>) -> Self {
-        Self { monitor: Some(monitor), ..self }
+        Self { options, services, metrics, permits }
     }
 
     /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
@@ -220,6 +221,8 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
         route("/review/gold", Some(Permission::Administer), post(review::add_gold)),
         route("/monitor", Some(Permission::Metrics), get(monitor::report)),
+        route("/operating-points", Some(Permission::OperatingPoints), get(operating_points::list)),
+        route("/operating-points/{certificate}", Some(Permission::OperatingPoints), get(operating_points::certificate)),
         route("/livez", None, get(status::livez)),
         route("/readyz", None, get(status::readyz)),
         route("/metrics", metrics, get(status::metrics)),

@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     Shared,
-    error::{ApiError, ErrorBody, ErrorCode},
+    error::{ApiError, ErrorBody},
 };
 use crate::services::{access::Principal, monitor::MonitorReport};
 
@@ -23,6 +23,5 @@ use crate::services::{access::Principal, monitor::MonitorReport};
     )
 )]
 pub(super) async fn report(State(state): State<Shared>, Extension(who): Extension<Principal>) -> Result<Json<MonitorReport>, ApiError> {
-    let monitor = state.monitor.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotReady, "this server keeps no live monitor"))?;
-    Ok(Json(monitor.report(who.tenant).await?))
+    Ok(Json(state.services.monitor.report(who.tenant).await?))
 }

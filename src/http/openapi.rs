@@ -22,6 +22,8 @@ use utoipa::{
         super::review::decide,
         super::review::add_gold,
         super::monitor::report,
+        super::operating_points::list,
+        super::operating_points::certificate,
         super::status::livez,
         super::status::readyz,
         super::status::metrics,
@@ -30,6 +32,7 @@ use utoipa::{
     tags(
         (name = "score", description = "Score attachments. Role `scorer`."),
         (name = "review", description = "Claim and decide what was routed to review. Role `reviewer`."),
+        (name = "operating points", description = "Which thresholds are in force, and what they rest on. Every role."),
         (name = "status", description = "For whoever runs the server."),
     ),
     security(("bearer" = []), ("api_key" = []), ("basic" = [])),

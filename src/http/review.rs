@@ -66,7 +66,7 @@ pub(super) async fn list(
     let after = query.after.map(|after| after.parse()).transpose();
     let after = after.map_err(|error| ApiError::malformed(format!("after: {error}")))?;
     let ListQuery { queue, state: wanted, category, limit, .. } = query;
-    let page = state.review.list(&who, Listing { queue, state: wanted, category, limit, after }).await?;
+    let page = state.services.review.list(&who, Listing { queue, state: wanted, category, limit, after }).await?;
     Ok(Json(ReviewPage { items: page.items.into_iter().map(Into::into).collect(), next: page.next.map(|next| next.to_string()) }))
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn item(
     Extension(who): Extension<Principal>,
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
-    Ok(Json(state.review.item(&who, id).await?.into()))
+    Ok(Json(state.services.review.item(&who, id).await?.into()))
 }
 
 /// Take an item, or renew one's claim.
@@ -112,7 +112,7 @@ pub(super) async fn claim(
     Extension(who): Extension<Principal>,
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
-    Ok(Json(state.review.claim(&who, id).await?.into()))
+    Ok(Json(state.services.review.claim(&who, id).await?.into()))
 }
 
 /// Give a claim back.
@@ -135,7 +135,7 @@ pub(super) async fn release(
     Extension(who): Extension<Principal>,
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
-    Ok(Json(state.review.release(&who, id).await?.into()))
+    Ok(Json(state.services.review.release(&who, id).await?.into()))
 }
 
 /// Decide a claimed item. Final.
@@ -163,7 +163,7 @@ pub(super) async fn decide(
     request: Request,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
     let DecisionBody { verdict, note_code } = small_body(&state, call, request).await?;
-    Ok(Json(state.review.decide(&who, id, verdict, note_code).await?.into()))
+    Ok(Json(state.services.review.decide(&who, id, verdict, note_code).await?.into()))
 }
 
 /// Put a copy of an item into the queue whose right verdict is known, to measure reviewers.
@@ -191,7 +191,7 @@ pub(super) async fn add_gold(
 ) -> Result<Json<GoldAdded>, ApiError> {
     let GoldBody { review_item, truth } = small_body(&state, call, request).await?;
     let original = review_item.parse().map_err(|_| ApiError::malformed("review_item is not a review item's id (a UUID)"))?;
-    let id = state.review.add_gold(&who, original, truth).await?;
+    let id = state.services.review.add_gold(&who, original, truth).await?;
     Ok(Json(GoldAdded { review_item: id.to_string() }))
 }
 

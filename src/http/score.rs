@@ -172,7 +172,7 @@ pub(super) async fn answer(state: &Shared, caller: Caller, input: Input, idempot
     let Input { attachment, context } = input;
     let Caller { tenant, call: request_id, deadline } = caller;
     let request = ScoreRequest { tenant, request_id, attachment, context, idempotency_key, body_digest, deadline };
-    let scoring = AssertUnwindSafe(state.scorer.score(request)).catch_unwind();
+    let scoring = AssertUnwindSafe(state.services.scorer.score(request)).catch_unwind();
     match tokio::time::timeout_at((deadline + GRACE).into(), scoring).await {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(panic)) => {

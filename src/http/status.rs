@@ -36,7 +36,7 @@ pub(super) async fn livez() -> Response {
     security(())
 )]
 pub(super) async fn readyz(State(state): State<Shared>) -> (StatusCode, Json<Health>) {
-    let health = match tokio::time::timeout(HEALTH_PATIENCE, (state.health)()).await {
+    let health = match tokio::time::timeout(HEALTH_PATIENCE, (state.services.health)()).await {
         Ok(health) => health,
         Err(_) => Health::of(vec![Check::failed("health", "the checks did not answer within two seconds")], vec![]),
     };

@@ -97,7 +97,7 @@ impl App {
         let refresh = Duration::from_millis(config.monitor.refresh_ms);
         let watchers = vec![
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
-            tokio::spawn(points.clone().watch(store.clone(), poll, stop.clone())),
+            tokio::spawn(points.clone().watch(poll, stop.clone())),
             tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
         Ok(Self { store, banks, points, monitor, pseudonyms, scoring: Arc::new(scoring), pixels, warnings, stop, watchers })

@@ -13,12 +13,14 @@ use axum::{
 use futures_util::StreamExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nightlight::{
+    config::{Config, Sources},
     domain::ids::TenantId,
-    http::{HttpOptions, HttpState, router},
+    http::{HttpOptions, HttpServices, HttpState, router},
     services::{
         access::{Access, Role},
         health::{Check, Health, constant},
-        monitor::Monitor,
+        monitor::{Monitor, Settings},
+        operating_points::{OperatingPoints, Running},
         review::Review,
     },
     store::{Store, StoreOptions},
@@ -58,21 +60,30 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await.unwrap();
         let review = Review::new(store.clone(), LEASE);
-        self.put_together(store, review, None, Some(folder))
+        let config = Config::load(&Sources::default()).unwrap();
+        let points = OperatingPoints::load(&config, Running::default(), store.clone()).await.unwrap();
+        let settings = Settings::new(&config.monitor, &config.audit, []);
+        let monitor = Monitor::start(store.clone(), points.clone(), settings).await.unwrap();
+        self.put_together(store, review, (points, monitor), Some(folder))
     }
 
     /// Over somebody's store, review queue and monitor.
-    pub async fn over(self, store: Store, review: Review, monitor: Arc<Monitor>) -> App {
-        self.put_together(store, review, Some(monitor), None)
+    pub fn over(self, store: Store, review: Review, watched: (Arc<OperatingPoints>, Arc<Monitor>)) -> App {
+        self.put_together(store, review, watched, None)
     }
 
-    fn put_together(self, store: Store, review: Review, monitor: Option<Arc<Monitor>>, folder: Option<tempfile::TempDir>) -> App {
+    fn put_together(
+        self,
+        store: Store,
+        review: Review,
+        (points, monitor): (Arc<OperatingPoints>, Arc<Monitor>),
+        folder: Option<tempfile::TempDir>,
+    ) -> App {
         let scorer = Arc::new(self.scorer);
         let access = Access::new(store.clone(), self.keys);
-        let mut state = HttpState::new(self.options, Arc::clone(&scorer) as _, access, review, constant(self.health), metrics());
-        if let Some(monitor) = monitor {
-            state = state.with_monitor(monitor);
-        }
+        let health = constant(self.health);
+        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, review, points, monitor, health };
+        let state = HttpState::new(self.options, services, metrics());
         App { router: router(state), scorer, access: Access::new(store.clone(), true), store, _folder: folder }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     },
     services::{
         gpu_options,
+        operating_points::{OperatingPoints, Running},
         pixels::{self_test, self_test_on_cpu},
     },
 };
@@ -23,6 +24,7 @@ const MESA: &str = "apt-get install mesa-vulkan-drivers libvulkan1";
 pub(super) fn all(config: &Config) -> Vec<Check> {
     let mut checks = vec![settings(config), data_dir(config), store(config), runtime(config)];
     checks.extend(models(config));
+    checks.push(operating_points(config));
     checks.extend(pixels(config));
     checks
 }
@@ -66,6 +68,35 @@ fn store(config: &Config) -> Check {
             Check::ok(NAME, format!("opens; {} banks with {signals} signals, {keys} keys", banks.len()))
         }
         Err(failure) => Check::bad(Status::Failed, NAME, failure.to_string(), "see the message; keep a copy of the file first"),
+    }
+}
+
+/// What is certified, and which certificates are not valid here.
+fn operating_points(config: &Config) -> Check {
+    const NAME: &str = "operating points";
+    if !config.store_file().exists() {
+        return Check::ok(NAME, format!("{} from the configuration, none of them certified", config.operating_points.len()));
+    }
+    let loaded = block_on(async {
+        let store = open_store(config).await?;
+        let points = OperatingPoints::load(config, Running::load(config), store.clone()).await;
+        store.close().await;
+        Ok(points?)
+    });
+    match loaded {
+        Err(failure) => Check::bad(Status::Failed, NAME, failure.to_string(), "see the message; keep a copy of the file first"),
+        Ok(points) => {
+            let (warnings, points) = (points.warnings(), points.snapshot(TenantId::DEFAULT));
+            let certified = points.iter().filter(|point| point.point.certified).count();
+            let found = format!("{certified} of {} certified", points.iter().count());
+            match warnings.first() {
+                None => Check::ok(NAME, found),
+                Some(first) => {
+                    let mend = "calibrate again for what runs here, or retire it: nightlight operating-point retire";
+                    Check::bad(Status::Warning, NAME, format!("{found}; {first}"), mend)
+                }
+            }
+        }
     }
 }
 

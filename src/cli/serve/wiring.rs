@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use crate::{
     cli::Failure,
     config::Config,
-    http::{self, HttpOptions, HttpState, Scorer, ServeOptions},
+    http::{self, HttpOptions, HttpServices, HttpState, Scorer, ServeOptions},
     services::{
         App,
         access::Access,
@@ -33,15 +33,15 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
             }
         }
     });
-    let state = HttpState::new(
-        options(config),
-        Arc::new(InProcess(Arc::clone(&app.scoring))),
-        Access::new(app.store.clone(), config.auth.enabled),
-        review(config, app),
-        probe(app),
-        metrics,
-    )
-    .with_monitor(app.monitor.clone());
+    let services = HttpServices {
+        scorer: Arc::new(InProcess(Arc::clone(&app.scoring))),
+        access: Access::new(app.store.clone(), config.auth.enabled),
+        review: review(config, app),
+        points: Arc::clone(&app.points),
+        monitor: Arc::clone(&app.monitor),
+        health: probe(app),
+    };
+    let state = HttpState::new(options(config), services, metrics);
     let serving = ServeOptions { drain: Duration::from_millis(config.server.shutdown_grace_ms), ..ServeOptions::default() };
     http::serve(listener, http::router(state), serving, stop_signal()?).await;
     upkeep.abort();

@@ -23,6 +23,8 @@ pub enum Permission {
     Metrics,
     /// What only whoever runs the server does.
     Administer,
+    /// See which thresholds are in force, and why.
+    OperatingPoints,
 }
 
 impl Role {
@@ -39,9 +41,11 @@ impl Role {
         }
     }
 
-    /// The table of permissions. A scorer may not review: the machine that sends an item in must not be able to decide it.
+    /// The table of permissions. A scorer may not review: the machine that sends an item in must not be able to decide it. Everybody may see
+    /// what the thresholds rest on.
     pub const fn allows(self, permission: Permission) -> bool {
         match self {
+            _ if matches!(permission, Permission::OperatingPoints) => true,
             Self::Admin => true,
             Self::Scorer => matches!(permission, Permission::Score),
             Self::Reviewer => matches!(permission, Permission::Review),
@@ -54,7 +58,7 @@ impl Permission {
     /// The least role that has it, for messages.
     pub const fn role(self) -> Role {
         match self {
-            Self::Score => Role::Scorer,
+            Self::Score | Self::OperatingPoints => Role::Scorer,
             Self::Review => Role::Reviewer,
             Self::Metrics => Role::Metrics,
             Self::Administer => Role::Admin,
@@ -86,12 +90,12 @@ mod tests {
 
     #[test]
     fn each_role_does_its_own_work_and_admin_does_all() {
-        let all = [Permission::Score, Permission::Review, Permission::Metrics, Permission::Administer];
-        let may = |role: Role| all.map(|permission| role.allows(permission));
-        assert_eq!(may(Role::Admin), [true, true, true, true]);
-        assert_eq!(may(Role::Scorer), [true, false, false, false]);
-        assert_eq!(may(Role::Reviewer), [false, true, false, false]);
-        assert_eq!(may(Role::Metrics), [false, false, true, false]);
+        let permissions = [Permission::Score, Permission::Review, Permission::Metrics, Permission::OperatingPoints, Permission::Administer];
+        let may = |role: Role| permissions.map(|permission| role.allows(permission));
+        assert_eq!(may(Role::Admin), [true; 5]);
+        assert_eq!(may(Role::Scorer), [true, false, false, true, false]);
+        assert_eq!(may(Role::Reviewer), [false, true, false, true, false]);
+        assert_eq!(may(Role::Metrics), [false, false, true, true, false]);
     }
 
     #[test]

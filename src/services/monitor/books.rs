@@ -217,8 +217,11 @@ const NO_TERMS: Terms = Terms { alpha: None, delta: 1.0 - CONFIDENCE, run_length
 
 /// The point in force for a key, without what live review made of it.
 fn watched(points: &OperatingPoints, tenant: TenantId, key: &PointKey) -> Option<Watched> {
-    let service = key.slice.as_deref().filter(|slice| *slice != OTHER);
-    points.snapshot(tenant).get(&key.technology, &key.label, service).map(|point| Watched::of(point, key))
+    let other = key.slice.as_deref() == Some(OTHER);
+    let service = key.slice.as_deref().filter(|_| !other);
+    let watched = points.snapshot(tenant).get(&key.technology, &key.label, service).map(|point| Watched::of(point, key))?;
+    // Without a target there are books and no judgement.
+    Some(if other { Watched { target_precision: None, ..watched } } else { watched })
 }
 
 /// What a key's book has to be kept under now.

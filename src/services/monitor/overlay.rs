@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     books::{Books, Kept},
-    settings::{OTHER, Settings},
+    settings::Settings,
 };
 use crate::{
     domain::{
@@ -82,7 +82,7 @@ impl Books {
         let mut tenants: HashMap<TenantId, Overlays> = HashMap::new();
         for ((tenant, key), kept) in self.iter() {
             let overlays = tenants.entry(*tenant).or_default();
-            if kept.book.terms.alpha.is_some() && key.slice.as_deref() != Some(OTHER) {
+            if kept.book.terms.alpha.is_some() {
                 overlays.insert(key.clone(), kept.overlay(settings, now));
             }
         }

@@ -22,11 +22,11 @@ pub struct Settings {
     pub drift_psi: f64,
     pub recall_hours: u32,
     pub strata: Vec<Stratum>,
-    /// The configured services: each is a slice; all others together are `other`.
+    /// The configured services: each is a slice; all others together are [`OTHER`].
     pub services: Vec<String>,
 }
 
-/// The slice of everything that comes from a service that is not configured.
+/// The slice of everything that comes from services that are not configured. It has books and is not judged: nothing is in force for it alone.
 pub const OTHER: &str = "other";
 
 impl Settings {
@@ -44,17 +44,15 @@ impl Settings {
         }
     }
 
-    /// The slice of a service beside everything: names are free text, so only configured ones get books of their own. `None` when no service is
-    /// configured: there would be one slice, and it would be everything.
+    /// The slice of a service beside everything: names are free text, so only configured ones get books of their own. `None` without a service.
     pub(super) fn slice<'a>(&'a self, service: Option<&str>) -> Option<&'a str> {
-        let configured = self.services.iter().find(|known| Some(known.as_str()) == service);
-        configured.map(String::as_str).or((!self.services.is_empty()).then_some(OTHER))
+        let service = service?;
+        Some(self.services.iter().find(|known| *known == service).map_or(OTHER, String::as_str))
     }
 
-    /// All slices: everything first.
+    /// Everything, and each configured service.
     pub(super) fn slices(&self) -> impl Iterator<Item = Option<String>> {
-        let other = (!self.services.is_empty()).then(|| OTHER.to_owned());
-        std::iter::once(None).chain(self.services.iter().cloned().chain(other).map(Some))
+        std::iter::once(None).chain(self.services.iter().cloned().map(Some))
     }
 
     /// The largest design weight of what the audit draws at or above a threshold; 1 when it draws nothing there.

@@ -37,6 +37,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use self::{
     check::{Examined, Running, Trusted, examine},
@@ -53,13 +54,14 @@ use crate::{
         ids::TenantId,
         operating_point::{OperatingPoint, PointKey},
     },
-    services::certificates,
+    services::certificates::{self, CertificateError},
     store::{Store, StoreError, StoredPoint},
     telemetry::metric,
 };
 
 /// All tenants' operating points in force.
 pub struct OperatingPoints {
+    store: Store,
     config: Config,
     running: Running,
     current: ArcSwap<Current>,
@@ -95,10 +97,10 @@ impl OperatingPoints {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn load(config: &Config, running: Running, store: &Store) -> Result<Arc<Self>, StoreError> {
+    pub async fn load(config: &Config, running: Running, store: Store) -> Result<Arc<Self>, StoreError> {
         let (made_of, failure) = (tokio::sync::Mutex::default(), std::sync::Mutex::default());
-        let points = Self { config: config.clone(), running, current: ArcSwap::default(), made_of, failure };
-        points.refresh(store).await?;
+        let points = Self { store, config: config.clone(), running, current: ArcSwap::default(), made_of, failure };
+        points.refresh().await?;
         Ok(Arc::new(points))
     }
 
@@ -106,6 +108,16 @@ impl OperatingPoints {
     pub fn snapshot(&self, tenant: TenantId) -> Arc<Points> {
         let current = self.current.load();
         current.tenants.get(&tenant).unwrap_or(&current.configured).clone()
+    }
+
+    /// A certificate that is or was in force, as it was installed.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Corrupt`] when the document cannot be read.
+    pub async fn certificate(&self, tenant: TenantId, id: Uuid) -> Result<Option<Certificate>, StoreError> {
+        let Some(json) = self.store.certificate(tenant, id).await? else { return Ok(None) };
+        let corrupt = |error: CertificateError| StoreError::Corrupt { what: "certificate", detail: error.to_string() };
+        certificates::parse(json.as_bytes()).map(Some).map_err(corrupt)
     }
 
     /// Names of services that the configuration knows, with what it says of them.
@@ -129,13 +141,13 @@ impl OperatingPoints {
     ///
     /// # Errors
     /// When the store cannot be read; the points stay as they were.
-    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+    pub async fn refresh(&self) -> Result<(), StoreError> {
         let mut made_of = self.made_of.lock().await;
-        let change = store.last_operating_point_change().await?;
+        let change = self.store.last_operating_point_change().await?;
         if made_of.change == Some(change) {
             return Ok(());
         }
-        let (stored, keys) = (store.operating_points().await?, store.certificate_keys().await?);
+        let (stored, keys) = (self.store.operating_points().await?, self.store.certificate_keys().await?);
         let mut tenants: HashMap<TenantId, Vec<PointInForce>> = HashMap::new();
         let mut unusable = Vec::new();
         let mut read: HashMap<*const str, Result<Arc<Certificate>, String>> = HashMap::new();
@@ -194,9 +206,9 @@ impl OperatingPoints {
     }
 
     /// Refreshes every `every` until `stop`.
-    pub async fn watch(self: Arc<Self>, store: Store, every: Duration, stop: CancellationToken) {
+    pub async fn watch(self: Arc<Self>, every: Duration, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            let failure = self.refresh(&store).await.err().map(|error| error.to_string());
+            let failure = self.refresh().await.err().map(|error| error.to_string());
             let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             if failure.is_some() && *last != failure {
                 tracing::error!(error = failure, "the operating points could not be refreshed; the last known ones stay in force");

@@ -57,7 +57,7 @@ impl House {
     }
 
     async fn points(&self) -> Arc<OperatingPoints> {
-        OperatingPoints::load(&self.config, self.running.clone(), &self.store).await.unwrap()
+        OperatingPoints::load(&self.config, self.running.clone(), self.store.clone()).await.unwrap()
     }
 
     async fn score(&self, raw: f32, service: Option<&str>) -> Score {
@@ -163,10 +163,10 @@ async fn what_is_not_certified_here_keeps_its_threshold_and_says_why() {
     let certified = || points.snapshot(TENANT).get("open-nsfw", "nsfw", None).unwrap().point.certified;
     assert!(!certified());
     house.store.trust_certificate_key(TENANT, others_key.public().bytes(), "partner".into(), Timestamp::now()).await.unwrap();
-    points.refresh(&house.store).await.unwrap();
+    points.refresh().await.unwrap();
     assert!(certified() && points.warnings().is_empty());
     house.store.untrust_certificate_key(TENANT, "partner".into(), Timestamp::now()).await.unwrap();
-    points.refresh(&house.store).await.unwrap();
+    points.refresh().await.unwrap();
     assert!(!certified());
 }
 

@@ -93,7 +93,7 @@ impl Scoring {
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
-        let points = OperatingPoints::load(config, running.into_iter().collect(), &store).await?;
+        let points = OperatingPoints::load(config, running.into_iter().collect(), store.clone()).await?;
         let sampler = Sampler::new(&config.audit);
         Ok(Self { store, banks, points, policy, pseudonyms, sampler, keys, images, texts: text_models, models: versions })
     }

@@ -1,0 +1,5 @@
+//! Evaluation.
+
+pub mod bootstrap;
+mod metrics;
+mod sorted;
