@@ -1,11 +1,13 @@
 //! Scores and labels to calibrators and claims; pure.
 
+pub mod audit;
 pub mod betting;
 pub mod binomial;
 pub mod calibrator;
 pub mod certify;
 mod claim;
 pub mod clusters;
+pub mod drift;
 pub mod folds;
 pub mod grid;
 mod isotonic;
@@ -15,5 +17,6 @@ pub mod plan;
 mod platt;
 pub mod ranked;
 pub mod recall;
+pub mod reviewers;
 pub mod shift;
 pub mod starts;
