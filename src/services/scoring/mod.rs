@@ -11,6 +11,7 @@
 //! are errors of the call, and each of them leaves nothing behind.
 
 mod answer;
+mod assess;
 mod idempotency;
 mod image;
 mod models;
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub use assess::Assessment;
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
 
