@@ -1,6 +1,7 @@
 //! `nightlight evaluate`.
 
 mod compare;
+mod files;
 mod scores;
 mod table;
 
@@ -21,13 +22,19 @@ pub(super) enum Evaluate {
     /// Items are paired by id; both files must have the same ids with the same labels. Intervals are those of the difference, B less A, by paired
     /// cluster bootstrap. At thresholds McNemar's exact test says whether the items on which both disagree split like a fair coin.
     Compare(compare::Compare),
+    /// Run the real pipeline over labelled files: figures of each technology and of all together
+    ///
+    /// The banks are those of --data-dir; without a database there, there are none. Nothing is written to its queue, ledger or counters. A hash
+    /// flags what matches, a classifier what reaches the threshold in force. The exit code is 1 when a file could not be scored.
+    Files(files::Files),
 }
 
 impl Evaluate {
-    pub fn run(&self, _: &Config) -> Result<(), Failure> {
+    pub fn run(&self, config: &Config) -> Result<(), Failure> {
         match self {
             Self::Scores(scores) => scores.run(),
             Self::Compare(compare) => compare.run(),
+            Self::Files(files) => files.run(config),
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::io::{self, Write};
 
+use super::files::Throughput;
 use crate::{
     cli::{Failure, output},
-    services::evaluate::{Comparison, Difference, Evaluation, Measured},
+    services::evaluate::{
+        Comparison, Difference, Evaluation, Measured, Point,
+        files::{Hardware, Summary},
+    },
 };
 
 /// Four digits are what intervals of a few thousand items support.
@@ -113,4 +117,50 @@ pub(super) fn comparison(found: &Comparison) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    writeln!(out, "{} files, {} positive; {} scored\n", found.files, found.positives, found.scored)?;
+    for (code, count) in &found.errors {
+        writeln!(out, "{count} without a result: {code}")?;
+    }
+    for (technology, reasons) in &found.unscored {
+        for (reason, count) in reasons {
+            writeln!(out, "{count} not looked at by {technology}: {reason}")?;
+        }
+    }
+    let row = |name: &str, point: &Point| {
+        [
+            name.to_owned(),
+            point.flagged.to_string(),
+            both(point.precision, point.precision_interval),
+            both(point.recall, point.recall_interval),
+            both(point.fpr, point.fpr_interval),
+        ]
+    };
+    let mut rows: Vec<_> = found.technologies.iter().map(|flagged| row(&flagged.technology, &flagged.at)).collect();
+    rows.push(row("any of them", &found.layers.union));
+    rows.push(row("routed to review", &found.layers.review));
+    output::table(["technology", "flagged", "precision", "recall", "fpr"], &rows)?;
+    for classifier in &found.classifiers {
+        writeln!(out, "\n{} {}:", classifier.technology, classifier.label)?;
+        evaluation(&classifier.evaluation)?;
+    }
+    writeln!(out)?;
+    let first = |first: &crate::services::evaluate::files::FirstFiring| {
+        [first.technology.clone(), first.files.to_string(), number(Some(first.share)), first.positives.to_string()]
+    };
+    output::table(["fired first", "files", "share", "positives"], &found.layers.first_firing.iter().map(first).collect::<Vec<_>>())?;
+    writeln!(out)?;
+    let stage = |(stage, took): (&String, &crate::services::evaluate::files::Latency)| {
+        [stage.clone(), took.files.to_string(), number(Some(took.p50)), number(Some(took.p95)), number(Some(took.p99))]
+    };
+    output::table(["stage (ms)", "files", "p50", "p95", "p99"], &found.latency_ms.iter().map(stage).collect::<Vec<_>>())?;
+    let Hardware { cpu, cores, gpu } = &found.hardware;
+    let (cpu, gpu) = (cpu.as_deref().unwrap_or("unknown processor"), gpu.as_deref().unwrap_or("no GPU"));
+    if let Some(rate) = throughput.files_per_second {
+        writeln!(out, "\n{} files in {:.1} s: {rate:.1} files/s", throughput.files, throughput.seconds)?;
+    }
+    Ok(writeln!(out, "on {cpu}, {cores} cores, {gpu}")?)
 }

@@ -23,6 +23,7 @@ mod csv;
 mod error;
 mod groups;
 mod jsonl;
+mod manifest;
 mod parquet;
 mod source;
 mod values;
@@ -33,6 +34,7 @@ use self::{builder::Builder, source::Tally};
 pub use self::{
     builder::SourceFacts,
     error::{DatasetError, Place},
+    manifest::{Manifest, ManifestFile},
 };
 use crate::domain::labelled::Labelled;
 

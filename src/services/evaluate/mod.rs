@@ -20,6 +20,7 @@
 
 mod bootstrap;
 mod compare;
+pub mod files;
 mod measured;
 mod metrics;
 mod point;
