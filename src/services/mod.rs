@@ -8,6 +8,7 @@ pub mod banks;
 pub mod certificates;
 pub mod datasets;
 pub mod health;
+mod key_file;
 pub mod operating_points;
 pub mod pixels;
 pub mod review;
