@@ -51,6 +51,8 @@ pub struct PointInForce {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overlay {
     pub decertified: Option<Override>,
+    /// A stricter threshold that review decisions confirmed in the place of the point's own. One that is not above it changes nothing.
+    pub raised_to: Option<f64>,
     pub live: Option<Live>,
 }
 
@@ -116,20 +118,27 @@ impl PointInForce {
         if overlay.live.is_some() {
             self.point.live.clone_from(&overlay.live);
         }
+        if let Some(to) = overlay.raised_to {
+            self.raise(to);
+            // What the certificate says of precision it says of its own threshold.
+            self.point.precision_lower = None;
+        }
         if let Some(over) = &overlay.decertified {
             self.point = self.point.uncertified(&over.reason);
             match over.threshold {
                 None => {}
                 Some(ThresholdOverride::QueueEverything) => self.point.fallback = Some(Fallback::QueueEverything),
                 Some(ThresholdOverride::Shadow) => self.point.fallback = Some(Fallback::Shadow),
-                Some(ThresholdOverride::Raise(to)) => {
-                    if let Some(raised) = serving_threshold(to).filter(|raised| *raised > self.point.threshold) {
-                        (self.point.threshold, self.point.fallback) = (raised, Some(Fallback::RaisedThreshold));
-                    }
-                }
+                Some(ThresholdOverride::Raise(to)) => self.raise(to),
             }
         }
         self
+    }
+
+    fn raise(&mut self, to: f64) {
+        if let Some(raised) = serving_threshold(to).filter(|raised| *raised > self.point.threshold) {
+            (self.point.threshold, self.point.fallback) = (raised, Some(Fallback::RaisedThreshold));
+        }
     }
 }
 
