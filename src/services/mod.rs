@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod datasets;
 pub mod evaluate;
 pub mod health;
+mod key_file;
 pub mod monitor;
 pub mod operating_points;
 pub mod pixels;
