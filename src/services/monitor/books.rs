@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     book::{Book, CONFIDENCE, Judgement, Terms},
-    settings::{OTHER, Settings, Watched},
+    settings::{OTHER, Settings, Slices, Watched},
 };
 use crate::{
     domain::{
@@ -52,9 +52,15 @@ pub(super) struct Books {
     /// Numbers of the last observation and state that were taken over.
     seen_observation: i64,
     seen_state: i64,
+    slices: Slices,
 }
 
 impl Books {
+    /// Which services have books of their own now.
+    pub(super) const fn slices(&self) -> &Slices {
+        &self.slices
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&(TenantId, PointKey), &Kept)> {
         self.keys.iter()
     }
@@ -62,9 +68,11 @@ impl Books {
     /// Brings books, states and points up to date.
     pub(super) async fn follow(&mut self, store: &Store, points: &OperatingPoints, settings: &Settings) -> Result<(), StoreError> {
         let begun = self.follow_states(store).await?;
-        self.follow_points(points, settings);
-        // An epoch of another server may have begun before decisions that were taken over already; and changed terms need another book.
-        let stale = self.keys.iter().filter(|(key, kept)| begun.contains(key) || kept.book.terms != terms(kept, settings));
+        let resliced = self.follow_points(points, settings);
+        // An epoch of another server may have begun before decisions that were taken over already; changed terms need another book, and so do
+        // other slices.
+        let other = |key: &PointKey| resliced && key.slice.as_deref() == Some(OTHER);
+        let stale = self.keys.iter().filter(|(key, kept)| begun.contains(key) || other(&key.1) || kept.book.terms != terms(kept, settings));
         for key in stale.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.rebuild(store, settings, &key).await?;
         }
@@ -94,14 +102,18 @@ impl Books {
         }
     }
 
-    /// Takes over which points are in force.
-    fn follow_points(&mut self, points: &OperatingPoints, settings: &Settings) {
+    /// Takes over which points are in force; whether they made other slices.
+    fn follow_points(&mut self, points: &OperatingPoints, settings: &Settings) -> bool {
         let tenants: BTreeSet<TenantId> = self.keys.keys().map(|(tenant, _)| *tenant).chain([TenantId::DEFAULT]).collect();
+        let snapshots: Vec<_> = tenants.iter().map(|tenant| points.snapshot(*tenant)).collect();
+        let claimed = snapshots.iter().flat_map(|points| points.iter()).filter_map(|point| point.key.slice.clone());
+        let slices = Slices::new(settings.services.iter().cloned().chain(claimed));
+        let resliced = std::mem::replace(&mut self.slices, slices) != self.slices;
         for tenant in tenants {
             let labels: BTreeSet<_> =
                 points.snapshot(tenant).iter().map(|point| (point.key.technology.clone(), point.key.label.clone())).collect();
             for (technology, label) in labels {
-                for slice in settings.slices() {
+                for slice in self.slices.iter() {
                     let key = PointKey { technology: technology.clone(), label: label.clone(), slice };
                     self.keys.entry((tenant, key)).or_insert_with(|| Kept { book: Book::new(NO_TERMS), state: None, watched: None });
                 }
@@ -110,10 +122,11 @@ impl Books {
         for ((tenant, key), kept) in &mut self.keys {
             kept.watched = watched(points, *tenant, key);
         }
+        resliced
     }
 
     fn take(&mut self, seen: &Observation, points: &OperatingPoints, settings: &Settings) {
-        let slices = std::iter::once(None).chain(settings.slice(seen.service.as_deref()).map(Some));
+        let slices = std::iter::once(None).chain(self.slices.of(seen.service.as_deref()).map(Some));
         for slice in slices {
             let technology = seen.technology.as_str().to_owned();
             let key = PointKey { technology, label: seen.label.clone(), slice: slice.map(str::to_owned) };
@@ -139,7 +152,7 @@ impl Books {
             let page = store.observations_of(*tenant, &technology, &of.label, from, (after, self.seen_observation), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.seq;
-            let ours = |seen: &&Observation| of.slice.is_none() || settings.slice(seen.service.as_deref()) == of.slice.as_deref();
+            let ours = |seen: &&Observation| self.slices.holds(of.slice.as_deref(), seen.service.as_deref());
             page.iter().filter(ours).for_each(|seen| kept.book.add(seen));
         }
     }
@@ -173,7 +186,7 @@ impl Books {
                 Judgement::Open => return Ok(false),
                 Judgement::Violated => StateCause::Violated,
                 Judgement::Degraded => StateCause::Degraded,
-                Judgement::Confirmed if self.share(store, settings, key).await? < settings.min_review_share => return Ok(false),
+                Judgement::Confirmed if self.share(store, key).await? < settings.min_review_share => return Ok(false),
                 Judgement::Confirmed if before.is_some_and(MonitorState::decertified) => StateCause::Recertified,
                 Judgement::Confirmed => StateCause::Confirmed,
             }
@@ -189,9 +202,9 @@ impl Books {
     }
 
     /// The share of the epoch's flags that have a decision; 1 when there are none.
-    pub(super) async fn share(&self, store: &Store, settings: &Settings, key: &(TenantId, PointKey)) -> Result<f64, StoreError> {
+    async fn share(&self, store: &Store, key: &(TenantId, PointKey)) -> Result<f64, StoreError> {
         let Some(kept) = self.keys.get(key) else { return Ok(1.0) };
-        let open = open_flags(store, settings, key, kept.started_at()).await?;
+        let open = open_flags(store, &self.slices, key, kept.started_at()).await?;
         let all = kept.book.decided + open;
         Ok(if all == 0 { 1.0 } else { kept.book.decided as f64 / all as f64 })
     }
@@ -200,14 +213,14 @@ impl Books {
 /// Undecided flags of the key that were scored since `from`.
 pub(super) async fn open_flags(
     store: &Store,
-    settings: &Settings,
+    slices: &Slices,
     (tenant, key): &(TenantId, PointKey),
     from: Timestamp,
 ) -> Result<u64, StoreError> {
     let open = store.open_flags(*tenant, from).await?;
     let ours = open.iter().filter(|open| {
-        let slice = key.slice.is_none() || settings.slice(open.service.as_deref()) == key.slice.as_deref();
-        slice && open.flags.iter().any(|(technology, label)| technology.as_str() == key.technology && *label == key.label)
+        slices.holds(key.slice.as_deref(), open.service.as_deref())
+            && open.flags.iter().any(|(technology, label)| technology.as_str() == key.technology && *label == key.label)
     });
     Ok(ours.map(|open| open.count).sum())
 }

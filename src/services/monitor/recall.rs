@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     book::CONFIDENCE,
-    settings::{OTHER, Settings},
+    settings::{OTHER, Slices},
 };
 use crate::{
     domain::{
@@ -62,17 +62,11 @@ pub struct RecallReport {
 pub(super) struct Window<'a> {
     pub store: &'a Store,
     pub points: &'a OperatingPoints,
-    pub settings: &'a Settings,
+    pub slices: &'a Slices,
     pub tenant: TenantId,
     pub since: Timestamp,
     /// The counters since then.
     pub counters: &'a [CounterIncrement],
-}
-
-/// Whether a counter of `slice` (`kind` or `kind/service`) belongs to a key's slice.
-fn in_slice(settings: &Settings, counter: &str, slice: Option<&str>) -> bool {
-    let service = counter.split_once('/').map(|(_, service)| service);
-    slice.is_none() || settings.slice(service) == slice
 }
 
 impl Window<'_> {
@@ -81,7 +75,9 @@ impl Window<'_> {
         let label = format!("{}{suffix}", key.label);
         let mut bins = vec![0; BINS as usize];
         for counter in self.counters.iter().filter(|counter| counter.technology.as_str() == key.technology && counter.label == label) {
-            if in_slice(self.settings, &counter.slice, key.slice.as_deref())
+            // The counters' slice is `kind` or `kind/service`.
+            let service = counter.slice.split_once('/').map(|(_, service)| service);
+            if self.slices.holds(key.slice.as_deref(), service)
                 && let Some(bin) = bins.get_mut(counter.bin as usize)
             {
                 *bin += counter.count;
@@ -171,7 +167,7 @@ impl Window<'_> {
             let page = self.store.observations_of(self.tenant, &technology, &key.label, self.since, (after, i64::MAX), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.seq;
-            let ours = |seen: &&Observation| key.slice.is_none() || self.settings.slice(seen.service.as_deref()) == key.slice.as_deref();
+            let ours = |seen: &&Observation| self.slices.holds(key.slice.as_deref(), seen.service.as_deref());
             page.iter().filter(ours).filter(|seen| seen.verdict != Verdict::Uncertain).for_each(&mut each);
         }
     }

@@ -130,10 +130,10 @@ impl Monitor {
     pub async fn report(&self, tenant: TenantId) -> Result<MonitorReport, StoreError> {
         self.look().await;
         let now = Timestamp::now();
-        let mut kept: Vec<(PointKey, Kept)> = {
+        let (mut kept, slices): (Vec<(PointKey, Kept)>, _) = {
             let books = self.books.lock().await;
             let ours = books.iter().filter(|((of, _), kept)| *of == tenant && (kept.watched.is_some() || kept.book.decided > 0));
-            ours.map(|((_, key), kept)| (key.clone(), kept.clone())).collect()
+            (ours.map(|((_, key), kept)| (key.clone(), kept.clone())).collect(), books.slices().clone())
         };
         kept.sort_by(|(one, _), (other, _)| one.cmp(other));
         let reviewers = People::of(&self.store, tenant).await?;
@@ -143,13 +143,12 @@ impl Monitor {
         let since = self.hours_ago(now, self.settings.drift_hours);
         let drift_counters = self.store.counter_sums(tenant, since, Timestamp::from_micros(i64::MAX)).await?;
         let alarms = self.alarms(tenant).await?;
-        let window =
-            |since, counters| Window { store: &self.store, points: &self.points, settings: &self.settings, tenant, since, counters };
+        let window = |since, counters| Window { store: &self.store, points: &self.points, slices: &slices, tenant, since, counters };
         let mut points = Vec::with_capacity(kept.len());
         for (key, kept) in kept {
             let recall = if key.label == MATCH { None } else { window(audit_since, &recall_counters).recall(&key).await? };
             let drift = self.drift(&window(since, &drift_counters), &key, &kept, &alarms);
-            let open = open_flags(&self.store, &self.settings, &(tenant, key.clone()), kept.started_at()).await?;
+            let open = open_flags(&self.store, &slices, &(tenant, key.clone()), kept.started_at()).await?;
             points.push(self.key_report(key, &kept, now, open, &reviewers, (recall, drift)));
         }
         let drawn = |sample: crate::store::AuditSample| AuditReport {
@@ -241,7 +240,10 @@ impl Monitor {
     }
 
     /// Works out recall and drift for the gauges, and raises or ends drift alarms.
-    pub(super) async fn slow_round(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn slow_round(&self) -> Result<(), StoreError> {
         // The gauges are of the default tenant, as everywhere.
         let tenant = TenantId::DEFAULT;
         let report = self.report(tenant).await?;

@@ -1,6 +1,6 @@
 //! What the monitor is told: its settings, and the operating points it watches.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     config::{Audit, FallbackRule, Monitor, Stratum},
@@ -22,12 +22,38 @@ pub struct Settings {
     pub drift_psi: f64,
     pub recall_hours: u32,
     pub strata: Vec<Stratum>,
-    /// The configured services: each is a slice; all others together are [`OTHER`].
+    /// The configured services: each is a slice.
     pub services: Vec<String>,
 }
 
-/// The slice of everything that comes from services that are not configured. It has books and is not judged: nothing is in force for it alone.
+/// The slice of everything that comes from services without books of their own. It has books and is not judged: nothing is in force for it alone.
 pub const OTHER: &str = "other";
+
+/// Which services have books of their own: the configured ones, and those that a certificate has a claim for. Names in `context.service` are free text,
+/// so all others share [`OTHER`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slices(BTreeSet<String>);
+
+impl Slices {
+    pub(super) fn new(services: impl IntoIterator<Item = String>) -> Self {
+        Self(services.into_iter().collect())
+    }
+
+    /// The slice of a service beside everything; `None` without a service.
+    pub(super) fn of<'a>(&'a self, service: Option<&str>) -> Option<&'a str> {
+        Some(self.0.get(service?).map_or(OTHER, String::as_str))
+    }
+
+    /// Whether what came from a service belongs to a slice; `None` is everything.
+    pub(super) fn holds(&self, slice: Option<&str>, service: Option<&str>) -> bool {
+        slice.is_none() || self.of(service) == slice
+    }
+
+    /// Everything, and each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Option<String>> {
+        std::iter::once(None).chain(self.0.iter().cloned().map(Some))
+    }
+}
 
 impl Settings {
     pub fn new(monitor: &Monitor, audit: &Audit, services: impl IntoIterator<Item = String>) -> Self {
@@ -42,17 +68,6 @@ impl Settings {
             strata: audit.strata.clone(),
             services: services.into_iter().collect(),
         }
-    }
-
-    /// The slice of a service beside everything: names are free text, so only configured ones get books of their own. `None` without a service.
-    pub(super) fn slice<'a>(&'a self, service: Option<&str>) -> Option<&'a str> {
-        let service = service?;
-        Some(self.services.iter().find(|known| *known == service).map_or(OTHER, String::as_str))
-    }
-
-    /// Everything, and each configured service.
-    pub(super) fn slices(&self) -> impl Iterator<Item = Option<String>> {
-        std::iter::once(None).chain(self.services.iter().cloned().map(Some))
     }
 
     /// The largest design weight of what the audit draws at or above a threshold; 1 when it draws nothing there.
