@@ -6,6 +6,7 @@ pub mod calibrator;
 pub mod certify;
 mod claim;
 pub mod clusters;
+pub mod diagnostics;
 pub mod folds;
 pub mod grid;
 mod isotonic;
