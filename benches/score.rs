@@ -63,6 +63,7 @@ fn score(criterion: &mut Criterion) {
         access: Access::new(app.store.clone(), false),
         review: Review::new(app.store.clone(), Duration::from_secs(900)),
         points: app.points.clone(),
+        monitor: app.monitor.clone(),
         health: constant(Health::of(vec![], vec![])),
     };
     let state = HttpState::new(HttpOptions::default(), services, install_metrics().expect("the only recorder"));

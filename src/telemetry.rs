@@ -37,6 +37,22 @@ pub mod metric {
     pub const OPERATING_POINT_TARGET_PRECISION: &str = "nightlight_operating_point_target_precision";
     /// Gauge {technology, label, slice}: the certificate's lower bound of the precision; NaN without a valid certificate.
     pub const OPERATING_POINT_PRECISION_LOWER: &str = "nightlight_operating_point_precision_lower";
+    /// Gauge {technology, label, slice}: -1 violated, 0 unconfirmed, 1 confirmed by live review; only points with a target.
+    pub const OPERATING_POINT_STATE: &str = "nightlight_operating_point_state";
+    /// Gauge {technology, label, slice}: anytime-valid lower bound of the live precision of what is flagged.
+    pub const LIVE_PRECISION_LOWER: &str = "nightlight_live_precision_lower";
+    /// Gauge {technology, label, slice}: the upper bound.
+    pub const LIVE_PRECISION_UPPER: &str = "nightlight_live_precision_upper";
+    /// Gauge {technology, label, slice}: the observed precision; NaN before the first decision.
+    pub const LIVE_PRECISION_OBSERVED: &str = "nightlight_live_precision_observed";
+    /// Gauge {technology, label, slice}: decided flags that count in the epoch.
+    pub const LIVE_DECISIONS: &str = "nightlight_live_decisions";
+    /// Counter: decertifications by live review that this process wrote.
+    pub const DECERTIFICATIONS_TOTAL: &str = "nightlight_decertifications_total";
+    /// Gauge {technology, label, slice}: recall by the audit below the threshold; worked out every minute.
+    pub const AUDIT_RECALL: &str = "nightlight_audit_recall";
+    /// Gauge {technology, label, slice}: population stability index of the last hours' scores against the certificate's data.
+    pub const DRIFT_PSI: &str = "nightlight_drift_psi";
 }
 
 /// Upper bounds of the buckets of every `_seconds` histogram: from a cached answer to the longest deadline.
@@ -64,6 +80,14 @@ pub fn describe_metrics() {
     describe_gauge!(metric::OPERATING_POINT_THRESHOLD, "raw scores at or above it are flagged");
     describe_gauge!(metric::OPERATING_POINT_TARGET_PRECISION, "the precision that is claimed or wanted");
     describe_gauge!(metric::OPERATING_POINT_PRECISION_LOWER, "the certificate's lower bound of the precision");
+    describe_gauge!(metric::OPERATING_POINT_STATE, "-1 violated, 0 unconfirmed, 1 confirmed by live review");
+    describe_gauge!(metric::LIVE_PRECISION_LOWER, "anytime-valid lower bound of the live precision");
+    describe_gauge!(metric::LIVE_PRECISION_UPPER, "anytime-valid upper bound of the live precision");
+    describe_gauge!(metric::LIVE_PRECISION_OBSERVED, "live precision as observed");
+    describe_gauge!(metric::LIVE_DECISIONS, "decided flags that count in the epoch");
+    describe_counter!(metric::DECERTIFICATIONS_TOTAL, "decertifications by live review");
+    describe_gauge!(metric::AUDIT_RECALL, "recall by the audit below the threshold");
+    describe_gauge!(metric::DRIFT_PSI, "population stability index of scores against the certificate's data");
 }
 
 /// Renders what was collected; see [`install_metrics`].

@@ -9,7 +9,10 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "operating-point", "calibrate", "plan", "key", "audit", "doctor", "config"];
+//! let names = [
+//!     "serve", "score", "hash", "preprocess", "match", "bank", "evaluate", "operating-point", "calibrate", "plan", "monitor", "key", "audit",
+//!     "doctor", "config",
+//! ];
 //! assert_eq!(commands, names);
 //! ```
 
@@ -17,13 +20,16 @@ mod audit;
 mod bank;
 mod calibrate;
 mod config;
+mod data;
 mod doctor;
+mod evaluate;
 mod failure;
 mod files;
 mod hash;
 mod key;
 mod lines;
 mod r#match;
+mod monitor;
 mod operating_point;
 mod output;
 mod plan;
@@ -92,6 +98,9 @@ enum Command {
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
+    /// How good scores are, with intervals
+    #[command(subcommand)]
+    Evaluate(evaluate::Evaluate),
     /// Thresholds in force, and the certificates behind them
     #[command(subcommand)]
     OperatingPoint(operating_point::OperatingPoint),
@@ -109,6 +118,11 @@ enum Command {
     /// From the exact binomial distribution: flags to review, negatives to label where the traffic's prevalence is low, what a budget can show, and
     /// what an audit below the threshold takes.
     Plan(plan::Plan),
+    /// What review decisions say of the operating points: live precision, recall, drift, reviewers
+    ///
+    /// Reads the database beside a running server, which does the judging. Each bound of the precision holds at all times at once, at the operating
+    /// point's confidence; `decided` is the share of the epoch's flags that have a review decision.
+    Monitor(monitor::LiveMonitor),
     /// API keys
     #[command(subcommand)]
     Key(key::Key),
@@ -151,6 +165,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Plan(plan) => plan.run(),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
+        Command::Monitor(monitor) => monitor.run(&config),
+        Command::Evaluate(evaluate) => evaluate.run(&config),
         Command::Doctor(_) => Ok(()), // answered above
         Command::Config(settings) => settings.run(&config),
     }

@@ -27,6 +27,7 @@ mod limits;
 mod log;
 mod matching;
 mod models;
+mod monitor;
 mod operating_points;
 mod routing;
 mod server;
@@ -47,6 +48,7 @@ pub use self::{
     log::{Log, LogFormat, LogLevel},
     matching::Matching,
     models::Models,
+    monitor::{Audit, FallbackRule, Monitor, Stratum},
     routing::{Review, Routing},
     server::{Auth, Server},
     services::Service,
@@ -70,6 +72,8 @@ pub struct Config {
     pub matching: Matching,
     pub routing: Routing,
     pub review: Review,
+    pub monitor: Monitor,
+    pub audit: Audit,
     pub store: Store,
     pub idempotency: Idempotency,
     pub log: Log,
@@ -115,6 +119,8 @@ impl Config {
             matching: Matching::read(&layers)?,
             routing: Routing::read(&layers)?,
             review: Review::read(&layers)?,
+            monitor: Monitor::read(&layers)?,
+            audit: Audit::read(&layers)?,
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,

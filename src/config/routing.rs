@@ -22,6 +22,8 @@ pub struct Routing {
 pub struct Review {
     /// How long a claim holds.
     pub claim_lease_s: u64,
+    /// Share of decided items that another reviewer sees too, in 0..=1.
+    pub double_rate: f64,
 }
 
 impl Routing {
@@ -67,6 +69,7 @@ fn queues(layers: &Layers) -> Result<Vec<(Category, String)>, ConfigError> {
 impl Review {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         // At most a week: a claim that outlives its reviewer keeps an item from everybody.
-        Ok(Self { claim_lease_s: layers.number("review.claim_lease_s", 1..=604_800)? })
+        let double_rate = super::monitor::real(layers, "review.double_rate", 0.0, 1.0)?;
+        Ok(Self { claim_lease_s: layers.number("review.claim_lease_s", 1..=604_800)?, double_rate })
     }
 }

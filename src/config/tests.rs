@@ -52,6 +52,7 @@ fn sections_read_exactly_the_keys_of_default_toml() {
         include_str!("log.rs"),
         include_str!("matching.rs"),
         include_str!("models.rs"),
+        include_str!("monitor.rs"),
         include_str!("routing.rs"),
         include_str!("server.rs"),
         include_str!("services.rs"),
@@ -110,6 +111,11 @@ fn what_is_wrong_is_named_with_its_source_and_what_is_allowed() {
         ("NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT", "[\"bored\"]", "a list of reasons"),
         ("NIGHTLIGHT__MODELS__IMAGE", "[\"../x\"]", "lower-case letters"),
         ("NIGHTLIGHT__STORE__FILE", "../x.db", "within the data directory"),
+        ("NIGHTLIGHT__MONITOR__FALLBACK", "panic", "\"keep\", \"queue_everything\""),
+        ("NIGHTLIGHT__MONITOR__MIN_REVIEW_SHARE", "1.5", "a number from 0 to 1"),
+        ("NIGHTLIGHT__AUDIT__STRATA", "[{ from = 0.5, rate = 0.1 }, { from = 0.5, rate = 0.2 }]", "ascending"),
+        ("NIGHTLIGHT__AUDIT__STRATA", "[{ from = 0.5, rate = 2.0 }]", "`rate` in 0..=1"),
+        ("NIGHTLIGHT__REVIEW__DOUBLE_RATE", "-0.1", "a number from 0 to 1"),
         ("NIGHTLIGHT__MATCHING__PDQ_MAX_DISTANCE", "257", "from 0 to 256"),
     ];
     for (name, value, expected) in cases {

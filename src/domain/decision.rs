@@ -45,7 +45,7 @@ impl Category {
 /// One reason of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reason {
-    /// `bank_match`, `score_at_or_above_threshold`, an unscored reason, or `nothing_found`.
+    /// `bank_match`, `score_at_or_above_threshold`, an unscored reason, `audit_sample`, or `nothing_found`.
     pub code: String,
     /// Which technology gave the reason.
     #[schema(value_type = Option<String>)]

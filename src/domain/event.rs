@@ -10,6 +10,8 @@ use super::{
     evidence::Evidence,
     hash::ItemState,
     ids::{EventId, KeyId, ReviewItemId, TenantId},
+    monitor::{DriftAlarm, StateCause, Tally},
+    operating_point::{Fallback, PointKey},
     score::Technology,
     time::Timestamp,
 };
@@ -65,6 +67,18 @@ pub enum EventBody {
         state: ItemState,
         items: Option<u64>,
     },
+    /// Live review showed that an operating point misses its target: it is not certified any more, and its fall-back is in force.
+    OperatingPointDecertified(Box<Judged>),
+    /// A new epoch showed that it meets its target again.
+    OperatingPointRecertified(Box<Judged>),
+    /// Live review showed that an operating point in force meets its target.
+    OperatingPointConfirmed(Box<Judged>),
+    /// A distribution of scores drifted from its certificate's data, or came back.
+    DriftAlarm(DriftAlarm),
+    /// An item whose right verdict is known was put into the queue.
+    GoldAdded {
+        review_item: ReviewItemId,
+    },
     /// A claim of a certificate is in force from now on. `certified` is false, with the `reason`, when the certificate is not valid here.
     OperatingPointInstalled {
         certificate: String,
@@ -112,6 +126,11 @@ impl EventBody {
             Self::ReviewDecided { .. } => "review_decided",
             Self::BankImported { .. } => "bank_imported",
             Self::BankChanged { .. } => "bank_changed",
+            Self::OperatingPointDecertified(_) => "operating_point_decertified",
+            Self::OperatingPointRecertified(_) => "operating_point_recertified",
+            Self::OperatingPointConfirmed(_) => "operating_point_confirmed",
+            Self::DriftAlarm(_) => "drift_alarm",
+            Self::GoldAdded { .. } => "gold_added",
             Self::OperatingPointInstalled { .. } => "operating_point_installed",
             Self::OperatingPointRetired { .. } => "operating_point_retired",
             Self::CertificateKeyTrusted { .. } => "certificate_key_trusted",
@@ -125,6 +144,25 @@ impl EventBody {
     pub const fn version(&self) -> u32 {
         1
     }
+}
+
+/// What live review found of an operating point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    #[serde(flatten)]
+    pub key: PointKey,
+    pub cause: StateCause,
+    /// The epoch that begins, or the one that was confirmed.
+    pub epoch: i64,
+    pub certificate: Option<String>,
+    /// Before any fall-back.
+    pub threshold: f64,
+    pub target_precision: f64,
+    pub confidence: f64,
+    /// What is done in its place.
+    pub fallback: Option<Fallback>,
+    pub raised_to: Option<f64>,
+    pub tally: Tally,
 }
 
 /// Everything a later report, audit or error rate needs of one routed attachment.

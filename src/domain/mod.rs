@@ -36,6 +36,7 @@ pub mod frame;
 pub mod hash;
 pub mod ids;
 pub mod labelled;
+pub mod monitor;
 pub mod operating_point;
 pub mod preprocess;
 pub mod score;

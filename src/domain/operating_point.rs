@@ -64,6 +64,17 @@ pub enum Fallback {
     Shadow,
 }
 
+impl Fallback {
+    /// The name in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueEverything => "queue_everything",
+            Self::RaisedThreshold => "raised_threshold",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// What review decisions say of a threshold's precision, at any time and however often somebody looks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Live {
@@ -91,6 +102,17 @@ pub enum LiveState {
     Confirmed,
     /// The upper bound of the precision is below the target.
     Violated,
+}
+
+impl LiveState {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unconfirmed => "unconfirmed",
+            Self::Confirmed => "confirmed",
+            Self::Violated => "violated",
+        }
+    }
 }
 
 impl OperatingPoint {

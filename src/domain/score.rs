@@ -76,6 +76,11 @@ pub struct Score {
 }
 
 impl Score {
+    /// Whether the raw score reaches the operating point's threshold (`>=`), whatever a fallback makes of that: live precision is about this.
+    pub fn reached(&self) -> bool {
+        self.operating_point.as_ref().is_some_and(|point| self.raw >= point.threshold)
+    }
+
     /// Whether the raw score reaches the operating point's threshold (`>=`), or what stands in its place.
     pub fn flagged(&self) -> bool {
         self.operating_point.as_ref().is_some_and(|point| self.raw.get() >= point.flags_from())

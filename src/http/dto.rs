@@ -112,6 +112,22 @@ pub(super) struct DecisionBody {
     pub note_code: Option<String>,
 }
 
+/// An item whose right verdict is known.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GoldBody {
+    /// The item to copy, decided or not.
+    pub review_item: String,
+    /// `confirmed` or `rejected`.
+    pub truth: Verdict,
+}
+
+/// The copy.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GoldAdded {
+    pub review_item: String,
+}
+
 /// A page of the queue, most urgent first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReviewPage {
@@ -144,6 +160,8 @@ pub(super) struct ReviewItemBody {
     pub claim: Option<ClaimBody>,
     /// The human's.
     pub review_decision: Option<ReviewDecisionBody>,
+    /// The probability with which it came before a human: 1 unless it was drawn for the audit.
+    pub inclusion_probability: f64,
 }
 
 /// Who holds an item, and until when.
@@ -194,6 +212,7 @@ impl From<ReviewItem> for ReviewItemBody {
                 note_code: decision.note_code,
                 decided_at: decision.decided_at,
             }),
+            inclusion_probability: item.provenance.inclusion_probability,
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum ErrorCode {
     BodyTimeout,
     /// 409: another reviewer holds the item.
     ClaimedByAnother,
+    /// 409: another reviewer has to decide the item; take another one.
+    Reserved,
     /// 409: claim the item first.
     NotClaimed,
     /// 409: the item has its decision.
@@ -68,7 +70,7 @@ impl ErrorCode {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::ClaimedByAnother | Self::NotClaimed | Self::AlreadyDecided => StatusCode::CONFLICT,
+            Self::ClaimedByAnother | Self::Reserved | Self::NotClaimed | Self::AlreadyDecided => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
@@ -238,6 +240,7 @@ impl From<ReviewError> for ApiError {
             ReviewError::Malformed(_) => ErrorCode::Malformed,
             ReviewError::NotFound => ErrorCode::NotFound,
             ReviewError::ClaimedByAnother { .. } => ErrorCode::ClaimedByAnother,
+            ReviewError::Reserved => ErrorCode::Reserved,
             ReviewError::NotClaimed => ErrorCode::NotClaimed,
             ReviewError::AlreadyDecided => ErrorCode::AlreadyDecided,
         };

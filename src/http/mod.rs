@@ -23,7 +23,10 @@
 //! # use axum::{body::Body, http::Request};
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
-//! #     services::{access::Access, health::{Health, constant}, operating_points::{OperatingPoints, Running}, review::Review},
+//! #     services::{
+//! #         access::Access, health::{Health, constant}, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         review::Review,
+//! #     },
 //! #     store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
 //! # use tower::ServiceExt;
@@ -31,11 +34,14 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
 //! # let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+//! let config = Config::load(&Sources::default())?;
+//! let points = OperatingPoints::load(&config, Running::default(), store.clone()).await?;
 //! let services = HttpServices {
 //!     scorer: Arc::new(FakeScorer::echo()),
 //!     access: Access::new(store.clone(), true),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
-//!     points: OperatingPoints::load(&Config::load(&Sources::default())?, Running::default(), store).await?,
+//!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
+//!     points,
 //!     health: constant(Health::default()),
 //! };
 //! let answer = router(HttpState::new(HttpOptions::default(), services, metrics)).oneshot(Request::post("/score").body(Body::empty())?).await?;
@@ -51,6 +57,7 @@ mod dto;
 mod error;
 mod input;
 mod json;
+mod monitor;
 mod multipart;
 mod observe;
 mod openapi;
@@ -86,6 +93,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         health::HealthProbe,
+        monitor::Monitor,
         operating_points::OperatingPoints,
         review::Review,
         scoring::{ScoreError, ScoreRequest, Scored},
@@ -151,6 +159,7 @@ pub struct HttpServices {
     pub access: Access,
     pub review: Review,
     pub points: Arc<OperatingPoints>,
+    pub monitor: Arc<Monitor>,
     pub health: HealthProbe,
 }
 
@@ -210,6 +219,8 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
         route("/review/items/{id}/release", Some(Permission::Review), post(review::release)),
         route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
+        route("/review/gold", Some(Permission::Administer), post(review::add_gold)),
+        route("/monitor", Some(Permission::Metrics), get(monitor::report)),
         route("/operating-points", Some(Permission::OperatingPoints), get(operating_points::list)),
         route("/operating-points/{certificate}", Some(Permission::OperatingPoints), get(operating_points::certificate)),
         route("/livez", None, get(status::livez)),

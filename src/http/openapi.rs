@@ -20,6 +20,8 @@ use utoipa::{
         super::review::claim,
         super::review::release,
         super::review::decide,
+        super::review::add_gold,
+        super::monitor::report,
         super::operating_points::list,
         super::operating_points::certificate,
         super::status::livez,

@@ -5,13 +5,13 @@ use axum::{
     extract::{Extension, FromRequestParts, Path, Query, Request, State},
     http::{Uri, request::Parts},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
 use super::{
     Call, Shared,
     body::{self, Bounds},
-    dto::{DecisionBody, ReviewItemBody, ReviewPage},
+    dto::{DecisionBody, GoldAdded, GoldBody, ReviewItemBody, ReviewPage},
     error::{ApiError, ErrorBody},
     json,
 };
@@ -162,12 +162,46 @@ pub(super) async fn decide(
     ItemId(id): ItemId,
     request: Request,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
+    let DecisionBody { verdict, note_code } = small_body(&state, call, request).await?;
+    Ok(Json(state.services.review.decide(&who, id, verdict, note_code).await?.into()))
+}
+
+/// Put a copy of an item into the queue whose right verdict is known, to measure reviewers.
+///
+/// Reviewers cannot tell it from another item; whoever decided the original does not get it. Its verdict never enters the precision.
+#[utoipa::path(
+    post,
+    path = "/review/gold",
+    tag = "review",
+    request_body = GoldBody,
+    responses(
+        (status = 200, description = "The new item's id", body = GoldAdded),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`: needs the role `admin`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+    )
+)]
+pub(super) async fn add_gold(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Json<GoldAdded>, ApiError> {
+    let GoldBody { review_item, truth } = small_body(&state, call, request).await?;
+    let original = review_item.parse().map_err(|_| ApiError::malformed("review_item is not a review item's id (a UUID)"))?;
+    let id = state.services.review.add_gold(&who, original, truth).await?;
+    Ok(Json(GoldAdded { review_item: id.to_string() }))
+}
+
+/// A short JSON body.
+async fn small_body<T: DeserializeOwned>(state: &Shared, call: Call, request: Request) -> Result<T, ApiError> {
     let (parts, body) = request.into_parts();
     let options = &state.options;
     let bounds = Bounds { limit: LONGEST_DECISION, patience: options.read_timeout, deadline: call.arrived + options.deadline };
     let bytes = body::read(&parts.headers, body, bounds).await?;
-    let DecisionBody { verdict, note_code } = json::parse(&bytes)?;
-    Ok(Json(state.services.review.decide(&who, id, verdict, note_code).await?.into()))
+    json::parse(&bytes)
 }
 
 /// The item that the path names.

@@ -8,7 +8,9 @@ pub mod banks;
 pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
+pub mod evaluate;
 pub mod health;
+pub mod monitor;
 pub mod operating_points;
 pub mod pixels;
 pub mod review;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::Banks,
+    monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     pixels::{PixelProcessor, Wanted},
     scoring::{Pseudonyms, Scoring},
@@ -40,7 +43,11 @@ pub struct App {
     pub banks: Arc<Banks>,
     /// The operating points in force.
     pub points: Arc<OperatingPoints>,
+    /// What review decisions say of them.
+    pub monitor: Arc<Monitor>,
     pub scoring: Arc<Scoring>,
+    /// The keyed pseudonyms of this data directory.
+    pub pseudonyms: Pseudonyms,
     /// What works on pixels.
     pub pixels: Arc<PixelProcessor>,
     /// What does not stop the server but should be known: a fallback that was taken.
@@ -79,7 +86,7 @@ impl App {
         let banks = Banks::load(&store, config.matching.dihedral).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms, pixels.clone()).await?;
+        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone()).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
@@ -87,18 +94,22 @@ impl App {
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let points = scoring.points().clone();
+        let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
+        let monitor = Monitor::start(store.clone(), points.clone(), settings).await?;
+        let refresh = Duration::from_millis(config.monitor.refresh_ms);
         let watchers = vec![
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
             tokio::spawn(points.clone().watch(poll, stop.clone())),
+            tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
-        Ok(Self { store, banks, points, scoring: Arc::new(scoring), pixels, warnings, stop, watchers })
+        Ok(Self { store, banks, points, monitor, pseudonyms, scoring: Arc::new(scoring), pixels, warnings, stop, watchers })
     }
 
     /// Ends the watchers and closes the store; what was acknowledged is durable already.
     pub async fn stop(self) {
         self.stop.cancel();
         for watcher in self.watchers {
-            // Watchers only read; if one panicked there is nothing to save.
+            // What watchers write they write through the store, whole; if one panicked there is nothing to save.
             let _ = watcher.await;
         }
         self.store.close().await;

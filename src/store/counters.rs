@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Store,
@@ -52,6 +52,20 @@ pub(super) async fn add(connection: &mut SqliteConnection, sums: BTreeMap<Counte
 }
 
 impl Store {
+    /// The counters of the hours that start in `from..until`, summed over the hours; `hour` is the first of them.
+    pub async fn counter_sums(&self, tenant: TenantId, from: Timestamp, until: Timestamp) -> Result<Vec<CounterIncrement>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT min(hour) AS hour, technology, label, slice, bin, sum(count) AS count FROM counters
+             WHERE tenant_id = ? AND hour >= ? AND hour < ? GROUP BY technology, label, slice, bin",
+        )
+        .bind(blob(tenant.0))
+        .bind(from.micros())
+        .bind(until.micros())
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(increment).collect()
+    }
+
     /// The counters of the hours that start in `from..until`, by hour.
     pub async fn counters(&self, tenant: TenantId, from: Timestamp, until: Timestamp) -> Result<Vec<CounterIncrement>, StoreError> {
         let rows = sqlx::query(
@@ -63,17 +77,17 @@ impl Store {
         .bind(until.micros())
         .fetch_all(self.readers())
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(CounterIncrement {
-                    hour: time(row, "hour")?,
-                    technology: Technology::new(row.try_get::<String, _>("technology")?),
-                    label: row.try_get("label")?,
-                    slice: row.try_get("slice")?,
-                    bin: number(row, "bin")?,
-                    count: number(row, "count")?,
-                })
-            })
-            .collect()
+        rows.iter().map(increment).collect()
     }
+}
+
+fn increment(row: &SqliteRow) -> Result<CounterIncrement, StoreError> {
+    Ok(CounterIncrement {
+        hour: time(row, "hour")?,
+        technology: Technology::new(row.try_get::<String, _>("technology")?),
+        label: row.try_get("label")?,
+        slice: row.try_get("slice")?,
+        bin: number(row, "bin")?,
+        count: number(row, "count")?,
+    })
 }

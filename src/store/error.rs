@@ -31,6 +31,9 @@ pub enum StoreError {
     /// Somebody else holds the claim. Wait until it ends, or take another item.
     #[error("the review item is claimed by another reviewer until {until}")]
     ClaimedByAnother { until: Timestamp },
+    /// Another reviewer has to decide it: it is a second look at something that this one has decided. Take another item.
+    #[error("the review item is for another reviewer")]
+    Reserved,
     /// The caller holds no unexpired claim. Claim the item first.
     #[error("the review item is not claimed by this reviewer, or the claim has expired")]
     NotClaimed,

@@ -43,6 +43,7 @@ mod idempotency;
 mod import;
 mod keys;
 mod ledger;
+mod monitor;
 mod operating_points;
 mod outcome;
 mod review;
@@ -72,9 +73,10 @@ pub use self::{
     import::{BankImport, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,
+    monitor::{AuditSample, GoldCount, OpenFlags, PairCount},
     operating_points::{CertificateDocument, CertificateKey, NewOperatingPoint, StoredPoint},
     outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
-    review::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
+    review::{Claim, NewDecision, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
     writer::WriterStats,
 };
 use self::{transaction::WriteTx, writer::Job};

@@ -11,6 +11,7 @@ use crate::domain::{
     event::Event,
     evidence::Evidence,
     ids::{ReviewItemId, TenantId},
+    monitor::Provenance,
     score::Technology,
     time::Timestamp,
 };
@@ -44,6 +45,7 @@ pub struct NewReviewItem {
     pub evidence: Evidence,
     /// Must name a queue.
     pub decision: RoutingDecision,
+    pub provenance: Provenance,
 }
 
 /// An amount to add to a counter; also what [`Store::counters`](super::Store::counters) returns, summed.

@@ -19,6 +19,7 @@ use nightlight::{
     services::{
         access::{Access, Role},
         health::{Check, Health, constant},
+        monitor::{Monitor, Settings},
         operating_points::{OperatingPoints, Running},
         review::Review,
     },
@@ -36,7 +37,7 @@ pub struct App {
     pub store: Store,
     /// Knows the same store; what it does is another process's doing to the router.
     pub access: Access,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// How an [`App`] differs from the usual one.
@@ -58,13 +59,30 @@ impl Setup {
     pub async fn start(self) -> App {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await.unwrap();
-        let scorer = Arc::new(self.scorer);
         let review = Review::new(store.clone(), LEASE);
-        let access = Access::new(store.clone(), self.keys);
         let config = Config::load(&Sources::default()).unwrap();
         let points = OperatingPoints::load(&config, Running::default(), store.clone()).await.unwrap();
+        let settings = Settings::new(&config.monitor, &config.audit, []);
+        let monitor = Monitor::start(store.clone(), points.clone(), settings).await.unwrap();
+        self.put_together(store, review, (points, monitor), Some(folder))
+    }
+
+    /// Over somebody's store, review queue and monitor.
+    pub fn over(self, store: Store, review: Review, watched: (Arc<OperatingPoints>, Arc<Monitor>)) -> App {
+        self.put_together(store, review, watched, None)
+    }
+
+    fn put_together(
+        self,
+        store: Store,
+        review: Review,
+        (points, monitor): (Arc<OperatingPoints>, Arc<Monitor>),
+        folder: Option<tempfile::TempDir>,
+    ) -> App {
+        let scorer = Arc::new(self.scorer);
+        let access = Access::new(store.clone(), self.keys);
         let health = constant(self.health);
-        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, review, points, health };
+        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, review, points, monitor, health };
         let state = HttpState::new(self.options, services, metrics());
         App { router: router(state), scorer, access: Access::new(store.clone(), true), store, _folder: folder }
     }

@@ -7,6 +7,7 @@ use nightlight::{
         decision::{Category, Reason, Route, RoutingDecision},
         evidence::{Evidence, Unscored, UnscoredReason},
         ids::{ReviewItemId, TenantId},
+        monitor::Provenance,
         score::{RawScore, Score, Technology},
         time::Timestamp,
     },
@@ -53,6 +54,7 @@ async fn add(app: &App, tenant: TenantId, queue: &str, priority: f64, category: 
         item_id: "their-7".into(),
         evidence: Evidence { matches: vec![], scores: vec![score], unscored: vec![unscored] },
         decision,
+        provenance: Provenance::default(),
     });
     app.store.commit(outcome).await.unwrap();
     id
@@ -88,7 +90,7 @@ async fn an_item_shows_its_evidence_and_not_its_content() {
             "unscored": [{"technology": "pdq", "reason": "quality_below_minimum", "detail": "3 of 50"}],
             "decision": {"route": "review", "queue": "default", "priority": 0.5, "category": "new", "policy": "default@1",
                 "reasons": [{"code": "score_at_or_above_threshold", "technology": "open-nsfw", "text": "above"}]},
-            "claim": null, "review_decision": null
+            "claim": null, "review_decision": null, "inclusion_probability": 1.0
         })
     );
 }

@@ -15,6 +15,7 @@ mod http_score;
 mod http_score_hostile;
 mod http_serve;
 mod http_status;
+mod monitor;
 mod operating_points;
 mod parity;
 mod serving;

@@ -159,7 +159,7 @@ fn a_certificate_is_in_force_within_a_second_and_gone_within_another() {
     let all = points["operating_points"].as_array().unwrap();
     let entry = |service: Value| all.iter().find(|point| point["label"] == "nsfw" && point["service"] == service).unwrap();
     assert_eq!((&entry(Value::Null)["certified"], &entry("rare".into())["certified"]), (&true.into(), &false.into()));
-    assert_eq!(entry(Value::Null)["claim"]["n_flagged"], 480);
+    assert_eq!((&entry(Value::Null)["claim"]["n_flagged"], &entry(Value::Null)["signed_by"]), (&480.into(), &"this data directory".into()));
     assert_eq!(entry(Value::Null)["assumptions"][0], "items are independent");
     assert!(all.iter().any(|point| point["source"] == "configuration" && point["label"] == "conversation"));
     assert_eq!(points["warnings"], serde_json::json!([]));
@@ -238,6 +238,8 @@ fn what_cannot_be_valid_is_refused_and_what_is_not_certified_here_is_said_to_be(
     let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
     house.lines(&["trust", "--name", "partner", printed.trim()]);
     house.soon("trust", |score| of(score, "certified") == &Value::Bool(true));
+    let points = house.get("/operating-points");
+    assert!(points["operating_points"].as_array().unwrap().iter().any(|point| point["signed_by"] == "partner"), "{points}");
     assert_eq!(house.lines(&["trusted", "--json"])[0]["public_key"], Value::from(printed.trim()));
     let (code, message) = house.refused(&["trust", "--name", "partner", printed.trim()]);
     assert!(code == 2 && message.contains("trusted key or name"), "{message}");

@@ -9,13 +9,14 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, output};
+use super::{
+    Failure,
+    data::{ColumnFlags, read_scores},
+    output,
+};
 use crate::{
     config::Config,
-    domain::{
-        certificate::{Certificate, Claim, ClaimKind},
-        labelled::Labelled,
-    },
+    domain::certificate::{Certificate, Claim, ClaimKind},
     engines::calibration::{
         calibrator::Method,
         certify::{Grid, Prevalence, Target, Wanted},
@@ -23,7 +24,7 @@ use crate::{
     },
     services::{
         calibrate::{self, CalibrateError, Order},
-        datasets::{self, Columns, SourceFacts},
+        datasets::{Columns, KeepIds},
     },
 };
 
@@ -47,15 +48,8 @@ pub(super) struct Calibrate {
     /// interval the claim holds if that is right; with K/N an exact interval is computed, and its error is part of the claim's.
     #[arg(long, value_name = "PI", value_parser = values::prevalence, default_value = "sample")]
     prevalence: Prevalence,
-    /// Column of the group: rows of one conversation, user or viral picture are one observation and not many
-    #[arg(long, value_name = "C")]
-    group_column: Option<String>,
-    /// Column of the weight: how many items of the population a row stands for
-    #[arg(long, value_name = "W")]
-    weight_column: Option<String>,
-    /// Column of the slice: each of its values gets claims of its own
-    #[arg(long, value_name = "S")]
-    slice_column: Option<String>,
+    #[command(flatten)]
+    columns: ColumnFlags,
     /// The largest weight, or weight of a group, that counts [default: the heaviest of the tenth that places candidates]
     #[arg(long, value_name = "W", value_parser = values::cap)]
     cap: Option<f64>,
@@ -73,7 +67,7 @@ pub(super) struct Calibrate {
     calibrator: Map,
     /// Declared thresholds in place of a search, START..END:N, evenly spaced as numpy's linspace; to compare with MAPIE
     #[arg(long, value_name = "GRID", value_parser = values::candidates)]
-    candidates: Option<Vec<f64>>,
+    candidates: Option<values::Candidates>,
     /// How the chance of a wrong claim is kept over the declared thresholds
     #[arg(long, value_name = "HOW", default_value = "fixed-sequence", requires = "candidates")]
     fwer: Fwer,
@@ -112,8 +106,7 @@ enum PValue {
 impl Calibrate {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         let order = self.order();
-        let (group, weight, slice) = (self.group_column.clone(), self.weight_column.clone(), self.slice_column.clone());
-        let columns = Columns { group, weight, slice, ..Columns::default() };
+        let columns = self.columns.columns(KeepIds::Count);
         let (data, facts) = read_scores(&self.scores, &columns)?;
         let traffic = self.traffic()?;
         let certificate = calibrate::calibrate(config, &order, &data, &facts, traffic.as_deref())?;
@@ -149,7 +142,7 @@ impl Calibrate {
                 confidence: self.confidence,
                 prevalence: self.prevalence,
                 cap: self.cap,
-                grid: self.candidates.clone().map(|candidates| Grid { candidates, fwer, p_value }),
+                grid: self.candidates.clone().map(|candidates| Grid { candidates: candidates.0, fwer, p_value }),
             },
             method: match self.calibrator {
                 Map::Best => Method::Best,
@@ -176,13 +169,6 @@ impl From<CalibrateError> for Failure {
             CalibrateError::Certificate(error) => error.into(),
         }
     }
-}
-
-fn read_scores(files: &[PathBuf], columns: &Columns) -> Result<(Labelled, SourceFacts), Failure> {
-    let bar = output::progress(Some(datasets::size(files)), "bytes");
-    let read = datasets::read(files, columns, &mut |done| bar.set_position(done));
-    bar.finish_and_clear();
-    read.map_err(|error| Failure::input(error.to_string()))
 }
 
 /// The whole file or the old one: a half-written certificate helps nobody.

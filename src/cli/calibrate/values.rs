@@ -39,15 +39,19 @@ pub(super) fn prevalence(text: &str) -> Result<Prevalence, String> {
     share(text).map(Prevalence::Given)
 }
 
+/// Ascending thresholds; one value on the command line.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cli) struct Candidates(pub Vec<f64>);
+
 /// `START..END:N`.
-pub(super) fn candidates(text: &str) -> Result<Vec<f64>, String> {
+pub(super) fn candidates(text: &str) -> Result<Candidates, String> {
     let wrong = || "START..END:N is needed, such as 0..0.99:100".to_owned();
     let (range, number) = text.split_once(':').ok_or_else(wrong)?;
     let (start, end) = range.split_once("..").ok_or_else(wrong)?;
     let end_of = |text: &str| text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(wrong);
     let (start, end) = (end_of(start)?, end_of(end)?);
     match number.parse() {
-        Ok(number @ 2..=MOST_CANDIDATES) if start < end => Ok(grid::linspace(start, end, number)),
+        Ok(number @ 2..=MOST_CANDIDATES) if start < end => Ok(Candidates(grid::linspace(start, end, number))),
         _ => Err(format!("{}, with 2 to {MOST_CANDIDATES} candidates", wrong())),
     }
 }
@@ -65,7 +69,7 @@ mod tests {
         for wrong in ["0", "1", "x", "0.2..0.1", "0/5", "6/5", "..", "NaN"] {
             assert!(prevalence(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(candidates("0..0.99:100").unwrap()[99], 0.99);
+        assert_eq!(candidates("0..0.99:100").unwrap().0[99], 0.99);
         for wrong in ["0..1", "1..0:5", "0..1:1", "0..inf:5"] {
             assert!(candidates(wrong).is_err(), "{wrong}");
         }

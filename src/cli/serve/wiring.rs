@@ -13,7 +13,7 @@ use crate::{
         App,
         access::Access,
         health::{Check, Health, HealthProbe},
-        review::Review,
+        review::{Doubles, Review},
         scoring::{ScoreError, ScoreRequest, Scored, Scoring},
     },
     telemetry,
@@ -36,8 +36,9 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
     let services = HttpServices {
         scorer: Arc::new(InProcess(Arc::clone(&app.scoring))),
         access: Access::new(app.store.clone(), config.auth.enabled),
-        review: Review::new(app.store.clone(), Duration::from_secs(config.review.claim_lease_s)),
+        review: review(config, app),
         points: Arc::clone(&app.points),
+        monitor: Arc::clone(&app.monitor),
         health: probe(app),
     };
     let state = HttpState::new(options(config), services, metrics);
@@ -45,6 +46,13 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
     http::serve(listener, http::router(state), serving, stop_signal()?).await;
     upkeep.abort();
     Ok(())
+}
+
+/// The review queue, which tells the monitor of each decision.
+fn review(config: &Config, app: &App) -> Review {
+    let doubles = Doubles { pseudonyms: app.pseudonyms.clone(), rate: config.review.double_rate };
+    let lease = Duration::from_secs(config.review.claim_lease_s);
+    Review::new(app.store.clone(), lease).with_doubles(doubles).watched_by(app.monitor.clone())
 }
 
 fn options(config: &Config) -> HttpOptions {
@@ -76,10 +84,12 @@ impl Scorer for InProcess {
 /// Models were loaded or the server would not run; what can fail later is the store and the replicas of it, of banks and of operating points.
 fn probe(app: &App) -> HealthProbe {
     let (store, banks, pixels, notes) = (app.store.clone(), app.banks.clone(), app.pixels.clone(), app.warnings.clone());
-    let points = app.points.clone();
+    let (points, monitor) = (app.points.clone(), app.monitor.clone());
     Arc::new(move || {
         let (store, banks, points) = (store.clone(), Arc::clone(&banks), Arc::clone(&points));
-        let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warnings()).collect();
+        let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warnings()).chain(monitor.warnings());
+        let behind = monitor.failure().map(|_| "the live monitor cannot be kept up to date; see the server's log".to_owned());
+        let warnings = warnings.chain(behind).collect();
         Box::pin(async move {
             let store = match store.ping().await {
                 Ok(()) => Check::ok("store", "answers"),

@@ -89,11 +89,17 @@
 //!
 //! [`calibrator`] fits Platt's sigmoid and isotonic regression, cross-fitted, and keeps the better one, for people to read. No threshold and no claim depends on it.
 //!
+//! # In production
+//!
+//! [`betting`]'s sequences watch live precision, [`audit`] estimates recall from a sample below the threshold, [`drift`] compares distributions of scores, and
+//! [`reviewers`] says how far labels are to be believed.
+//!
 //! # What could still be wrong
 //!
 //! Everything in a certificate's `assumptions`: items that are not like the traffic, labels that are wrong, a prevalence that was guessed, a sample that was used before. The
 //! arithmetic is held against `benches/coverage` (claims against populations whose precision is known) and `scripts/conformance/calibration.py` (other programs).
 
+pub mod audit;
 pub mod betting;
 pub mod binomial;
 pub mod calibrator;
@@ -101,6 +107,7 @@ pub mod certify;
 mod claim;
 pub mod clusters;
 pub mod diagnostics;
+pub mod drift;
 pub mod folds;
 pub mod grid;
 mod isotonic;
@@ -110,6 +117,7 @@ pub mod plan;
 mod platt;
 pub mod ranked;
 pub mod recall;
+pub mod reviewers;
 pub mod shift;
 pub mod starts;
 #[cfg(test)]

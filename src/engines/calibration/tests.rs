@@ -82,7 +82,7 @@ fn capital_of_clusters_is_that_of_their_sums() {
             payoffs[cluster] += weights[row] / f64::max(cap, totals[cluster]) * (f64::from(u8::from(!positive[row])) - alpha);
         }
         let tested: Vec<(f64, u64)> =
-            (0..2000).filter(|cluster| draw(seed, *cluster) % 10 != 0).map(|cluster| (payoffs[cluster as usize], 1)).collect();
+            (0..2000).filter(|cluster| !draw(seed, *cluster).is_multiple_of(10)).map(|cluster| (payoffs[cluster as usize], 1)).collect();
         Mixture::wide().log_capital(Against::AtLeast, alpha, &tested)
     };
     // The search bets on fewer sizes and keeps a millionth back, so it has a little more of what wins.
@@ -134,7 +134,8 @@ fn platts_fit_is_where_the_gradient_vanishes_also_when_scores_are_large_and_all_
         let hits = ranked.positives() as f64;
         let targets = [1.0 / (2000.0 - hits + 2.0), (hits + 1.0) / (hits + 2.0)];
         let residual = |row: usize| targets[usize::from(positive[row])] - fitted.map.probability(scores[row]);
-        let gradient = (0..2000).fold([0.0, 0.0], |sum, row| [sum[0] + residual(row), sum[1] + residual(row) * (scores[row] - 5.0) / factor]);
+        let gradient =
+            (0..2000).fold([0.0, 0.0], |sum, row| [sum[0] + residual(row), sum[1] + residual(row) * (scores[row] - 5.0) / factor]);
         assert!(gradient.iter().all(|part| part.abs() < 1e-3), "{factor}: {gradient:?}");
     }
     let ranked = Ranked::new(&[0.5; 100], &(0..100).map(|i| i < 30).collect::<Vec<_>>());

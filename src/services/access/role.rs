@@ -21,6 +21,8 @@ pub enum Permission {
     Score,
     Review,
     Metrics,
+    /// What only whoever runs the server does.
+    Administer,
     /// See which thresholds are in force, and why.
     OperatingPoints,
 }
@@ -59,6 +61,7 @@ impl Permission {
             Self::Score | Self::OperatingPoints => Role::Scorer,
             Self::Review => Role::Reviewer,
             Self::Metrics => Role::Metrics,
+            Self::Administer => Role::Admin,
         }
     }
 }
@@ -87,12 +90,12 @@ mod tests {
 
     #[test]
     fn each_role_does_its_own_work_and_admin_does_all() {
-        let permissions = [Permission::Score, Permission::Review, Permission::Metrics, Permission::OperatingPoints];
+        let permissions = [Permission::Score, Permission::Review, Permission::Metrics, Permission::OperatingPoints, Permission::Administer];
         let may = |role: Role| permissions.map(|permission| role.allows(permission));
-        assert_eq!(may(Role::Admin), [true, true, true, true]);
-        assert_eq!(may(Role::Scorer), [true, false, false, true]);
-        assert_eq!(may(Role::Reviewer), [false, true, false, true]);
-        assert_eq!(may(Role::Metrics), [false, false, true, true]);
+        assert_eq!(may(Role::Admin), [true; 5]);
+        assert_eq!(may(Role::Scorer), [true, false, false, true, false]);
+        assert_eq!(may(Role::Reviewer), [false, true, false, true, false]);
+        assert_eq!(may(Role::Metrics), [false, false, true, true, false]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl House {
     }
 
     fn trusted(&self) -> Trusted {
-        Trusted::new(&self.config, [])
+        Trusted::new(&self.config.data_dir, [])
     }
 
     async fn install(&self, certificate: &Certificate) -> Result<Vec<Installed>, InstallError> {
@@ -260,6 +260,7 @@ async fn live_monitoring_lies_over_everything_else() {
         |state| Live { state, decisions: 500, precision_observed: None, precision_lower: None, precision_upper: None, expires: None };
     let decertified = |threshold| Overlay {
         decertified: Some(Override { reason: "review decisions contradict it".into(), threshold }),
+        raised_to: None,
         live: Some(live(LiveState::Violated)),
     };
     let get = |service: Option<&str>| points.snapshot(TENANT).get("open-nsfw", "nsfw", service).unwrap().point.clone();
@@ -278,7 +279,7 @@ async fn live_monitoring_lies_over_everything_else() {
         (Some(ThresholdOverride::Shadow), Some(Fallback::Shadow), f32::INFINITY),
         (Some(ThresholdOverride::QueueEverything), Some(Fallback::QueueEverything), f32::NEG_INFINITY),
     ] {
-        let confirmed = Overlay { decertified: None, live: Some(live(LiveState::Confirmed)) };
+        let confirmed = Overlay { decertified: None, raised_to: None, live: Some(live(LiveState::Confirmed)) };
         points.set_overlays(TENANT, [(key(None), decertified(threshold)), (key(Some("chat")), confirmed)].into()).await;
         for service in [None, Some("photos"), Some("rare"), Some("chat")] {
             let point = get(service);

@@ -17,6 +17,9 @@ pub enum ReviewError {
     /// Take another item, or wait.
     #[error("the item is held by another reviewer until {until}")]
     ClaimedByAnother { until: Timestamp },
+    /// Take another item: a second look is another reviewer's.
+    #[error("this item is for another reviewer; take another one")]
+    Reserved,
     /// Claim the item first.
     #[error("you do not hold this item, or your claim has expired; claim it first")]
     NotClaimed,
@@ -33,6 +36,7 @@ impl From<StoreError> for ReviewError {
         match error {
             StoreError::NotFound(_) => Self::NotFound,
             StoreError::ClaimedByAnother { until } => Self::ClaimedByAnother { until },
+            StoreError::Reserved => Self::Reserved,
             StoreError::NotClaimed => Self::NotClaimed,
             StoreError::AlreadyDecided => Self::AlreadyDecided,
             error => Self::Store(error),

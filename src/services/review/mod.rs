@@ -7,7 +7,7 @@
 //! [`Review`] is thin: permission, limits and words for people are here, the transactions are the store's.
 //!
 //! ```
-//! # use std::time::Duration;
+//! # use std::{sync::Arc, time::Duration};
 //! # use nightlight::{services::{access::Access, review::{Listing, Review}}, store::{Store, StoreOptions}};
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! # let folder = tempfile::tempdir().unwrap();
@@ -21,17 +21,21 @@
 
 mod error;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use self::error::ReviewError;
-use super::access::{Permission, Principal};
+use super::{
+    access::{Permission, Principal},
+    monitor::Monitor,
+    scoring::Pseudonyms,
+};
 use crate::{
     domain::{
         decision::{Category, Verdict},
-        ids::ReviewItemId,
+        ids::{ReviewItemId, TenantId},
         time::Timestamp,
     },
-    store::{ReviewCursor, ReviewFilter, ReviewItem, ReviewState, Store},
+    store::{NewDecision, ReviewCursor, ReviewFilter, ReviewItem, ReviewState, Store},
 };
 
 /// Items of a page when nobody says.
@@ -63,16 +67,44 @@ pub struct Page {
 }
 
 /// The review queue of one store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Review {
     store: Store,
     lease: Duration,
+    doubles: Option<Doubles>,
+    monitor: Option<Arc<Monitor>>,
+}
+
+/// Which decided items come back for a second, blind look by another reviewer: a keyed hash draws them, so nobody can foresee which.
+#[derive(Clone)]
+pub struct Doubles {
+    pub pseudonyms: Pseudonyms,
+    /// The share that comes back, in 0..=1.
+    pub rate: f64,
+}
+
+impl Doubles {
+    fn draws(&self, tenant: TenantId, id: ReviewItemId) -> bool {
+        self.pseudonyms.uniform(tenant, "double", id.0.as_bytes()) < self.rate
+    }
 }
 
 impl Review {
     /// `lease` is how long a claim lasts; its holder may claim again to renew it.
     pub const fn new(store: Store, lease: Duration) -> Self {
-        Self { store, lease }
+        Self { store, lease, doubles: None, monitor: None }
+    }
+
+    /// Has a share of the decided items come back to another reviewer.
+    #[must_use]
+    pub fn with_doubles(self, doubles: Doubles) -> Self {
+        Self { doubles: Some(doubles), ..self }
+    }
+
+    /// Lets the monitor of this process know of each decision at once; without one it is found in the monitor's next round.
+    #[must_use]
+    pub fn watched_by(self, monitor: Arc<Monitor>) -> Self {
+        Self { monitor: Some(monitor), ..self }
     }
 
     /// A page of the queue.
@@ -87,7 +119,7 @@ impl Review {
         }
         let Listing { queue, state, category, after, .. } = listing;
         // One more than asked for tells whether there is a next page.
-        let filter = ReviewFilter { queue, state, category, claimable_at: None, limit: limit + 1, after };
+        let filter = ReviewFilter { queue, state, category, claimable_at: None, reader: Some(who.key), limit: limit + 1, after };
         let mut items = self.store.review_items(who.tenant, filter).await?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);
@@ -137,7 +169,29 @@ impl Review {
         if note_code.as_deref().is_some_and(|code| !is_code(code)) {
             return Err(ReviewError::Malformed(format!("note_code must be 1 to {LONGEST_NOTE_CODE} of a-z, 0-9, '_', '-' and '.'")));
         }
-        Ok(self.store.decide(who.tenant, id, who.key, verdict, note_code, Timestamp::now()).await?)
+        let again = self.doubles.as_ref().is_some_and(|doubles| doubles.draws(who.tenant, id)).then(ReviewItemId::new);
+        let decision = NewDecision { reviewer: who.key, verdict, note_code, again };
+        let decided = self.store.decide(who.tenant, id, decision, Timestamp::now()).await?;
+        if let Some(monitor) = &self.monitor {
+            // The decision stands, whatever becomes of this: the monitor's next round finds it too.
+            monitor.look().await;
+        }
+        Ok(decided)
+    }
+}
+
+impl Review {
+    /// Puts a copy of an item into the queue whose right verdict is known, to measure reviewers. They cannot tell it from another item, and
+    /// whoever decided the original does not get it.
+    ///
+    /// # Errors
+    /// [`ReviewError::Malformed`] for the truth `uncertain`, and those of [`item`](Self::item).
+    pub async fn add_gold(&self, who: &Principal, original: ReviewItemId, truth: Verdict) -> Result<ReviewItemId, ReviewError> {
+        who.require(Permission::Administer)?;
+        if truth == Verdict::Uncertain {
+            return Err(ReviewError::Malformed("the truth of a gold item is confirmed or rejected".to_owned()));
+        }
+        Ok(self.store.add_gold(who.tenant, original, truth, Timestamp::now()).await?)
     }
 }
 

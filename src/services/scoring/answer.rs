@@ -33,6 +33,10 @@ pub struct ScoreAnswer {
     /// The entry in the review queue; null when `route` is `none`.
     pub review_item: Option<String>,
     pub versions: Versions,
+    /// The probability with which an attachment like this one comes before a human: 1 when it was routed, the stratum's rate when it was drawn
+    /// for the audit. Absent when `route` is `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inclusion_probability: Option<f64>,
     /// Milliseconds per stage: queue, decode, digest, gpu or cpu (preprocess and hash), match, classify, total.
     pub timings_ms: BTreeMap<&'static str, f64>,
 }

@@ -11,6 +11,7 @@
 //! are errors of the call, and each of them leaves nothing behind.
 
 mod answer;
+mod audit;
 mod idempotency;
 mod image;
 mod models;
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
 
@@ -62,6 +64,7 @@ pub struct Scoring {
     points: Arc<OperatingPoints>,
     policy: Policy,
     pseudonyms: Pseudonyms,
+    sampler: audit::Sampler,
     keys: Arc<Keys>,
     images: Arc<ImageWay>,
     texts: Vec<TextModel>,
@@ -136,9 +139,15 @@ impl Scoring {
     ) -> Result<Bytes, ScoreError> {
         let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
         let Looked { facts, evidence, banks } = looking.await.map_err(|_| ScoreError::Deadline)??;
-        let decision = self.policy.route(facts.kind, &evidence);
-        let review_item = (decision.route == Route::Review).then(ReviewItemId::new);
+        let mut decision = self.policy.route(facts.kind, &evidence);
         let item_id = request.context.item_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        // What routing lets go may be drawn for the audit.
+        let audit_rate = if decision.route == Route::None { self.sampler.rate(&evidence) } else { None };
+        let drawn = audit_rate.filter(|rate| audit::draws(&self.pseudonyms, request.tenant, &item_id, *rate));
+        if drawn.is_some() {
+            decision = audit::sampled(decision);
+        }
+        let review_item = (decision.route == Route::Review).then(ReviewItemId::new);
         let finding = Finding {
             tenant: request.tenant,
             at: Timestamp::now(),
@@ -149,6 +158,8 @@ impl Scoring {
             decision: &decision,
             models: &self.models,
             banks: &banks,
+            audit_rate,
+            drawn,
         };
         let mut outcome = finding.outcome(&self.policy, &self.pseudonyms, review_item);
         let mut answer = ScoreAnswer {
@@ -159,6 +170,7 @@ impl Scoring {
             scores: evidence.scores.iter().map(Into::into).collect(),
             unscored: evidence.unscored.iter().map(Into::into).collect(),
             review_item: review_item.map(|id| id.to_string()),
+            inclusion_probability: review_item.map(|_| drawn.unwrap_or(1.0)),
             versions: Versions {
                 nightlight: env!("CARGO_PKG_VERSION"),
                 models: self.models.clone(),

@@ -7,10 +7,11 @@ use crate::{
     domain::{
         attachment::{AttachmentFacts, Context},
         decision::{Route, RoutingDecision},
-        event::{Event, EventBody, Scored},
+        event::{Event, EventBody, Pseudonym, Scored},
         evidence::Evidence,
         hash::SignalType,
         ids::{EventId, ReviewItemId, TenantId},
+        monitor::{Provenance, Purpose},
         score::Technology,
         time::Timestamp,
     },
@@ -19,7 +20,14 @@ use crate::{
 };
 
 /// Score bins of the counters: 0..=1 in steps of 0.05; what lies outside goes to the first or last bin.
-const BINS: f32 = 20.0;
+pub const BINS: f32 = 20.0;
+
+/// What follows a label in the counters of scores that reached its threshold: with them it is known how many did not, also within the bin
+/// that the threshold cuts.
+pub const REACHED: &str = ":reached";
+
+/// What follows a label, before the rate, in the counters of what the audit draws from.
+pub const AUDIT: &str = ":audit:";
 
 /// Everything the outcome is made of.
 pub(super) struct Finding<'a> {
@@ -33,6 +41,10 @@ pub(super) struct Finding<'a> {
     pub decision: &'a RoutingDecision,
     pub models: &'a ModelVersions,
     pub banks: &'a BTreeMap<String, i64>,
+    /// The audit's rate for it, if nothing flagged it and the audit covers it.
+    pub audit_rate: Option<f64>,
+    /// The same, if it was drawn.
+    pub drawn: Option<f64>,
 }
 
 impl Finding<'_> {
@@ -49,9 +61,19 @@ impl Finding<'_> {
                 item_id: self.item_id.to_owned(),
                 evidence: self.evidence.clone(),
                 decision: self.decision.clone(),
+                provenance: Provenance {
+                    purpose: if self.drawn.is_some() { Purpose::Audit } else { Purpose::Routed },
+                    inclusion_probability: self.drawn.unwrap_or(1.0),
+                    service: self.context.service.clone(),
+                    cluster: self.cluster(pseudonyms),
+                },
             });
         }
         outcome
+    }
+
+    fn cluster(&self, pseudonyms: &Pseudonyms) -> Option<Pseudonym> {
+        self.context.cluster.as_deref().map(|id| pseudonyms.of(self.tenant, "cluster", id))
     }
 
     fn event(&self, policy: &Policy, pseudonyms: &Pseudonyms, review_item: ReviewItemId) -> Event {
@@ -68,19 +90,19 @@ impl Finding<'_> {
             legal_basis: context.legal_basis.clone(),
             scope: context.scope.clone(),
             unit: context.unit.clone().unwrap_or_else(|| "item".to_owned()),
-            cluster: context.cluster.as_deref().map(|id| pseudonym("cluster", id)),
+            cluster: self.cluster(pseudonyms),
             models: self.models.clone(),
             banks: self.banks.clone(),
             evidence: self.evidence.clone(),
-            fired_first: policy.fired_first(self.evidence),
+            fired_first: if self.drawn.is_some() { None } else { policy.fired_first(self.evidence) },
             decision: self.decision.clone(),
-            // Everything that routing sends to review is reviewed; sampling comes with audits.
-            inclusion_probability: 1.0,
+            inclusion_probability: self.drawn.unwrap_or(1.0),
         };
         Event { id: EventId::new(), tenant: self.tenant, at: self.at, body: EventBody::Scored(Box::new(scored)) }
     }
 
-    /// One count for each technology and label: scores by bin, matches by signal type, unscored by reason, and the route.
+    /// One count for each technology and label: scores by bin, and those that reached their threshold once more; matches by signal type, unscored by
+    /// reason, the route, and what the audit draws from.
     fn counters(&self) -> Vec<CounterIncrement> {
         let slice = match &self.context.service {
             Some(service) => format!("{}/{service}", self.facts.kind.as_str()),
@@ -97,6 +119,14 @@ impl Finding<'_> {
         let route = if self.decision.route == Route::Review { "review" } else { "none" };
         let mut counters = vec![count(Technology::named("routing"), route, 0)];
         counters.extend(self.evidence.scores.iter().map(|score| count(score.technology.clone(), &score.label, bin(score.raw.get()))));
+        let reached = self.evidence.scores.iter().filter(|score| score.reached());
+        counters.extend(reached.map(|score| count(score.technology.clone(), &format!("{}{REACHED}", score.label), bin(score.raw.get()))));
+        if let Some(rate) = self.audit_rate {
+            let judged = self.evidence.scores.iter().filter(|score| score.operating_point.is_some());
+            counters.extend(
+                judged.map(|score| count(score.technology.clone(), &format!("{}{AUDIT}{rate}", score.label), bin(score.raw.get()))),
+            );
+        }
         let hits = self.evidence.matches.iter();
         let hit = |kind: &SignalType| hits.clone().any(|hit| hit.technology == *kind);
         counters.extend(SignalType::ALL.into_iter().filter(hit).map(|kind| count(Technology::named(kind.as_str()), "match", 0)));
@@ -107,7 +137,7 @@ impl Finding<'_> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=19 before the cast")]
-fn bin(raw: f32) -> u32 {
+pub fn bin(raw: f32) -> u32 {
     (raw * BINS).floor().clamp(0.0, BINS - 1.0) as u32
 }
 

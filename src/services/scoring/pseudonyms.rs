@@ -68,6 +68,14 @@ impl Pseudonyms {
         Pseudonym(hex::encode(self.mac(tenant, kind, identifier.as_bytes())))
     }
 
+    /// A number in [0, 1) that `bytes`, as a `kind` of `tenant`, always give, and that nobody without the key can foresee.
+    pub fn uniform(&self, tenant: TenantId, kind: &'static str, bytes: &[u8]) -> f64 {
+        let mac = self.mac(tenant, kind, bytes);
+        let first: [u8; 8] = std::array::from_fn(|at| mac[at]);
+        // The 53 bits that an f64 holds exactly.
+        (u64::from_be_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     fn mac(&self, tenant: TenantId, kind: &'static str, bytes: &[u8]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         mac.update(tenant.0.as_bytes());

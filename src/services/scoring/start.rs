@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::{
     ModelVersions, Pseudonyms, Scoring,
+    audit::Sampler,
     idempotency::Keys,
     image::ImageWay,
     models::{ImageModel, TextModel},
@@ -93,7 +94,8 @@ impl Scoring {
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
         let points = OperatingPoints::load(config, running.into_iter().collect(), store.clone()).await?;
-        Ok(Self { store, banks, points, policy, pseudonyms, keys, images, texts: text_models, models: versions })
+        let sampler = Sampler::new(&config.audit);
+        Ok(Self { store, banks, points, policy, pseudonyms, sampler, keys, images, texts: text_models, models: versions })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Review items as values and as rows.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, sqlite::SqliteRow};
@@ -9,8 +9,10 @@ use crate::{
     domain::{
         attachment::AttachmentKind,
         decision::{Category, RoutingDecision, Verdict},
+        event::Pseudonym,
         evidence::Evidence,
         ids::{KeyId, ReviewItemId, TenantId},
+        monitor::{MATCH, Provenance},
         time::Timestamp,
     },
     store::{
@@ -82,6 +84,8 @@ pub struct ReviewItem {
     pub claim: Option<Claim>,
     /// The human's.
     pub review_decision: Option<ReviewDecision>,
+    /// Says of doubles and gold items what they are: never show `purpose` to a reviewer.
+    pub provenance: Provenance,
 }
 
 impl ReviewItem {
@@ -101,6 +105,8 @@ pub struct ReviewFilter {
     pub category: Option<Category>,
     /// Only items that nobody holds at this instant.
     pub claimable_at: Option<Timestamp>,
+    /// Without copies of items that this reviewer has decided.
+    pub reader: Option<KeyId>,
     /// At most so many.
     pub limit: u32,
     /// Only what comes after this place.
@@ -154,15 +160,28 @@ pub(in crate::store) struct NewRow {
     item_id: String,
     evidence: String,
     decision: String,
+    flags: String,
+    provenance: Provenance,
+}
+
+/// What reached its threshold or was matched, as JSON: `[["pdq","match"],["open-nsfw","nsfw"]]`.
+fn flags(evidence: &Evidence) -> Result<String, serde_json::Error> {
+    let matched: BTreeSet<_> = evidence.matches.iter().map(|hit| hit.technology).collect();
+    let matched = matched.iter().map(|kind| (kind.as_str(), MATCH));
+    let scored = evidence.scores.iter().filter(|score| score.reached()).map(|score| (score.technology.as_str(), score.label.as_str()));
+    serde_json::to_string(&matched.chain(scored).collect::<Vec<_>>())
 }
 
 impl NewRow {
     /// Refuses a decision without a queue and a priority that is not a number.
     pub(in crate::store) fn new(item: NewReviewItem) -> Result<Self, StoreError> {
         let invalid = |error: serde_json::Error| StoreError::Invalid(error.to_string());
-        let NewReviewItem { id, created_at, attachment_kind, item_id, evidence, decision } = item;
+        let NewReviewItem { id, created_at, attachment_kind, item_id, evidence, decision, provenance } = item;
         if !decision.priority.is_finite() {
             return Err(StoreError::Invalid("a priority must be a finite number".into()));
+        }
+        if !(provenance.inclusion_probability > 0.0 && provenance.inclusion_probability <= 1.0) {
+            return Err(StoreError::Invalid("an inclusion probability lies in (0, 1]".into()));
         }
         Ok(Self {
             id,
@@ -174,14 +193,16 @@ impl NewRow {
             item_id,
             evidence: serde_json::to_string(&evidence).map_err(invalid)?,
             decision: serde_json::to_string(&decision).map_err(invalid)?,
+            flags: flags(&evidence).map_err(invalid)?,
+            provenance,
         })
     }
 
     /// Adds the item, open and unclaimed.
     pub(in crate::store) async fn insert(self, connection: &mut SqliteConnection, tenant: TenantId) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision,
+             flags, purpose, inclusion_probability, service, cluster) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(blob(tenant.0))
         .bind(blob(self.id.0))
@@ -193,6 +214,11 @@ impl NewRow {
         .bind(self.item_id)
         .bind(self.evidence)
         .bind(self.decision)
+        .bind(self.flags)
+        .bind(self.provenance.purpose.as_str())
+        .bind(self.provenance.inclusion_probability)
+        .bind(self.provenance.service)
+        .bind(self.provenance.cluster.map(|cluster| cluster.0))
         .execute(connection)
         .await
         .map_err(|error| StoreError::constraint(error, "review item"))?;
@@ -203,10 +229,14 @@ impl NewRow {
 /// All columns of an item and its review decision.
 const SELECT: &str =
     "SELECT items.tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, state,
-    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at
+    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at, purpose, inclusion_probability, service, cluster
     FROM review_items AS items
     LEFT JOIN review_decisions AS decisions ON decisions.tenant_id = items.tenant_id AND decisions.review_item = items.id
     WHERE items.tenant_id = ";
+
+/// Whether the reviewer whose id follows has decided the item that `items` is a copy of.
+pub(super) const DECIDED_ORIGINAL: &str = "EXISTS (SELECT 1 FROM review_decisions AS original
+    WHERE original.tenant_id = items.tenant_id AND original.review_item = items.copy_of AND original.reviewer = ";
 
 /// One item.
 pub(super) async fn read(connection: &mut SqliteConnection, tenant: TenantId, id: ReviewItemId) -> Result<Option<ReviewItem>, StoreError> {
@@ -227,6 +257,9 @@ pub(super) async fn list(readers: &SqlitePool, tenant: TenantId, filter: ReviewF
     }
     if let Some(now) = filter.claimable_at {
         query.push(" AND (claim_expires_at IS NULL OR claim_expires_at <= ").push_bind(now.micros()).push(")");
+    }
+    if let Some(reader) = filter.reader {
+        query.push(" AND (copy_of IS NULL OR NOT ").push(DECIDED_ORIGINAL).push_bind(blob(reader.0)).push("))");
     }
     if let Some(ReviewCursor { priority, created_at, id }) = filter.after {
         query.push(" AND priority <= ").push_bind(priority);
@@ -265,5 +298,11 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
         state: named(row, "state")?,
         claim,
         review_decision,
+        provenance: Provenance {
+            purpose: named(row, "purpose")?,
+            inclusion_probability: row.try_get("inclusion_probability")?,
+            service: row.try_get("service")?,
+            cluster: row.try_get::<Option<String>, _>("cluster")?.map(Pseudonym),
+        },
     })
 }

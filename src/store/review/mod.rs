@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 mod item;
 
@@ -14,6 +14,7 @@ pub use self::item::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewIt
 use super::{
     Store,
     error::StoreError,
+    monitor,
     row::{blob, named, optional_time, optional_uuid},
     transaction::WriteTx,
 };
@@ -21,8 +22,20 @@ use crate::domain::{
     decision::Verdict,
     event::{Event, EventBody},
     ids::{EventId, KeyId, ReviewItemId, TenantId},
+    monitor::Purpose,
     time::Timestamp,
 };
+
+/// What a reviewer decides.
+#[derive(Clone, Debug)]
+pub struct NewDecision {
+    pub reviewer: KeyId,
+    pub verdict: Verdict,
+    /// A code from the provider's list, never free text.
+    pub note_code: Option<String>,
+    /// The id of a second item, for a blind look at the same thing; double and gold items do not come back whatever this says.
+    pub again: Option<ReviewItemId>,
+}
 
 /// Who wants to do something to which item, and when.
 #[derive(Clone, Copy)]
@@ -61,6 +74,17 @@ impl Attempt {
         }
     }
 
+    /// A second look is only worth something from another pair of eyes.
+    async fn not_seen_before(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT 1 FROM review_items AS items WHERE tenant_id = ");
+        query.push_bind(blob(self.tenant.0)).push(" AND id = ").push_bind(blob(self.id.0));
+        query.push(" AND ").push(item::DECIDED_ORIGINAL).push_bind(blob(self.reviewer.0)).push(")");
+        match query.build().fetch_optional(connection).await? {
+            Some(_) => Err(StoreError::Reserved),
+            None => Ok(()),
+        }
+    }
+
     async fn set_claim(self, connection: &mut SqliteConnection, claim: Option<Claim>) -> Result<(), StoreError> {
         sqlx::query("UPDATE review_items SET claimed_by = ?, claimed_at = ?, claim_expires_at = ? WHERE tenant_id = ? AND id = ?")
             .bind(claim.map(|claim| blob(claim.reviewer.0)))
@@ -80,6 +104,48 @@ impl Attempt {
     }
 }
 
+/// Why an item comes a second time.
+pub(super) enum Copy {
+    Double { id: ReviewItemId },
+    Gold { id: ReviewItemId, truth: Verdict },
+}
+
+/// Puts a copy of an item into the queue that looks like any other: open, new, with the same evidence.
+pub(super) async fn copy(
+    tx: &mut WriteTx,
+    tenant: TenantId,
+    original: ReviewItemId,
+    as_what: Copy,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (id, purpose, truth) = match as_what {
+        Copy::Double { id } => (id, Purpose::Double, None),
+        Copy::Gold { id, truth } => (id, Purpose::Gold, Some(truth)),
+    };
+    let copied = sqlx::query(
+        "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, flags,
+         service, cluster, inclusion_probability, purpose, copy_of, gold_truth)
+         SELECT tenant_id, ?3, ?4, queue, priority, category, attachment_kind, item_id, evidence, decision, flags,
+         service, cluster, inclusion_probability, ?5, id, ?6 FROM review_items WHERE tenant_id = ?1 AND id = ?2",
+    )
+    .bind(blob(tenant.0))
+    .bind(blob(original.0))
+    .bind(blob(id.0))
+    .bind(now.micros())
+    .bind(purpose.as_str())
+    .bind(truth.map(Verdict::as_str))
+    .execute(tx.sql().await?)
+    .await
+    .map_err(|error| StoreError::constraint(error, "copy of the review item"))?;
+    if copied.rows_affected() == 0 {
+        return Err(StoreError::NotFound("review item"));
+    }
+    if purpose == Purpose::Gold {
+        tx.append(&Event { id: EventId::new(), tenant, at: now, body: EventBody::GoldAdded { review_item: id } }).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Open or decided items, highest priority first and oldest first within it; see [`ReviewFilter`].
     pub async fn review_items(&self, tenant: TenantId, filter: ReviewFilter) -> Result<Vec<ReviewItem>, StoreError> {
@@ -95,7 +161,8 @@ impl Store {
     /// Takes the item for `lease`. Its holder may claim again to renew; an expired claim is taken over.
     ///
     /// # Errors
-    /// [`StoreError::ClaimedByAnother`], [`StoreError::AlreadyDecided`], [`StoreError::NotFound`].
+    /// [`StoreError::ClaimedByAnother`], [`StoreError::AlreadyDecided`], [`StoreError::NotFound`], and [`StoreError::Reserved`] for a copy of what
+    /// the reviewer has decided.
     pub async fn claim(
         &self,
         tenant: TenantId,
@@ -108,6 +175,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let held = attempt.own_claim(tx.sql().await?).await?;
+                attempt.not_seen_before(tx.sql().await?).await?;
                 let expires_at = now.plus(lease);
                 let claim = Claim { reviewer, claimed_at: held.map_or(now, |claim| claim.claimed_at), expires_at };
                 attempt.set_claim(tx.sql().await?, Some(claim)).await?;
@@ -139,7 +207,7 @@ impl Store {
 
     /// Decides an item that the reviewer holds. Final. The claim stays on the item as a record of who had it since when.
     ///
-    /// `note_code` is a code from the provider's list, never free text.
+    /// What the verdict says of the technologies is written in the same transaction: see [`observations_since`](Self::observations_since).
     ///
     /// # Errors
     /// [`StoreError::NotClaimed`], [`StoreError::ClaimedByAnother`], [`StoreError::AlreadyDecided`], [`StoreError::NotFound`].
@@ -147,11 +215,10 @@ impl Store {
         &self,
         tenant: TenantId,
         id: ReviewItemId,
-        reviewer: KeyId,
-        verdict: Verdict,
-        note_code: Option<String>,
+        decision: NewDecision,
         now: Timestamp,
     ) -> Result<ReviewItem, StoreError> {
+        let NewDecision { reviewer, verdict, note_code, again } = decision;
         let attempt = Attempt { tenant, id, reviewer, now };
         self.write(move |tx| {
             Box::pin(async move {
@@ -174,7 +241,12 @@ impl Store {
                     .execute(tx.sql().await?)
                     .await?;
                 let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at };
-                attempt.record(tx, body).await
+                let item = attempt.record(tx, body).await?;
+                monitor::record(tx, &item, verdict, now).await?;
+                if let Some(copied) = again.filter(|_| matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit)) {
+                    copy(tx, tenant, id, Copy::Double { id: copied }, now).await?;
+                }
+                Ok(item)
             })
         })
         .await

@@ -2,12 +2,16 @@
 
 use nightlight::{
     domain::decision::Verdict,
-    store::{ReviewCursor, ReviewFilter, ReviewState},
+    store::{NewDecision, ReviewCursor, ReviewFilter, ReviewState},
 };
 
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(60);
+
+fn verdict(reviewer: KeyId, verdict: Verdict, note_code: Option<String>) -> NewDecision {
+    NewDecision { reviewer, verdict, note_code, again: None }
+}
 
 async fn one_item(store: &Store) -> ReviewItemId {
     let outcome = routed("default", 0.5, None);
@@ -83,8 +87,11 @@ async fn claims_are_renewed_expire_and_are_taken_over() {
     assert!(store.review_items(TENANT, claimable(start)).await.unwrap().is_empty());
     assert_eq!(store.review_items(TENANT, claimable(late)).await.unwrap().len(), 1);
 
-    assert!(matches!(store.decide(TENANT, id, two, Verdict::Confirmed, None, start).await, Err(StoreError::ClaimedByAnother { .. })));
-    assert!(matches!(store.decide(TENANT, id, one, Verdict::Confirmed, None, late).await, Err(StoreError::NotClaimed)));
+    assert!(matches!(
+        store.decide(TENANT, id, verdict(two, Verdict::Confirmed, None), start).await,
+        Err(StoreError::ClaimedByAnother { .. })
+    ));
+    assert!(matches!(store.decide(TENANT, id, verdict(one, Verdict::Confirmed, None), late).await, Err(StoreError::NotClaimed)));
     let taken = store.claim(TENANT, id, two, late, LEASE).await.unwrap().claim.unwrap();
     assert_eq!((taken.reviewer, taken.claimed_at), (two, late));
     assert!(matches!(store.release(TENANT, id, one, late).await, Err(StoreError::ClaimedByAnother { .. })));
@@ -97,14 +104,14 @@ async fn a_decision_is_final_and_in_the_ledger() {
     let (_folder, store) = new_store().await;
     let id = one_item(&store).await;
     let (now, reviewer) = (Timestamp::now(), KeyId::new());
-    assert!(matches!(store.decide(TENANT, id, reviewer, Verdict::Rejected, None, now).await, Err(StoreError::NotClaimed)));
+    assert!(matches!(store.decide(TENANT, id, verdict(reviewer, Verdict::Rejected, None), now).await, Err(StoreError::NotClaimed)));
     store.claim(TENANT, id, reviewer, now, LEASE).await.unwrap();
-    let item = store.decide(TENANT, id, reviewer, Verdict::Rejected, Some("art".into()), now).await.unwrap();
+    let item = store.decide(TENANT, id, verdict(reviewer, Verdict::Rejected, Some("art".into())), now).await.unwrap();
     let decided = item.review_decision.as_ref().unwrap();
     assert_eq!((item.state, decided.verdict, decided.note_code.as_deref()), (ReviewState::Decided, Verdict::Rejected, Some("art")));
     assert_eq!(store.review_item(TENANT, id).await.unwrap().unwrap(), item);
     for result in [
-        store.decide(TENANT, id, reviewer, Verdict::Confirmed, None, now).await,
+        store.decide(TENANT, id, verdict(reviewer, Verdict::Confirmed, None), now).await,
         store.claim(TENANT, id, reviewer, now, LEASE).await,
         store.release(TENANT, id, reviewer, now).await,
     ] {

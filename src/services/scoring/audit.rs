@@ -1,0 +1,105 @@
+//! The audit below the thresholds: which of the attachments that nothing flagged go to a human all the same.
+//!
+//! Drawing is a keyed hash of tenant and item, so an item that comes twice is drawn twice or never, nobody outside can tell which items
+//! are drawn, and every server of a store draws the same. The strata follow the highest raw score among the labels with a threshold.
+
+use super::Pseudonyms;
+use crate::{
+    config::{Audit, Stratum},
+    domain::{
+        decision::{Category, Reason, Route, RoutingDecision},
+        evidence::Evidence,
+        ids::TenantId,
+    },
+};
+
+/// The queue of audit samples.
+const QUEUE: &str = "audit";
+/// One priority for all of them, so that they are taken in the order in which they came, and below what could not be scored (0.5).
+const PRIORITY: f64 = 0.25;
+
+/// The strata in force.
+pub(super) struct Sampler {
+    strata: Vec<Stratum>,
+}
+
+impl Sampler {
+    pub(super) fn new(audit: &Audit) -> Self {
+        Self { strata: audit.strata.clone() }
+    }
+
+    /// The stratum's rate for what the technologies said; `None` when the audit covers no such scores.
+    pub(super) fn rate(&self, evidence: &Evidence) -> Option<f64> {
+        let with_threshold = evidence.scores.iter().filter(|score| score.operating_point.is_some());
+        let highest = with_threshold.map(|score| f64::from(score.raw.get())).reduce(f64::max)?;
+        let stratum = self.strata.iter().rev().find(|stratum| highest >= stratum.from)?;
+        (stratum.rate > 0.0).then_some(stratum.rate)
+    }
+}
+
+/// Whether the item is drawn at `rate`.
+pub(super) fn draws(pseudonyms: &Pseudonyms, tenant: TenantId, item_id: &str, rate: f64) -> bool {
+    pseudonyms.uniform(tenant, "audit", item_id.as_bytes()) < rate
+}
+
+/// The decision for a drawn item, in the place of `none`.
+pub(super) fn sampled(none: RoutingDecision) -> RoutingDecision {
+    let reason = Reason {
+        code: "audit_sample".to_owned(),
+        technology: None,
+        text: "nothing was found; drawn at random to measure what is missed".to_owned(),
+    };
+    RoutingDecision {
+        route: Route::Review,
+        queue: Some(QUEUE.to_owned()),
+        priority: PRIORITY,
+        category: Category::Other,
+        reasons: std::iter::once(reason).chain(none.reasons).collect(),
+        policy: none.policy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        operating_point::OperatingPoint,
+        score::{RawScore, Score, Technology},
+    };
+
+    fn evidence(raws: &[(f32, bool)]) -> Evidence {
+        let score = |&(raw, threshold): &(f32, bool)| Score {
+            technology: Technology::named("model"),
+            label: "label".into(),
+            raw: RawScore::new(raw).unwrap(),
+            probability: None,
+            operating_point: threshold.then(|| OperatingPoint::configured(RawScore::new(0.8).unwrap(), None, None, None)),
+            detail: None,
+        };
+        Evidence { scores: raws.iter().map(score).collect(), ..Evidence::default() }
+    }
+
+    #[test]
+    fn the_highest_score_with_a_threshold_chooses_the_stratum() {
+        let strata = vec![Stratum { from: 0.1, rate: 0.01 }, Stratum { from: 0.5, rate: 0.2 }, Stratum { from: 0.7, rate: 0.0 }];
+        let sampler = Sampler { strata };
+        assert_eq!(sampler.rate(&evidence(&[(0.05, true)])), None, "below the first stratum");
+        assert_eq!(sampler.rate(&evidence(&[(0.1, true), (0.9, false)])), Some(0.01), "labels without a threshold do not count");
+        assert_eq!(sampler.rate(&evidence(&[(0.2, true), (0.5, true)])), Some(0.2));
+        assert_eq!(sampler.rate(&evidence(&[(0.75, true)])), None, "a rate of nothing draws nothing");
+        assert_eq!(sampler.rate(&evidence(&[])), None);
+    }
+
+    #[test]
+    fn drawing_is_deterministic_and_keeps_its_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let pseudonyms = Pseudonyms::open(folder.path()).unwrap();
+        let drawn = |number: u32| draws(&pseudonyms, TenantId::DEFAULT, &format!("item-{number}"), 0.1);
+        let count = (0..20_000).filter(|number| drawn(*number)).count();
+        // Five standard deviations of Bin(20000, 0.1), 42 each.
+        assert!((1790..=2210).contains(&count), "{count}");
+        assert!((0..1000).all(|number| drawn(number) == drawn(number)));
+        let other = TenantId::new();
+        assert!((0..1000).any(|number| draws(&pseudonyms, other, &format!("item-{number}"), 0.1) != drawn(number)), "tenants draw apart");
+    }
+}
