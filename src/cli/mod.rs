@@ -10,13 +10,15 @@
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
 //! let names = [
-//!     "serve", "score", "hash", "preprocess", "match", "bank", "evaluate", "operating-point", "monitor", "key", "audit", "doctor", "config",
+//!     "serve", "score", "hash", "preprocess", "match", "bank", "evaluate", "operating-point", "calibrate", "plan", "monitor", "key", "audit",
+//!     "doctor", "config",
 //! ];
 //! assert_eq!(commands, names);
 //! ```
 
 mod audit;
 mod bank;
+mod calibrate;
 mod config;
 mod data;
 mod doctor;
@@ -30,6 +32,7 @@ mod r#match;
 mod monitor;
 mod operating_point;
 mod output;
+mod plan;
 mod preprocess;
 mod score;
 mod serve;
@@ -101,6 +104,20 @@ enum Command {
     /// Thresholds in force, and the certificates behind them
     #[command(subcommand)]
     OperatingPoint(operating_point::OperatingPoint),
+    /// Find the lowest threshold that is certified, from scores and labels, and write its certificate
+    ///
+    /// Reads score files with a human's labels, fits a map from scores to probabilities, and searches the lowest threshold at which the wanted precision
+    /// is shown at the wanted confidence; nothing is shown that the data do not carry. The certificate says what was claimed, on which data, for which
+    /// model and prevalence, and under which assumptions, and is signed with the data directory's key.
+    ///
+    /// Exit codes: 0 when the first claim is certified, 3 when the evidence does not suffice (the file is written all the same and says what would be
+    /// needed), 2 for input that cannot be used, with its line.
+    Calibrate(calibrate::Calibrate),
+    /// Say how much has to be labelled before a claim can be certified
+    ///
+    /// From the exact binomial distribution: flags to review, negatives to label where the traffic's prevalence is low, what a budget can show, and
+    /// what an audit below the threshold takes.
+    Plan(plan::Plan),
     /// What review decisions say of the operating points: live precision, recall, drift, reviewers
     ///
     /// Reads the database beside a running server, which does the judging. Each bound of the precision holds at all times at once, at the operating
@@ -144,6 +161,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
         Command::OperatingPoint(operating_point) => operating_point.run(&config),
+        Command::Calibrate(calibrate) => calibrate.run(&config),
+        Command::Plan(plan) => plan.run(),
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
         Command::Monitor(monitor) => monitor.run(&config),

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod banks;
+pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
 pub mod evaluate;

@@ -84,10 +84,12 @@ impl Mixture {
 
 /// ln(1 + b x / most): what one observation makes of the capital on one bet. -inf when everything is lost.
 pub fn log_growth(against: Against, m: f64, bet: f64, payoff: f64) -> f64 {
-    match against {
-        Against::AtLeast => (-bet * payoff / (1.0 - m)).ln_1p(),
-        Against::AtMost => (bet * payoff / m).ln_1p(),
-    }
+    let gain = match against {
+        Against::AtLeast => -bet * payoff / (1.0 - m),
+        Against::AtMost => bet * payoff / m,
+    };
+    // A payoff that was added up may be a rounding beyond its bound; more than everything is never lost.
+    gain.max(-1.0).ln_1p()
 }
 
 /// ln of the sum of exponentials; -inf for nothing.
