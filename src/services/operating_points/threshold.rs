@@ -2,18 +2,25 @@
 
 use crate::domain::score::RawScore;
 
-/// The threshold for scores of 32 bits: the smallest of them that is not below `threshold`, so that nothing is flagged that the certificate does
-/// not speak of. A number that is the shortest decimal of a score *is* that score: score files hold `0.83`, where the model said
-/// `0.829999983…`, and calibration saw the one that the file holds.
+/// The threshold for scores of 32 bits that flags what calibration flagged: the smallest score that is not below `threshold`, however a score
+/// file writes it. Files hold the shortest decimal (`0.8`, as our answers do), nine digits (`0.800000012`) or every digit (`0.800000011920929`) of
+/// one and the same score, and calibration compared what it read: a threshold just above `0.8` must not flag the score that was written so.
+/// A threshold that is itself one of these writings is that score.
 ///
 /// `None` when no finite score of 32 bits reaches it, or when it is no finite number.
 pub fn serving_threshold(threshold: f64) -> Option<RawScore> {
     #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest, which is then compared with what it came from")]
     let nearest = threshold as f32;
-    // Rust writes the shortest decimal that reads back as the same number.
-    let written: f64 = nearest.to_string().parse().ok()?;
-    let reached = if written == threshold || f64::from(nearest) >= threshold { nearest } else { nearest.next_up() };
-    RawScore::new(reached).ok().filter(|_| threshold.is_finite())
+    let written = writings(nearest)?;
+    let reached = written.contains(&threshold) || written.iter().all(|written| *written >= threshold);
+    // Every writing of the next score rounds to that one, so it is above.
+    RawScore::new(if reached { nearest } else { nearest.next_up() }).ok().filter(|_| threshold.is_finite())
+}
+
+/// What score files hold of a score: the shortest decimal that reads back as it, nine significant digits (always enough for 32 bits), and exactly
+/// itself.
+fn writings(score: f32) -> Option<[f64; 3]> {
+    Some([score.to_string().parse().ok()?, format!("{score:.8e}").parse().ok()?, f64::from(score)])
 }
 
 #[cfg(test)]
@@ -33,6 +40,15 @@ mod tests {
             let written: f64 = score.to_string().parse().unwrap();
             assert_eq!(served(written), Some(score), "{score}: as written");
             assert_eq!(served(f64::from(score)), Some(score), "{score}: exactly");
+            let nine: f64 = format!("{score:.8e}").parse().unwrap();
+            assert_eq!(served(nine), Some(score), "{score}: in nine digits");
+            // Calibration puts a threshold right above a score that it does not flag, as that was written.
+            for unflagged in writings(score).unwrap() {
+                let right_above = unflagged.next_up();
+                if !writings(score).unwrap().contains(&right_above) {
+                    assert_eq!(served(right_above), Some(score.next_up()), "{score}: right above {unflagged}");
+                }
+            }
             // Between this score and the next: only the next one reaches it.
             let between = f64::from(score).midpoint(f64::from(score.next_up()));
             assert_eq!(served(between), Some(score.next_up()), "{score}: above");
@@ -64,13 +80,14 @@ mod tests {
     }
 
     proptest! {
-        /// Against the definition: unless it is a score's own decimal, the threshold is at least what was asked, and the score below is less.
+        /// Against the definition: unless it is a writing of the score, no writing of the score is below it, and some writing of the score before is.
         #[test]
         fn it_is_the_smallest_that_is_not_below(threshold in -1e6f64..1e6) {
             let reached = served(threshold).unwrap();
-            if reached.to_string().parse::<f64>().unwrap() != threshold {
-                prop_assert!(f64::from(reached) >= threshold);
-                prop_assert!(f64::from(reached.next_down()) < threshold);
+            let written = writings(reached).unwrap();
+            if !written.contains(&threshold) {
+                prop_assert!(written.iter().all(|written| *written >= threshold));
+                prop_assert!(writings(reached.next_down()).unwrap().iter().any(|written| *written < threshold));
             }
         }
 
