@@ -4,7 +4,12 @@ use std::{io, path::Path, process::ExitCode};
 
 use crate::{
     config::ConfigError,
-    services::{StartError, access::AccessError},
+    services::{
+        StartError,
+        access::AccessError,
+        datasets::DatasetError,
+        evaluate::{CompareError, EvaluateError},
+    },
     store::StoreError,
 };
 
@@ -94,6 +99,24 @@ impl From<AccessError> for Failure {
             AccessError::Name | AccessError::Role(_) => Self::input(error.to_string()),
             _ => Self::failed(error.to_string()),
         }
+    }
+}
+
+impl From<DatasetError> for Failure {
+    fn from(error: DatasetError) -> Self {
+        Self::input(error.to_string())
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        Self::input(error.to_string())
+    }
+}
+
+impl From<CompareError> for Failure {
+    fn from(error: CompareError) -> Self {
+        Self::input(error.to_string())
     }
 }
 

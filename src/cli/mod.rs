@@ -9,14 +9,18 @@
 //! ```
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-//! let names = ["serve", "score", "hash", "preprocess", "match", "bank", "operating-point", "monitor", "key", "audit", "doctor", "config"];
+//! let names = [
+//!     "serve", "score", "hash", "preprocess", "match", "bank", "evaluate", "operating-point", "monitor", "key", "audit", "doctor", "config",
+//! ];
 //! assert_eq!(commands, names);
 //! ```
 
 mod audit;
 mod bank;
 mod config;
+mod data;
 mod doctor;
+mod evaluate;
 mod failure;
 mod files;
 mod hash;
@@ -91,20 +95,23 @@ enum Command {
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
+    /// How good scores are, with intervals
+    #[command(subcommand)]
+    Evaluate(evaluate::Evaluate),
     /// Thresholds in force, and the certificates behind them
     #[command(subcommand)]
     OperatingPoint(operating_point::OperatingPoint),
+    /// What review decisions say of the operating points: live precision, recall, drift, reviewers
+    ///
+    /// Reads the database beside a running server, which does the judging. Each bound of the precision holds at all times at once, at the operating
+    /// point's confidence; `decided` is the share of the epoch's flags that have a review decision.
+    Monitor(monitor::LiveMonitor),
     /// API keys
     #[command(subcommand)]
     Key(key::Key),
     /// The ledger
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// What review decisions say of the operating points: live precision, recall, drift, reviewers
-    ///
-    /// Reads the database beside a running server, which does the judging. Each bound of the precision holds at all times at once, at the operating
-    /// point's confidence; `decided` is the share of the epoch's flags that have a review decision.
-    Monitor(monitor::LiveMonitor),
     /// Check this installation and say what mends it
     Doctor(doctor::Doctor),
     /// Settings
@@ -140,6 +147,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Key(key) => key.run(&config),
         Command::Audit(audit) => audit.run(&config),
         Command::Monitor(monitor) => monitor.run(&config),
+        Command::Evaluate(evaluate) => evaluate.run(&config),
         Command::Doctor(_) => Ok(()), // answered above
         Command::Config(settings) => settings.run(&config),
     }

@@ -132,7 +132,7 @@ async fn score(config: &Config, app: &App, path: &Path, context: &Context) -> Re
 }
 
 /// The file's attachment, and its own context if it brings one.
-fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<Context>), ErrorLine> {
+pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<Context>), ErrorLine> {
     let malformed = |message: String| ErrorLine::new(path, "malformed", message);
     let bytes = files::read(path, config.server.body_limit_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
     let (attachment, context) = match path.extension().and_then(|extension| extension.to_str()) {
@@ -178,7 +178,7 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
 }
 
 /// The codes of the API.
-const fn code(error: &ScoreError) -> &'static str {
+pub(super) const fn code(error: &ScoreError) -> &'static str {
     match error {
         ScoreError::Malformed(_) => "malformed",
         ScoreError::UnsupportedType => "unsupported_type",

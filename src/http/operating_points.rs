@@ -48,6 +48,8 @@ pub(super) struct PointBody {
     /// When the certificate was installed.
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
+    /// The name under which the certificate's signer is trusted; null when nobody trusts the signer.
+    signed_by: Option<String>,
     /// What the certificate claims, whether or not it is valid here.
     claim: Option<Claim>,
     /// What has to be true for the claim to be.
@@ -77,6 +79,7 @@ impl From<&PointInForce> for PointBody {
             point: (&point.point).into(),
             source: if evidence.is_some() { Source::Certificate } else { Source::Configuration },
             since: evidence.map(|evidence| evidence.since),
+            signed_by: evidence.and_then(|evidence| evidence.signer.clone()),
             claim: point.claim().cloned(),
             assumptions: sentences(|certificate| &certificate.assumptions).unwrap_or_default(),
             warnings: sentences(|certificate| &certificate.warnings).unwrap_or_default(),
@@ -98,7 +101,7 @@ impl From<&PointInForce> for PointBody {
 pub(super) async fn list(State(state): State<Shared>, Extension(who): Extension<Principal>) -> Json<OperatingPointList> {
     let points = state.services.points.snapshot(who.tenant);
     let operating_points = points.iter().map(|point| point.as_ref().into()).collect();
-    Json(OperatingPointList { operating_points, warnings: points.broken() })
+    Json(OperatingPointList { operating_points, warnings: points.warnings() })
 }
 
 /// Read a certificate that is or was in force, as it was signed.

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod gpu;
+pub mod populations;
 pub mod scorer;
 #[cfg(feature = "testing")]
 pub mod vfs;

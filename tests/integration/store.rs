@@ -4,6 +4,7 @@ mod banks;
 mod crash;
 mod ledger;
 mod measure;
+mod operating_points;
 mod reviews;
 mod schema;
 

@@ -140,7 +140,7 @@ fn with_store<T>(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<T, Fa
 /// Whose certificates the default tenant believes.
 async fn believed(config: &Config, store: &Store) -> Result<Trusted, Failure> {
     let keys = store.certificate_keys().await?.into_iter().filter(|key| key.tenant == TenantId::DEFAULT);
-    Ok(Trusted::new(config, keys.map(|key| (key.public_key, key.name))))
+    Ok(Trusted::new(&config.data_dir, keys.map(|key| (key.public_key, key.name))))
 }
 
 impl Install {

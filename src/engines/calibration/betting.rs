@@ -50,11 +50,15 @@ pub enum Against {
 impl Mixture {
     /// The declared mixture, for any number of observations.
     pub fn wide() -> &'static Self {
-        static WIDE: LazyLock<Mixture> = LazyLock::new(|| {
-            let total: f64 = (0..=SMALLEST).map(|j| 1.0 / f64::from(j + 2)).sum();
-            Mixture { bets: (0..=SMALLEST).map(|j| (1.0 / f64::from(j + 2) / total, 0.5_f64.powf(f64::from(j)))).collect() }
-        });
+        static WIDE: LazyLock<Mixture> = LazyLock::new(|| Mixture::down_to(0.0));
         &WIDE
+    }
+
+    /// Bets down to this one, for a number of observations that is known beforehand.
+    pub fn down_to(least: f64) -> Self {
+        let bets = (0..=SMALLEST).map(|j| (1.0 / f64::from(j + 2), 0.5_f64.powf(f64::from(j)))).filter(|(_, bet)| *bet >= least.min(1.0));
+        let total: f64 = bets.clone().map(|(share, _)| share).sum();
+        Self { bets: bets.map(|(share, bet)| (share / total, bet)).collect() }
     }
 
     /// The bets, in 0..=1 of the most that cannot lose everything.

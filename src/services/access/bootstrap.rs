@@ -5,9 +5,9 @@
 //! key in the store is the second half of a first start, and uses the file's key.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::File,
+    io::{ErrorKind, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +15,7 @@ use std::{
 use super::{ApiKey, error::AccessError, role::Role};
 use crate::{
     domain::{ids::TenantId, time::Timestamp},
+    services::key_file,
     store::{NewKey, Store},
 };
 
@@ -77,32 +78,15 @@ fn read(path: &Path) -> Result<Option<ApiKey>, AccessError> {
     text.trim_end().parse().map(Some).map_err(|_| problem("holds no API key"))
 }
 
-/// Writes a new key, whole or not at all, and never over another: the file is made under a name of its own and then linked to its place,
-/// which fails when the place is taken. (A file system without links cannot hold the database's shared memory either.)
+/// Makes a new key and its file, unless another start was faster: then its key counts, and the second value is false.
 fn write(path: &Path) -> Result<(ApiKey, bool), AccessError> {
     let key = ApiKey::generate()?;
-    let draft = path.with_extension(format!("key.{}", uuid::Uuid::new_v4().simple()));
-    let linked = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(format!("{}\n", key.reveal()).as_bytes())?;
-        file.sync_all()?;
-        std::fs::hard_link(&draft, path)
-    })();
-    // The draft goes whatever happened; when it was never made there is nothing to remove.
-    let removed = std::fs::remove_file(&draft);
-    match linked {
-        Ok(()) => {
-            removed.map_err(|source| failed(&draft, source))?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;
-            Ok((key, true))
-        }
-        // Another start was faster: its key counts.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => match read(path)? {
-            Some(key) => Ok((key, false)),
-            None => Err(failed(path, error)),
-        },
-        Err(source) => Err(failed(path, source)),
+    if key_file::create(path, format!("{}\n", key.reveal()).as_bytes()).map_err(|source| failed(path, source))? {
+        return Ok((key, true));
+    }
+    match read(path)? {
+        Some(key) => Ok((key, false)),
+        None => Err(failed(path, ErrorKind::NotFound.into())),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
     str::FromStr,
 };
@@ -13,6 +13,7 @@ use ed25519_dalek::{Signer, VerifyingKey};
 use serde::{Serialize, Serializer};
 
 use super::CertificateError;
+use crate::services::key_file;
 
 /// The signing key's file in the data directory.
 pub const KEY_FILE: &str = "calibration.key";
@@ -73,30 +74,13 @@ fn failed(path: &Path, problem: String) -> CertificateError {
     CertificateError::KeyFile { path: path.to_owned(), problem }
 }
 
-/// Writes a new key, whole or not at all and never over another: the file is made under a name of its own, synced, and then linked to its
-/// place, which fails when another process was faster; then that one's key counts.
+/// Makes a new key, unless another process is faster: then its key counts.
 fn draw(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(folder)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(io::Error::other)?;
-    let draft = path.with_extension(format!("key.{}", uuid::Uuid::new_v4().simple()));
-    let linked = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        writeln!(file, "{}", hex::encode(secret))?;
-        file.sync_all()?;
-        fs::hard_link(&draft, path)
-    })();
-    // The draft goes whatever happened; when it was never made there is nothing to remove.
-    let removed = fs::remove_file(&draft);
-    match linked {
-        Ok(()) => {
-            removed?;
-            File::open(folder)?.sync_all()
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
+    key_file::create(path, format!("{}\n", hex::encode(secret)).as_bytes()).map(drop)
 }
 
 impl PublicKey {

@@ -9,7 +9,7 @@ use std::{
 use rayon::slice::ParallelSliceMut;
 use sha2::{Digest, Sha256};
 
-use super::{Columns, Place, groups::GroupCodes, values::shown};
+use super::{Columns, KeepIds, Place, groups::GroupCodes, values::shown};
 use crate::domain::labelled::{Ids, Labelled, Slices};
 
 /// Bytes of the longest id, group or slice: names and keyed pseudonyms are far shorter.
@@ -64,7 +64,7 @@ impl Builder {
         let labelled = Labelled {
             weights: columns.weight.as_ref().map(|_| Vec::new()),
             slices: columns.slice.as_ref().map(|_| Slices::default()),
-            ids: columns.keep_ids.then(Ids::default),
+            ids: (columns.ids != KeepIds::Count).then(Ids::default),
             ..Labelled::default()
         };
         Self {
@@ -130,6 +130,8 @@ impl Builder {
     }
 
     pub fn finish(mut self, files: &[PathBuf], digest: Sha256) -> (Labelled, SourceFacts) {
+        // Some file had none.
+        self.labelled.ids = self.labelled.ids.take().filter(|ids| ids.len() == self.labelled.len());
         self.labelled.groups = self.groups.take().map(GroupCodes::finish);
         let (duplicate_ids, first) = duplicates(&self.id_hashes);
         let facts = SourceFacts {

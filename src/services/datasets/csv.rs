@@ -5,7 +5,7 @@ use std::path::Path;
 use csv::{ByteRecord, ErrorKind, ReaderBuilder, Terminator};
 
 use super::{
-    Columns, DatasetError, Place,
+    Columns, DatasetError, KeepIds, Place,
     builder::{Builder, Row},
     source::{BUFFER, Source, Tally},
     values::{label, score, weight},
@@ -74,7 +74,7 @@ impl Picked {
         Ok(Self {
             score: need(&columns.score)?,
             label: need(&columns.label)?,
-            id: if columns.keep_ids { Some(need(&columns.id)?) } else { find(&columns.id)? },
+            id: if columns.ids == KeepIds::Need { Some(need(&columns.id)?) } else { find(&columns.id)? },
             weight: optional(&columns.weight)?,
             group: optional(&columns.group)?,
             slice: optional(&columns.slice)?,

@@ -13,7 +13,7 @@ use serde::{
 };
 
 use super::{
-    Columns, DatasetError, LONGEST_RECORD, Place,
+    Columns, DatasetError, KeepIds, LONGEST_RECORD, Place,
     builder::{Builder, Row},
     source::{BUFFER, Source, Tally},
     values::{finite, label, label_of, weight_of},
@@ -80,7 +80,7 @@ impl Cells<'_> {
             None => Ok::<_, String>(None),
         };
         let id = match &self.id {
-            None if !columns.keep_ids => None,
+            None if columns.ids != KeepIds::Need => None,
             id => Some(need(id, &columns.id)?.text(&columns.id)?),
         };
         let weight = columns.weight.as_deref().map(|name| weight_of(need(&self.weight, name)?.number("the weight")?));

@@ -23,6 +23,7 @@ mod csv;
 mod error;
 mod groups;
 mod jsonl;
+mod manifest;
 mod parquet;
 mod source;
 mod values;
@@ -33,21 +34,22 @@ use self::{builder::Builder, source::Tally};
 pub use self::{
     builder::SourceFacts,
     error::{DatasetError, Place},
+    manifest::{Manifest, ManifestFile},
 };
 use crate::domain::labelled::Labelled;
 
 /// Names of the columns; what is `None` is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
-    /// May be missing in the files, unless ids are to be kept.
+    /// May be missing in the files, unless [`KeepIds::Need`].
     pub id: String,
     pub score: String,
     pub label: String,
     pub weight: Option<String>,
     pub group: Option<String>,
     pub slice: Option<String>,
-    /// Ids are only counted (how many stood in an earlier row) unless this is set.
-    pub keep_ids: bool,
+    /// What becomes of ids.
+    pub ids: KeepIds,
 }
 
 impl Default for Columns {
@@ -59,9 +61,20 @@ impl Default for Columns {
             weight: None,
             group: None,
             slice: None,
-            keep_ids: false,
+            ids: KeepIds::Count,
         }
     }
+}
+
+/// What becomes of ids; which stood in an earlier row is counted in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepIds {
+    /// They are not kept.
+    Count,
+    /// Kept, if all files have them.
+    IfAny,
+    /// Kept; a file without them is an error.
+    Need,
 }
 
 /// Bytes of the longest line or record: a row holds a few numbers and names.

@@ -20,7 +20,7 @@ use parquet::{
 };
 
 use super::{
-    Columns, DatasetError, Place,
+    Columns, DatasetError, KeepIds, Place,
     builder::{Builder, Row},
     source::{BUFFER, Tally, open},
     values::{finite, label, label_of, weight_of},
@@ -114,7 +114,7 @@ impl Picked {
         Ok(Self {
             score: need(&columns.score)?,
             label: need(&columns.label)?,
-            id: if columns.keep_ids { Some(need(&columns.id)?) } else { find(&columns.id)? },
+            id: if columns.ids == KeepIds::Need { Some(need(&columns.id)?) } else { find(&columns.id)? },
             weight: optional(&columns.weight)?,
             group: optional(&columns.group)?,
             slice: optional(&columns.slice)?,

@@ -31,7 +31,7 @@ fn everything() -> Columns {
         weight: Some("weight".into()),
         group: Some("group".into()),
         slice: Some("slice".into()),
-        keep_ids: true,
+        ids: KeepIds::Need,
         ..Columns::default()
     }
 }

@@ -135,7 +135,7 @@ impl Probabilities {
         if !sorted.probabilities() {
             return None;
         }
-        let edge = |at: usize| if at == RELIABILITY_BINS { 1.0 } else { at as f64 * (1.0 / RELIABILITY_BINS as f64) };
+        let edge = reliability_edge;
         let inner: Vec<f64> = (1..RELIABILITY_BINS).map(edge).collect();
         let (mut squared, mut log, mut mass) = (0.0, 0.0, 0.0);
         let mut sums = [(0_u64, 0.0, 0.0, 0.0); RELIABILITY_BINS];
@@ -168,6 +168,18 @@ impl Probabilities {
         let ece = bins.iter().map(|bin| bin.share * (bin.mean_score - bin.positive_share).abs()).sum();
         Some(Self { brier: squared / mass, log_loss: log / mass, ece, bins: bins.into_iter().filter(|bin| bin.n > 0).collect() })
     }
+}
+
+/// The edges of the bins, as `numpy.linspace` gives them.
+fn reliability_edge(at: usize) -> f64 {
+    if at == RELIABILITY_BINS { 1.0 } else { at as f64 * (1.0 / RELIABILITY_BINS as f64) }
+}
+
+/// Where among the sorted items each bin lies, the highest first.
+pub(super) fn reliability_ranges(sorted: &Sorted) -> Vec<std::ops::Range<usize>> {
+    // An edge belongs to the bin below it.
+    let above = |at: usize| if at == 0 { sorted.len() } else { sorted.scores.partition_point(|score| *score > reliability_edge(at)) };
+    (0..RELIABILITY_BINS).rev().map(|bin| above(bin + 1)..above(bin)).collect()
 }
 
 /// Scores by class in equal bins: over 0..=1 for probabilities, else from the lowest to the highest score.

@@ -100,6 +100,14 @@ impl Sorted {
         }
     }
 
+    /// Clusters that somebody named; `None` when each item stands for itself.
+    pub const fn groups(&self) -> Option<u32> {
+        match self.clusters {
+            Clusters::Each => None,
+            Clusters::Many(count) => Some(count),
+        }
+    }
+
     /// How many items a threshold flags: those whose score is at least this.
     pub fn flagged(&self, threshold: f64) -> usize {
         self.scores.partition_point(|score| *score >= threshold)

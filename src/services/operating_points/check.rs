@@ -1,18 +1,17 @@
 //! Whether a certificate is valid here: signed by somebody who is trusted, for the model that runs.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use crate::{
-    config::Config,
-    domain::{certificate::Certificate, operating_point::OperatingPoint, time::Timestamp},
-    services::certificates::{self, ModelFacts, PublicKey, SigningKey},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     points::{Evidence, PointInForce},
     serving_threshold,
 };
-use crate::store::StoredPoint;
+use crate::{
+    config::Config,
+    domain::{certificate::Certificate, operating_point::OperatingPoint},
+    services::certificates::{self, ModelFacts, PublicKey, SigningKey},
+    store::StoredPoint,
+};
 
 /// The models that run here, by the name of their folder.
 #[derive(Clone, Debug, Default)]
@@ -56,9 +55,9 @@ impl Trusted {
     pub const OWN: &'static str = "this data directory";
 
     /// The data directory's own key, if it has one already, and `others`. Bytes that are no key are left out: they sign nothing.
-    pub fn new(config: &Config, others: impl IntoIterator<Item = ([u8; 32], String)>) -> Self {
+    pub fn new(data_dir: &Path, others: impl IntoIterator<Item = ([u8; 32], String)>) -> Self {
         let others = others.into_iter().filter_map(|(bytes, name)| Some((PublicKey::new(bytes).ok()?, name)));
-        let own = SigningKey::open(&config.data_dir.join(certificates::KEY_FILE)).ok();
+        let own = SigningKey::open(&data_dir.join(certificates::KEY_FILE)).ok();
         Self(others.chain(own.map(|key| (key.public(), Self::OWN.to_owned()))).collect())
     }
 
@@ -73,6 +72,8 @@ impl Trusted {
 pub struct Examined {
     /// Why it is not valid here; empty when it is.
     pub problems: Vec<String>,
+    /// The name under which its signer is trusted; `None` when nobody trusts the signer or the document is not as it was signed.
+    pub signer: Option<String>,
     /// Whether the document is as signed and its scores are those of the model that runs, so that its calibrator means something.
     pub calibrates: bool,
 }
@@ -80,11 +81,12 @@ pub struct Examined {
 /// Checks signature, trust and binding.
 pub fn examine(certificate: &Certificate, running: &Running, trusted: &Trusted) -> Examined {
     let mut problems = Vec::new();
-    let signer = certificates::verify(certificate);
-    let intact = signer.is_ok();
-    match signer {
+    let verified = certificates::verify(certificate);
+    let intact = verified.is_ok();
+    let signer = verified.as_ref().ok().and_then(|key| trusted.name(key)).map(str::to_owned);
+    match verified {
         Err(error) => problems.push(format!("the certificate {error}")),
-        Ok(key) if trusted.name(&key).is_none() => problems.push(format!("nobody here trusts the key that signed it, {key}")),
+        Ok(key) if signer.is_none() => problems.push(format!("nobody here trusts the key that signed it, {key}")),
         Ok(_) => {}
     }
     let mut same_model = false;
@@ -98,7 +100,7 @@ pub fn examine(certificate: &Certificate, running: &Running, trusted: &Trusted) 
             }
         },
     }
-    Examined { problems, calibrates: intact && same_model }
+    Examined { problems, signer, calibrates: intact && same_model }
 }
 
 /// What is in force because of a stored claim.
@@ -113,7 +115,7 @@ pub(super) fn installed(
 ) -> Result<PointInForce, String> {
     let claim = certificate.claims().nth(stored.claim as usize).ok_or("it has no such claim")?;
     let threshold = claim.threshold.and_then(serving_threshold).ok_or("it has no threshold that a score can reach")?;
-    let Examined { problems, calibrates } = examine(certificate, running, trusted);
+    let Examined { problems, signer, calibrates } = examine(certificate, running, trusted);
     let claimed = OperatingPoint {
         threshold,
         target_precision: claim.target_precision,
@@ -133,7 +135,7 @@ pub(super) fn installed(
         Some(reason) => OperatingPoint { recall: None, ..claimed.uncertified(reason) },
         None => claimed,
     };
-    let since: Timestamp = stored.installed_at;
-    let evidence = Evidence { certificate: certificate.clone(), claim: stored.claim as usize, since, broken, calibrates };
+    let (certificate, since) = (certificate.clone(), stored.installed_at);
+    let evidence = Evidence { certificate, claim: stored.claim as usize, since, signer, broken, calibrates };
     Ok(PointInForce::new(stored.key.clone(), point, Some(evidence)))
 }

@@ -31,6 +31,7 @@ mod threshold;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -39,6 +40,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::points::Base;
 pub use self::{
     check::{Examined, Running, Trusted, examine},
     install::{InstallError, Installed, Target, install, retire},
@@ -55,15 +57,18 @@ use crate::{
         operating_point::{OperatingPoint, PointKey},
     },
     services::certificates::{self, CertificateError},
-    store::{Store, StoreError, StoredPoint},
+    store::{CertificateKey, Store, StoreError, StoredPoint},
     telemetry::metric,
 };
 
 /// All tenants' operating points in force.
 pub struct OperatingPoints {
     store: Store,
-    config: Config,
+    data_dir: PathBuf,
+    services: BTreeMap<String, Service>,
     running: Running,
+    /// The thresholds of the configuration, which hold for every tenant.
+    configured: Vec<PointInForce>,
     current: ArcSwap<Current>,
     /// What the points in force were made of; one change at a time.
     made_of: tokio::sync::Mutex<MadeOf>,
@@ -77,17 +82,13 @@ struct Current {
     tenants: HashMap<TenantId, Arc<Points>>,
     /// Of tenants without a certificate: the configuration's.
     configured: Arc<Points>,
-    /// Certificates that cannot be in force although they are installed.
-    unusable: Vec<String>,
 }
 
 #[derive(Default)]
 struct MadeOf {
     change: Option<i64>,
-    /// One point for each key, before services and overlays.
-    tenants: HashMap<TenantId, Vec<PointInForce>>,
+    tenants: HashMap<TenantId, Base>,
     overlays: HashMap<TenantId, Overlays>,
-    unusable: Vec<String>,
     /// Labels of the gauges that were set, so that those of a retired point can be unset.
     gauges: BTreeSet<[String; 3]>,
 }
@@ -98,8 +99,20 @@ impl OperatingPoints {
     /// # Errors
     /// When the store cannot be read.
     pub async fn load(config: &Config, running: Running, store: Store) -> Result<Arc<Self>, StoreError> {
-        let (made_of, failure) = (tokio::sync::Mutex::default(), std::sync::Mutex::default());
-        let points = Self { store, config: config.clone(), running, current: ArcSwap::default(), made_of, failure };
+        let point = |((model, label), point): &((String, String), OperatingPoint)| {
+            let technology = running.technology(model).to_owned();
+            PointInForce::new(PointKey { technology, label: label.clone(), slice: None }, point.clone(), None)
+        };
+        let points = Self {
+            configured: config.operating_points.iter().map(point).collect(),
+            store,
+            data_dir: config.data_dir.clone(),
+            services: config.services.clone(),
+            running,
+            current: ArcSwap::default(),
+            made_of: tokio::sync::Mutex::default(),
+            failure: std::sync::Mutex::default(),
+        };
         points.refresh().await?;
         Ok(Arc::new(points))
     }
@@ -122,7 +135,7 @@ impl OperatingPoints {
 
     /// Names of services that the configuration knows, with what it says of them.
     pub fn services(&self) -> &BTreeMap<String, Service> {
-        &self.config.services
+        &self.services
     }
 
     /// Why the last refresh failed; `None` when it did not.
@@ -132,9 +145,8 @@ impl OperatingPoints {
 
     /// What an operator should know: installed certificates that are not valid here, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let current = self.current.load();
-        let broken: BTreeSet<String> = current.tenants.values().flat_map(|points| points.broken()).collect();
-        current.unusable.iter().cloned().chain(broken).collect()
+        let warnings: BTreeSet<String> = self.current.load().tenants.values().flat_map(|points| points.warnings()).collect();
+        warnings.into_iter().collect()
     }
 
     /// Takes over what changed in the store since the last time. Cheap when nothing did.
@@ -148,25 +160,37 @@ impl OperatingPoints {
             return Ok(());
         }
         let (stored, keys) = (self.store.operating_points().await?, self.store.certificate_keys().await?);
-        let mut tenants: HashMap<TenantId, Vec<PointInForce>> = HashMap::new();
-        let mut unusable = Vec::new();
-        let mut read: HashMap<*const str, Result<Arc<Certificate>, String>> = HashMap::new();
-        for stored in &stored {
-            let of_tenant = keys.iter().filter(|key| key.tenant == stored.tenant);
-            let trusted = Trusted::new(&self.config, of_tenant.map(|key| (key.public_key, key.name.clone())));
-            let parse = || certificates::parse(stored.document.as_bytes()).map(Arc::new).map_err(|error| error.to_string());
-            // Claims of one certificate share its text.
-            let certificate = read.entry(Arc::as_ptr(&stored.document)).or_insert_with(parse);
-            let point = certificate.clone().and_then(|certificate| check::installed(stored, &certificate, &self.running, &trusted));
-            match point {
-                Ok(point) => tenants.entry(stored.tenant).or_insert_with(|| self.configured()).push(point),
-                Err(reason) => unusable.push(unusable_text(stored, &reason)),
-            }
-        }
-        unusable.iter().for_each(|text| tracing::error!("{text}"));
-        (made_of.change, made_of.tenants, made_of.unusable) = (Some(change), tenants, unusable);
+        made_of.tenants = self.read(&stored, &keys);
+        made_of.change = Some(change);
         self.publish(&mut made_of);
         Ok(())
+    }
+
+    /// The configuration with the certificates laid over it, for every tenant that has some.
+    fn read(&self, stored: &[StoredPoint], keys: &[CertificateKey]) -> HashMap<TenantId, Base> {
+        let mut tenants: HashMap<TenantId, (Trusted, Base)> = HashMap::new();
+        let mut documents: HashMap<*const str, Result<Arc<Certificate>, String>> = HashMap::new();
+        for stored in stored {
+            let (trusted, base) = tenants.entry(stored.tenant).or_insert_with(|| {
+                let of_tenant = keys.iter().filter(|key| key.tenant == stored.tenant);
+                let trusted = Trusted::new(&self.data_dir, of_tenant.map(|key| (key.public_key, key.name.clone())));
+                (trusted, Base { points: self.configured.clone(), unusable: Vec::new() })
+            });
+            // Claims of one certificate share its text.
+            let certificate = documents
+                .entry(Arc::as_ptr(&stored.document))
+                .or_insert_with(|| certificates::parse(stored.document.as_bytes()).map(Arc::new).map_err(|error| format!("it {error}")));
+            match certificate.clone().and_then(|certificate| check::installed(stored, &certificate, &self.running, trusted)) {
+                Ok(point) => base.points.push(point),
+                Err(reason) => {
+                    let text =
+                        format!("operating point {}: the certificate {} cannot be in force: {reason}", stored.key, stored.certificate);
+                    tracing::error!("{text}");
+                    base.unusable.push(text);
+                }
+            }
+        }
+        tenants.into_iter().map(|(tenant, (_, base))| (tenant, base)).collect()
     }
 
     /// Lays what live monitoring says over the points of `tenant`, in the place of what it said before. In force when this returns.
@@ -178,31 +202,19 @@ impl OperatingPoints {
         }
     }
 
-    /// The thresholds of the configuration, which hold for every tenant.
-    fn configured(&self) -> Vec<PointInForce> {
-        let point = |((model, label), point): &((String, String), _)| {
-            let technology = self.running.technology(model).to_owned();
-            PointInForce::new(PointKey { technology, label: label.clone(), slice: None }, Clone::clone(point), None)
-        };
-        self.config.operating_points.iter().map(point).collect()
-    }
-
     /// Puts what `made_of` comes to into force.
     fn publish(&self, made_of: &mut MadeOf) {
-        let (services, none) = (&self.config.services, Overlays::new());
-        let configured = self.configured();
+        let none = Overlays::new();
+        let configured = Base { points: self.configured.clone(), unusable: Vec::new() };
         let known: BTreeSet<TenantId> = made_of.tenants.keys().chain(made_of.overlays.keys()).copied().collect();
-        let tenants: HashMap<_, _> = known
-            .into_iter()
-            .map(|tenant| {
-                let base = made_of.tenants.get(&tenant).unwrap_or(&configured);
-                let overlays = made_of.overlays.get(&tenant).unwrap_or(&none);
-                (tenant, Arc::new(Points::new(base, services, overlays)))
-            })
-            .collect();
-        let configured = Arc::new(Points::new(&configured, services, &none));
+        let points = |tenant: &TenantId| {
+            let base = made_of.tenants.get(tenant).unwrap_or(&configured);
+            Arc::new(Points::new(base, &self.services, made_of.overlays.get(tenant).unwrap_or(&none)))
+        };
+        let tenants: HashMap<_, _> = known.iter().map(|tenant| (*tenant, points(tenant))).collect();
+        let configured = Arc::new(Points::new(&configured, &self.services, &none));
         gauges(tenants.get(&TenantId::DEFAULT).unwrap_or(&configured), &mut made_of.gauges);
-        self.current.store(Arc::new(Current { tenants, configured, unusable: made_of.unusable.clone() }));
+        self.current.store(Arc::new(Current { tenants, configured }));
     }
 
     /// Refreshes every `every` until `stop`.
@@ -216,10 +228,6 @@ impl OperatingPoints {
             *last = failure;
         }
     }
-}
-
-fn unusable_text(stored: &StoredPoint, reason: &str) -> String {
-    format!("operating point {}: the certificate {} cannot be in force: {reason}", stored.key, stored.certificate)
 }
 
 /// The gauges of the default tenant's points. `slice` is the service, or `all` for attachments of every other one. What is no longer in force keeps

@@ -24,6 +24,8 @@ pub struct Evidence {
     pub claim: usize,
     /// When it was installed.
     pub since: Timestamp,
+    /// The name under which its signer is trusted; `None` when nobody trusts the signer.
+    pub signer: Option<String>,
     /// Why the certificate is not valid here; `None` when it is.
     pub broken: Option<String>,
     /// Whether its calibrator speaks of the model that runs.
@@ -140,10 +142,20 @@ impl PointInForce {
     }
 }
 
+/// What points are made of, before services and overlays.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Base {
+    /// Of two with the same key the later one counts.
+    pub points: Vec<PointInForce>,
+    /// Installed certificates that cannot be in force, a sentence each.
+    pub unusable: Vec<String>,
+}
+
 /// Every point in force for a tenant, at one moment. Immutable: a call takes one and keeps it to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Points {
     technologies: HashMap<String, HashMap<String, OfLabel>>,
+    unusable: Vec<String>,
 }
 
 /// The points of one label of one technology.
@@ -154,8 +166,8 @@ struct OfLabel {
 }
 
 impl Points {
-    /// Lays services and overlays over `base`, which has one point for each key; of two with the same key the later one counts.
-    pub(super) fn new(base: &[PointInForce], services: &BTreeMap<String, Service>, overlays: &Overlays) -> Self {
+    /// Lays services and overlays over `base`.
+    pub(super) fn new(Base { points: base, unusable }: &Base, services: &BTreeMap<String, Service>, overlays: &Overlays) -> Self {
         let mut technologies: HashMap<String, HashMap<String, OfLabel>> = HashMap::new();
         let labels: BTreeSet<_> = base.iter().map(|point| (&point.key.technology, &point.key.label)).collect();
         for (technology, label) in labels {
@@ -178,7 +190,7 @@ impl Points {
             points.everything = whole.map(Arc::new);
             technologies.entry(technology.clone()).or_default().insert(label.clone(), points);
         }
-        Self { technologies }
+        Self { technologies, unusable: unusable.clone() }
     }
 
     /// The point for an attachment of `service`: its own, or the one for everything.
@@ -216,14 +228,14 @@ impl Points {
         all.into_iter()
     }
 
-    /// Why installed certificates are not valid here, a sentence each.
-    pub fn broken(&self) -> Vec<String> {
+    /// Why installed certificates are not valid here, or not even in force, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
         let sentence = |point: &Arc<PointInForce>| {
             let evidence = point.evidence.as_ref()?;
             let reason = evidence.broken.as_ref()?;
             Some(format!("operating point {}: the certificate {} is not valid here: {reason}", point.key, evidence.certificate.id))
         };
-        let sentences: BTreeSet<String> = self.iter().filter_map(sentence).collect();
-        sentences.into_iter().collect()
+        let broken: BTreeSet<String> = self.iter().filter_map(sentence).collect();
+        self.unusable.iter().cloned().chain(broken).collect()
     }
 }

@@ -49,7 +49,7 @@ impl House {
     }
 
     fn trusted(&self) -> Trusted {
-        Trusted::new(&self.config, [])
+        Trusted::new(&self.config.data_dir, [])
     }
 
     async fn install(&self, certificate: &Certificate) -> Result<Vec<Installed>, InstallError> {

@@ -52,6 +52,17 @@ mod tests {
         assert_eq!(served(-1e300), Some(f32::MIN), "every score reaches it");
     }
 
+    /// A plain cast is the wrong twin: it flags scores below the threshold, and the definition has to reject it.
+    #[test]
+    fn rounding_to_the_nearest_is_rejected() {
+        // Sevenths of thousandths that are not thousandths: never a score's shortest decimal.
+        let thresholds: Vec<f64> = (1..1000).filter(|step| step % 7 != 0).map(|step| f64::from(step) / 7e3).collect();
+        #[expect(clippy::cast_possible_truncation, reason = "this is what must not be done")]
+        let too_low = thresholds.iter().filter(|threshold| f64::from(**threshold as f32) < **threshold).count();
+        assert!((300..600).contains(&too_low), "{too_low} of {}", thresholds.len());
+        assert!(thresholds.iter().all(|threshold| f64::from(served(*threshold).unwrap()) >= *threshold));
+    }
+
     proptest! {
         /// Against the definition: unless it is a score's own decimal, the threshold is at least what was asked, and the score below is less.
         #[test]

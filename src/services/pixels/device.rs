@@ -54,6 +54,10 @@ impl GpuProcessor {
         }
     }
 
+    pub(super) fn adapter(&self) -> &str {
+        &self.shared.name
+    }
+
     pub(super) fn trouble(&self) -> Option<String> {
         match &*self.shared.lock() {
             State::Working(_) => None,

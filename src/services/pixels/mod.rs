@@ -107,6 +107,14 @@ impl PixelProcessor {
         }
     }
 
+    /// The GPU's name; `None` on the CPU path.
+    pub fn adapter(&self) -> Option<&str> {
+        match self {
+            Self::Cpu => None,
+            Self::Gpu(gpu) => Some(gpu.adapter()),
+        }
+    }
+
     /// Why the GPU is not at work at this moment, although it should be.
     pub fn trouble(&self) -> Option<String> {
         match self {

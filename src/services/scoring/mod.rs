@@ -11,6 +11,7 @@
 //! are errors of the call, and each of them leaves nothing behind.
 
 mod answer;
+mod assess;
 mod audit;
 mod idempotency;
 mod image;
@@ -29,6 +30,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub use assess::Assessment;
 pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};

@@ -5,7 +5,10 @@ use std::{fs, io, path::Path};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::domain::{event::Pseudonym, ids::TenantId};
+use crate::{
+    domain::{event::Pseudonym, ids::TenantId},
+    services::key_file,
+};
 
 /// The server's pseudonym key: 32 random bytes in `<data-dir>/pseudonym.key` (mode 0600). Deleting the file makes every pseudonym
 /// unlinkable for good.
@@ -21,40 +24,15 @@ impl Pseudonyms {
     /// When the file cannot be read or made, or is not 32 bytes long.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join("pseudonym.key");
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let key = bytes.try_into().map_err(|_| io::Error::other(format!("{} must hold 32 bytes", path.display())))?;
-                Ok(Self { key })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::draw(&path),
-            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        if !path.exists() {
+            let mut key = [0u8; 32];
+            getrandom::fill(&mut key).map_err(io::Error::other)?;
+            // If another process is faster, its key is the one.
+            key_file::create(&path, &key)?;
         }
-    }
-
-    /// Writes a new key beside the path first, synced, so that a crash leaves a whole key or none; if another process was faster, its key
-    /// is the one.
-    fn draw(path: &Path) -> io::Result<Self> {
-        use std::{io::Write, os::unix::fs::OpenOptionsExt};
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(io::Error::other)?;
-        let temporary = path.with_extension(format!("key.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&key)?;
-        file.sync_all()?;
-        let linked = fs::hard_link(&temporary, path);
-        fs::remove_file(&temporary)?;
-        // The new name is durable only with its folder.
-        if let Some(folder) = path.parent() {
-            fs::File::open(folder)?.sync_all()?;
-        }
-        match linked {
-            Ok(()) => Ok(Self { key }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let key = fs::read(path)?.try_into().map_err(|_| io::Error::other(format!("{} must hold 32 bytes", path.display())))?;
-                Ok(Self { key })
-            }
-            Err(error) => Err(error),
-        }
+        let bytes = fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let key = bytes.try_into().map_err(|_| io::Error::other(format!("{} must hold 32 bytes", path.display())))?;
+        Ok(Self { key })
     }
 
     /// A keyed digest of a digest, for what must be recognised again without storing a content digest.

@@ -31,7 +31,7 @@ impl House {
         (new.claim.target_precision, new.claim.confidence) = (Some(0.9), 0.9);
         change(&mut new);
         sign(&mut new, &key);
-        let trusted = Trusted::new(&self.config, []);
+        let trusted = Trusted::new(&self.config.data_dir, []);
         install(&self.store, TENANT, (&self.running, &trusted), &new, Target::First).await.unwrap();
         self.points.refresh().await.unwrap();
         self.monitor.refresh().await.unwrap();

@@ -3,7 +3,7 @@
 use std::ops::{Add, AddAssign, Sub};
 
 use super::super::{
-    metrics::loss,
+    metrics::{loss, reliability_ranges},
     sorted::{Clusters, Item, Sorted},
 };
 
@@ -15,6 +15,8 @@ pub struct Plan<'a> {
     /// The recalls at which the band of precision is wanted, ascending, in 0..=1.
     recalls: &'a [f64],
     sums: Sums,
+    /// Where the bins of the calibration error begin and end; empty where scores are no probabilities.
+    bins: Vec<std::ops::Range<usize>>,
 }
 
 /// What sums up by clusters needs no walk.
@@ -40,6 +42,7 @@ pub struct Replicate {
     pub average_precision: Option<f64>,
     pub brier: Option<f64>,
     pub log_loss: Option<f64>,
+    pub ece: Option<f64>,
     /// Mass of the positives and of the negatives.
     pub positives: f64,
     pub negatives: f64,
@@ -99,7 +102,9 @@ impl<'a> Plan<'a> {
                 Sums::Many { clusters, probabilities }
             }
         };
-        Self { sorted, cuts: thresholds.iter().map(|threshold| sorted.flagged(*threshold)).collect(), recalls, sums }
+        let cuts = thresholds.iter().map(|threshold| sorted.flagged(*threshold)).collect();
+        let bins = if probabilities { reliability_ranges(sorted) } else { Vec::new() };
+        Self { sorted, cuts, recalls, sums, bins }
     }
 
     /// The metrics where cluster `c` was drawn `drawn[c]` times.
@@ -139,8 +144,21 @@ impl<'a> Plan<'a> {
         if totals.mass > 0.0 {
             out.brier = totals.squared.map(|sum| sum / totals.mass);
             out.log_loss = totals.log.map(|sum| sum / totals.mass);
+            let gaps = |bin: &std::ops::Range<usize>| self.gap::<M>(bin.clone(), drawn, weights).abs();
+            out.ece = (!self.bins.is_empty()).then(|| self.bins.iter().map(gaps).sum::<f64>() / totals.mass);
         }
         out
+    }
+
+    /// The sum of scores less the sum of positives, in a bin: its mass times the distance of their means.
+    fn gap<M: Mass>(&self, bin: std::ops::Range<usize>, drawn: &[u8], weights: &[f64]) -> f64 {
+        let each = self.sorted.clusters == Clusters::Each;
+        let gap = |at: usize| {
+            let item = self.sorted.items[at];
+            let drawn = if each { drawn[at] } else { drawn[item.cluster()] };
+            M::of(drawn, weights, at).get() * (self.sorted.scores[at] - f64::from(u8::from(item.positive())))
+        };
+        bin.map(gap).sum()
     }
 
     fn totals<M: Mass>(&self, drawn: &[u8], weights: &[f64]) -> Totals {
@@ -206,15 +224,7 @@ struct Walk<M> {
 }
 
 impl<M: Mass> Walk<M> {
-    fn run(
-        &mut self,
-        sorted: &Sorted,
-        range: std::ops::Range<usize>,
-        drawn: &[u8],
-        weights: &[f64],
-        targets: &[f64],
-        band: &mut Vec<f32>,
-    ) {
+    fn run(&mut self, sorted: &Sorted, range: std::ops::Range<usize>, drawn: &[u8], weights: &[f64], targets: &[f64], band: &mut Vec<f32>) {
         let each = sorted.clusters == Clusters::Each;
         let start = range.start;
         for (offset, item) in sorted.items[range].iter().enumerate() {

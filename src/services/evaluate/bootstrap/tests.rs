@@ -28,7 +28,14 @@ fn plain_auroc(data: &Labelled) -> Option<f64> {
         for down in (0..data.len()).filter(|row| !data.positive[*row]) {
             let weight = data.weight(up) * data.weight(down);
             pairs += weight;
-            wins += weight * if data.scores[up] > data.scores[down] { 1.0 } else if data.scores[up] == data.scores[down] { 0.5 } else { 0.0 };
+            wins += weight
+                * if data.scores[up] > data.scores[down] {
+                    1.0
+                } else if data.scores[up] == data.scores[down] {
+                    0.5
+                } else {
+                    0.0
+                };
         }
     }
     (pairs > 0.0).then(|| wins / pairs)
@@ -92,6 +99,7 @@ proptest! {
         let probabilities = Probabilities::of(&repeated);
         prop_assert!(close(found.brier, probabilities.as_ref().map(|found| found.brier)));
         prop_assert!(close(found.log_loss, probabilities.as_ref().map(|found| found.log_loss)));
+        prop_assert!(close(found.ece, probabilities.as_ref().map(|found| found.ece)));
         // The metrics of the whole are one more way to the same numbers.
         let curves = Curves::of(&repeated);
         prop_assert!(close(curves.auroc, found.auroc) && close(curves.average_precision, found.average_precision));
@@ -109,7 +117,7 @@ proptest! {
         let (alone, single) = (Sorted::new(&alone), Sorted::new(&single));
         let drawn = multiplicities(&alone, seed, 0);
         let [left, right] = [&alone, &single].map(|sorted| Plan::new(sorted, &[0.5], &RECALLS).replicate(&drawn));
-        prop_assert!(close(left.auroc, right.auroc) && close(left.brier, right.brier) && close(left.log_loss, right.log_loss));
+        prop_assert!(close(left.auroc, right.auroc) && close(left.brier, right.brier) && close(left.ece, right.ece) && close(left.log_loss, right.log_loss));
         prop_assert!(left.at == right.at && left.band == right.band);
     }
 }

@@ -1,0 +1,231 @@
+//! `nightlight evaluate files`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use futures_util::StreamExt;
+use serde::Serialize;
+
+use super::{confidence, finite, table};
+use crate::{
+    cli::{Failure, block_on, output, score},
+    config::Config,
+    domain::ids::{RequestId, TenantId},
+    services::{
+        App,
+        datasets::Manifest,
+        evaluate::{
+            Options,
+            files::{FileResult, FilesOptions, Results, ResultsError, Setup, Summary, hardware, score_files, summarize},
+        },
+        scoring::{ScoreError, ScoreRequest},
+    },
+};
+
+#[derive(Args, Debug)]
+pub struct Files {
+    /// CSV with a header: path,label and further columns to slice by; paths are relative to the manifest's folder
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// Keep each result here as it comes, one JSON object a line; an interrupted run goes on where it stopped
+    ///
+    /// Files that have a result are not scored again. A file of results that was begun with another manifest, other models, other banks or another
+    /// policy is refused.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a score file for each label of each classifier, as `nightlight calibrate` reads them
+    #[arg(long, value_name = "DIR")]
+    scores_dir: Option<PathBuf>,
+    /// Flag items with at least this score, beside the thresholds in force; say it again for further ones
+    #[arg(long = "threshold", value_name = "T", allow_negative_numbers = true, value_parser = finite)]
+    thresholds: Vec<f64>,
+    /// Column of the manifest to slice by [default: the first beside path and label]
+    #[arg(long, value_name = "S")]
+    slice_column: Option<String>,
+    /// Confidence of all intervals
+    #[arg(long, value_name = "C", default_value = "0.95", value_parser = confidence)]
+    confidence: f64,
+    /// Bootstrap replicates; 0 for none
+    #[arg(long, value_name = "N", default_value_t = Options::default().replicates)]
+    bootstrap: u32,
+    /// Seed of the bootstrap: the same seed gives the same intervals
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Examples of either kind of error, by path
+    #[arg(long, value_name = "N", default_value_t = Options::default().examples)]
+    examples: usize,
+    /// One JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    setup: &'a Setup,
+    started_at: crate::domain::time::Timestamp,
+    throughput: Throughput,
+    score_files: Vec<PathBuf>,
+    #[serde(flatten)]
+    summary: &'a Summary,
+}
+
+/// Of this run alone.
+#[derive(Clone, Copy, Serialize)]
+pub struct Throughput {
+    /// Files that this run scored; the others had a result already.
+    pub files: u64,
+    pub seconds: f64,
+    /// `null` when there was nothing to score.
+    pub files_per_second: Option<f64>,
+}
+
+impl Files {
+    pub fn run(&self, config: &Config) -> Result<(), Failure> {
+        let manifest = Manifest::read(&self.manifest)?;
+        let slice_column = self.slice_column.clone().or_else(|| manifest.slice_columns.first().cloned());
+        if let Some(column) = slice_column.as_ref().filter(|column| !manifest.slice_columns.contains(column)) {
+            return Err(Failure::input(format!("the manifest has no column {column} to slice by")));
+        }
+        let folder = DataFolder::choose(config)?;
+        let (setup, results, throughput, hardware) = block_on(async {
+            let app = App::start(&folder.config).await?;
+            for warning in &app.warnings {
+                tracing::warn!("{warning}");
+            }
+            let done = self.score_missing(&folder.config, &app, &manifest).await;
+            let hardware = hardware(app.pixels.adapter());
+            app.stop().await;
+            done.map(|(setup, results, throughput)| (setup, results, throughput, hardware))
+        })?;
+        let score_files = match &self.scores_dir {
+            Some(folder) => {
+                let failed = |error| Failure::input(format!("--scores-dir {}: {error}", folder.display()));
+                score_files(&manifest, &results, folder).map_err(failed)?
+            }
+            None => Vec::new(),
+        };
+        let options = Options {
+            thresholds: self.thresholds.clone(),
+            confidence: self.confidence,
+            replicates: self.bootstrap,
+            seed: self.seed,
+            examples: self.examples,
+        };
+        let bar = output::progress(None, "replicates");
+        let summarized = summarize(&manifest, &results, &FilesOptions { options, slice_column }, hardware, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let summary = summarized?;
+        if self.json {
+            let started_at = results.started_at();
+            output::json_line(&Document { setup: &setup, started_at, throughput, score_files, summary: &summary })?;
+        } else {
+            table::files(&summary, throughput)?;
+        }
+        // The figures are of what was scored; that something was not is a failure all the same.
+        if summary.scored == summary.files { Ok(()) } else { Err(Failure::told()) }
+    }
+
+    /// Scores every file that has no result yet.
+    async fn score_missing(&self, config: &Config, app: &App, manifest: &Manifest) -> Result<(Setup, Results, Throughput), Failure> {
+        let setup = Setup {
+            manifest_sha256: manifest.sha256.clone(),
+            nightlight: env!("CARGO_PKG_VERSION").to_owned(),
+            models: app.scoring.models().clone(),
+            banks: app.banks.snapshot(TenantId::DEFAULT).versions(),
+            policy: app.scoring.policy().to_owned(),
+            pixels: app.pixels.name().to_owned(),
+        };
+        let mut results = match &self.out {
+            Some(path) => Results::open(path, &setup)?,
+            None => Results::in_memory(),
+        };
+        let missing: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).filter(|path| results.get(path).is_none()).collect();
+        let bar = output::progress(Some(manifest.files.len() as u64), "files");
+        bar.set_position((manifest.files.len() - missing.len()) as u64);
+        bar.reset_eta();
+        let started = Instant::now();
+        // As many at a time as keep every core busy; more would only wait in the queues. In the order of the manifest, so that a file of results
+        // can be compared with another.
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from).saturating_add(1);
+        let mut answers = futures_util::stream::iter(&missing).map(|path| self.assess(config, app, path)).buffered(at_once);
+        while let Some(result) = answers.next().await {
+            let kept = results.add(result);
+            kept.map_err(|error| Failure::failed(format!("a result cannot be kept: {error}; what was kept is not scored again")))?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let (files, seconds) = (missing.len() as u64, started.elapsed().as_secs_f64());
+        let files_per_second = (files > 0).then(|| files as f64 / seconds);
+        Ok((setup, results, Throughput { files, seconds, files_per_second }))
+    }
+
+    async fn assess(&self, config: &Config, app: &App, path: &str) -> FileResult {
+        let attachment = match score::read(config, &Manifest::resolve(&self.manifest, path)) {
+            Ok((attachment, _)) => attachment,
+            Err(line) => return FileResult::failed(path, line.error.code, line.error.message),
+        };
+        loop {
+            let request = ScoreRequest {
+                tenant: TenantId::DEFAULT,
+                request_id: RequestId::new(),
+                attachment: attachment.clone(),
+                context: Default::default(),
+                idempotency_key: None,
+                body_digest: [0; 32], // only read when there is a key
+                deadline: Instant::now() + Duration::from_millis(config.server.deadline_ms),
+            };
+            match app.scoring.assess(&request).await {
+                // Nobody waits here but this loop.
+                Err(ScoreError::Overloaded { retry_after }) => tokio::time::sleep(retry_after).await,
+                Err(error) => return FileResult::failed(path, score::code(&error), error.to_string()),
+                Ok(found) => return FileResult::of(path, &found),
+            }
+        }
+    }
+}
+
+/// Where the pipeline's banks come from: the data directory, if there is a database in it, else an empty one that goes when this does.
+struct DataFolder {
+    config: Config,
+    own: Option<PathBuf>,
+}
+
+impl DataFolder {
+    fn choose(config: &Config) -> Result<Self, Failure> {
+        if config.store_file().exists() {
+            return Ok(Self { config: config.clone(), own: None });
+        }
+        let folder = std::env::temp_dir().join(format!("nightlight-evaluate-{}", uuid::Uuid::new_v4()));
+        let mut config = config.clone();
+        config.data_dir.clone_from(&folder);
+        Ok(Self { config, own: Some(folder) })
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.own {
+            remove(folder);
+        }
+    }
+}
+
+fn remove(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder) {
+        tracing::warn!(%error, "a temporary data folder stays behind");
+    }
+}
+
+impl From<ResultsError> for Failure {
+    fn from(error: ResultsError) -> Self {
+        match error {
+            ResultsError::Io { .. } => Self::failed(error.to_string()),
+            ResultsError::Malformed { .. } | ResultsError::OtherSetup { .. } => Self::input(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Results for people at a terminal.
+
+use std::io::{self, Write};
+
+use super::files::Throughput;
+use crate::{
+    cli::{Failure, output},
+    services::evaluate::{
+        Comparison, Difference, Evaluation, Measured, Point,
+        files::{Hardware, Summary},
+    },
+};
+
+/// Four digits are what intervals of a few thousand items support.
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(
+        || "-".to_owned(),
+        |value| if value != 0.0 && value.abs() < 1e-3 { format!("{value:.2e}") } else { format!("{value:.4}") },
+    )
+}
+
+fn interval(value: Option<[f64; 2]>) -> String {
+    value.map_or_else(String::new, |[low, high]| format!("{} .. {}", number(Some(low)), number(Some(high))))
+}
+
+fn both(value: Option<f64>, around: Option<[f64; 2]>) -> String {
+    if around.is_some() { format!("{} ({})", number(value), interval(around)) } else { number(value) }
+}
+
+pub(super) fn evaluation(found: &Evaluation) -> Result<(), Failure> {
+    let whole = &found.whole;
+    let percent = (found.confidence * 1000.0).round() / 10.0;
+    let prevalence = number(whole.prevalence);
+    writeln!(io::stdout(), "{} items, {} positive (prevalence {prevalence}); intervals at {percent} %\n", whole.n, whole.positives)?;
+    let metric = |name: &'static str, value, around| {
+        let why = whole.undefined.get(name).copied().unwrap_or_default().to_owned();
+        [name.to_owned(), number(value), if value.is_some() { interval(around) } else { why }]
+    };
+    output::table(
+        ["metric", "value", "interval (bootstrap)"],
+        &[
+            metric("auroc", whole.auroc, whole.intervals.auroc),
+            metric("average_precision", whole.average_precision, whole.intervals.average_precision),
+            metric("brier", whole.brier, whole.intervals.brier),
+            metric("log_loss", whole.log_loss, whole.intervals.log_loss),
+            metric("ece", whole.ece, whole.intervals.ece),
+        ],
+    )?;
+    points(whole)?;
+    if !found.slices.is_empty() {
+        writeln!(io::stdout())?;
+        let row = |slice: &crate::services::evaluate::SliceMeasured| {
+            let (measured, point) = (&slice.measured, slice.measured.at.first());
+            [
+                slice.slice.clone(),
+                measured.n.to_string(),
+                measured.positives.to_string(),
+                both(measured.auroc, measured.intervals.auroc),
+                both(measured.average_precision, measured.intervals.average_precision),
+                point.map_or_else(String::new, |point| both(point.precision, point.precision_interval)),
+                point.map_or_else(String::new, |point| both(point.recall, point.recall_interval)),
+            ]
+        };
+        let header = ["slice", "n", "positives", "auroc", "average_precision", "precision", "recall"];
+        output::table(header, &found.slices.iter().map(row).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+fn points(whole: &Measured) -> Result<(), Failure> {
+    if whole.at.is_empty() {
+        return Ok(());
+    }
+    writeln!(io::stdout())?;
+    let rows: Vec<_> = whole
+        .at
+        .iter()
+        .map(|point| {
+            [
+                point.threshold.to_string(),
+                point.flagged.to_string(),
+                both(point.precision, point.precision_interval),
+                both(point.recall, point.recall_interval),
+                both(point.fpr, point.fpr_interval),
+                number(point.f1),
+            ]
+        })
+        .collect();
+    output::table(["threshold", "flagged", "precision", "recall", "fpr", "f1"], &rows)?;
+    writeln!(io::stdout(), "\nprecision in traffic with another share of positives:")?;
+    let rows: Vec<_> = whole
+        .at
+        .iter()
+        .flat_map(|point| {
+            point
+                .at_prevalence
+                .iter()
+                .map(|at| [point.threshold.to_string(), at.prevalence.to_string(), number(at.precision), interval(at.interval)])
+        })
+        .collect();
+    Ok(output::table(["threshold", "prevalence", "precision", "interval"], &rows)?)
+}
+
+pub(super) fn comparison(found: &Comparison) -> Result<(), Failure> {
+    let percent = (found.confidence * 1000.0).round() / 10.0;
+    writeln!(io::stdout(), "{} items, {} positive; differences are B less A, intervals at {percent} %\n", found.n, found.positives)?;
+    let row = |(name, of): (&&'static str, &Difference)| {
+        [(*name).to_owned(), number(of.a), number(of.b), number(of.difference), interval(of.interval)]
+    };
+    output::table(["metric", "a", "b", "difference", "interval"], &found.metrics.iter().map(row).collect::<Vec<_>>())?;
+    for point in &found.at {
+        writeln!(io::stdout(), "\nthresholds {} and {}:", point.threshold_a, point.threshold_b)?;
+        output::table(["metric", "a", "b", "difference", "interval"], &point.metrics.iter().map(row).collect::<Vec<_>>())?;
+        for (items, test) in point.mcnemar.iter().flatten() {
+            let (a, b, p) = (test.only_a, test.only_b, number(Some(test.p_value)));
+            writeln!(io::stdout(), "{items}: only A right {a}, only B right {b}, p = {p} (McNemar, exact)")?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    writeln!(out, "{} files, {} positive; {} scored\n", found.files, found.positives, found.scored)?;
+    for (code, count) in &found.errors {
+        writeln!(out, "{count} without a result: {code}")?;
+    }
+    for (technology, reasons) in &found.unscored {
+        for (reason, count) in reasons {
+            writeln!(out, "{count} not looked at by {technology}: {reason}")?;
+        }
+    }
+    let row = |name: &str, point: &Point| {
+        [
+            name.to_owned(),
+            point.flagged.to_string(),
+            both(point.precision, point.precision_interval),
+            both(point.recall, point.recall_interval),
+            both(point.fpr, point.fpr_interval),
+        ]
+    };
+    let mut rows: Vec<_> = found.technologies.iter().map(|flagged| row(&flagged.technology, &flagged.at)).collect();
+    rows.push(row("any of them", &found.layers.union));
+    rows.push(row("routed to review", &found.layers.review));
+    output::table(["technology", "flagged", "precision", "recall", "fpr"], &rows)?;
+    for classifier in &found.classifiers {
+        writeln!(out, "\n{} {}:", classifier.technology, classifier.label)?;
+        evaluation(&classifier.evaluation)?;
+    }
+    writeln!(out)?;
+    let first = |first: &crate::services::evaluate::files::FirstFiring| {
+        [first.technology.clone(), first.files.to_string(), number(Some(first.share)), first.positives.to_string()]
+    };
+    output::table(["fired first", "files", "share", "positives"], &found.layers.first_firing.iter().map(first).collect::<Vec<_>>())?;
+    writeln!(out)?;
+    let stage = |(stage, took): (&String, &crate::services::evaluate::files::Latency)| {
+        [stage.clone(), took.files.to_string(), number(Some(took.p50)), number(Some(took.p95)), number(Some(took.p99))]
+    };
+    output::table(["stage (ms)", "files", "p50", "p95", "p99"], &found.latency_ms.iter().map(stage).collect::<Vec<_>>())?;
+    let Hardware { cpu, cores, gpu } = &found.hardware;
+    let (cpu, gpu) = (cpu.as_deref().unwrap_or("unknown processor"), gpu.as_deref().unwrap_or("no GPU"));
+    if let Some(rate) = throughput.files_per_second {
+        writeln!(out, "\n{} files in {:.1} s: {rate:.1} files/s", throughput.files, throughput.seconds)?;
+    }
+    Ok(writeln!(out, "on {cpu}, {cores} cores, {gpu}")?)
+}

@@ -1,0 +1,251 @@
+//! From one result a file to the figures.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{
+    super::{EvaluateError, Evaluation, Options, evaluate, point::Point, sorted::Sorted},
+    layers::Layers,
+    results::{FileResult, FileScore, Results},
+    stages::{Hardware, Latency, latencies},
+};
+use crate::{
+    domain::{
+        hash::SignalType,
+        labelled::{Ids, Labelled, Slices},
+    },
+    services::datasets::Manifest,
+};
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct FilesOptions {
+    /// For every classifier; the thresholds in force are added. Slices are those of `slice_column`.
+    pub options: Options,
+    /// One of the manifest's.
+    pub slice_column: Option<String>,
+}
+
+/// Everything about the files.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    pub files: u64,
+    pub positives: u64,
+    pub scored: u64,
+    /// Files that gave no result, by code.
+    pub errors: BTreeMap<String, u64>,
+    /// Technology -> reason -> files that it did not look at.
+    pub unscored: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// One for each label of each classifier.
+    pub classifiers: Vec<Scored>,
+    /// One for each technology: a hash flags what matches, a classifier what reaches a threshold.
+    pub technologies: Vec<Flagged>,
+    pub layers: Layers,
+    pub latency_ms: BTreeMap<String, Latency>,
+    pub hardware: Hardware,
+}
+
+/// A label of a classifier.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Scored {
+    pub technology: String,
+    pub label: String,
+    /// In force; `null` when there is none.
+    pub threshold: Option<f64>,
+    pub evaluation: Evaluation,
+}
+
+/// A technology as one that flags or does not.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Flagged {
+    pub technology: String,
+    /// Its `threshold` says only that flagged counts as 1.
+    pub at: Point,
+    pub slices: Vec<FlagSlice>,
+}
+
+/// The same for a slice.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FlagSlice {
+    pub slice: String,
+    pub at: Point,
+}
+
+/// The manifest's rows beside their results.
+pub(super) struct Rows<'a> {
+    manifest: &'a Manifest,
+    results: &'a Results,
+    /// The column's place in the manifest, and its values.
+    slices: Option<(usize, Vec<&'a str>)>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(manifest: &'a Manifest, results: &'a Results, column: Option<&str>) -> Self {
+        let at = column.and_then(|column| manifest.slice_columns.iter().position(|name| name == column));
+        let slices = at.map(|at| {
+            let mut names: Vec<&str> = Vec::new();
+            let mut seen = std::collections::HashSet::new();
+            names.extend(manifest.files.iter().map(|file| file.slices[at].as_str()).filter(|name| seen.insert(*name)));
+            // Codes have 16 bits; whoever has more has named the wrong column and sees the first ones.
+            names.truncate(usize::from(u16::MAX));
+            (at, names)
+        });
+        Self { manifest, results, slices }
+    }
+
+    /// Files with a result, in the manifest's order.
+    pub fn scored(&self) -> impl Iterator<Item = (&'a FileResult, bool)> {
+        self.scored_rows().map(|(row, result)| (result, self.manifest.files[row].positive))
+    }
+
+    fn scored_rows(&self) -> impl Iterator<Item = (usize, &'a FileResult)> {
+        let of = |(row, file): (usize, &'a crate::services::datasets::ManifestFile)| Some((row, self.results.get(&file.path)?));
+        self.manifest.files.iter().enumerate().filter_map(of).filter(|(_, result)| result.error.is_none())
+    }
+
+    /// A data set of the rows for which `score` gives something.
+    fn labelled(&self, score: impl Fn(&FileResult) -> Option<f64>) -> Labelled {
+        let (mut data, mut ids, mut codes) = (Labelled::default(), Ids::default(), Vec::new());
+        let code: std::collections::HashMap<&str, u16> =
+            self.slices.iter().flat_map(|(_, names)| names.iter().zip(0..).map(|(name, code)| (*name, code))).collect();
+        for (row, result) in self.scored_rows() {
+            let Some(score) = score(result) else { continue };
+            data.scores.push(score);
+            data.positive.push(self.manifest.files[row].positive);
+            ids.push(&result.path);
+            if let Some((at, _)) = &self.slices {
+                codes.push(code.get(self.manifest.files[row].slices[*at].as_str()).copied().unwrap_or(0));
+            }
+        }
+        data.ids = Some(ids);
+        data.slices = self.slices.as_ref().map(|(_, names)| Slices { codes, names: names.iter().map(|name| (*name).to_owned()).collect() });
+        data
+    }
+}
+
+/// The figures of what is flagged, of a slice or of all.
+pub(super) fn flag_point(rows: &Rows<'_>, slice: Option<u16>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Point {
+    let data = rows.labelled(|result| Some(f64::from(u8::from(flagged(result)))));
+    let data = match (slice, &data.slices) {
+        (Some(slice), Some(slices)) => data.select(|row| slices.codes[row] == slice),
+        _ => data,
+    };
+    Point::of(&Sorted::new(&Labelled { slices: None, ..data }), 1.0, confidence, &[], 0)
+}
+
+/// (technology, label) of all scores, in the order in which they first came.
+fn classifiers(rows: &Rows<'_>) -> Vec<(String, String)> {
+    let mut known: Vec<(String, String)> = Vec::new();
+    for score in rows.scored().flat_map(|(result, _)| &result.scores) {
+        if !known.iter().any(|(technology, label)| *technology == score.technology && *label == score.label) {
+            known.push((score.technology.clone(), score.label.clone()));
+        }
+    }
+    known
+}
+
+fn score_of<'a>(result: &'a FileResult, technology: &str, label: &str) -> Option<&'a FileScore> {
+    result.scores.iter().find(|score| score.technology == technology && score.label == label)
+}
+
+/// Computes everything from what was kept; `done` is called after each bootstrap replicate.
+///
+/// # Errors
+/// There are too many files.
+pub fn summarize(
+    manifest: &Manifest,
+    results: &Results,
+    wanted: &FilesOptions,
+    hardware: Hardware,
+    done: &(dyn Fn() + Sync),
+) -> Result<Summary, EvaluateError> {
+    let rows = Rows::new(manifest, results, wanted.slice_column.as_deref());
+    let confidence = wanted.options.confidence;
+    let mut scored = Vec::new();
+    let labels = classifiers(&rows);
+    for (technology, label) in &labels {
+        let data = rows.labelled(|result| score_of(result, technology, label).map(|score| f64::from(score.raw)));
+        let threshold = rows.scored().find_map(|(result, _)| score_of(result, technology, label)?.threshold).map(f64::from);
+        let mut options = wanted.options.clone();
+        options.thresholds.extend(threshold.filter(|threshold| !wanted.options.thresholds.contains(threshold)));
+        let evaluation = evaluate(&data, &options, done)?;
+        scored.push(Scored { technology: technology.clone(), label: label.clone(), threshold, evaluation });
+    }
+    let hashes = SignalType::ALL.iter().map(|kind| kind.as_str().to_owned());
+    let mut technologies: Vec<String> =
+        if rows.scored().any(|(result, _)| result.kind.as_deref() == Some("image")) { hashes.collect() } else { Vec::new() };
+    for (technology, _) in &labels {
+        let flags =
+            rows.scored().any(|(result, _)| result.scores.iter().any(|score| score.technology == *technology && score.threshold.is_some()));
+        if flags && !technologies.contains(technology) {
+            technologies.push(technology.clone());
+        }
+    }
+    let slice_names = rows.slices.as_ref().map_or(&[][..], |(_, names)| names);
+    let flagged = |technology: &String| Flagged {
+        technology: technology.clone(),
+        at: flag_point(&rows, None, |result| result.flagged_by(technology), confidence),
+        slices: slice_names
+            .iter()
+            .zip(0..)
+            .map(|(name, code)| FlagSlice {
+                slice: (*name).to_owned(),
+                at: flag_point(&rows, Some(code), |result| result.flagged_by(technology), confidence),
+            })
+            .collect(),
+    };
+    let (mut errors, mut unscored) = (BTreeMap::new(), BTreeMap::<String, BTreeMap<_, _>>::new());
+    for file in &manifest.files {
+        let error = results.get(&file.path).map_or(Some("not_scored_yet"), |result| result.error.as_ref().map(|error| error.code.as_str()));
+        if let Some(code) = error {
+            *errors.entry(code.to_owned()).or_default() += 1;
+        }
+    }
+    for (technology, reason) in rows.scored().flat_map(|(result, _)| &result.unscored) {
+        *unscored.entry(technology.clone()).or_default().entry(reason.as_str()).or_default() += 1;
+    }
+    Ok(Summary {
+        files: manifest.files.len() as u64,
+        positives: manifest.files.iter().filter(|file| file.positive).count() as u64,
+        scored: rows.scored().count() as u64,
+        errors,
+        unscored,
+        classifiers: scored,
+        layers: Layers::of(&rows, &technologies, confidence),
+        technologies: technologies.iter().map(flagged).collect(),
+        latency_ms: latencies(rows.scored().map(|(result, _)| result)),
+        hardware,
+    })
+}
+
+/// Writes a score file for each label of each classifier into `folder`, as `nightlight calibrate` reads them, and gives their names.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn score_files(manifest: &Manifest, results: &Results, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let rows = Rows::new(manifest, results, None);
+    std::fs::create_dir_all(folder)?;
+    let mut written = Vec::new();
+    for (technology, label) in classifiers(&rows) {
+        let name = format!("{technology}.{label}.csv").replace(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c), "_");
+        let path = folder.join(name);
+        let mut writer = csv::Writer::from_path(&path)?;
+        let header = ["id", "score", "label"].into_iter().chain(manifest.slice_columns.iter().map(String::as_str));
+        writer.write_record(header)?;
+        for (row, result) in rows.scored_rows() {
+            let Some(score) = score_of(result, &technology, &label) else { continue };
+            let file = &manifest.files[row];
+            // The shortest decimal that reads back as the same 32-bit float.
+            let (raw, truth) = (score.raw.to_string(), if file.positive { "1" } else { "0" });
+            writer.write_record([file.path.as_str(), &raw, truth].into_iter().chain(file.slices.iter().map(String::as_str)))?;
+        }
+        writer.flush()?;
+        written.push(path);
+    }
+    Ok(written)
+}

@@ -1,0 +1,44 @@
+//! Looking and deciding as `score` does, without leaving anything behind: for evaluation.
+
+use std::collections::BTreeMap;
+
+use super::{Looked, ModelVersions, ScoreError, ScoreRequest, Scoring, timings::Timings};
+use crate::domain::{attachment::AttachmentFacts, decision::RoutingDecision, evidence::Evidence, score::Technology};
+
+/// What an attachment would have been answered.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    pub facts: AttachmentFacts,
+    pub evidence: Evidence,
+    pub decision: RoutingDecision,
+    /// The technology that alone would have sent it to review, earliest in the order of the layers.
+    pub fired_first: Option<Technology>,
+    /// Milliseconds per stage.
+    pub timings_ms: BTreeMap<&'static str, f64>,
+}
+
+impl Scoring {
+    /// Scores one attachment by the same stages as [`Scoring::score`], but no queue, ledger or counter hears of it, and no idempotency key is
+    /// read.
+    ///
+    /// # Errors
+    /// See [`ScoreError`].
+    pub async fn assess(&self, request: &ScoreRequest) -> Result<Assessment, ScoreError> {
+        let mut timings = Timings::start();
+        let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
+        let Looked { facts, evidence, .. } = looking.await.map_err(|_| ScoreError::Deadline)??;
+        let decision = self.policy.route(facts.kind, &evidence);
+        let fired_first = self.policy.fired_first(&evidence);
+        Ok(Assessment { facts, evidence, decision, fired_first, timings_ms: timings.so_far() })
+    }
+
+    /// The models that score, by digest.
+    pub const fn models(&self) -> &ModelVersions {
+        &self.models
+    }
+
+    /// `name@version` of the routing policy.
+    pub fn policy(&self) -> &str {
+        &self.policy.name
+    }
+}

@@ -1,0 +1,267 @@
+//! `nightlight evaluate` as other programs call it: the real binary, its JSON, its exit codes, and what a kill leaves behind.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::cli::{Run, run_with, sample};
+
+fn evaluate(folder: &Path, words: &[&str]) -> Run {
+    run_with(folder, &[&["evaluate"], words].concat(), &[], "")
+}
+
+fn scores() -> String {
+    let row = |at: u32| format!("i{at},{},{},{}\n", f64::from(at * 61 % 97) / 97.0, u8::from(at * 61 % 97 > 40 + at % 30), at / 5);
+    "id,score,label,group\n".to_owned() + &(0..400).map(row).collect::<String>()
+}
+
+#[test]
+fn scores_give_the_contracts_json_and_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.csv"), scores()).unwrap();
+    let words =
+        ["scores", "--scores", "s.csv", "--threshold", "0.6", "--threshold", "0.9", "--bootstrap", "50", "--json", "--html", "r.html"];
+    let found = evaluate(folder.path(), &words);
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    assert!(found.stderr.contains("the column group is not used; use it with --group-column group"), "{}", found.stderr);
+    let json = found.json_lines().remove(0);
+    for key in ["auroc", "average_precision", "brier", "log_loss", "ece"] {
+        assert!(
+            json[key].as_f64().is_some_and(f64::is_finite) && json["intervals"][key][0].as_f64() <= json["intervals"][key][1].as_f64(),
+            "{key}"
+        );
+    }
+    assert_eq!((&json["n"], &json["data"]["rows"]), (&json!(400), &json!(400)));
+    let at = &json["at"][0];
+    for key in ["threshold", "precision", "recall", "fpr", "f1"] {
+        assert!(at[key].is_f64(), "{key}");
+    }
+    for key in ["precision_interval", "recall_interval", "fpr_interval"] {
+        assert_eq!(at[key].as_array().unwrap().len(), 2, "{key}");
+    }
+    let sum: u64 = ["tp", "fp", "fn", "tn"].iter().map(|key| at[key].as_u64().unwrap()).sum();
+    assert_eq!((sum, &at["interval_method"]), (400, &json!("clopper-pearson")));
+    let page = std::fs::read_to_string(folder.path().join("r.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Evaluation of s"));
+
+    let again = evaluate(folder.path(), &words);
+    assert_eq!(again.stdout, found.stdout, "a seed gives the same figures");
+    let grouped = evaluate(folder.path(), &[&words[..], &["--group-column", "group"]].concat()).json_lines().remove(0);
+    assert_eq!((&grouped["clusters"], &grouped["at"][0]["interval_method"]), (&json!(80), &json!("cluster bootstrap")));
+    let table = evaluate(folder.path(), &["scores", "--scores", "s.csv", "--threshold", "0.6", "--bootstrap", "50"]);
+    assert!(table.code == 0 && table.stdout.contains("auroc") && table.stdout.contains("prevalence"), "{}", table.stdout);
+}
+
+#[test]
+fn bad_input_names_the_line_and_ends_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |text: &str, more: &[&str]| {
+        std::fs::write(folder.path().join("s.csv"), text).unwrap();
+        evaluate(folder.path(), &[&["scores", "--scores", "s.csv", "--json"], more].concat())
+    };
+    for (text, more, expected) in [
+        ("score,label\n0.5,1\nnan,0\n", &[][..], "s.csv, line 3: the score is NaN"),
+        ("score,label\n", &[], "s.csv: holds no rows"),
+        ("score,label\n0.5,1\n", &["--group-column", "user"], "there is no column user"),
+        ("score,label\n0.5,1\n", &["--threshold", "nan"], "finite"),
+        ("score,label\n0.5,1\n", &["--confidence", "1"], "between 0 and 1"),
+        ("score,label\n0.5,1\n", &["--certificate", "s.csv"], "is not a certificate"),
+    ] {
+        let found = with(text, more);
+        assert!(
+            found.code == 2 && found.stderr.contains(expected) && found.stdout.is_empty(),
+            "{text} {more:?}: {} {}",
+            found.code,
+            found.stderr
+        );
+    }
+    let one_class = with("score,label\n0.5,1\n0.7,1\n", &["--threshold", "0.6"]);
+    let json = one_class.json_lines().remove(0);
+    assert_eq!((one_class.code, &json["auroc"], &json["undefined"]["auroc"]), (0, &Value::Null, &json!("all items are of one class")));
+    assert_eq!((&json["at"][0]["fpr"], &json["at"][0]["recall"]), (&Value::Null, &json!(0.5)));
+}
+
+#[test]
+fn compare_pairs_by_id_and_names_the_first_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), scores()).unwrap();
+    let mut other: Vec<Value> = scores()
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .map(|cells| json!({"id": cells[0], "score": 1.0 - cells[1].parse::<f64>().unwrap(), "label": cells[2] == "1"}))
+        .collect();
+    other.reverse();
+    let write = |rows: &[Value]| {
+        std::fs::write(folder.path().join("b.jsonl"), rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap()
+    };
+    let compare = || evaluate(folder.path(), &["compare", "a.csv", "b.jsonl", "--threshold", "0.6,0.4", "--bootstrap", "50", "--json"]);
+    write(&other);
+    let json = compare().json_lines().remove(0);
+    let auroc = &json["metrics"]["auroc"];
+    assert!((auroc["a"].as_f64().unwrap() + auroc["b"].as_f64().unwrap() - 1.0).abs() < 1e-12, "turned over: {auroc}");
+    assert!(auroc["interval"][1].as_f64().unwrap() < 0.0);
+    assert!(json["at"][0]["mcnemar"]["all"]["p_value"].as_f64().unwrap() < 1e-6);
+    write(&other[1..]);
+    let found = compare();
+    assert!(found.code == 2 && found.stderr.contains("the id \"i399\" is in A and not in B"), "{}", found.stderr);
+}
+
+/// A folder of pictures and texts with a manifest, and settings that find the models that `scripts/fetch.sh` fetched.
+struct Files {
+    folder: tempfile::TempDir,
+    count: usize,
+}
+
+impl Files {
+    fn new(copies: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = "path,label,language\n".to_owned();
+        let names = ["known.jpg", "other.png", "known-resized.webp", "message.txt", "chat-pattern.json"];
+        for copy in 0..copies {
+            for name in names {
+                let path = format!("{copy}-{name}");
+                std::fs::copy(sample(name), folder.path().join(&path)).unwrap();
+                manifest +=
+                    &format!("{path},{},{}\n", u8::from(name.starts_with("known") || name.starts_with("chat")), ["en", "de"][copy % 2]);
+            }
+        }
+        std::fs::write(folder.path().join("m.csv"), manifest).unwrap();
+        Self { folder, count: copies * names.len() }
+    }
+
+    fn settings() -> Vec<(&'static str, String)> {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join(".nightlight");
+        let path = |name: &str| home.join(name).to_str().unwrap().to_owned();
+        vec![
+            ("NIGHTLIGHT__MODELS__DIRECTORY", path("models")),
+            ("NIGHTLIGHT__MODELS__ONNXRUNTIME", path("lib/libonnxruntime.so")),
+            ("NIGHTLIGHT__ENGINE__BACKEND", "cpu".to_owned()),
+        ]
+    }
+
+    fn run(&self, words: &[&str]) -> Run {
+        let settings = Self::settings();
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        run_with(self.folder.path(), words, &settings, "")
+    }
+
+    fn results(&self, name: &str) -> Vec<String> {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    fn data_files(&self, folder: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    }
+}
+
+const EVALUATE: [&str; 10] = ["--data-dir", "d", "evaluate", "files", "--manifest", "m.csv", "--bootstrap", "20", "--json", "--out"];
+
+#[test]
+fn files_go_through_the_pipeline_and_leave_nothing_in_the_data_folder() {
+    let files = Files::new(2);
+    let known = files.run(&["hash", "0-known.jpg"]).json_lines().remove(0);
+    std::fs::write(
+        files.folder.path().join("list.txt"),
+        format!("{}\n{}\n", known["pdq"].as_str().unwrap(), known["md5"].as_str().unwrap()),
+    )
+    .unwrap();
+    assert_eq!(files.run(&["--data-dir", "d", "bank", "import", "--bank", "DEMO", "list.txt"]).code, 0);
+    let ledger = || files.run(&["--data-dir", "d", "audit", "verify"]).stdout;
+    let (before, database) = (ledger(), files.data_files("d"));
+    let found = files.run(&[&EVALUATE[..], &["r.jsonl", "--scores-dir", "scores"]].concat());
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let json = found.json_lines().remove(0);
+    assert_eq!((&json["files"], &json["scored"], &json["setup"]["banks"]), (&json!(files.count), &json!(files.count), &json!({"DEMO": 1})));
+    let of = |name: &str| json["technologies"].as_array().unwrap().iter().find(|one| one["technology"] == name).unwrap()["at"].clone();
+    assert_eq!((&of("md5")["tp"], &of("md5")["fp"]), (&json!(2), &json!(0)), "the file itself");
+    assert_eq!((&of("pdq")["tp"], &of("pdq")["fp"]), (&json!(4), &json!(0)), "also resized");
+    assert_eq!(json["layers"]["first_firing"][0]["technology"], "md5");
+    let union = json["layers"]["union"]["tp"].as_u64().unwrap();
+    assert!(union >= 4, "{union}");
+    assert!(json["latency_ms"]["total"]["p95"].as_f64().unwrap() > 0.0 && json["throughput"]["files_per_second"].as_f64().unwrap() > 0.0);
+    assert!(json["classifiers"].as_array().unwrap().iter().any(|one| one["technology"] == "open-nsfw" && one["evaluation"]["n"] == 6));
+
+    // Nothing of it is in the queue, the ledger or the counters: not a byte of the database.
+    let main = |files: BTreeMap<PathBuf, Vec<u8>>| {
+        files.into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "db")).collect::<Vec<_>>()
+    };
+    assert_eq!(ledger(), before);
+    assert_eq!(main(files.data_files("d")), main(database));
+
+    // The score files are what `evaluate scores` and `calibrate` read.
+    let file = files.folder.path().join("scores/open-nsfw.nsfw.csv");
+    let words = ["evaluate", "scores", "--scores", file.to_str().unwrap(), "--slice-column", "language", "--bootstrap", "20", "--json"];
+    let again = files.run(&words).json_lines().remove(0);
+    let direct = json["classifiers"].as_array().unwrap().iter().find(|one| one["label"] == "nsfw").unwrap()["evaluation"].clone();
+    assert_eq!((&again["auroc"], &again["slices"][1]["n"]), (&direct["auroc"], &direct["slices"][1]["n"]));
+}
+
+#[test]
+fn a_killed_evaluation_goes_on_where_it_stopped() {
+    let files = Files::new(30);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
+        .args([&EVALUATE[..], &["r.jsonl"]].concat())
+        .current_dir(files.folder.path())
+        .envs(Files::settings())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while files.results("r.jsonl").len() < 12 {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < deadline, "it should still be at work");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = files.results("r.jsonl");
+    assert!(before.len() < files.count, "it was over before it was killed: {}", before.len());
+
+    let found = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let after = files.results("r.jsonl");
+    let kept = before.len() - 1;
+    assert_eq!(after[..kept], before[..kept], "what was there stays");
+    assert_eq!(after.len(), files.count + 1, "every file once, and the setup");
+    let json = found.json_lines().remove(0);
+    let scored = json["throughput"]["files"].as_u64().unwrap() as usize;
+    assert!(scored == files.count - kept || scored == files.count + 1 - before.len(), "{scored} of {} after {kept}", files.count);
+
+    // Again: nothing to score. With another manifest: refused.
+    let again = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat()).json_lines().remove(0);
+    assert_eq!((&again["throughput"]["files"], &again["scored"]), (&json!(0), &json!(files.count)));
+    assert_eq!(again["layers"], json["layers"]);
+    let manifest = files.folder.path().join("m.csv");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replacen(",1,", ",0,", 1)).unwrap();
+    let refused = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
+    assert!(refused.code == 2 && refused.stderr.contains("was begun with another manifest"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_file_that_is_missing_is_counted_and_tried_again() {
+    let files = Files::new(1);
+    let manifest = files.folder.path().join("m.csv");
+    let text = std::fs::read_to_string(&manifest).unwrap() + "late.png,0,en\n";
+    std::fs::write(&manifest, text).unwrap();
+    let found = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
+    let json = found.json_lines().remove(0);
+    assert_eq!((found.code, &json["errors"], &json["scored"]), (1, &json!({"unreadable": 1}), &json!(5)));
+    std::fs::copy(sample("blank.png"), files.folder.path().join("late.png")).unwrap();
+    let found = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
+    let json = found.json_lines().remove(0);
+    assert_eq!((found.code, &json["throughput"]["files"], &json["scored"]), (0, &json!(1), &json!(6)));
+    assert_eq!(json["unscored"]["pdq"]["quality_below_minimum"], 1);
+    for (manifest, expected) in [("path\na\n", "no column label"), ("path,label\na,x\n", "line 2: the label is \"x\"")] {
+        std::fs::write(files.folder.path().join("n.csv"), manifest).unwrap();
+        let found = files.run(&["evaluate", "files", "--manifest", "n.csv"]);
+        assert!(found.code == 2 && found.stderr.contains(expected), "{}", found.stderr);
+    }
+}
