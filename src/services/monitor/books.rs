@@ -32,12 +32,42 @@ pub(super) struct Kept {
     pub state: Option<MonitorState>,
     /// `None` for matches, and for labels that nobody set a threshold for any more.
     pub watched: Option<Watched>,
+    /// So many flags must be decided before it is worth asking whether enough are.
+    ask_at: u64,
 }
 
 impl Kept {
+    /// Before anything is known of a key.
+    fn new() -> Self {
+        Self { book: Book::new(NO_TERMS), state: None, watched: None, ask_at: 0 }
+    }
+
     /// When the epoch began.
     pub(super) fn started_at(&self) -> Timestamp {
         self.state.as_ref().map_or(Timestamp::from_micros(0), |state| state.started_at)
+    }
+
+    /// The point, and the precision that is wanted of it.
+    fn target(&self) -> Option<(&Watched, f64)> {
+        let watched = self.watched.as_ref()?;
+        Some((watched, watched.target_precision?))
+    }
+
+    /// What has to be written down of the key; of a confirmation it is not known yet whether enough was reviewed.
+    fn due(&self) -> Option<StateCause> {
+        let (watched, _) = self.target()?;
+        let before = self.state.as_ref();
+        let same = |state: &MonitorState| state.certificate.as_deref() == watched.certificate_id() && state.threshold == watched.threshold;
+        if !before.is_some_and(same) {
+            return Some(StateCause::PointChanged);
+        }
+        match self.book.judge(before) {
+            Judgement::Open => None,
+            Judgement::Violated => Some(StateCause::Violated),
+            Judgement::Degraded => Some(StateCause::Degraded),
+            Judgement::Confirmed if before.is_some_and(MonitorState::decertified) => Some(StateCause::Recertified),
+            Judgement::Confirmed => Some(StateCause::Confirmed),
+        }
     }
 
     pub(super) fn live_state(&self) -> LiveState {
@@ -53,6 +83,8 @@ pub(super) struct Books {
     seen_observation: i64,
     seen_state: i64,
     slices: Slices,
+    /// Books that have to be made again; kept until that is done, because the store may fail meanwhile.
+    stale: BTreeSet<(TenantId, PointKey)>,
 }
 
 impl Books {
@@ -67,14 +99,16 @@ impl Books {
 
     /// Brings books, states and points up to date.
     pub(super) async fn follow(&mut self, store: &Store, points: &OperatingPoints, settings: &Settings) -> Result<(), StoreError> {
-        let begun = self.follow_states(store).await?;
+        self.follow_states(store).await?;
         let resliced = self.follow_points(points, settings);
         // An epoch of another server may have begun before decisions that were taken over already; changed terms need another book, and so do
         // other slices.
         let other = |key: &PointKey| resliced && key.slice.as_deref() == Some(OTHER);
-        let stale = self.keys.iter().filter(|(key, kept)| begun.contains(key) || other(&key.1) || kept.book.terms != terms(kept, settings));
-        for key in stale.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+        let stale = self.keys.iter().filter(|(key, kept)| other(&key.1) || kept.book.terms != terms(kept, settings));
+        self.stale.extend(stale.map(|(key, _)| key.clone()));
+        while let Some(key) = self.stale.first().cloned() {
             self.rebuild(store, settings, &key).await?;
+            self.stale.remove(&key);
         }
         loop {
             let page = store.observations_since(self.seen_observation, PAGE).await?;
@@ -84,18 +118,17 @@ impl Books {
         }
     }
 
-    /// Takes over new states; the keys whose epoch changed.
-    async fn follow_states(&mut self, store: &Store) -> Result<BTreeSet<(TenantId, PointKey)>, StoreError> {
-        let mut begun = BTreeSet::new();
+    /// Takes over new states.
+    async fn follow_states(&mut self, store: &Store) -> Result<(), StoreError> {
         loop {
             let page = store.monitor_states_since(self.seen_state, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(begun) };
+            let Some(last) = page.last() else { return Ok(()) };
             self.seen_state = last.seq;
             for state in page {
                 let key = (state.tenant, state.key.clone());
-                let kept = self.keys.entry(key.clone()).or_insert_with(|| Kept { book: Book::new(NO_TERMS), state: None, watched: None });
+                let kept = self.keys.entry(key.clone()).or_insert_with(Kept::new);
                 if state.cause != StateCause::Confirmed {
-                    begun.insert(key);
+                    self.stale.insert(key);
                 }
                 kept.state = Some(state);
             }
@@ -115,7 +148,7 @@ impl Books {
             for (technology, label) in labels {
                 for slice in self.slices.iter() {
                     let key = PointKey { technology: technology.clone(), label: label.clone(), slice };
-                    self.keys.entry((tenant, key)).or_insert_with(|| Kept { book: Book::new(NO_TERMS), state: None, watched: None });
+                    self.keys.entry((tenant, key)).or_insert_with(Kept::new);
                 }
             }
         }
@@ -131,7 +164,7 @@ impl Books {
             let technology = seen.technology.as_str().to_owned();
             let key = PointKey { technology, label: seen.label.clone(), slice: slice.map(str::to_owned) };
             let kept = self.keys.entry((seen.tenant, key)).or_insert_with_key(|(tenant, key)| {
-                let mut kept = Kept { book: Book::new(NO_TERMS), state: None, watched: watched(points, *tenant, key) };
+                let mut kept = Kept { watched: watched(points, *tenant, key), ..Kept::new() };
                 kept.book = Book::new(terms(&kept, settings));
                 kept
             });
@@ -143,18 +176,22 @@ impl Books {
 
     /// Makes a key's book again from what its epoch holds so far.
     async fn rebuild(&mut self, store: &Store, settings: &Settings, key: &(TenantId, PointKey)) -> Result<(), StoreError> {
-        let Some(kept) = self.keys.get_mut(key) else { return Ok(()) };
+        let Some(kept) = self.keys.get(key) else { return Ok(()) };
         let (tenant, of) = key;
         let (technology, from) = (Technology::new(of.technology.clone()), kept.started_at());
-        kept.book = Book::new(terms(kept, settings));
+        let mut book = Book::new(terms(kept, settings));
         let mut after = 0;
         loop {
             let page = store.observations_of(*tenant, &technology, &of.label, from, (after, self.seen_observation), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { break };
             after = last.seq;
             let ours = |seen: &&Observation| self.slices.holds(of.slice.as_deref(), seen.service.as_deref());
-            page.iter().filter(ours).for_each(|seen| kept.book.add(seen));
+            page.iter().filter(ours).for_each(|seen| book.add(seen));
         }
+        if let Some(kept) = self.keys.get_mut(key) {
+            (kept.book, kept.ask_at) = (book, 0);
+        }
+        Ok(())
     }
 
     /// Writes what the books show by now.
@@ -173,40 +210,37 @@ impl Books {
     }
 
     /// Whether a state was written, by this process or by a faster one.
-    async fn judge_key(&self, store: &Store, settings: &Settings, key: &(TenantId, PointKey)) -> Result<bool, StoreError> {
-        let (Some(kept), now) = (self.keys.get(key), Timestamp::now()) else { return Ok(false) };
-        let Some(watched) = &kept.watched else { return Ok(false) };
-        let Some(target) = watched.target_precision.filter(|_| kept.book.terms.alpha.is_some()) else { return Ok(false) };
+    async fn judge_key(&mut self, store: &Store, settings: &Settings, key: &(TenantId, PointKey)) -> Result<bool, StoreError> {
+        let Some(cause) = self.keys.get(key).and_then(Kept::due) else { return Ok(false) };
+        if matches!(cause, StateCause::Confirmed | StateCause::Recertified) && !self.enough_decided(store, settings, key).await? {
+            return Ok(false);
+        }
+        let Some(kept) = self.keys.get(key) else { return Ok(false) };
+        let Some((watched, target)) = kept.target() else { return Ok(false) };
         let before = kept.state.as_ref();
-        let same = |state: &MonitorState| state.certificate.as_deref() == watched.certificate_id() && state.threshold == watched.threshold;
-        let cause = if !before.is_some_and(same) {
-            StateCause::PointChanged
-        } else {
-            match kept.book.judge(before) {
-                Judgement::Open => return Ok(false),
-                Judgement::Violated => StateCause::Violated,
-                Judgement::Degraded => StateCause::Degraded,
-                Judgement::Confirmed if self.share(store, key).await? < settings.min_review_share => return Ok(false),
-                Judgement::Confirmed if before.is_some_and(MonitorState::decertified) => StateCause::Recertified,
-                Judgement::Confirmed => StateCause::Confirmed,
-            }
-        };
-        let state = next(key, kept, watched, settings, cause, now);
+        let state = next(key, kept, watched, settings, cause, Timestamp::now());
         let event = event(&state, before, target, 1.0 - kept.book.terms.delta);
-        let (after, told) = (before.map_or(0, |state| state.seq), event.is_some());
-        let written = store.append_monitor_state(state.clone(), after, event).await?;
+        let told = event.is_some();
+        let written = store.append_monitor_state(state.clone(), before.map_or(0, |state| state.seq), event).await?;
         if written && told {
             tell(&state, target);
         }
         Ok(true)
     }
 
-    /// The share of the epoch's flags that have a decision; 1 when there are none.
-    async fn share(&self, store: &Store, key: &(TenantId, PointKey)) -> Result<f64, StoreError> {
-        let Some(kept) = self.keys.get(key) else { return Ok(1.0) };
-        let open = open_flags(store, &self.slices, key, kept.started_at()).await?;
-        let all = kept.book.decided + open;
-        Ok(if all == 0 { 1.0 } else { kept.book.decided as f64 / all as f64 })
+    /// Whether enough of the epoch's flags have a decision. Counting the open ones costs what the backlog is long, and after a no the answer cannot change
+    /// before so many more are decided as were missing: new flags only make it more.
+    async fn enough_decided(&mut self, store: &Store, settings: &Settings, key: &(TenantId, PointKey)) -> Result<bool, StoreError> {
+        let Some(kept) = self.keys.get(key).filter(|kept| kept.book.decided >= kept.ask_at) else { return Ok(false) };
+        let (decided, open) = (kept.book.decided, open_flags(store, &self.slices, key, kept.started_at()).await?);
+        let needed = settings.min_review_share * (decided + open) as f64;
+        if decided as f64 >= needed {
+            return Ok(true);
+        }
+        if let Some(kept) = self.keys.get_mut(key) {
+            kept.ask_at = needed.ceil() as u64;
+        }
+        Ok(false)
     }
 }
 

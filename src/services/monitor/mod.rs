@@ -47,6 +47,23 @@
 //! within `monitor.refresh_ms`. Each state is appended only if the key's newest one is still the one it was judged by, so of two servers one writes.
 //! At the start books are rebuilt from the observations.
 //!
+//! ```
+//! # use nightlight::{
+//! #     config::{Config, Sources}, domain::ids::TenantId, store::{Store, StoreOptions},
+//! #     services::{monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running}},
+//! # };
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let config = Config::load(&Sources::default())?;
+//! let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! let points = OperatingPoints::load(&config, Running::load(&config), store.clone()).await?;
+//! let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
+//! let monitor = Monitor::start(store, points, settings).await?;
+//! let report = monitor.report(TenantId::DEFAULT).await?;
+//! assert!(report.points.iter().all(|point| point.n == 0 && (point.precision_lower, point.precision_upper) == (0.0, 1.0)));
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
 //! Sources: field-guide D.3 items 6 to 9; see `engines::calibration::{betting, audit, drift, reviewers}`.
 
 mod book;
