@@ -22,6 +22,10 @@
 //!             the answer (services::scoring::ScoreAnswer)
 //! ```
 //!
+//! The threshold that a score meets comes from `services::operating_points`: a certificate that `nightlight calibrate` made of labelled scores
+//! (`engines::calibration` has the method and its proofs), or the configuration. What people then decide comes back through `services::monitor`, which
+//! says whether the threshold keeps its promise and takes the word "certified" away where it does not.
+//!
 //! On a GPU, preprocessing and hashing are stages appended to one recording over one upload (`engines::gpu`); without one the CPU path
 //! does the same work with the same results.
 //!
