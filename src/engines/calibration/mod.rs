@@ -122,3 +122,6 @@ pub mod shift;
 pub mod starts;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+use crate::testing::populations;

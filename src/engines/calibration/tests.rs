@@ -7,13 +7,11 @@ use super::{
     folds::{FOLDS, Sample, draw},
     grid::{self, Fwer, PValue},
     ltt,
+    populations::{Dice, GOOD, NON_MONOTONE, Population},
     ranked::Ranked,
     shift,
 };
-use crate::{
-    domain::calibrator::CalibrationMap,
-    testing::populations::{Dice, GOOD, NON_MONOTONE, Population},
-};
+use crate::domain::calibrator::CalibrationMap;
 
 const DRAWS: u64 = 200;
 const DELTA: f64 = 0.1;
