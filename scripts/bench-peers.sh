@@ -4,16 +4,18 @@
 #   score       the whole of POST /score against what a competent Python team would run (baseline_server.py): same ONNX Runtime, model, bank, files
 #   pdq         pixels to hashes against Meta's C++        files    files to hashes against threatexchange's way, as many processes as cores
 #   preprocess  pixels to a tensor against Pillow          hamming  hash search against faiss
-#   calibrate   scores to a certificate against pandas, numpy, scipy and scikit-learn
-# usage: scripts/bench-peers.sh [--peers FOLDER, default ../shared/peers] [score|pdq|files|preprocess|hamming|calibrate …, default all]
-#   score: ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=8 BANK_SIZE=1000000 FILES=48 SEED=1; hamming: BANKS="1000000 10000000"
+#   calibrate   ten million scores to a certificate against pandas, numpy, scipy and scikit-learn
+#   evaluate    ten million scores to bootstrap intervals, clusters of ten and items, against vectorised numpy
+# usage: scripts/bench-peers.sh [--peers FOLDER, default ../shared/peers] [score|pdq|files|preprocess|hamming|calibrate|evaluate …, default all]
+#   score: ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=8 BANK_SIZE=1000000 FILES=48 SEED=1; hamming: BANKS="1000000 10000000";
+#   calibrate: ROWS=10000000; evaluate: ROWS=10000000 REPLICATES=20
 source "$(dirname "$0")/setup.sh"
 
 peers=../shared/peers
 if [[ "${1:-}" == --peers ]]; then peers=$2; shift 2; fi
 peers=$(realpath "$peers")
 parts=("${@:-}")
-[[ -n "${parts[0]}" ]] || parts=(pdq preprocess files hamming calibrate score)
+[[ -n "${parts[0]}" ]] || parts=(pdq preprocess files hamming calibrate evaluate score)
 [[ -f "$peers/baseline_server.py" ]] || die "no baseline_server.py in $peers: give the folder of the peers with --peers"
 
 require_rust
@@ -36,10 +38,15 @@ for part in "${parts[@]}"; do
   say "$part"
   # The peer of `files` is no part of the servers' requirements.
   [[ "$part" != files ]] || "$venv/bin/pip" install -q threatexchange==1.2.17
-  [[ "$part" != calibrate ]] || "$venv/bin/pip" install -q pandas==3.1.1 scikit-learn==1.9.1 scipy==1.17.1
+  [[ "$part" != calibrate && "$part" != evaluate ]] || "$venv/bin/pip" install -q pandas==3.1.1 scikit-learn==1.9.1 scipy==1.17.1
   case "$part" in
     score) (source scripts/bench/score.sh) ;;
     pdq|preprocess|files|hamming|calibrate) PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "scripts/bench/$part.py" ;;
-    *) die "unknown part $part: use score, pdq, files, preprocess, hamming or calibrate" ;;
+    evaluate)
+      for clusters in "$((${ROWS:-10000000} / 10))" 0; do
+        CLUSTERS=$clusters PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" scripts/bench/evaluate.py
+      done
+      ;;
+    *) die "unknown part $part: use score, pdq, files, preprocess, hamming, calibrate or evaluate" ;;
   esac
 done

@@ -22,6 +22,7 @@ use crate::{
             Options,
             files::{FileResult, FilesOptions, Results, ResultsError, Setup, Summary, hardware, score_files, summarize},
         },
+        operating_points::PointInForce,
         scoring::{ScoreError, ScoreRequest},
     },
 };
@@ -139,6 +140,7 @@ impl Files {
             banks: app.banks.snapshot(TenantId::DEFAULT).versions(),
             policy: app.scoring.policy().to_owned(),
             pixels: app.pixels.name().to_owned(),
+            thresholds: app.points.snapshot(TenantId::DEFAULT).iter().filter_map(|point| threshold(point)).collect(),
         };
         let mut results = match &self.out {
             Some(path) => Results::open(path, &setup)?,
@@ -187,6 +189,12 @@ impl Files {
             }
         }
     }
+}
+
+/// `technology/label` and what is in force there for attachments of no service, as these are.
+fn threshold(point: &PointInForce) -> Option<(String, f32)> {
+    let general = point.service.is_none() && point.key.slice.is_none();
+    general.then(|| (format!("{}/{}", point.key.technology, point.key.label), point.point.threshold.get()))
 }
 
 /// Where the pipeline's banks come from: the data directory, if there is a database in it, else an empty one that goes when this does.

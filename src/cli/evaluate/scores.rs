@@ -1,6 +1,10 @@
 //! `nightlight evaluate scores`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -12,10 +16,10 @@ use crate::{
         data::{ColumnFlags, DataLine, read_scores},
         output,
     },
-    domain::certificate::Certificate,
+    domain::{certificate::Certificate, labelled::Labelled},
     services::{
         datasets::KeepIds,
-        evaluate::{Evaluation, Options, evaluate, replicates, report},
+        evaluate::{Evaluation, Options, evaluate, redraw, replicates, report},
     },
 };
 
@@ -46,6 +50,12 @@ pub struct Scores {
     /// Examples of either kind of error, by id; 0 for none (and less memory)
     #[arg(long, value_name = "N", default_value_t = Options::default().examples)]
     examples: usize,
+    /// Also write every bootstrap replicate into this folder, so that others can check them
+    ///
+    /// replicates.jsonl has the metrics of one a line; drawn.u8 how often it drew each group (by first appearance) or, without groups, each row:
+    /// one byte each, one replicate after the other.
+    #[arg(long, value_name = "DIR")]
+    replicates: Option<PathBuf>,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -91,6 +101,9 @@ impl Scores {
         let evaluated = evaluate(&data, &options, &|| bar.inc(1));
         bar.finish_and_clear();
         let evaluation = evaluated?;
+        if let Some(folder) = &self.replicates {
+            write_replicates(folder, &data, &options)?;
+        }
         let document = Document { evaluation: &evaluation, data: (&facts).into(), certificate };
         if let Some(file) = &self.html {
             let title = self.scores[0].file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -99,4 +112,24 @@ impl Scores {
         }
         if self.json { Ok(output::json_line(&document)?) } else { table::evaluation(&evaluation) }
     }
+}
+
+/// Bytes of the counts that are written at most: what somebody wants to check is a few replicates.
+const MOST_DRAWN: u64 = 4 << 30;
+
+fn write_replicates(folder: &Path, data: &Labelled, options: &Options) -> Result<(), Failure> {
+    let units = data.groups.as_ref().map_or(data.len() as u64, |groups| u64::from(groups.count));
+    if units * u64::from(options.replicates) > MOST_DRAWN {
+        return Err(Failure::input(format!("--replicates: more than {MOST_DRAWN} bytes; take fewer with --bootstrap")));
+    }
+    let failed = |error: io::Error| Failure::input(format!("--replicates {}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let create = |name: &str| Ok::<_, Failure>(BufWriter::new(File::create(folder.join(name)).map_err(failed)?));
+    let (mut values, mut counts) = (create("replicates.jsonl")?, create("drawn.u8")?);
+    redraw(data, options, |drawn, replicate| {
+        counts.write_all(drawn).map_err(failed)?;
+        serde_json::to_writer(&mut values, replicate).map_err(|error| failed(error.into()))?;
+        values.write_all(b"\n").map_err(failed)
+    })?;
+    values.flush().and_then(|()| counts.flush()).map_err(failed)
 }

@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::{
     EvaluateError,
     bootstrap::{Plan, Replicate, multiplicities, percentiles},
+    check,
     metrics::{Curves, Probabilities},
     point::{Point, replicate_shares},
-    sorted::{MOST_ITEMS, Sorted},
+    sorted::Sorted,
 };
 use crate::{
     domain::labelled::{Groups, Ids, Labelled},
@@ -97,12 +98,7 @@ pub struct Comparison {
 /// # Errors
 /// See [`CompareError`]: the files are not of the same items.
 pub fn compare(a: &Labelled, b: &Labelled, options: &CompareOptions, done: &(dyn Fn() + Sync)) -> Result<Comparison, CompareError> {
-    if a.is_empty() {
-        return Err(EvaluateError::Empty.into());
-    }
-    if a.len() > MOST_ITEMS {
-        return Err(EvaluateError::TooMany(a.len()).into());
-    }
+    check(a)?;
     let other_scores = paired(a, b)?;
     // Items that are clusters of one need a number that both orders share.
     let own = || Groups { codes: (0..a.len() as u32).collect(), count: a.len() as u32 };

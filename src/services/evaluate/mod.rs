@@ -29,15 +29,16 @@ mod sorted;
 
 use serde::Serialize;
 
-use self::{
-    bootstrap::percentiles,
-    sorted::{MOST_ITEMS, Sorted},
-};
 pub use self::{
+    bootstrap::Replicate,
     compare::{CompareError, CompareOptions, ComparedPoint, Comparison, Difference, McNemar, compare},
     measured::{Intervals, Measured},
     metrics::{CurvePoint, HISTOGRAM_BINS, HistogramBin, RELIABILITY_BINS, ReliabilityBin},
     point::{AtPrevalence, PREVALENCES, Point, Shares, Weighted, precision_at},
+};
+use self::{
+    bootstrap::percentiles,
+    sorted::{MOST_ITEMS, Sorted},
 };
 use crate::domain::labelled::Labelled;
 
@@ -138,6 +139,8 @@ pub enum EvaluateError {
     Empty,
     #[error("there are {0} rows; at most {MOST_ITEMS} can be evaluated at once, so split the files")]
     TooMany(usize),
+    #[error("the slice column has {0} values, more than 65535; is it the right column?")]
+    TooManySlices(usize),
 }
 
 /// Points of the band: a hundred recalls are as many as a plot shows.
@@ -148,13 +151,8 @@ const BAND: u32 = 100;
 /// # Errors
 /// There are no rows, or too many.
 pub fn evaluate(data: &Labelled, options: &Options, done: &(dyn Fn() + Sync)) -> Result<Evaluation, EvaluateError> {
-    if data.is_empty() {
-        return Err(EvaluateError::Empty);
-    }
-    if data.len() > MOST_ITEMS {
-        return Err(EvaluateError::TooMany(data.len()));
-    }
-    let recalls: Vec<f64> = (1..=BAND).map(|step| f64::from(step) / f64::from(BAND)).collect();
+    check(data)?;
+    let recalls = recalls();
     let sorted = Sorted::new(data);
     let (whole, detail) = Measured::of(&sorted, options, &recalls, done);
     let histogram = metrics::histogram(&sorted);
@@ -184,6 +182,46 @@ pub fn evaluate(data: &Labelled, options: &Options, done: &(dyn Fn() + Sync)) ->
 pub fn replicates(data: &Labelled, options: &Options) -> u64 {
     let slices = data.slices.as_ref().map_or(0, |slices| slices.names.len());
     u64::from(options.replicates) * (1 + slices as u64)
+}
+
+/// Draws every replicate of [`evaluate`] again, one after the other, and hands out how often each unit was drawn and what came of it, so that
+/// anybody can compute the same from the one and compare it with the other. Units are groups by code, or rows where there are none.
+///
+/// # Errors
+/// There are no rows, too many, or `with` failed.
+pub fn redraw<E: From<EvaluateError>>(
+    data: &Labelled,
+    options: &Options,
+    mut with: impl FnMut(&[u8], &Replicate) -> Result<(), E>,
+) -> Result<(), E> {
+    check(data)?;
+    let (sorted, order) = (Sorted::new(data), sorted::order(data));
+    let recalls = recalls();
+    let plan = bootstrap::Plan::new(&sorted, &options.thresholds, &recalls);
+    (0..u64::from(options.replicates)).try_for_each(|number| {
+        let drawn = bootstrap::multiplicities(&sorted, options.seed, number);
+        let replicate = plan.replicate(&drawn);
+        if data.groups.is_some() {
+            return with(&drawn, &replicate);
+        }
+        let mut by_row = vec![0; drawn.len()];
+        order.iter().zip(&drawn).for_each(|(row, drawn)| by_row[*row as usize] = *drawn);
+        with(&by_row, &replicate)
+    })
+}
+
+fn check(data: &Labelled) -> Result<(), EvaluateError> {
+    if data.is_empty() {
+        return Err(EvaluateError::Empty);
+    }
+    if data.len() > MOST_ITEMS {
+        return Err(EvaluateError::TooMany(data.len()));
+    }
+    Ok(())
+}
+
+fn recalls() -> Vec<f64> {
+    (1..=BAND).map(|step| f64::from(step) / f64::from(BAND)).collect()
 }
 
 fn band(sorted: &Sorted, recalls: &[f64], replicates: &[bootstrap::Replicate], confidence: f64) -> Vec<BandPoint> {

@@ -2,6 +2,8 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
+use serde::Serialize;
+
 use super::super::{
     metrics::{loss, reliability_ranges},
     sorted::{Clusters, Item, Sorted},
@@ -36,7 +38,7 @@ struct Cluster {
 }
 
 /// The metrics of one replicate, `None` where they are undefined for what was drawn.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Replicate {
     pub auroc: Option<f64>,
     pub average_precision: Option<f64>,
@@ -48,7 +50,7 @@ pub struct Replicate {
     pub negatives: f64,
     /// (true positives, false positives) of each cut, as mass.
     pub at: Vec<(f64, f64)>,
-    /// Precision where the recall is first reached, of each recall. Without positives empty.
+    /// Precision where the recall is first reached, of each recall (hundredths, in a report). Without positives empty.
     pub band: Vec<f32>,
 }
 

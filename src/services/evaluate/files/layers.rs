@@ -62,8 +62,8 @@ impl Layers {
         let any = |result: &FileResult| technologies.iter().any(|technology| result.flagged_by(technology));
         Self {
             overlap: pairs.map(|(a, b)| overlap(rows, a, b)).collect(),
-            union: flag_point(rows, None, any, confidence),
-            review: flag_point(rows, None, |result| result.review, confidence),
+            union: flag_point(rows, any, confidence),
+            review: flag_point(rows, |result| result.review, confidence),
             first_firing,
         }
     }

@@ -22,7 +22,7 @@ use crate::{
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// What decides the results, beside the files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// Of the manifest's bytes.
     pub manifest_sha256: String,
@@ -34,6 +34,8 @@ pub struct Setup {
     pub policy: String,
     /// The pixels' way: `gpu` or `cpu`.
     pub pixels: String,
+    /// `technology/label` -> threshold in force.
+    pub thresholds: BTreeMap<String, f32>,
 }
 
 /// What a classifier said of a file.
@@ -227,6 +229,7 @@ impl Setup {
             (self.policy != now.policy, "another policy"),
             (self.nightlight != now.nightlight, "another version of nightlight"),
             (self.pixels != now.pixels, "another backend (cpu or gpu)"),
+            (self.thresholds != now.thresholds, "other thresholds in force"),
         ];
         differs.iter().find(|(differs, _)| *differs).map_or(Ok(()), |(_, what)| Err((*what).to_owned()))
     }
@@ -244,6 +247,7 @@ mod tests {
             banks: BTreeMap::new(),
             policy: "p@1".into(),
             pixels: "cpu".into(),
+            thresholds: [("m/l".to_owned(), 0.8)].into(),
         }
     }
 
@@ -282,6 +286,7 @@ mod tests {
         for (other, what) in [
             (Setup { manifest_sha256: "b".into(), ..setup() }, "another manifest"),
             (Setup { models: [("m".to_owned(), "sha256:2".to_owned())].into(), ..setup() }, "other models"),
+            (Setup { thresholds: BTreeMap::new(), ..setup() }, "other thresholds in force"),
             (Setup { banks: [("B".to_owned(), 2)].into(), ..setup() }, "other banks"),
         ] {
             assert!(Results::open(&path, &other).err().unwrap().to_string().contains(what));

@@ -1,7 +1,7 @@
 //! From one result a file to the figures.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
 };
@@ -85,17 +85,15 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(manifest: &'a Manifest, results: &'a Results, column: Option<&str>) -> Self {
+    fn new(manifest: &'a Manifest, results: &'a Results, column: Option<&str>) -> Result<Self, EvaluateError> {
         let at = column.and_then(|column| manifest.slice_columns.iter().position(|name| name == column));
         let slices = at.map(|at| {
-            let mut names: Vec<&str> = Vec::new();
-            let mut seen = std::collections::HashSet::new();
-            names.extend(manifest.files.iter().map(|file| file.slices[at].as_str()).filter(|name| seen.insert(*name)));
-            // Codes have 16 bits; whoever has more has named the wrong column and sees the first ones.
-            names.truncate(usize::from(u16::MAX));
-            (at, names)
+            let mut seen = HashSet::new();
+            let names: Vec<&str> = manifest.files.iter().map(|file| file.slices[at].as_str()).filter(|name| seen.insert(*name)).collect();
+            // Codes have 16 bits.
+            if names.len() > usize::from(u16::MAX) { Err(EvaluateError::TooManySlices(names.len())) } else { Ok((at, names)) }
         });
-        Self { manifest, results, slices }
+        Ok(Self { manifest, results, slices: slices.transpose()? })
     }
 
     /// Files with a result, in the manifest's order.
@@ -111,7 +109,7 @@ impl<'a> Rows<'a> {
     /// A data set of the rows for which `score` gives something.
     fn labelled(&self, score: impl Fn(&FileResult) -> Option<f64>) -> Labelled {
         let (mut data, mut ids, mut codes) = (Labelled::default(), Ids::default(), Vec::new());
-        let code: std::collections::HashMap<&str, u16> =
+        let code: HashMap<&str, u16> =
             self.slices.iter().flat_map(|(_, names)| names.iter().zip(0..).map(|(name, code)| (*name, code))).collect();
         for (row, result) in self.scored_rows() {
             let Some(score) = score(result) else { continue };
@@ -119,7 +117,7 @@ impl<'a> Rows<'a> {
             data.positive.push(self.manifest.files[row].positive);
             ids.push(&result.path);
             if let Some((at, _)) = &self.slices {
-                codes.push(code.get(self.manifest.files[row].slices[*at].as_str()).copied().unwrap_or(0));
+                codes.push(code[self.manifest.files[row].slices[*at].as_str()]);
             }
         }
         data.ids = Some(ids);
@@ -128,14 +126,16 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The figures of what is flagged, of a slice or of all.
-pub(super) fn flag_point(rows: &Rows<'_>, slice: Option<u16>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Point {
+/// The figures of what is flagged: of all, and of each slice in the order of their names.
+fn flag_points(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> (Point, Vec<Point>) {
     let data = rows.labelled(|result| Some(f64::from(u8::from(flagged(result)))));
-    let data = match (slice, &data.slices) {
-        (Some(slice), Some(slices)) => data.select(|row| slices.codes[row] == slice),
-        _ => data,
-    };
-    Point::of(&Sorted::new(&Labelled { slices: None, ..data }), 1.0, confidence, &[], 0)
+    let point = |sorted: &Sorted| Point::of(sorted, 1.0, confidence, &[], 0);
+    (point(&Sorted::new(&data)), Sorted::of_slices(&data).iter().map(point).collect())
+}
+
+/// The same of all alone.
+pub(super) fn flag_point(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Point {
+    flag_points(rows, flagged, confidence).0
 }
 
 /// (technology, label) of all scores, in the order in which they first came.
@@ -156,7 +156,7 @@ fn score_of<'a>(result: &'a FileResult, technology: &str, label: &str) -> Option
 /// Computes everything from what was kept; `done` is called after each bootstrap replicate.
 ///
 /// # Errors
-/// There are too many files.
+/// There are too many files or slices.
 pub fn summarize(
     manifest: &Manifest,
     results: &Results,
@@ -164,7 +164,7 @@ pub fn summarize(
     hardware: Hardware,
     done: &(dyn Fn() + Sync),
 ) -> Result<Summary, EvaluateError> {
-    let rows = Rows::new(manifest, results, wanted.slice_column.as_deref());
+    let rows = Rows::new(manifest, results, wanted.slice_column.as_deref())?;
     let confidence = wanted.options.confidence;
     let mut scored = Vec::new();
     let labels = classifiers(&rows);
@@ -187,17 +187,10 @@ pub fn summarize(
         }
     }
     let slice_names = rows.slices.as_ref().map_or(&[][..], |(_, names)| names);
-    let flagged = |technology: &String| Flagged {
-        technology: technology.clone(),
-        at: flag_point(&rows, None, |result| result.flagged_by(technology), confidence),
-        slices: slice_names
-            .iter()
-            .zip(0..)
-            .map(|(name, code)| FlagSlice {
-                slice: (*name).to_owned(),
-                at: flag_point(&rows, Some(code), |result| result.flagged_by(technology), confidence),
-            })
-            .collect(),
+    let flagged = |technology: &String| {
+        let (at, slices) = flag_points(&rows, |result| result.flagged_by(technology), confidence);
+        let slice = |(name, at): (&&str, Point)| FlagSlice { slice: (*name).to_owned(), at };
+        Flagged { technology: technology.clone(), at, slices: slice_names.iter().zip(slices).map(slice).collect() }
     };
     let (mut errors, mut unscored) = (BTreeMap::new(), BTreeMap::<String, BTreeMap<_, _>>::new());
     for file in &manifest.files {
@@ -228,7 +221,7 @@ pub fn summarize(
 /// # Errors
 /// The folder cannot be written.
 pub fn score_files(manifest: &Manifest, results: &Results, folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let rows = Rows::new(manifest, results, None);
+    let rows = Rows { manifest, results, slices: None };
     std::fs::create_dir_all(folder)?;
     let mut written = Vec::new();
     for (technology, label) in classifiers(&rows) {

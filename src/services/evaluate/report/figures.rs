@@ -94,7 +94,7 @@ fn histogram(found: &Evaluation) -> Markup {
     let share = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
     let highest = bins.iter().map(|bin| share(bin.positives, positives).max(share(bin.negatives, negatives))).fold(0.0, f64::max);
     let (low, high) = (bins.first().map_or(0.0, |bin| bin.low), bins.last().map_or(1.0, |bin| bin.high));
-    let mut plot = Plot::new(Axis::linear("Score", low, high), Axis::linear("Share of the class", 0.0, highest));
+    let mut plot = Plot::new(Axis::linear("Score", low, high), Axis::from_zero("Share of the class", highest));
     for bin in bins {
         plot.bar("negative", bin.low, bin.high, share(bin.negatives, negatives));
         plot.bar("positive", bin.low, bin.high, share(bin.positives, positives));

@@ -151,19 +151,8 @@ fn thresholds(points: &[Point]) -> Markup {
             count(point.tn),
         ]
     };
-    let header = [
-        "Threshold",
-        "Precision",
-        "Recall",
-        "False positive rate",
-        "F1",
-        "Flagged",
-        "True pos.",
-        "False pos.",
-        "Missed",
-        "True neg.",
-        "Intervals",
-    ];
+    let header =
+        ["Threshold", "Precision", "Recall", "False positive rate", "F1", "Flagged", "True pos.", "False pos.", "Missed", "True neg."];
     table(&header, &points.iter().map(row).collect::<Vec<_>>())
 }
 

@@ -39,6 +39,17 @@ impl Axis {
         Self { label, low, high, log: false, ticks: (0..=5).map(tick).collect() }
     }
 
+    /// 0 to a little above `highest`, in steps that are round numbers.
+    pub fn from_zero(label: &'static str, highest: f64) -> Self {
+        let step = (highest / 5.0).max(1e-9);
+        let power = 10_f64.powf(step.log10().floor());
+        let round = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+            .into_iter()
+            .map(|factor| factor * power)
+            .find(|round| *round >= step * (1.0 - 1e-9));
+        Self::linear(label, 0.0, 5.0 * round.unwrap_or(step))
+    }
+
     /// A tick at each value; all positive, ascending.
     pub fn log(label: &'static str, ticks: &[(f64, &str)]) -> Self {
         let (low, high) = (ticks.first().map_or(0.1, |tick| tick.0), ticks.last().map_or(1.0, |tick| tick.0));
@@ -54,7 +65,7 @@ impl Axis {
 
 /// A tick's text: no more digits than tell it from its neighbours.
 fn short(value: f64) -> String {
-    let text = if value != 0.0 && (value.abs() < 0.01 || value.abs() >= 1e5) { format!("{value:.1e}") } else { format!("{value:.2}") };
+    let text = if value != 0.0 && (value.abs() < 0.01 || value.abs() >= 1e5) { format!("{value:.1e}") } else { format!("{value:.3}") };
     if text.contains('e') { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
 }
 
@@ -149,6 +160,8 @@ mod tests {
     fn places_stay_inside_and_ticks_are_short() {
         let log = Axis::log("", &[(1e-6, "a"), (1.0, "b")]);
         assert!((log.place(1e-3) - 0.5).abs() < 1e-12 && log.place(0.0) == 0.0 && log.place(7.0) == 1.0);
+        let highest = |value: f64| Axis::from_zero("", value).ticks.last().unwrap().1.clone();
+        assert_eq!([0.12, 0.034, 1.0, 0.25].map(highest), ["0.125", "0.04", "1", "0.25"]);
         assert_eq!(Axis::linear("", 3.0, 3.0).place(3.0), 0.0);
         assert_eq!([0.0, 0.2, 1.0, -12.5, 1e-4, 2e6].map(short), ["0", "0.2", "1", "-12.5", "1.0e-4", "2.0e6"]);
         let mut plot = Plot::new(Axis::unit("x"), Axis::unit("y"));
