@@ -3,6 +3,7 @@
 mod architecture;
 mod classify;
 mod cli;
+mod cli_calibrate;
 mod cli_evaluate;
 mod cli_preprocess;
 mod client;

@@ -53,7 +53,7 @@ pub(super) struct Calibrate {
     /// The largest weight, or weight of a group, that counts [default: the heaviest of the tenth that places candidates]
     #[arg(long, value_name = "W", value_parser = values::cap)]
     cap: Option<f64>,
-    /// Scores of unlabelled traffic, in files as above whose labels are not used: its estimated prevalence and drift go into `diagnostics`
+    /// Scores of unlabelled traffic, in files as above of which only the column score is read: its estimated prevalence and drift go into `diagnostics`
     #[arg(long, value_name = "FILE", num_args = 1..)]
     traffic: Vec<PathBuf>,
     /// The model that the scores are of: its folder in models.directory
@@ -157,7 +157,7 @@ impl Calibrate {
         if self.traffic.is_empty() {
             return Ok(None);
         }
-        let (data, _) = read_scores(&self.traffic, &Columns::default())?;
+        let (data, _) = read_scores(&self.traffic, &Columns { label: None, ..Columns::default() })?;
         Ok(Some(data.scores))
     }
 }

@@ -14,7 +14,7 @@ use super::{
 /// Where the columns stand.
 struct Picked {
     score: usize,
-    label: usize,
+    label: Option<usize>,
     id: Option<usize>,
     weight: Option<usize>,
     group: Option<usize>,
@@ -73,7 +73,7 @@ impl Picked {
         let optional = |wanted: &Option<String>| wanted.as_deref().map(need).transpose();
         Ok(Self {
             score: need(&columns.score)?,
-            label: need(&columns.label)?,
+            label: optional(&columns.label)?,
             id: if columns.ids == KeepIds::Need { Some(need(&columns.id)?) } else { find(&columns.id)? },
             weight: optional(&columns.weight)?,
             group: optional(&columns.group)?,
@@ -91,7 +91,7 @@ impl Picked {
         };
         Ok(Row {
             score: score(&record[self.score])?,
-            positive: label(&record[self.label])?,
+            positive: self.label.map_or(Ok(false), |at| label(&record[at]))?,
             weight: self.weight.map(|at| weight(&record[at])).transpose()?,
             id: self.id.map(text),
             group: self.group.map(text),

@@ -87,7 +87,7 @@ impl Cells<'_> {
         let (group, slice) = (text(&self.group, &columns.group)?, text(&self.slice, &columns.slice)?);
         let row = Row {
             score: finite(need(&self.score, &columns.score)?.number("the score")?)?,
-            positive: need(&self.label, &columns.label)?.label()?,
+            positive: columns.label.as_deref().map_or(Ok(false), |name| need(&self.label, name)?.label())?,
             weight: weight.transpose()?,
             id: id.as_deref(),
             group: group.as_deref(),
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
             let is = |column: &Option<String>| column.as_deref() == Some(name);
             let cell = match name {
                 _ if name == columns.score => &mut cells.score,
-                _ if name == columns.label => &mut cells.label,
+                _ if is(&columns.label) => &mut cells.label,
                 _ if name == columns.id => &mut cells.id,
                 _ if is(&columns.weight) => &mut cells.weight,
                 _ if is(&columns.group) => &mut cells.group,

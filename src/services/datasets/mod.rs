@@ -44,7 +44,8 @@ pub struct Columns {
     /// May be missing in the files, unless [`KeepIds::Need`].
     pub id: String,
     pub score: String,
-    pub label: String,
+    /// `None` for traffic that nobody has labelled: every row then counts as negative, and only its score means something.
+    pub label: Option<String>,
     pub weight: Option<String>,
     pub group: Option<String>,
     pub slice: Option<String>,
@@ -57,7 +58,7 @@ impl Default for Columns {
         Self {
             id: "id".to_owned(),
             score: "score".to_owned(),
-            label: "label".to_owned(),
+            label: Some("label".to_owned()),
             weight: None,
             group: None,
             slice: None,

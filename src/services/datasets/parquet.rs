@@ -80,7 +80,7 @@ fn digest(mut file: &File, tally: &mut Tally<'_>) -> std::io::Result<()> {
 /// One of each column, or nothing where it is not read.
 struct Each<T> {
     score: T,
-    label: T,
+    label: Option<T>,
     weight: Option<T>,
     id: Option<T>,
     group: Option<T>,
@@ -113,7 +113,7 @@ impl Picked {
         let optional = |wanted: &Option<String>| wanted.as_deref().map(need).transpose();
         Ok(Self {
             score: need(&columns.score)?,
-            label: need(&columns.label)?,
+            label: optional(&columns.label)?,
             id: if columns.ids == KeepIds::Need { Some(need(&columns.id)?) } else { find(&columns.id)? },
             weight: optional(&columns.weight)?,
             group: optional(&columns.group)?,
@@ -126,7 +126,7 @@ impl Picked {
         let optional = |leaf: Option<Leaf>| leaf.map(column).transpose();
         Ok(Each {
             score: column(self.score)?,
-            label: column(self.label)?,
+            label: optional(self.label)?,
             weight: optional(self.weight)?,
             id: optional(self.id)?,
             group: optional(self.group)?,
@@ -151,10 +151,16 @@ fn leaf(schema: &SchemaDescriptor, at: usize) -> Result<Leaf, String> {
 impl Each<Column> {
     /// Decodes the next rows; the inner error names the row of the batch that has no value.
     fn fill(&mut self, rows: usize) -> Result<Result<(), (usize, String)>, ParquetError> {
-        let all = [Some((&mut self.score, "score")), Some((&mut self.label, "label"))].into_iter();
-        let more = [(&mut self.weight, "weight"), (&mut self.id, "id"), (&mut self.group, "group"), (&mut self.slice, "slice")];
+        let score = std::iter::once(Some((&mut self.score, "score")));
+        let more = [
+            (&mut self.label, "label"),
+            (&mut self.weight, "weight"),
+            (&mut self.id, "id"),
+            (&mut self.group, "group"),
+            (&mut self.slice, "slice"),
+        ];
         let more = more.into_iter().map(|(column, what)| column.as_mut().map(|column| (column, what)));
-        for (column, what) in all.chain(more).flatten() {
+        for (column, what) in score.chain(more).flatten() {
             if let Some(at) = column.fill(rows)? {
                 return Ok(Err((at, format!("the {what} is null"))));
             }
@@ -166,7 +172,7 @@ impl Each<Column> {
         let [id, group, slice] = [&self.id, &self.group, &self.slice].map(|column| column.as_ref().map(|column| column.text(at)));
         let row = Row {
             score: finite(self.score.number(at, "score")?)?,
-            positive: self.label.label(at)?,
+            positive: self.label.as_ref().map_or(Ok(false), |label| label.label(at))?,
             weight: self.weight.as_ref().map(|weight| weight_of(weight.number(at, "weight")?)).transpose()?,
             id: id.as_ref().map(Text::bytes),
             group: group.as_ref().map(Text::bytes),
