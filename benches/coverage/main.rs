@@ -1,10 +1,10 @@
 //! Are the claims true? Draws samples of populations whose precision is known, lets the engine certify, and counts how often a claim is false.
 //!
-//! usage: cargo bench --features testing --bench coverage -- [DRAWS, default 2000] [FILTER]
+//! usage: cargo bench --features testing --bench coverage -- [DRAWS, default 2000] [FILTER]; SEED=N in the environment draws others (default 0)
 //!
 //! A row is one setting. `false claims` may be at most delta, plus three standard errors of as many draws; `certified` is how often there was a
 //! claim, and `recall` the mean recall of the certified thresholds as a share of the oracle's, who knows the population. `naive` takes the lowest
-//! threshold with the target precision in the sample: the check has to reject it. Ends with 1 when a row breaks its bound, or none of the naive ones does.
+//! threshold with the target precision in the sample: the check has to reject it. Ends with 1 when a row breaks its bound, or when a naive one does not.
 
 mod settings;
 
@@ -17,12 +17,15 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let draws: u64 = arguments.first().and_then(|number| number.parse().ok()).unwrap_or(2000);
     let filter = arguments.iter().find(|argument| argument.parse::<u64>().is_err()).cloned().unwrap_or_default();
+    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    // Far apart, so that runs with different seeds share no draw.
+    let seeds = seed << 32..(seed << 32) + draws;
     println!("| setting | n | target | delta | false claims | allowed | certified | recall of the oracle's | holds |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let (mut broken, mut caught, mut naive) = (false, 0, 0);
     for setting in settings().into_iter().filter(|setting| setting.name.contains(&filter)) {
         let start = Instant::now();
-        let drawn: Vec<Draw> = (0..draws).into_par_iter().map(|seed| (setting.draw)(seed)).collect();
+        let drawn: Vec<Draw> = seeds.clone().into_par_iter().map(|seed| (setting.draw)(seed)).collect();
         let row = Row::of(&setting, &drawn);
         row.print(&setting, start.elapsed().as_secs_f64());
         if setting.naive {
@@ -34,7 +37,7 @@ fn main() {
     }
     println!();
     println!("{}; the naive method is rejected in {caught} of {naive} settings", if broken { "BROKEN" } else { "every claim holds" });
-    if broken || (naive > 0 && caught == 0) {
+    if broken || caught < naive {
         std::process::exit(1);
     }
 }
