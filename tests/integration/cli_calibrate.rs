@@ -133,6 +133,10 @@ fn exit_codes_tell_certified_from_insufficient_and_wrong() {
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(code == 2 && !written && message.contains(line), "{name}: {code} {message}");
     }
+    // Ten copies of a hundred items are a hundred observations, which do not carry 99 %; a thousand items do.
+    let copies: String = (0..1000).map(|row| format!("i{},0.9,1\n", row / 10)).collect();
+    let (code, output, _) = calibrate("copies.csv", &format!("id,score,label\n{copies}"), &[]);
+    assert!(code == 3 && json(&output)["data"]["groups"] == 100, "{code}");
     let (code, output, _) = calibrate("clean.csv", &format!("score,label\n{}", "0.9,1\n".repeat(1000)), &[]);
     assert_eq!((code, json(&output)["n_flagged"].as_u64()), (0, Some(1000)));
 }

@@ -31,6 +31,8 @@ use crate::{
 #[derive(Args, Debug)]
 pub(super) struct Calibrate {
     /// Files with columns score and label, and id where there is one: .csv, .jsonl, .parquet
+    ///
+    /// Rows with the same id are one observation: without --group-column they count as a group.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     scores: Vec<PathBuf>,
     /// Of what is flagged, at least this share is to be positive; give it several times for several thresholds
@@ -106,8 +108,14 @@ enum PValue {
 impl Calibrate {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         let order = self.order();
-        let columns = self.columns.columns(KeepIds::Count);
-        let (data, facts) = read_scores(&self.scores, &columns)?;
+        let mut columns = self.columns.columns(KeepIds::Count);
+        let (mut data, mut facts) = read_scores(&self.scores, &columns)?;
+        if facts.duplicate_ids > 0 && columns.group.is_none() {
+            // The same item twice is one observation, and a claim that counted it twice would be false.
+            eprintln!("warning: rows with the same {} count as one group", columns.id);
+            columns.group = Some(columns.id.clone());
+            (data, facts) = read_scores(&self.scores, &columns)?;
+        }
         let traffic = self.traffic()?;
         let certificate = calibrate::calibrate(config, &order, &data, &facts, traffic.as_deref())?;
         if let Some(out) = &self.out {
