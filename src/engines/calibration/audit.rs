@@ -134,7 +134,7 @@ pub struct Above {
 }
 
 /// The recall of a threshold; `None` when nothing above was decided, or when there seems to be no positive at all. `below` must have been made at the
-/// confidence `1 - (1 - confidence) / 2`: see [`half`].
+/// confidence `1 - (1 - confidence) / 2`: see [`half()`].
 pub fn recall(above: Above, below: &Below, confidence: f64) -> Option<Recall> {
     if above.decided == 0 {
         return None;

@@ -3,7 +3,7 @@
 //! Somebody claims that a mean is at most m. We bet against it with capital 1: before each observation x, whose mean would then be at most 0,
 //! we stake a fixed share b of what we have, and the capital is multiplied by 1 + b x / (the most we can lose). If the claim is true the
 //! expected capital never grows, so it reaches 1/delta with probability at most delta *at any time*: Ville's inequality. Whoever looks after every
-//! observation needs no correction. Which b is best depends on the truth, so capital is divided over several once and for all ([`BETS`]);
+//! observation needs no correction. Which b is best depends on the truth, so capital is divided over several once and for all (a [`Mixture`]);
 //! the sum of what they become is the [`log_capital`](Mixture::log_capital). Constant bets make it a function of the observations without
 //! their order.
 //!
