@@ -123,16 +123,21 @@ impl<'a> Plan<'a> {
         let mut out = Replicate { positives: totals.positive, negatives: totals.mass - totals.positive, ..Replicate::default() };
         let targets: Vec<f64> = self.recalls.iter().map(|recall| recall * totals.positive).collect();
         out.band.reserve(targets.len());
-        let mut order: Vec<usize> = (0..self.cuts.len()).collect();
-        order.sort_by_key(|at| self.cuts[*at]);
-        out.at = vec![(0.0, 0.0); order.len()];
+        out.at = vec![(0.0, 0.0); self.cuts.len()];
+        let mut gaps = vec![0.0; self.bins.len()];
         let mut start = 0;
-        for cut in order {
-            walk.run(self.sorted, start..self.cuts[cut], drawn, weights, &targets, &mut out.band);
-            start = self.cuts[cut];
-            out.at[cut] = (walk.positive.get(), walk.negative.get());
+        for stop in self.stops() {
+            let before = walk.positive;
+            let scored = walk.run(self.sorted, start..stop, drawn, weights, &targets, &mut out.band);
+            // The sum of scores less the sum of positives: a bin's mass times the distance of their means.
+            if let Some(bin) = self.bins.iter().position(|bin| bin.contains(&start)) {
+                gaps[bin] += scored - (walk.positive - before).get();
+            }
+            for (at, _) in out.at.iter_mut().zip(&self.cuts).filter(|(_, cut)| **cut == stop) {
+                *at = (walk.positive.get(), walk.negative.get());
+            }
+            start = stop;
         }
-        walk.run(self.sorted, start..self.sorted.len(), drawn, weights, &targets, &mut out.band);
         let area = walk.area + 2.0 * walk.base_positive.get() * (walk.negative - walk.base_negative).get();
         if out.positives > 0.0 {
             out.average_precision = Some(walk.steps / walk.positive.get());
@@ -146,21 +151,18 @@ impl<'a> Plan<'a> {
         if totals.mass > 0.0 {
             out.brier = totals.squared.map(|sum| sum / totals.mass);
             out.log_loss = totals.log.map(|sum| sum / totals.mass);
-            let gaps = |bin: &std::ops::Range<usize>| self.gap::<M>(bin.clone(), drawn, weights).abs();
-            out.ece = (!self.bins.is_empty()).then(|| self.bins.iter().map(gaps).sum::<f64>() / totals.mass);
+            out.ece = (!gaps.is_empty()).then(|| gaps.iter().map(|gap| gap.abs()).sum::<f64>() / totals.mass);
         }
         out
     }
 
-    /// The sum of scores less the sum of positives, in a bin: its mass times the distance of their means.
-    fn gap<M: Mass>(&self, bin: std::ops::Range<usize>, drawn: &[u8], weights: &[f64]) -> f64 {
-        let each = self.sorted.clusters == Clusters::Each;
-        let gap = |at: usize| {
-            let item = self.sorted.items[at];
-            let drawn = if each { drawn[at] } else { drawn[item.cluster()] };
-            M::of(drawn, weights, at).get() * (self.sorted.scores[at] - f64::from(u8::from(item.positive())))
-        };
-        bin.map(gap).sum()
+    /// Where something is noted on the way down the scores: at cuts, and at the ends of bins; ascending, the last is the end.
+    fn stops(&self) -> Vec<usize> {
+        let bins = self.bins.iter().flat_map(|bin| [bin.start, bin.end]);
+        let mut stops: Vec<usize> = self.cuts.iter().copied().chain(bins).chain([self.sorted.len()]).collect();
+        stops.sort_unstable();
+        stops.dedup();
+        stops
     }
 
     fn totals<M: Mass>(&self, drawn: &[u8], weights: &[f64]) -> Totals {
@@ -226,14 +228,26 @@ struct Walk<M> {
 }
 
 impl<M: Mass> Walk<M> {
-    fn run(&mut self, sorted: &Sorted, range: std::ops::Range<usize>, drawn: &[u8], weights: &[f64], targets: &[f64], band: &mut Vec<f32>) {
+    /// Walks over some items; gives the sum of their scores by mass.
+    fn run(
+        &mut self,
+        sorted: &Sorted,
+        range: std::ops::Range<usize>,
+        drawn: &[u8],
+        weights: &[f64],
+        targets: &[f64],
+        band: &mut Vec<f32>,
+    ) -> f64 {
         let each = sorted.clusters == Clusters::Each;
-        let start = range.start;
-        for (offset, item) in sorted.items[range].iter().enumerate() {
+        let (start, mut scored) = (range.start, 0.0);
+        for (offset, (item, score)) in sorted.items[range.clone()].iter().zip(&sorted.scores[range]).enumerate() {
             let at = start + offset;
             let drawn = if each { drawn[at] } else { drawn[item.cluster()] };
-            self.add(*item, M::of(drawn, weights, at), targets, band);
+            let mass = M::of(drawn, weights, at);
+            scored += mass.get() * score;
+            self.add(*item, mass, targets, band);
         }
+        scored
     }
 
     #[inline(always)]
