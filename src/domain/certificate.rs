@@ -58,10 +58,10 @@ pub struct Claim {
     /// Negatives among them.
     pub n_errors: u64,
     pub precision_observed: Option<f64>,
-    /// Lower confidence bound of the precision at the claim's confidence, for the claim's prevalence, valid at the chosen threshold.
+    /// What the precision is at least, at the claim's confidence and prevalence: the target of a certified claim, else the best of the starts' joint bounds.
     pub precision_lower: Option<f64>,
     pub recall_observed: Option<f64>,
-    /// Two-sided Clopper-Pearson interval at the claim's confidence (cluster bootstrap where items are weighted or clustered; see `method`).
+    /// Two-sided interval at the claim's confidence: Clopper-Pearson; where items are weighted or clustered a normal one of the linearised ratio of clusters.
     pub recall_interval: Option<[f64; 2]>,
     /// The prevalence the claim is made for (the least favourable one of an interval); null when the sample has no items.
     pub prevalence: Option<f64>,

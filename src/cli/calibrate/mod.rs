@@ -74,6 +74,8 @@ pub(super) struct Calibrate {
     #[arg(long, value_name = "HOW", default_value = "fixed-sequence", requires = "candidates")]
     fwer: Fwer,
     /// The test of a declared threshold
+    ///
+    /// hoeffding-bentkus repeats MAPIE, whose order of tests looks at labels: for comparison alone, so not with --model.
     #[arg(long, value_name = "WHICH", default_value = "exact", requires = "candidates")]
     p_value: PValue,
     /// Where the certificate goes; an existing file is replaced
@@ -107,6 +109,11 @@ enum PValue {
 
 impl Calibrate {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
+        if matches!(self.p_value, PValue::HoeffdingBentkus) && self.model.is_some() {
+            return Err(Failure::input(
+                "--p-value hoeffding-bentkus repeats MAPIE for comparison, and its claim may not hold; leave out --model",
+            ));
+        }
         let order = self.order();
         let mut columns = self.columns.columns(KeepIds::Count);
         let (mut data, mut facts) = read_scores(&self.scores, &columns)?;
