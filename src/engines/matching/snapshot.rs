@@ -25,6 +25,8 @@ pub struct Bank {
     pub name: String,
     /// Grows with every change of the bank; answers name it.
     pub version: i64,
+    /// Number of the newest signal that was added; whoever extends the bank keeps it.
+    pub last_signal: i64,
     pub enabled: bool,
     /// PDQ radius in bits, 0..=256.
     pub max_distance: u32,
@@ -84,6 +86,7 @@ impl Bank {
         Self {
             name,
             version: 0,
+            last_signal: 0,
             enabled: true,
             max_distance,
             minimum_quality,

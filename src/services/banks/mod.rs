@@ -42,20 +42,22 @@ pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, know
     let mut states = ItemCursor::after(bank.version);
     (bank.version, bank.enabled) = (stored.version, stored.enabled);
     (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
-    // Content ids are 1..=signals and never change, so what is held is what was read.
-    let (mut after, mut signals) = (bank.last_content_id(), Vec::new());
+    bank.name.clone_from(&stored.name);
+    // Signals are numbered 1..=signals and never change, so what is held is what was read.
+    let (mut after, mut signals) = (bank.last_signal, Vec::new());
     while after < stored.signals {
         let page = store.load_signals(stored, after, PAGE).await?;
-        let Some(&(last, _)) = page.last() else {
+        let Some(&(last, ..)) = page.last() else {
             return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
         };
         after = last;
-        signals.extend(page);
+        signals.extend(page.into_iter().map(|(_, content_id, signal)| (content_id, signal)));
         if signals.len() >= TOGETHER {
             bank = indexed(bank, std::mem::take(&mut signals)).await?;
         }
     }
     bank = indexed(bank, signals).await?;
+    bank.last_signal = stored.signals;
     loop {
         let page = store.item_changes(stored, states, PAGE).await?;
         let Some(last) = page.last() else { return Ok(bank) };

@@ -45,7 +45,7 @@ const WINDOW: usize = 1 << 20;
 const WINDOW_BYTES: usize = 128 << 20;
 
 /// Between two chunks. Waiting writers ask for the lock every millisecond, so one of them gets it.
-const PAUSE: Duration = Duration::from_millis(3);
+pub(super) const PAUSE: Duration = Duration::from_millis(3);
 
 /// How long an import that writes nothing stays the bank's only one: longer than a busy timeout, short enough to wait for after a crash.
 const LEASE: Duration = Duration::from_secs(30);
@@ -87,8 +87,8 @@ impl Lease {
     async fn take(tx: &mut WriteTx, tenant: TenantId, name: &str, defaults: BankDefaults) -> Result<(Self, i64), StoreError> {
         let now = Timestamp::now();
         sqlx::query(
-            "INSERT INTO banks (tenant_id, id, name, version, enabled, max_distance, minimum_quality, signals, created_at)
-             VALUES (?, ?, ?, 0, 1, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
+            "INSERT INTO banks (tenant_id, id, name, version, max_distance, minimum_quality, signals, created_at)
+             VALUES (?, ?, ?, 0, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
         )
         .bind(blob(tenant.0))
         .bind(blob(BankId::new().0))
@@ -136,7 +136,7 @@ impl Lease {
                     async move {
                         self.renew(tx).await?;
                         let from: i64 = sqlx::query_scalar(
-                            "SELECT max(signals, (SELECT coalesce(max(content_id), 0) FROM bank_signals WHERE bank = ?1) - ?2)
+                            "SELECT max(signals, (SELECT coalesce(max(number), 0) FROM bank_signals WHERE bank = ?1) - ?2)
                              FROM banks WHERE number = ?1",
                         )
                         .bind(self.bank)
@@ -146,13 +146,13 @@ impl Lease {
                         // Keys are written after their rows, so every key has its row to be found by.
                         sqlx::query(
                             "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
-                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND content_id > ?)",
+                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND number > ?)",
                         )
                         .bind(self.bank)
                         .bind(from)
                         .execute(tx.sql().await?)
                         .await?;
-                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND content_id > ?")
+                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND number > ?")
                             .bind(self.bank)
                             .bind(from)
                             .execute(tx.sql().await?)

@@ -55,14 +55,14 @@ enum Order {
 
 /// The bank's signals.
 pub(super) const ROWS: Table = Table {
-    insert: "INSERT INTO bank_signals (tenant_id, bank, content_id, signal_type, signal)
+    insert: "INSERT INTO bank_signals (tenant_id, bank, number, signal_type, signal)
              SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
     order: Order::ContentId,
 };
 
 /// What keeps them unique.
 pub(super) const KEYS: Table = Table {
-    insert: "INSERT INTO bank_signal_keys (tenant_id, bank, content_id, signal_type, signal)
+    insert: "INSERT INTO bank_signal_keys (tenant_id, bank, number, signal_type, signal)
              SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
     order: Order::Signal,
 };

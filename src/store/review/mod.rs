@@ -240,7 +240,7 @@ impl Store {
                     .bind(blob(id.0))
                     .execute(tx.sql().await?)
                     .await?;
-                let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at };
+                let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at, count: None };
                 let item = attempt.record(tx, body).await?;
                 monitor::record(tx, &item, verdict, now).await?;
                 if let Some(copied) = again.filter(|_| matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit)) {
