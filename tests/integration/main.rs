@@ -12,6 +12,7 @@ mod durability;
 mod hostile;
 mod http_app;
 mod http_auth;
+mod http_hma;
 mod http_review;
 mod http_score;
 mod http_score_hostile;
