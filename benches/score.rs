@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_util::future::BoxFuture;
 use nightlight::{
     config::{Config, Sources},
-    domain::{hash::Signal, ids::TenantId},
+    domain::{ids::TenantId, signal::Signal},
     http::{HttpOptions, HttpServices, HttpState, Scorer, router},
     services::{
         App,

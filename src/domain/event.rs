@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    bank::ItemState,
     decision::{RoutingDecision, Verdict},
     evidence::Evidence,
-    hash::ItemState,
     ids::{EventId, KeyId, ReviewItemId, TenantId},
     monitor::{DriftAlarm, StateCause, Tally},
     operating_point::{Fallback, PointKey},

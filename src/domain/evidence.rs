@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    hash::{SignalType, Transform},
+    bank::HarmCategory,
+    hash::Transform,
     score::{Score, Technology},
+    signal::{Distance, SignalType},
 };
 
 /// An item of a bank that lies within the bank's radius.
@@ -13,14 +15,28 @@ pub struct Match {
     pub technology: SignalType,
     pub bank: String,
     pub content_id: i64,
-    /// Hamming distance in bits; 0 for exact digests.
-    pub distance: u32,
+    /// See [`signal`](super::signal) for each type's; 0 for exact digests.
+    pub distance: Distance,
     /// The radius that was searched; 0 for exact digests.
-    pub max_distance: u32,
+    pub max_distance: Distance,
     /// The attachment's PDQ quality; `None` for exact digests.
     pub quality: Option<u8>,
     /// Which of the eight variants of the attachment matched; `None` for exact digests.
     pub transform: Option<Transform>,
+    /// Somebody says that the item does not belong into its bank; a person decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disputed: bool,
+    /// The item's category, where its bank has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<HarmCategory>,
+}
+
+/// A match that a bank of known harmless material took back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    pub matched: Match,
+    /// What the attachment resembles at least as much: a digest, or an item of a negative bank of the same signal type that is not farther away.
+    pub by: Match,
 }
 
 /// Why a technology gave no result.
@@ -86,6 +102,8 @@ pub struct Unscored {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     pub matches: Vec<Match>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<Suppressed>,
     pub scores: Vec<Score>,
     pub unscored: Vec<Unscored>,
 }

@@ -6,7 +6,10 @@
 //! | technology | one way of looking at an attachment, named in every result: `md5`, `pdq`, `open-nsfw`, … |
 //! | bank | a named set of hashes with one owner; what is in it is *known* material |
 //! | match | an item of a bank whose hash lies within the bank's radius of the attachment's hash |
-//! | distance | Hamming distance in bits for PDQ (0..=256); 0 for an exact digest |
+//! | item | what a bank holds of one content: one or more signals with one content id |
+//! | signal | one hash, digest or vector of an item, of one signal type |
+//! | standing | how far an item got: candidate, vetted, active, disputed, quarantined, retired |
+//! | distance | differing bits for PDQ (0..=256), Euclidean for PhotoDNA, 1 - cosine for embeddings; 0 for an exact digest |
 //! | quality | PDQ's image-domain gradient measure, 0..=100; below 50 a hash says nothing |
 //! | label | one output of a classifier, e.g. `nsfw` |
 //! | score | what a classifier said of one label: `raw` decides, `probability` informs people |
@@ -27,6 +30,7 @@
 //! ```
 
 pub mod attachment;
+pub mod bank;
 pub mod calibrator;
 pub mod certificate;
 pub mod decision;
@@ -40,5 +44,6 @@ pub mod monitor;
 pub mod operating_point;
 pub mod preprocess;
 pub mod score;
+pub mod signal;
 pub mod tensor;
 pub mod time;

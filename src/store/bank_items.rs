@@ -6,8 +6,8 @@ use sqlx::Row;
 
 use super::{Store, banks::Bank, error::StoreError, row::blob, transaction::WriteTx};
 use crate::domain::{
+    bank::ItemState,
     event::{Event, EventBody},
-    hash::ItemState,
     ids::{EventId, TenantId},
     time::Timestamp,
 };

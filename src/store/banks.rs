@@ -12,8 +12,8 @@ use super::{
     row::{blob, number, time, uuid},
 };
 use crate::domain::{
-    hash::{Signal, SignalType},
     ids::{BankId, TenantId},
+    signal::{Signal, SignalType},
     time::Timestamp,
 };
 

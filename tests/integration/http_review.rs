@@ -52,7 +52,7 @@ async fn add(app: &App, tenant: TenantId, queue: &str, priority: f64, category: 
         created_at: Timestamp::now(),
         attachment_kind: AttachmentKind::Image,
         item_id: "their-7".into(),
-        evidence: Evidence { matches: vec![], scores: vec![score], unscored: vec![unscored] },
+        evidence: Evidence { scores: vec![score], unscored: vec![unscored], ..Evidence::default() },
         decision,
         provenance: Provenance::default(),
     });

@@ -13,11 +13,11 @@ use nightlight::{
         decision::{Category, Reason, Route, RoutingDecision, Verdict},
         event::{EventBody, Pseudonym},
         evidence::{Evidence, Match},
-        hash::SignalType,
         ids::{KeyId, ReviewItemId, TenantId},
         monitor::{Provenance, Purpose, StateCause},
         operating_point::{Fallback, LiveState, OperatingPoint},
         score::Technology,
+        signal::SignalType,
         time::Timestamp,
     },
     services::{
@@ -214,8 +214,17 @@ async fn a_cluster_counts_once_and_uncertain_on_neither_side() {
 #[tokio::test(flavor = "multi_thread")]
 async fn banks_have_books_and_services_have_slices() {
     let house = House::new(|_| {}).await;
-    let hit =
-        |technology| Match { technology, bank: "B".into(), content_id: 1, distance: 0, max_distance: 0, quality: None, transform: None };
+    let hit = |technology| Match {
+        technology,
+        bank: "B".into(),
+        content_id: 1,
+        distance: 0.into(),
+        max_distance: 0.into(),
+        quality: None,
+        transform: None,
+        disputed: false,
+        category: None,
+    };
     for (service, verdict) in [(Some("chat"), Verdict::Confirmed), (Some("elsewhere"), Verdict::Rejected), (None, Verdict::Confirmed)] {
         let provenance = Provenance { service: service.map(str::to_owned), ..Provenance::default() };
         let matches = vec![hit(SignalType::Md5), hit(SignalType::Md5)];

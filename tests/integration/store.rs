@@ -17,10 +17,11 @@ use nightlight::{
         decision::{Category, Reason, Route, RoutingDecision},
         event::{Event, EventBody, Pseudonym, Scored},
         evidence::{Evidence, Match},
-        hash::{SignalType, Transform},
+        hash::Transform,
         ids::{EventId, KeyId, ReviewItemId, TenantId},
         monitor::Provenance,
         score::Technology,
+        signal::SignalType,
         time::Timestamp,
     },
     store::{CounterIncrement, IdempotentResponse, NewKey, NewReviewItem, Outcome, Store, StoreError, StoreOptions},
@@ -45,10 +46,12 @@ fn evidence() -> Evidence {
         technology: SignalType::Pdq,
         bank: "DEMO".into(),
         content_id: 12,
-        distance: 4,
-        max_distance: 31,
+        distance: 4.into(),
+        max_distance: 31.into(),
         quality: Some(97),
         transform: Some(Transform::Rotate90),
+        disputed: false,
+        category: None,
     };
     Evidence { matches: vec![found], ..Evidence::default() }
 }

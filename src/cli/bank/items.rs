@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     cli::{Failure, block_on, open_existing_store, output},
     config::Config,
-    domain::{hash::ItemState, ids::TenantId},
+    domain::{bank::ItemState, ids::TenantId},
     store::StoreError,
 };
 

@@ -4,7 +4,7 @@ mod items;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -13,8 +13,10 @@ use super::{Failure, block_on, lines::Lines, open_existing_store, open_store, ou
 use crate::{
     config::Config,
     domain::{
-        hash::{ItemState, PdqHash, Signal, SignalType},
+        bank::ItemState,
+        hash::PdqHash,
         ids::TenantId,
+        signal::{Signal, SignalType},
     },
     store::{BankDefaults, BankImport, Store},
 };
@@ -55,8 +57,10 @@ pub(super) struct Import {
     #[arg(long, value_name = "NAME")]
     bank: String,
     /// Type of the lines that do not say theirs
-    #[arg(long, value_name = "T", value_parser = PossibleValuesParser::new(SignalType::ALL.map(SignalType::as_str)))]
-    signal_type: Option<String>,
+    ///
+    /// md5, sha1, sha256, pdq, photodna, or embedding:MODEL.
+    #[arg(long, value_name = "T")]
+    signal_type: Option<SignalType>,
     /// Radius of a new bank in bits [default: matching.pdq_max_distance, 31]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(PdqHash::BITS)))]
     max_distance: Option<u32>,
@@ -139,12 +143,10 @@ impl Import {
         if self.bank.is_empty() || self.bank.chars().count() > 128 || self.bank.chars().any(char::is_control) {
             return Err(Failure::input("a bank's name must have 1 to 128 characters and no control characters"));
         }
-        // Known to clap as one of the four.
-        let kind = self.signal_type.as_deref().and_then(|kind| kind.parse().ok());
         let mut lines = Lines::open(&self.file)?;
         block_on(async {
             let store = open_store(config).await?;
-            let done = self.import(config, &store, &mut lines, kind).await;
+            let done = self.import(config, &store, &mut lines, self.signal_type).await;
             store.close().await;
             done
         })

@@ -11,7 +11,8 @@ use super::{
     simd::{Simd, prefetch},
     states::States,
 };
-use crate::domain::hash::{ItemState, PdqHash};
+use crate::domain::bank::ItemState;
+use crate::domain::hash::PdqHash;
 
 /// How large the parts of an index become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,10 @@ use std::{
 
 use super::PdqIndex;
 use crate::domain::{
+    bank::ItemState,
     evidence::Match,
-    hash::{Digests, ItemState, PdqHash, PerceptualHash, Quality, Signal, SignalType, Transform},
+    hash::{Digests, PdqHash, PerceptualHash, Quality, Transform},
+    signal::{Distance, Signal, SignalType},
 };
 
 /// Digests in one table: what adding to a shared one copies at most, some megabytes.
@@ -273,10 +275,12 @@ fn exact(bank: &Bank, digests: &Digests) -> impl Iterator<Item = Match> {
             technology,
             bank: bank.name.clone(),
             content_id,
-            distance: 0,
-            max_distance: 0,
+            distance: Distance::ZERO,
+            max_distance: Distance::ZERO,
             quality: None,
             transform: None,
+            disputed: false,
+            category: None,
         },
     )
 }
@@ -288,10 +292,12 @@ fn near(bank: &Bank, parts: Range<usize>, hash: &PerceptualHash) -> Vec<Match> {
         technology: SignalType::Pdq,
         bank: bank.name.clone(),
         content_id: hit.content_id,
-        distance: hit.distance,
-        max_distance: bank.max_distance,
+        distance: hit.distance.into(),
+        max_distance: bank.max_distance.into(),
         quality: Some(hash.quality.get()),
         transform: Some(Transform::ALL[hit.variant]),
+        disputed: false,
+        category: None,
     };
     hits.into_iter().map(to_match).collect()
 }
@@ -321,7 +327,7 @@ mod tests {
         let found = snapshot.find(Some(&digests), Some(&picture), None);
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].technology, found[0].bank.as_str(), found[0].content_id), (SignalType::Sha1, "B", 7));
-        assert_eq!((found[1].transform, found[1].distance, found[1].quality), (Some(Transform::Rotate90), 0, Some(90)));
+        assert_eq!((found[1].transform, found[1].distance, found[1].quality), (Some(Transform::Rotate90), Distance::ZERO, Some(90)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which hashes of a segment are out of force.
 
-use crate::domain::hash::ItemState;
+use crate::domain::bank::ItemState;
 
 /// One bit for each hash.
 #[derive(Clone, Debug)]

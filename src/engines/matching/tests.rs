@@ -11,7 +11,8 @@ use super::{
     segment::{Query, Scanning, Scratch, Segment},
     simd::Simd,
 };
-use crate::domain::hash::{ItemState, PdqHash};
+use crate::domain::bank::ItemState;
+use crate::domain::hash::PdqHash;
 
 /// A small generator (Knuth's MMIX constants), so that a failing case is known by its seed.
 struct Random(u64);

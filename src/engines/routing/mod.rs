@@ -118,7 +118,9 @@ impl Policy {
 }
 
 fn match_priority(hit: &Match) -> f64 {
-    let nearness = 1.0 - f64::from(hit.distance) / f64::from(hit.max_distance.max(hit.distance) + 1);
+    // What lies on the radius itself still counts for a thirty-second, whatever the unit.
+    let radius = f64::from(hit.max_distance.max(hit.distance).get());
+    let nearness = if radius == 0.0 { 1.0 } else { 1.0 - f64::from(hit.distance.get()) / (radius * 32.0 / 31.0) };
     KNOWN_FLOOR + (1.0 - KNOWN_FLOOR) * nearness
 }
 
@@ -161,7 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{hash::SignalType, operating_point::OperatingPoint, score::RawScore};
+    use crate::domain::{operating_point::OperatingPoint, score::RawScore, signal::SignalType};
 
     fn score(raw: f32, threshold: Option<f32>) -> Score {
         let point = threshold.map(|value| OperatingPoint::configured(RawScore::new(value).unwrap(), None, None, None));
@@ -180,10 +182,12 @@ mod tests {
             technology: SignalType::Pdq,
             bank: "DEMO".to_owned(),
             content_id: 1,
-            distance,
-            max_distance: 31,
+            distance: distance.into(),
+            max_distance: 31.into(),
             quality: Some(90),
             transform: None,
+            disputed: false,
+            category: None,
         }
     }
 
@@ -253,6 +257,7 @@ mod tests {
             let evidence = Evidence {
                 scores: raws.iter().map(|&(raw, threshold)| score(raw, threshold)).collect(),
                 matches: distances.iter().map(|&distance| hit(distance)).collect(),
+                suppressed: Vec::new(),
                 unscored: reasons.iter().map(|&reason| unscored(reason)).collect(),
             };
             let policy = Policy::default();

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        hash::{Quality, Signal},
+        hash::Quality,
         ids::{BankId, TenantId},
+        signal::Signal,
     },
     engines::matching::{Bank, Snapshot},
     store::{self, ItemCursor, Store, StoreError},

@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use crate::domain::{
     attachment::AttachmentFacts,
     decision::RoutingDecision,
-    evidence::{Match, Unscored},
+    evidence::{Match, Suppressed, Unscored},
     operating_point::{Fallback, Live, OperatingPoint},
     score::{ConversationDetail, Score},
+    signal::Distance,
 };
 
 /// One scored attachment.
@@ -26,6 +27,9 @@ pub struct ScoreAnswer {
     pub attachment: AttachmentFacts,
     /// Items of banks within their radius, nearest first.
     pub matches: Vec<MatchAnswer>,
+    /// Matches that known harmless items took back; they count for nothing. Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<SuppressedAnswer>,
     pub scores: Vec<ScoreEntry>,
     /// Technologies that gave no result, and why.
     pub unscored: Vec<UnscoredAnswer>,
@@ -44,18 +48,33 @@ pub struct ScoreAnswer {
 /// An item of a bank within the bank's radius.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MatchAnswer {
-    /// `md5`, `sha1`, `sha256` or `pdq`.
+    /// `md5`, `sha1`, `sha256`, `pdq`, `photodna` or `embedding:MODEL`.
     pub technology: &'static str,
     pub bank: String,
     pub content_id: i64,
-    /// Hamming distance in bits; 0 for digests.
-    pub distance: u32,
+    /// Differing bits for `pdq`, Euclidean for `photodna`, 1 - cosine for embeddings; 0 for digests.
+    #[schema(value_type = f32)]
+    pub distance: Distance,
     /// The bank's radius.
-    pub max_distance: u32,
+    #[schema(value_type = f32)]
+    pub max_distance: Distance,
     /// PDQ quality, 0..=100; null for digests.
     pub quality: Option<u8>,
     /// Which of the eight variants of the picture matched; null for digests.
     pub transform: Option<&'static str>,
+    /// Somebody says that the item does not belong into its bank. Absent when nobody does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disputed: bool,
+    /// `A1`, `A2`, `B1`, `B2` or `other`. Absent when the item has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<&'static str>,
+}
+
+/// A match that an item of a negative bank (known to be harmless) took back.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SuppressedAnswer {
+    pub matched: MatchAnswer,
+    pub by: MatchAnswer,
 }
 
 /// What a classifier said of one label.
@@ -136,7 +155,15 @@ impl From<&Match> for MatchAnswer {
             max_distance: hit.max_distance,
             quality: hit.quality,
             transform: hit.transform.map(crate::domain::hash::Transform::as_str),
+            disputed: hit.disputed,
+            category: hit.category.map(crate::domain::bank::HarmCategory::as_str),
         }
+    }
+}
+
+impl From<&Suppressed> for SuppressedAnswer {
+    fn from(suppressed: &Suppressed) -> Self {
+        Self { matched: (&suppressed.matched).into(), by: (&suppressed.by).into() }
     }
 }
 

@@ -16,9 +16,10 @@ use crate::{
         attachment::{AttachmentFacts, AttachmentKind, MediaType},
         evidence::{Evidence, Match, Unscored, UnscoredReason},
         frame::Frame,
-        hash::{Digests, PerceptualHash, Quality, SignalType},
+        hash::{Digests, PerceptualHash, Quality},
         preprocess::OutputTooLarge,
         score::Technology,
+        signal::SignalType,
     },
     engines::{
         batch::Lane,

@@ -169,6 +169,7 @@ impl Scoring {
             request_id: request.request_id.to_string(),
             item_id: item_id.clone(),
             matches: evidence.matches.iter().map(Into::into).collect(),
+            suppressed: evidence.suppressed.iter().map(Into::into).collect(),
             scores: evidence.scores.iter().map(Into::into).collect(),
             unscored: evidence.unscored.iter().map(Into::into).collect(),
             review_item: review_item.map(|id| id.to_string()),

@@ -1,6 +1,6 @@
 //! What an attachment leaves behind: counters always; for what goes to review also the review item and its ledger event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ModelVersions, Pseudonyms};
 use crate::{
@@ -9,10 +9,10 @@ use crate::{
         decision::{Route, RoutingDecision},
         event::{Event, EventBody, Pseudonym, Scored},
         evidence::Evidence,
-        hash::SignalType,
         ids::{EventId, ReviewItemId, TenantId},
         monitor::{Provenance, Purpose},
         score::Technology,
+        signal::SignalType,
         time::Timestamp,
     },
     engines::routing::Policy,
@@ -128,8 +128,8 @@ impl Finding<'_> {
             );
         }
         let hits = self.evidence.matches.iter();
-        let hit = |kind: &SignalType| hits.clone().any(|hit| hit.technology == *kind);
-        counters.extend(SignalType::ALL.into_iter().filter(hit).map(|kind| count(Technology::named(kind.as_str()), "match", 0)));
+        let hit: BTreeSet<SignalType> = hits.map(|hit| hit.technology).collect();
+        counters.extend(hit.into_iter().map(|kind| count(Technology::named(kind.as_str()), "match", 0)));
         let blind = self.evidence.unscored.iter();
         counters.extend(blind.map(|unscored| count(unscored.technology.clone(), unscored.reason.as_str(), 0)));
         counters

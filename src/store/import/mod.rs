@@ -31,8 +31,8 @@ use super::{
 };
 use crate::domain::{
     event::{Event, EventBody},
-    hash::Signal,
     ids::{BankId, EventId, TenantId},
+    signal::Signal,
     time::Timestamp,
 };
 
@@ -41,6 +41,8 @@ const CHUNK: usize = 8192;
 
 /// Signals that are sorted together: about 200 MB while an import runs.
 const WINDOW: usize = 1 << 20;
+/// Their bytes: a window of vectors is shorter.
+const WINDOW_BYTES: usize = 128 << 20;
 
 /// Between two chunks. Waiting writers ask for the lock every millisecond, so one of them gets it.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -65,6 +67,7 @@ pub struct BankImport {
     lease: Lease,
     name: String,
     waiting: Vec<Signal>,
+    waiting_bytes: usize,
     /// The highest content id written.
     last: i64,
     added: u64,
@@ -185,7 +188,8 @@ impl BankImport {
     pub async fn add(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
         for signals in signals.chunks(CHUNK) {
             self.waiting.extend_from_slice(signals);
-            if self.waiting.len() >= WINDOW {
+            self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
+            if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
                 self.flush().await?;
             }
         }
@@ -198,6 +202,7 @@ impl BankImport {
     /// As [`add`](Self::add).
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
         let (given, lease) = (waiting.len() as u64, self.lease);
         let mut window = Window::sorted(waiting).await?;
         if self.last > 0 {
@@ -300,7 +305,7 @@ impl Store {
             })
             .await?;
         lease.clear(&mut tx).await?;
-        Ok(BankImport { tx, lease, name, waiting: Vec::new(), last, added: 0, already_present: 0 })
+        Ok(BankImport { tx, lease, name, waiting: Vec::new(), waiting_bytes: 0, last, added: 0, already_present: 0 })
     }
 
     /// Imports all of `signals` or none. For files, [`begin_import`](Self::begin_import) lets the caller stop at a malformed line.

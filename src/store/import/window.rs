@@ -3,23 +3,22 @@
 //! A chunk travels as one blob of fixed-width records and one JSON array of content ids, which SQLite takes apart: binding each value by itself
 //! costs more than inserting it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::SqliteConnection;
 
 use super::{CHUNK, Lease};
 use crate::{
-    domain::hash::{Signal, SignalType},
+    domain::signal::{Signal, SignalType},
     store::{error::StoreError, row::blob, transaction::WriteTx},
 };
 
-/// A signal's type (its place in [`SignalType::ALL`]) and bytes, filled up with zeros: ordered like the keys of one bank within a type.
-type Record = [u8; 33];
+/// Bytes of signals in one transaction: vectors are long.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// One signal of a window.
-#[derive(Clone, Copy)]
 struct Entry {
-    record: Record,
+    signal: Signal,
     /// Its place in the window as it was given.
     place: u32,
     content_id: i64,
@@ -30,9 +29,11 @@ pub(super) struct Window {
     entries: Vec<Entry>,
 }
 
-/// Entries of one type for one transaction.
+/// Entries of one type and length for one transaction.
 pub(super) struct Chunk {
     kind: SignalType,
+    /// Bytes of one signal.
+    size: usize,
     records: Vec<u8>,
     /// A JSON array of one number per record.
     numbers: String,
@@ -66,21 +67,14 @@ pub(super) const KEYS: Table = Table {
     order: Order::Signal,
 };
 
-fn record(signal: &Signal) -> Record {
-    let (mut record, kind) = ([0; 33], signal.kind());
-    record[0] = SignalType::ALL.iter().position(|other| *other == kind).unwrap_or(0) as u8; // ALL holds every type
-    record[1..=kind.bytes()].copy_from_slice(&signal.to_bytes());
-    record
-}
-
 impl Window {
     /// Sorts on a thread for such work: a million signals take a noticeable part of a second.
     pub(super) async fn sorted(signals: Vec<Signal>) -> Result<Self, StoreError> {
         let sort = move || {
-            let entry = |(place, signal): (usize, &Signal)| Entry { record: record(signal), place: place as u32, content_id: 0 };
-            let mut entries: Vec<Entry> = signals.iter().enumerate().map(entry).collect();
-            entries.sort_unstable_by_key(|entry| (entry.record, entry.place));
-            entries.dedup_by_key(|entry| entry.record); // the first of its kind stays
+            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, content_id: 0 };
+            let mut entries: Vec<Entry> = signals.into_iter().enumerate().map(entry).collect();
+            entries.sort_unstable_by(|a, b| (&a.signal, a.place).cmp(&(&b.signal, b.place)));
+            entries.dedup_by(|next, kept| next.signal == kept.signal); // the first of its kind stays
             Self { entries }
         };
         tokio::task::spawn_blocking(sort).await.map_err(|_| StoreError::Closed)
@@ -99,7 +93,7 @@ impl Window {
             .bind(lease.bank)
             .bind(chunk.kind.as_str())
             .bind(chunk.records)
-            .bind(chunk.kind.bytes() as i64)
+            .bind(chunk.size as i64)
             .fetch_all(tx.reading().await?)
             .await?;
             held.extend(places);
@@ -132,21 +126,31 @@ impl Window {
         if order == Order::ContentId {
             entries.sort_unstable_by_key(|entry| entry.place);
         }
-        let of_kind = |code: usize, piece: &[&Entry]| {
-            let mut chunk = Chunk { kind: SignalType::ALL[code], records: Vec::new(), numbers: String::from("[") };
-            for entry in piece.iter().filter(|entry| usize::from(entry.record[0]) == code) {
+        let mut pieces = Vec::new();
+        let mut rest = &entries[..];
+        while !rest.is_empty() {
+            let (mut taken, mut bytes) = (0, 0);
+            while taken < rest.len().min(CHUNK) && (taken == 0 || bytes + rest[taken].signal.size() <= CHUNK_BYTES) {
+                bytes += rest[taken].signal.size();
+                taken += 1;
+            }
+            let (piece, others) = rest.split_at(taken);
+            rest = others;
+            let mut alike: BTreeMap<(SignalType, usize), Chunk> = BTreeMap::new();
+            for entry in piece {
+                let (kind, size) = (entry.signal.kind(), entry.signal.size());
+                let empty = || Chunk { kind, size, records: Vec::new(), numbers: String::from("[") };
+                let chunk = alike.entry((kind, size)).or_insert_with(empty);
                 let comma = if chunk.records.is_empty() { "" } else { "," };
                 chunk.numbers.push_str(&format!("{comma}{}", number(entry)));
-                chunk.records.extend_from_slice(&entry.record[1..=chunk.kind.bytes()]);
+                chunk.records.extend_from_slice(&entry.signal.to_bytes());
             }
-            chunk.numbers.push(']');
-            chunk
-        };
-        entries
-            .chunks(CHUNK)
-            .flat_map(|piece| (0..SignalType::ALL.len()).map(move |code| of_kind(code, piece)))
-            .filter(|chunk| !chunk.records.is_empty())
-            .collect()
+            pieces.extend(alike.into_values().map(|mut chunk| {
+                chunk.numbers.push(']');
+                chunk
+            }));
+        }
+        pieces
     }
 }
 
@@ -158,7 +162,7 @@ impl Chunk {
             .bind(lease.bank)
             .bind(self.kind.as_str())
             .bind(self.records)
-            .bind(self.kind.bytes() as i64)
+            .bind(self.size as i64)
             .bind(self.numbers)
             .execute(connection)
             .await?;

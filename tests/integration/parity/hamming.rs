@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use nightlight::domain::hash::{ItemState, PdqHash};
+use nightlight::domain::bank::ItemState;
+use nightlight::domain::hash::PdqHash;
 use nightlight::engines::gpu::{Gpu, GpuOptions};
 use nightlight::engines::matching::{GpuScan, Pair, PdqIndex, linear, plain};
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nightlight::{
-    domain::hash::{ItemState, PdqHash, Signal},
+    domain::{bank::ItemState, hash::PdqHash, signal::Signal},
     store::{BankDefaults, ItemCursor},
 };
 
@@ -26,7 +26,7 @@ async fn an_import_is_loaded_as_it_was_given() {
     let other = again(folder.path()).await;
     let mut signals: Vec<Signal> = (0..20_000).map(pdq).collect();
     signals.splice(9_000..9_000, [Signal::Md5([1; 16]), Signal::Sha1([2; 20]), Signal::Sha256([3; 32])]); // types mixed in a chunk
-    let first = store.import_signals(TENANT, "DEMO", DEFAULTS, signals.iter().copied()).await.unwrap();
+    let first = store.import_signals(TENANT, "DEMO", DEFAULTS, signals.iter().cloned()).await.unwrap();
     assert_eq!((first.bank_version, first.added, first.already_present), (1, 20_003, 0));
 
     let bank = other.banks(TENANT).await.unwrap().pop().unwrap();
@@ -40,7 +40,7 @@ async fn an_import_is_loaded_as_it_was_given() {
         loaded.extend(page);
     }
     assert!(loaded.iter().map(|(content_id, _)| *content_id).eq(1..=20_003));
-    assert!(loaded.iter().map(|(_, signal)| *signal).eq(signals.iter().copied()), "not in the order of the file");
+    assert!(loaded.iter().map(|(_, signal)| signal).eq(signals.iter()), "not in the order of the file");
 
     // Again with one new signal, twice: it is told apart, and the bank as it was is still loaded as it was.
     let change = other.last_bank_change().await.unwrap();

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     domain::{
-        hash::SignalType,
         labelled::{Ids, Labelled, Slices},
+        signal::SignalType,
     },
     services::datasets::Manifest,
 };
@@ -176,7 +176,8 @@ pub fn summarize(
         let evaluation = evaluate(&data, &options, done)?;
         scored.push(Scored { technology: technology.clone(), label: label.clone(), threshold, evaluation });
     }
-    let hashes = SignalType::ALL.iter().map(|kind| kind.as_str().to_owned());
+    // The exact layers and PDQ look at every picture; other signals come from outside, not from files.
+    let hashes = [SignalType::Md5, SignalType::Sha1, SignalType::Sha256, SignalType::Pdq].map(|kind| kind.as_str().to_owned()).into_iter();
     let mut technologies: Vec<String> =
         if rows.scored().any(|(result, _)| result.kind.as_deref() == Some("image")) { hashes.collect() } else { Vec::new() };
     for (technology, _) in &labels {
