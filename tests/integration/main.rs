@@ -20,6 +20,7 @@ mod http_serve;
 mod http_status;
 mod monitor;
 mod operating_points;
+mod outbound;
 mod parity;
 mod serving;
 mod store;
