@@ -27,7 +27,7 @@
 //! #         access::Access, banks::Banks, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
 //! #         pixels::PixelProcessor, review::Review,
 //! #     },
-//! #     store::{Store, StoreOptions}, testing::scorer::FakeScorer,
+//! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
 //! # use tower::ServiceExt;
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -40,7 +40,7 @@
 //! let services = HttpServices {
 //!     scorer: Arc::new(FakeScorer::echo()),
 //!     access: Access::new(store.clone(), true),
-//!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu))),
+//!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
 //!     points,

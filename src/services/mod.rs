@@ -39,6 +39,7 @@ use crate::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
     },
+    outbound::MediaFetcher,
     store::{Store, StoreError, StoreOptions},
 };
 
@@ -94,7 +95,7 @@ impl App {
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let lanes = Lanes::start(config)?;
-        let lookup = Arc::new(Lookup::new(banks.clone(), lanes.clone(), pixels.clone()));
+        let lookup = Arc::new(Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)));
         let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
         if !config.auth.enabled {
@@ -136,6 +137,15 @@ pub fn open_pixels(backend: Backend, config: &Config) -> Result<(PixelProcessor,
         Backend::Cpu => Wanted::Cpu,
     };
     PixelProcessor::open(wanted, gpu_options(config))
+}
+
+/// What fetches attachments by URL, if the configuration wants that.
+fn fetcher(config: &Config) -> MediaFetcher {
+    let outbound = &config.outbound;
+    if !outbound.url_fetch {
+        return MediaFetcher::off();
+    }
+    MediaFetcher::new(outbound.policy.clone(), outbound.connect_timeout, outbound.timeout, config.server.body_limit_bytes)
 }
 
 /// The GPU as the configuration wants it.

@@ -44,8 +44,8 @@ pub struct Bank {
     /// How many signals this version holds, whatever their state; their content ids are `1..=signals`.
     pub signals: i64,
     pub created_at: Timestamp,
-    /// What its signals refer to.
-    pub(super) number: i64,
+    /// Unique over all tenants and never used again: 1, 2, 3, …
+    pub number: i64,
 }
 
 /// That a bank changed, in the order of the changes over all tenants.

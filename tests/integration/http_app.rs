@@ -16,6 +16,7 @@ use nightlight::{
     config::{Config, Sources},
     domain::ids::TenantId,
     http::{HttpOptions, HttpServices, HttpState, router},
+    outbound::MediaFetcher,
     services::{
         access::{Access, Role},
         banks::Banks,
@@ -51,12 +52,13 @@ pub struct Setup {
     pub scorer: FakeScorer,
     pub health: Health,
     pub keys: bool,
+    pub fetcher: MediaFetcher,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let health = Health::of(vec![Check::ok("store", "answers")], vec![]);
-        Self { options: HttpOptions::default(), scorer: FakeScorer::echo(), health, keys: false }
+        Self { options: HttpOptions::default(), scorer: FakeScorer::echo(), health, keys: false, fetcher: MediaFetcher::off() }
     }
 }
 
@@ -94,6 +96,7 @@ impl Setup {
             banks.clone(),
             Lanes::start(&Config::load(&Sources::default()).unwrap()).unwrap(),
             Arc::new(PixelProcessor::Cpu),
+            self.fetcher.clone(),
         ));
         let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, lookup, review, points, monitor, health };
         let state = HttpState::new(self.options, services, metrics());

@@ -1,6 +1,10 @@
 //! HMA's API: paths, shapes and statuses, and each place where HMA is wrong, both ways.
 
-use nightlight::services::access::Role;
+use nightlight::{
+    domain::{ids::TenantId, signal::Signal},
+    services::access::Role,
+    store::BankDefaults,
+};
 use serde_json::{Value, json};
 
 use crate::http_app::{Answer, App, MULTIPART, Setup, parts};
@@ -159,4 +163,96 @@ async fn the_key_travels_as_basic_and_its_role_counts() {
             .unwrap();
         assert_eq!(app.send(request).await.status.as_u16(), status, "{role}");
     }
+}
+
+const DEFAULTS: BankDefaults = BankDefaults { max_distance: 31, minimum_quality: 50 };
+
+/// A bank with these lines.
+async fn bank(app: &App, name: &str, lines: &[&str]) {
+    let signals = lines.iter().map(|line| Signal::parse_line(line, None).unwrap());
+    app.store.import_signals(TenantId::DEFAULT, name, DEFAULTS, signals.collect::<Vec<_>>()).await.unwrap();
+    app.banks.refresh(&app.store).await.unwrap();
+}
+
+/// A hash that differs from `hash` in so many bits.
+fn at_distance(hash: &str, bits: usize) -> String {
+    let mut bytes = hex::decode(hash).unwrap();
+    (0..bits).for_each(|bit| bytes[bit / 8] ^= 1 << (bit % 8));
+    hex::encode(bytes)
+}
+
+#[tokio::test]
+async fn signals_are_looked_up_in_banks() {
+    let app = Setup::default().start().await;
+    let [near, far] = [at_distance(SPECIMEN[0], 31), at_distance(SPECIMEN[0], 32)];
+    bank(&app, "BANK_A", &[SPECIMEN[0], &"a".repeat(32)]).await;
+    bank(&app, "BANK_B", &[&far, &near]).await;
+    let lookup = async |query: &str| app.get(&format!("/m/lookup?{query}")).await;
+    let second = |content: i64| (1i64 << 32) + content;
+    let a = json!([{"bank_content_id": 1, "distance": "0"}]);
+    let pdq = format!("signal_type=pdq&signal={}", SPECIMEN[0]);
+    let both = json!({"BANK_A": a, "BANK_B": [{"bank_content_id": second(2), "distance": "31"}]});
+    assert_eq!(lookup(&pdq).await.ok(), both);
+    assert_eq!(lookup(&format!("{pdq}&banks=BANK_A")).await.ok(), json!({"BANK_A": a}));
+    assert_eq!(lookup(&format!("{pdq}&banks=BANK_B,BANK_A&seed=1&bypass_coinflip=true")).await.ok(), both);
+    assert_eq!(lookup(&format!("{pdq}&banks=NON_EXISTENT_BANK")).await.ok(), json!({}));
+    assert_eq!(lookup(&format!("signal_type=pdq&signal={}", "5".repeat(64))).await.ok(), json!({}));
+    // Digests: the distance is a text; HMA's has no number in it.
+    for name in ["video_md5", "md5"] {
+        let md5 = format!("signal_type={name}&signal={}", "A".repeat(32));
+        assert_eq!(lookup(&md5).await.ok(), json!({"BANK_A": [{"bank_content_id": 2, "distance": "0"}]}));
+    }
+    let md5 = format!("signal_type=video_md5&signal={}&hma_strict=1", "a".repeat(32));
+    assert_eq!(lookup(&md5).await.ok(), json!({"BANK_A": [{"bank_content_id": 2, "distance": "-"}]}));
+
+    let raw = async |query: &str| app.get(&format!("/m/raw_lookup?{pdq}{query}")).await.ok()["matches"].clone();
+    assert_eq!(raw("").await, json!([1, second(2)]));
+    assert_eq!(raw("&banks=BANK_B").await, json!([second(2)]));
+    assert_eq!(raw("&banks=NON_EXISTENT_BANK").await, json!([]));
+    assert_eq!(raw("&include_distance=true&banks=BANK_A").await, json!([{"bank_content_id": 1, "distance": "0"}]));
+}
+
+#[tokio::test]
+async fn lookups_that_ask_for_nothing_are_refused() {
+    let app = Setup::default().start().await;
+    for query in ["", "signal_type=pdq", "signal=00", "url="] {
+        assert_eq!(refused(&app.get(&format!("/m/lookup?{query}")).await, 400), "Either url or both signal and signal_type are required");
+    }
+    for query in ["signal_type=pdq&signal=banana", "signal_type=banana&signal=00", "signal_type=pdq&signal=00&bypass_coinflip=maybe"] {
+        refused(&app.get(&format!("/m/lookup?{query}")).await, 400);
+    }
+    // A missing parameter: HMA sends a list.
+    assert_eq!(refused(&app.get("/m/raw_lookup?signal_type=pdq").await, 400), "signal is required");
+    let strict = app.get("/m/raw_lookup?signal_type=pdq&hma_strict=1").await;
+    assert_eq!((strict.status.as_u16(), strict.json()[0]["loc"].clone()), (422, json!(["signal"])));
+    let strict = app.get("/m/raw_lookup?signal_type=pdq&signal=00&include_distance=maybe&hma_strict=1").await;
+    assert_eq!((strict.status.as_u16(), strict.json()[0]["type"].clone()), (422, json!("bool_parsing")));
+    refused(&app.get(&format!("/m/lookup?signal_type=sha1&signal={}&hma_strict=1", "a".repeat(40))).await, 400);
+    assert!(refused(&app.get("/m/lookup?url=http://192.0.2.1/a.jpg").await, 400).contains("turned off"));
+}
+
+#[tokio::test]
+async fn files_are_looked_up_by_type_and_bank() {
+    let app = Setup::default().start().await;
+    let picture = sample("known.jpg");
+    let hash = upload(&app, "/h/hash", "photo", &picture).await.ok()["pdq"].as_str().unwrap().to_owned();
+    bank(&app, "KNOWN", &[&hash, "900150983cd24fb0d6963f7d28e17f72"]).await;
+    let found = json!({"pdq": {"KNOWN": [{"bank_content_id": 1, "distance": "0"}]}});
+    assert_eq!(upload(&app, "/m/lookup?bypass_coinflip=true", "photo", &picture).await.ok(), found);
+    assert_eq!(upload(&app, "/m/lookup?banks=OTHER", "photo", &picture).await.ok(), json!({"pdq": {}}));
+    let video = upload(&app, "/m/lookup", "video", b"abc").await.ok();
+    assert_eq!(video, json!({"video_md5": {"KNOWN": [{"bank_content_id": 2, "distance": "0"}]}}));
+    // A turned picture is the same picture; HMA does not find it.
+    let turned = sample("known-rotated.jpg");
+    assert_eq!(upload(&app, "/m/lookup", "photo", &turned).await.ok()["pdq"]["KNOWN"][0]["bank_content_id"], 1);
+    assert_eq!(upload(&app, "/m/lookup?hma_strict=1", "photo", &turned).await.ok(), json!({"pdq": {}}));
+}
+
+#[tokio::test]
+async fn a_featureless_picture_matches_nothing_and_is_no_error_unless_strict() {
+    let app = Setup::default().start().await;
+    bank(&app, "KNOWN", &[&"0".repeat(64)]).await;
+    let answer = upload(&app, "/m/lookup", "photo", &featureless()).await;
+    assert_eq!((answer.ok(), answer.header("x-pdq-quality")), (json!({"pdq": {}}), "0"));
+    assert!(refused(&upload(&app, "/m/lookup?hma_strict=1", "photo", &featureless()).await, 400).contains("invalid PDQ hash"));
 }

@@ -24,6 +24,7 @@ mod coin;
 pub(super) mod compare;
 mod error;
 pub(super) mod hash;
+pub(super) mod lookup;
 mod params;
 pub(super) mod status;
 mod upload;
@@ -54,7 +55,9 @@ pub(super) fn answers(path: &str) -> bool {
 /// HMA's part of the table of routes.
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route("/h/hash", Some(Permission::Score), post(hash::post_hash)),
+        route("/h/hash", Some(Permission::Score), get(hash::get_hash).post(hash::post_hash)),
+        route("/m/lookup", Some(Permission::Score), get(lookup::get_lookup).post(lookup::post_lookup)),
+        route("/m/raw_lookup", Some(Permission::Score), get(lookup::raw_lookup)),
         route("/m/compare", Some(Permission::Score), post(compare::compare)),
         route("/c/content_type", Some(Permission::Score), get(status::content_types)),
         route("/status", None, get(status::status)),

@@ -4,7 +4,6 @@ use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
     super::{HttpOptions, Shared, routes},
-    params::VIDEO_MD5,
     upload::ContentType,
 };
 use serde_json::{Value, json};

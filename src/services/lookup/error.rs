@@ -1,6 +1,9 @@
 //! Why there is no hash or no match.
 
-use crate::engines::{batch::BatchError, media::DecodeError};
+use crate::{
+    engines::{batch::BatchError, media::DecodeError},
+    outbound::OutboundError,
+};
 
 /// Every error of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +14,9 @@ pub enum LookupError {
     /// The picture or the attachment is over a limit that the text names.
     #[error("{0}")]
     TooLarge(String),
+    /// The content at a URL was not to be had.
+    #[error("Failed to fetch URL: {0}")]
+    Fetch(OutboundError),
     /// Every thread is busy: try again.
     #[error("every thread for hashing is busy")]
     Overloaded,
@@ -21,6 +27,15 @@ pub enum LookupError {
     /// The text is for the log.
     #[error("internal: {0}")]
     Internal(String),
+}
+
+impl From<OutboundError> for LookupError {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            error => Self::Fetch(error),
+        }
+    }
 }
 
 impl From<DecodeError> for LookupError {

@@ -3,12 +3,16 @@
 //! [`Lookup::hash`] makes digests and the perceptual hash of an attachment; the bytes are hashed where they lie in memory and written nowhere.
 
 mod error;
+mod search;
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-pub use self::error::LookupError;
+pub use self::{
+    error::LookupError,
+    search::{Found, Scope},
+};
 use crate::{
     domain::{
         frame::Frame,
@@ -17,6 +21,7 @@ use crate::{
         signal::{Distance, Signal},
     },
     engines::{hashing, matching::Snapshot},
+    outbound::{Media, MediaFetcher},
     services::{banks::Banks, lanes::Lanes, pixels::PixelProcessor},
 };
 
@@ -25,6 +30,7 @@ pub struct Lookup {
     banks: Arc<Banks>,
     lanes: Lanes,
     pixels: Arc<PixelProcessor>,
+    fetcher: MediaFetcher,
 }
 
 /// What somebody wants to know of an attachment.
@@ -46,8 +52,8 @@ pub struct Hashed {
 
 impl Lookup {
     /// Over these banks and threads.
-    pub const fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>) -> Self {
-        Self { banks, lanes, pixels }
+    pub const fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
+        Self { banks, lanes, pixels, fetcher }
     }
 
     /// The banks of `tenant` as they are now.
@@ -58,6 +64,15 @@ impl Lookup {
     /// Whether the banks in memory are those of the store; `false` when they could not be read again since they changed.
     pub fn up_to_date(&self) -> bool {
         self.banks.failure().is_none()
+    }
+
+    /// The content at a URL.
+    ///
+    /// # Errors
+    /// See [`LookupError::Fetch`].
+    pub async fn fetch(&self, url: &str, deadline: Instant) -> Result<Media, LookupError> {
+        let fetching = tokio::time::timeout_at(deadline.into(), self.fetcher.fetch_media(url));
+        Ok(fetching.await.map_err(|_| LookupError::Deadline)??)
     }
 
     /// Digests and hashes of an attachment.
