@@ -61,6 +61,7 @@ fn score(criterion: &mut Criterion) {
     let services = HttpServices {
         scorer: Arc::new(InProcess(app.scoring.clone())),
         access: Access::new(app.store.clone(), false),
+        lookup: app.lookup.clone(),
         review: Review::new(app.store.clone(), Duration::from_secs(900)),
         points: app.points.clone(),
         monitor: app.monitor.clone(),

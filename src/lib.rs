@@ -35,9 +35,10 @@
 //! | --- | --- | --- |
 //! | top | `main` | `cli`, `http` |
 //! | surface | [`cli`], [`http`] | services and everything below |
-//! | use cases | [`services`] | engines, store, domain |
+//! | use cases | [`services`] | engines, store, outbound, domain |
 //! | engines | [`engines`] | domain; `preprocess`, `hashing` and `matching` also `gpu` |
 //! | store | [`store`] | domain and the ledger's chain |
+//! | requests | [`outbound`] | domain |
 //! | values | [`domain`] | nothing here |
 //!
 //! Imports go down only; engines know neither store nor services nor each other; what two engines share is a domain value. One room owns
@@ -52,6 +53,7 @@ pub mod config;
 pub mod domain;
 pub mod engines;
 pub mod http;
+pub mod outbound;
 pub mod services;
 pub mod store;
 pub mod telemetry;

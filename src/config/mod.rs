@@ -29,6 +29,7 @@ mod matching;
 mod models;
 mod monitor;
 mod operating_points;
+mod outbound;
 mod routing;
 mod server;
 mod services;
@@ -49,6 +50,7 @@ pub use self::{
     matching::Matching,
     models::Models,
     monitor::{Audit, FallbackRule, Monitor, Stratum},
+    outbound::Outbound,
     routing::{Review, Routing},
     server::{Auth, Server},
     services::Service,
@@ -74,6 +76,7 @@ pub struct Config {
     pub review: Review,
     pub monitor: Monitor,
     pub audit: Audit,
+    pub outbound: Outbound,
     pub store: Store,
     pub idempotency: Idempotency,
     pub log: Log,
@@ -121,6 +124,7 @@ impl Config {
             review: Review::read(&layers)?,
             monitor: Monitor::read(&layers)?,
             audit: Audit::read(&layers)?,
+            outbound: Outbound::read(&layers)?,
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,

@@ -13,6 +13,8 @@ pub struct Models {
     pub onnxruntime: PathBuf,
     /// Classifiers of pictures, by name.
     pub image: Vec<String>,
+    /// Embedders of pictures, by name; their vectors are looked up in banks.
+    pub embedding: Vec<String>,
     /// Classifiers of texts and conversations, by name.
     pub conversation: Vec<String>,
     /// Sessions per model; 0 = one per core.
@@ -25,6 +27,7 @@ impl Models {
             directory: layers.path("models.directory")?,
             onnxruntime: layers.path("models.onnxruntime")?,
             image: names(layers, "models.image")?,
+            embedding: names(layers, "models.embedding")?,
             conversation: names(layers, "models.conversation")?,
             sessions: layers.number("models.sessions", 0..=1024)?,
         })

@@ -53,6 +53,7 @@ fn sections_read_exactly_the_keys_of_default_toml() {
         include_str!("matching.rs"),
         include_str!("models.rs"),
         include_str!("monitor.rs"),
+        include_str!("outbound.rs"),
         include_str!("routing.rs"),
         include_str!("server.rs"),
         include_str!("services.rs"),
@@ -196,4 +197,23 @@ fn a_file_that_is_missing_or_no_toml_stops_the_start() {
     std::fs::write(&path, "[server\n").unwrap();
     sources.file = Some(path);
     assert!(matches!(Config::load(&sources), Err(ConfigError::Syntax { .. })));
+}
+
+#[test]
+fn outbound_lists_are_checked() {
+    let name = |key: &str| format!("NIGHTLIGHT__OUTBOUND__{key}");
+    let sources = Sources {
+        env: vec![
+            (name("ALLOW_NETWORKS"), "['10.0.0.0/8', '::1']".into()),
+            (name("ALLOW_HOSTS"), "['hma.internal']".into()),
+            (name("PORTS"), "[443, 8443]".into()),
+        ],
+        ..Sources::default()
+    };
+    let outbound = Config::load(&sources).unwrap().outbound;
+    assert_eq!((outbound.policy.allow_networks.len(), outbound.policy.ports.as_slice()), (2, &[443, 8443][..]));
+    assert!(!outbound.url_fetch && outbound.policy.allow_hosts == ["hma.internal"]);
+    assert!(refused(&name("ALLOW_NETWORKS"), "['10.0.0.1/8']").contains("10.0.0.0/8"));
+    assert!(refused(&name("ALLOW_HOSTS"), "['https://x']").contains("host names"));
+    assert!(refused(&name("PORTS"), "[0]").contains("1 to 65535"));
 }

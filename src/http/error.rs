@@ -15,10 +15,19 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::ids::RequestId,
-    services::{access::AccessError, review::ReviewError, scoring::ScoreError},
+    services::{access::AccessError, lookup::LookupError, review::ReviewError, scoring::ScoreError},
     store::StoreError,
     telemetry::metric,
 };
+
+/// How an error is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// `{"error":{"code","message","request_id"}}`
+    Own,
+    /// `{"message"}`, as HMA's clients read it.
+    Message,
+}
 
 /// What went wrong, for programs. Each code has one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -151,11 +160,14 @@ impl ApiError {
     }
 
     /// Completes the response of this error; keeps headers that are there already (`Allow`).
-    pub(super) fn write_into(&self, response: &mut Response, id: RequestId) {
-        let body = self.body(id);
+    pub(super) fn write_into(&self, response: &mut Response, id: RequestId, shape: Shape) {
         *response.status_mut() = self.code.status();
-        // Three strings and an enum always become JSON.
-        *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
+        // Strings and an enum always become JSON.
+        let body = match shape {
+            Shape::Own => serde_json::to_vec(&self.body(id)),
+            Shape::Message => serde_json::to_vec(&serde_json::json!({"message": self.message})),
+        };
+        *response.body_mut() = Body::from(body.unwrap_or_default());
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -213,6 +225,20 @@ impl From<ScoreError> for ApiError {
             ScoreError::ShuttingDown => ErrorCode::NotReady,
         };
         Self::new(code, message)
+    }
+}
+
+impl From<LookupError> for ApiError {
+    fn from(error: LookupError) -> Self {
+        let message = error.to_string();
+        match error {
+            LookupError::Picture(_) | LookupError::Fetch(_) => Self::malformed(message),
+            LookupError::TooLarge(_) => Self::too_large(message),
+            LookupError::Overloaded => Self::overloaded(&message, Duration::from_secs(1)),
+            LookupError::Deadline => Self::new(ErrorCode::Deadline, message),
+            LookupError::ShuttingDown => Self::new(ErrorCode::NotReady, message),
+            LookupError::Internal(cause) => Self::internal(cause),
+        }
     }
 }
 

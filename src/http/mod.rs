@@ -1,7 +1,7 @@
 //! The API over HTTP: the only room that knows axum.
 //!
 //! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
-//! `score` and `batch` (with `input`, `multipart` and `body` below them), `review`, `operating_points`, `status`, `docs`; `auth` lets callers in, `error` is the one
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `review`, `operating_points`, `status`, `docs`; `auth` lets callers in, `error` is the one
 //! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
 //! accepts connections.
 //!
@@ -24,10 +24,10 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, health::{Health, constant}, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
-//! #         review::Review,
+//! #         access::Access, banks::Banks, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         pixels::PixelProcessor, review::Review,
 //! #     },
-//! #     store::{Store, StoreOptions}, testing::scorer::FakeScorer,
+//! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
 //! # use tower::ServiceExt;
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -35,10 +35,12 @@
 //! # let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
 //! # let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
 //! let config = Config::load(&Sources::default())?;
+//! let banks = Banks::load(&store, config.matching.dihedral).await?;
 //! let points = OperatingPoints::load(&config, Running::default(), store.clone()).await?;
 //! let services = HttpServices {
 //!     scorer: Arc::new(FakeScorer::echo()),
 //!     access: Access::new(store.clone(), true),
+//!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
 //!     points,
@@ -55,6 +57,7 @@ mod body;
 mod docs;
 mod dto;
 mod error;
+mod hma;
 mod input;
 mod json;
 mod monitor;
@@ -93,6 +96,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         health::HealthProbe,
+        lookup::Lookup,
         monitor::Monitor,
         operating_points::OperatingPoints,
         review::Review,
@@ -157,6 +161,7 @@ impl Default for HttpOptions {
 pub struct HttpServices {
     pub scorer: Arc<dyn Scorer>,
     pub access: Access,
+    pub lookup: Arc<Lookup>,
     pub review: Review,
     pub points: Arc<OperatingPoints>,
     pub monitor: Arc<Monitor>,
@@ -207,11 +212,15 @@ struct Route {
     handlers: MethodRouter<Shared>,
 }
 
+/// A line of the table.
+const fn route(path: &'static str, permission: Option<Permission>, handlers: MethodRouter<Shared>) -> Route {
+    Route { path, permission, handlers }
+}
+
 /// The whole API, except the pages under `/docs`.
 fn routes(options: &HttpOptions) -> Vec<Route> {
-    let route = |path, permission, handlers| Route { path, permission, handlers };
     let metrics = if options.metrics_open { None } else { Some(Permission::Metrics) };
-    vec![
+    let own = vec![
         route("/score", Some(Permission::Score), post(score::score)),
         route("/score/batch", Some(Permission::Score), post(batch::score_batch)),
         route("/review/items", Some(Permission::Review), get(review::list)),
@@ -227,7 +236,8 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/readyz", None, get(status::readyz)),
         route("/metrics", metrics, get(status::metrics)),
         route("/openapi.json", None, get(docs::openapi_json)),
-    ]
+    ];
+    own.into_iter().chain(hma::routes()).collect()
 }
 
 /// The API as a service.
@@ -270,6 +280,6 @@ mod tests {
     fn only_status_and_documentation_are_open() {
         let open: Vec<_> =
             routes(&HttpOptions::default()).into_iter().filter(|route| route.permission.is_none()).map(|route| route.path).collect();
-        assert_eq!(open, ["/livez", "/readyz", "/openapi.json"]);
+        assert_eq!(open, ["/livez", "/readyz", "/openapi.json", "/status", "/status/live", "/site-map"]);
     }
 }

@@ -91,11 +91,11 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
     Ok(inputs)
 }
 
-async fn bytes(field: Field<'_>, failure: &FailureSlot) -> Result<Bytes, ApiError> {
+pub(super) async fn bytes(field: Field<'_>, failure: &FailureSlot) -> Result<Bytes, ApiError> {
     field.bytes().await.map_err(|error| broken(failure, &error))
 }
 
 /// The parser knows that the body ended; the slot knows why.
-fn broken(failure: &FailureSlot, error: &axum::extract::multipart::MultipartError) -> ApiError {
+pub(super) fn broken(failure: &FailureSlot, error: &axum::extract::multipart::MultipartError) -> ApiError {
     failure.get().map_or_else(|| ApiError::malformed(format!("the multipart body is broken: {}", error.body_text())), ApiError::from)
 }

@@ -15,7 +15,8 @@ use axum::{
 use super::{
     Call,
     body::Courteous,
-    error::{ApiError, ErrorCode},
+    error::{ApiError, ErrorCode, Shape},
+    hma,
 };
 use crate::{domain::ids::RequestId, services::access::Principal, telemetry::metric};
 
@@ -24,6 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let call = Call { id: RequestId::new(), arrived: Instant::now() };
+    let shape = if hma::answers(request.uri().path()) { Shape::Message } else { Shape::Own };
     let mut record = Record::begin(&request, call);
     request.extensions_mut().insert(call);
     let body = Body::new(Courteous(std::mem::take(request.body_mut())));
@@ -32,7 +34,7 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 
     let error = response.extensions_mut().remove::<ApiError>().or_else(|| foreign_error(&response));
     if let Some(error) = &error {
-        error.write_into(&mut response, call.id);
+        error.write_into(&mut response, call.id, shape);
     }
     let headers = response.headers_mut();
     // A UUID's text is always a header's value.

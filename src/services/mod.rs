@@ -11,6 +11,8 @@ pub mod datasets;
 pub mod evaluate;
 pub mod health;
 mod key_file;
+pub mod lanes;
+pub mod lookup;
 pub mod monitor;
 pub mod operating_points;
 pub mod pixels;
@@ -24,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::Banks,
+    lanes::Lanes,
+    lookup::Lookup,
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     pixels::{PixelProcessor, Wanted},
@@ -35,6 +39,7 @@ use crate::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
     },
+    outbound::MediaFetcher,
     store::{Store, StoreError, StoreOptions},
 };
 
@@ -47,6 +52,8 @@ pub struct App {
     /// What review decisions say of them.
     pub monitor: Arc<Monitor>,
     pub scoring: Arc<Scoring>,
+    /// Hashes and matches without a decision.
+    pub lookup: Arc<Lookup>,
     /// The keyed pseudonyms of this data directory.
     pub pseudonyms: Pseudonyms,
     /// What works on pixels.
@@ -87,7 +94,9 @@ impl App {
         let banks = Banks::load(&store, config.matching.dihedral).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone()).await?;
+        let lanes = Lanes::start(config)?;
+        let lookup = Arc::new(Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)));
+        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
@@ -103,7 +112,7 @@ impl App {
             tokio::spawn(points.clone().watch(poll, stop.clone())),
             tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
-        Ok(Self { store, banks, points, monitor, pseudonyms, scoring: Arc::new(scoring), pixels, warnings, stop, watchers })
+        Ok(Self { store, banks, points, monitor, pseudonyms, scoring: Arc::new(scoring), lookup, pixels, warnings, stop, watchers })
     }
 
     /// Ends the watchers and closes the store; what was acknowledged is durable already.
@@ -128,6 +137,15 @@ pub fn open_pixels(backend: Backend, config: &Config) -> Result<(PixelProcessor,
         Backend::Cpu => Wanted::Cpu,
     };
     PixelProcessor::open(wanted, gpu_options(config))
+}
+
+/// What fetches attachments by URL, if the configuration wants that.
+fn fetcher(config: &Config) -> MediaFetcher {
+    let outbound = &config.outbound;
+    if !outbound.url_fetch {
+        return MediaFetcher::off();
+    }
+    MediaFetcher::new(outbound.policy.clone(), outbound.connect_timeout, outbound.timeout, config.server.body_limit_bytes)
 }
 
 /// The GPU as the configuration wants it.

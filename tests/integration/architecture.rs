@@ -17,8 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["http", "services", "engines::*", "store", "outbound", "config", "domain", "telemetry"]),
     ("http", &["services", "store", "domain", "telemetry"]),
     ("services", &["engines::*", "store", "outbound", "config", "domain", "telemetry"]),
-    // A policy is a value that configuration gives and its engine defines.
-    ("config", &["domain", "engines::routing"]),
+    // A policy is a value that configuration gives and its engine, or the room for requests, defines.
+    ("config", &["domain", "engines::routing", "outbound"]),
     ("telemetry", &["config"]),
     ("store", &["domain", "engines::ledger"]),
     ("outbound", &["domain"]),
@@ -43,8 +43,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Foreign crate -> the rooms that may name it: one, unless a reason stands beside it.
 const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
-    ("hyper", &["http"]),
-    ("hyper_util", &["http"]),
+    // Servers there, clients here.
+    ("hyper", &["http", "outbound"]),
+    ("hyper_util", &["http", "outbound"]),
+    ("http_body_util", &["outbound"]),
+    ("tokio_rustls", &["outbound"]),
+    ("rustls_native_certs", &["outbound"]),
+    ("url", &["outbound"]),
     ("tower", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa_swagger_ui", &["http"]),

@@ -8,8 +8,8 @@ use nightlight::domain::attachment::Message;
 use nightlight::domain::preprocess::Resize;
 use nightlight::domain::tensor::{DType, Tensor, TensorData};
 use nightlight::engines::classify::{
-    ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, ModelKind, PoolConfig, Role, Runtime,
-    TextHead,
+    ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, ImageEmbedder, Manifest, ModelKind, PoolConfig,
+    Role, Runtime, TextHead,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -209,6 +209,40 @@ fn halves_of_any_size_go_in_and_halves_come_out() {
     assert!(matches!(classifier.run(&[floats]), Err(ClassifyError::WrongType { expected: "f16", got: "f32", .. })));
     let grey = Tensor::new(vec![1, 1, 4, 6], TensorData::from_floats(vec![0.0; 24], DType::F16));
     assert!(matches!(classifier.run(&[grey]), Err(ClassifyError::WrongShape { .. })));
+}
+
+/// The folder of an image embedder: the committed network with a manifest that says what `lines` change of a good one.
+fn grid_means(folder: &Path, dimensions: usize) -> Manifest {
+    let network = include_bytes!("fixtures/embedding/grid-means.onnx");
+    std::fs::write(folder.join("grid-means.onnx"), network).unwrap();
+    let text = include_str!("fixtures/embedding/manifest.toml").replace("dimensions = 192", &format!("dimensions = {dimensions}"));
+    std::fs::write(folder.join("manifest.toml"), text).unwrap();
+    Manifest::load(folder).unwrap()
+}
+
+#[test]
+fn an_embedder_gives_a_signal_for_each_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let embedder = ImageEmbedder::open(&runtime(), grid_means(folder.path(), 192), &pool()).unwrap();
+    assert_eq!(embedder.signal_type().as_str(), "embedding:grid-means");
+    let values = || (0..3 * 64 * 64u64).map(|at| (at * 7919 / 13 % 256) as f32 / 255.0).collect();
+    let picture = || Tensor::new(vec![1, 3, 64, 64], TensorData::F32(values()));
+    let signals = embedder.run(&[picture(), picture()]).unwrap();
+    let bytes = signals[0].to_bytes();
+    let numbers: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    // What `grid_means.py` printed for these pixels.
+    let golden = [-0.020_984_65, 0.015_106_141, 0.004_260_480_4, -0.006_585_121];
+    assert!(numbers.len() == 192 && furthest(&numbers[..4], &golden) < 1e-6, "{:?}", &numbers[..4]);
+    assert!(signals[0] == signals[1]);
+    // A picture of one colour resembles nothing.
+    let plain = Tensor::new(vec![1, 3, 64, 64], TensorData::F32(vec![0.5; 3 * 64 * 64]));
+    let error = embedder.run(&[plain]).unwrap_err().to_string();
+    assert!(error.contains("all zero"), "{error}");
+    // The network decides how long its vectors are, not the manifest.
+    let other = ImageEmbedder::open(&runtime(), grid_means(folder.path(), 191), &pool()).unwrap();
+    assert!(other.run(&[picture()]).unwrap_err().to_string().contains("not 1 rows of 191"));
+    assert!(ImageClassifier::open(&runtime(), grid_means(folder.path(), 192), &pool()).is_err());
+    assert!(ImageEmbedder::open(&runtime(), installed("open-nsfw"), &pool()).is_err());
 }
 
 #[test]

@@ -16,11 +16,16 @@ use nightlight::{
     config::{Config, Sources},
     domain::ids::TenantId,
     http::{HttpOptions, HttpServices, HttpState, router},
+    outbound::MediaFetcher,
     services::{
         access::{Access, Role},
+        banks::Banks,
         health::{Check, Health, constant},
+        lanes::Lanes,
+        lookup::Lookup,
         monitor::{Monitor, Settings},
         operating_points::{OperatingPoints, Running},
+        pixels::PixelProcessor,
         review::Review,
     },
     store::{Store, StoreOptions},
@@ -35,6 +40,7 @@ pub struct App {
     pub router: Router,
     pub scorer: Arc<FakeScorer>,
     pub store: Store,
+    pub banks: Arc<Banks>,
     /// Knows the same store; what it does is another process's doing to the router.
     pub access: Access,
     _folder: Option<tempfile::TempDir>,
@@ -46,12 +52,13 @@ pub struct Setup {
     pub scorer: FakeScorer,
     pub health: Health,
     pub keys: bool,
+    pub fetcher: MediaFetcher,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let health = Health::of(vec![Check::ok("store", "answers")], vec![]);
-        Self { options: HttpOptions::default(), scorer: FakeScorer::echo(), health, keys: false }
+        Self { options: HttpOptions::default(), scorer: FakeScorer::echo(), health, keys: false, fetcher: MediaFetcher::off() }
     }
 }
 
@@ -64,17 +71,20 @@ impl Setup {
         let points = OperatingPoints::load(&config, Running::default(), store.clone()).await.unwrap();
         let settings = Settings::new(&config.monitor, &config.audit, []);
         let monitor = Monitor::start(store.clone(), points.clone(), settings).await.unwrap();
-        self.put_together(store, review, (points, monitor), Some(folder))
+        let banks = Banks::load(&store, true).await.unwrap();
+        self.put_together(store, banks, review, (points, monitor), Some(folder))
     }
 
     /// Over somebody's store, review queue and monitor.
-    pub fn over(self, store: Store, review: Review, watched: (Arc<OperatingPoints>, Arc<Monitor>)) -> App {
-        self.put_together(store, review, watched, None)
+    pub async fn over(self, store: Store, review: Review, watched: (Arc<OperatingPoints>, Arc<Monitor>)) -> App {
+        let banks = Banks::load(&store, true).await.unwrap();
+        self.put_together(store, banks, review, watched, None)
     }
 
     fn put_together(
         self,
         store: Store,
+        banks: Arc<Banks>,
         review: Review,
         (points, monitor): (Arc<OperatingPoints>, Arc<Monitor>),
         folder: Option<tempfile::TempDir>,
@@ -82,9 +92,15 @@ impl Setup {
         let scorer = Arc::new(self.scorer);
         let access = Access::new(store.clone(), self.keys);
         let health = constant(self.health);
-        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, review, points, monitor, health };
+        let lookup = Arc::new(Lookup::new(
+            banks.clone(),
+            Lanes::start(&Config::load(&Sources::default()).unwrap()).unwrap(),
+            Arc::new(PixelProcessor::Cpu),
+            self.fetcher.clone(),
+        ));
+        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, lookup, review, points, monitor, health };
         let state = HttpState::new(self.options, services, metrics());
-        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, _folder: folder }
+        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, _folder: folder }
     }
 }
 

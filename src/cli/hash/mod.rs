@@ -19,9 +19,13 @@ use crate::{
     domain::{
         frame::{BufferPool, Frame},
         hash::{PdqHash, Transform},
+        preprocess::{OutputTooLarge, PreprocessSpec},
+        signal::Signal,
+        tensor::Tensor,
     },
     engines::{
         batch::BatchOptions,
+        classify::{ClassifyError, ImageEmbedder, Manifest, PoolConfig, Runtime},
         hashing::{digests::digests, pdq_exact},
         media::{DecodeError, Decoder, Limits},
     },
@@ -52,6 +56,12 @@ pub(super) struct Hash {
     /// Video tools compare these (PDQF) instead of bits. They are the reference's own, to the last digit, on every machine and backend.
     #[arg(long)]
     dct: bool,
+    /// Print the vector of an image embedder too; say it again for further ones
+    ///
+    /// MODEL is a folder in models.directory. The line gets "embeddings":{"MODEL":"…"}: base64 of 32-bit floats, as a bank file takes it after
+    /// `embedding:MODEL`. A picture from which no vector can be made counts as one that cannot be hashed.
+    #[arg(long = "embedding", value_name = "MODEL")]
+    embeddings: Vec<String>,
     /// How much of a JPEG is decoded: exact, or only its luma
     ///
     /// luma leaves the colour planes out where a JPEG has them; such lines say "decode":"luma". It is faster, and the hash may differ by a few
@@ -76,6 +86,8 @@ struct HashedLine {
     /// Row-major.
     #[serde(skip_serializing_if = "Option::is_none")]
     dct: Option<Vec<f32>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    embeddings: BTreeMap<String, String>,
     md5: Option<String>,
     sha1: Option<String>,
     sha256: String,
@@ -113,6 +125,9 @@ impl ErrorLine {
 struct Work {
     decoder: Decoder,
     engine: PixelEngine,
+    embedders: Vec<ImageEmbedder>,
+    /// Of the embedders, in their order.
+    specs: Arc<[PreprocessSpec]>,
     max_bytes: usize,
     dihedral: bool,
     dct: bool,
@@ -135,10 +150,14 @@ impl Hash {
             PixelProcessor::Cpu => cores,
             PixelProcessor::Gpu(_) => cores + 2 * config.batching.max_images,
         };
+        let embedders = open_embedders(&self.embeddings, config)?;
+        let specs: Arc<[_]> = embedders.iter().map(|embedder| embedder.preprocess().clone()).collect();
         let batches = BatchOptions { max_batch: config.batching.max_images, max_wait: Duration::ZERO, queue: workers };
         let work = Work {
             decoder: Decoder::new(limits, BufferPool::new(config.engine.pixel_pool_bytes)),
-            engine: PixelEngine::start(processor, &Arc::from([]), batches)?,
+            engine: PixelEngine::start(processor, &specs, batches)?,
+            embedders,
+            specs,
             max_bytes,
             dihedral: self.dihedral,
             dct: self.dct,
@@ -157,6 +176,17 @@ pub(super) fn open_processor(backend: Backend, config: &Config) -> Result<PixelP
         tracing::info!("{note}");
     }
     Ok(processor)
+}
+
+/// The image embedders of these names.
+fn open_embedders(names: &[String], config: &Config) -> Result<Vec<ImageEmbedder>, Failure> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrong = |error: ClassifyError| Failure::input(format!("--embedding: {error}"));
+    let runtime = Runtime::open(&config.models.onnxruntime).map_err(wrong)?;
+    let open = |name: &String| ImageEmbedder::open(&runtime, Manifest::load(&config.models.directory.join(name))?, &PoolConfig::default());
+    names.iter().map(open).collect::<Result<_, _>>().map_err(wrong)
 }
 
 /// Prints a line for each file; whether all were hashed.
@@ -204,7 +234,8 @@ impl Work {
         let (frame, decode) = self.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
         let frame = Arc::new(frame);
         // The queue has room for every worker's picture; what fails all the same is done here.
-        let pixels = self.engine.run_blocking(Arc::clone(&frame)).unwrap_or_else(|_| on_cpu(&frame, &[]));
+        let pixels = self.engine.run_blocking(Arc::clone(&frame)).unwrap_or_else(|_| on_cpu(&frame, &self.specs));
+        let embeddings = self.embed(pixels.tensors).map_err(|(code, reason)| ErrorLine::new(path, code, reason))?;
         let (hash, backend) = (pixels.hash, pixels.backend);
         let too_small = |error| ErrorLine::new(path, "media_too_small", error);
         let hash = hash.map_err(too_small)?;
@@ -217,12 +248,23 @@ impl Work {
             quality: hash.quality.get(),
             dihedral: self.dihedral.then(variants),
             dct,
+            embeddings,
             md5: digests.md5.map(hex::encode),
             sha1: digests.sha1.map(hex::encode),
             sha256: hex::encode(digests.sha256),
             backend,
             decode,
         })
+    }
+
+    /// The text of each embedder's signal, by the model's name. The code of an error, and its text.
+    fn embed(&self, tensors: Vec<Result<Tensor, OutputTooLarge>>) -> Result<BTreeMap<String, String>, (&'static str, String)> {
+        let embed = |(embedder, tensor): (&ImageEmbedder, Result<Tensor, OutputTooLarge>)| {
+            let tensor = tensor.map_err(|error| ("media_too_large", error.to_string()))?;
+            let signals = embedder.run(&[tensor]).map_err(|error| ("technology_failed", error.to_string()))?;
+            Ok((embedder.manifest().name.clone(), signals.iter().map(Signal::to_text).collect()))
+        };
+        self.embedders.iter().zip(tensors).map(embed).collect()
     }
 
     /// The frame, and what is to be said of how it was decoded.

@@ -36,6 +36,7 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
     let services = HttpServices {
         scorer: Arc::new(InProcess(Arc::clone(&app.scoring))),
         access: Access::new(app.store.clone(), config.auth.enabled),
+        lookup: Arc::clone(&app.lookup),
         review: review(config, app),
         points: Arc::clone(&app.points),
         monitor: Arc::clone(&app.monitor),

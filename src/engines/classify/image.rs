@@ -1,4 +1,4 @@
-//! Pictures to scores.
+//! Pictures to scores, or to embeddings.
 
 use ort::session::Session;
 use ort::value::{PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
@@ -8,14 +8,25 @@ use super::manifest::{Manifest, ModelDigest, ModelKind, Role, ScoreForm};
 use super::pool::{PoolConfig, SessionPool};
 use super::runtime::Runtime;
 use crate::domain::preprocess::{Layout, PreprocessSpec, Size};
+use crate::domain::signal::{EmbeddingModel, Signal, SignalType};
 use crate::domain::tensor::{DType, Tensor, TensorData};
 
 /// A model of kind `image-classifier`.
 #[derive(Debug)]
-pub struct ImageClassifier {
+pub struct ImageClassifier(ImageNetwork);
+
+/// A model of kind `image-embedder`.
+#[derive(Debug)]
+pub struct ImageEmbedder(ImageNetwork, EmbeddingModel);
+
+/// A network that takes preprocessed pictures and gives a row of numbers for each.
+#[derive(Debug)]
+struct ImageNetwork {
     manifest: Manifest,
     preprocess: PreprocessSpec,
     input: String,
+    /// Numbers of a row.
+    width: usize,
     pool: SessionPool,
 }
 
@@ -27,28 +38,24 @@ impl ImageClassifier {
     /// size than `[preprocess]` makes.
     pub fn open(runtime: &Runtime, manifest: Manifest, config: &PoolConfig) -> Result<Self, ClassifyError> {
         manifest.expect_kind(ModelKind::ImageClassifier)?;
-        let preprocess = manifest.preprocess.clone().ok_or_else(|| manifest.unusable("it has no [preprocess]"))?;
         if manifest.output.scores != ScoreForm::Probabilities {
             return Err(manifest.unusable("only networks that end in probabilities are served as image classifiers"));
         }
-        let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(Role::Network)?, config)?;
-        pool.require(&[], &manifest.output.tensor)?;
-        let (input, takes) = pool.input()?;
-        check_input(&preprocess, &takes).map_err(|reason| manifest.unusable(reason))?;
-        Ok(Self { preprocess, input, pool, manifest })
+        let labels = manifest.labels.len();
+        ImageNetwork::open(runtime, manifest, config, labels).map(Self)
     }
 
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.0.manifest
     }
 
     pub fn digest(&self) -> ModelDigest {
-        self.manifest.digest(None)
+        self.0.manifest.digest(None)
     }
 
     /// How a frame becomes an item for [`run`](Self::run).
     pub fn preprocess(&self) -> &PreprocessSpec {
-        &self.preprocess
+        &self.0.preprocess
     }
 
     /// One row per item, one raw score per label in the manifest's order.
@@ -59,6 +66,67 @@ impl ImageClassifier {
     /// # Errors
     /// `WrongShape` or `WrongType`, or `RunFailed` (also when a score is not finite), of the first item that has one.
     pub fn run(&self, items: &[Tensor]) -> Result<Vec<Vec<f32>>, ClassifyError> {
+        self.0.run(items)
+    }
+}
+
+impl ImageEmbedder {
+    /// Verifies and loads the network.
+    ///
+    /// # Errors
+    /// As [`ImageClassifier::open`].
+    pub fn open(runtime: &Runtime, manifest: Manifest, config: &PoolConfig) -> Result<Self, ClassifyError> {
+        manifest.expect_kind(ModelKind::ImageEmbedder)?;
+        let shape = manifest.embedding.ok_or_else(|| manifest.unusable("it has no [embedding]"))?;
+        if manifest.output.scores != ScoreForm::Embedding {
+            return Err(manifest.unusable("an image embedder's output is an embedding"));
+        }
+        let model = EmbeddingModel::new(&manifest.name).ok_or_else(|| manifest.unusable("its name cannot be that of a signal type"))?;
+        Ok(Self(ImageNetwork::open(runtime, manifest, config, shape.dimensions)?, model))
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    pub fn digest(&self) -> ModelDigest {
+        self.0.manifest.digest(None)
+    }
+
+    /// The type of its signals.
+    pub const fn signal_type(&self) -> SignalType {
+        SignalType::Embedding(self.1)
+    }
+
+    /// How a frame becomes an item for [`run`](Self::run).
+    pub fn preprocess(&self) -> &PreprocessSpec {
+        &self.0.preprocess
+    }
+
+    /// One signal per item, as the network gave it: not normalised. See [`ImageClassifier::run`] for how they run.
+    ///
+    /// # Errors
+    /// As [`ImageClassifier::run`]; also when a vector is all zero, which resembles nothing.
+    pub fn run(&self, items: &[Tensor]) -> Result<Vec<Signal>, ClassifyError> {
+        let signal = |row: Vec<f32>| {
+            let bytes: Vec<u8> = row.into_iter().flat_map(f32::to_le_bytes).collect();
+            Signal::from_parts(self.signal_type(), &bytes).ok_or_else(|| self.0.pool.failed("the embedding is all zero"))
+        };
+        self.0.run(items)?.into_iter().map(signal).collect()
+    }
+}
+
+impl ImageNetwork {
+    fn open(runtime: &Runtime, manifest: Manifest, config: &PoolConfig, width: usize) -> Result<Self, ClassifyError> {
+        let preprocess = manifest.preprocess.clone().ok_or_else(|| manifest.unusable("it has no [preprocess]"))?;
+        let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(Role::Network)?, config)?;
+        pool.require(&[], &manifest.output.tensor)?;
+        let (input, takes) = pool.input()?;
+        check_input(&preprocess, &takes).map_err(|reason| manifest.unusable(reason))?;
+        Ok(Self { preprocess, input, width, pool, manifest })
+    }
+
+    fn run(&self, items: &[Tensor]) -> Result<Vec<Vec<f32>>, ClassifyError> {
         items.iter().try_for_each(|item| self.check_item(item))?;
         self.pool.map(items, |session, item| match item.data() {
             TensorData::F32(values) => self.run_one(session, TensorRef::from_array_view((item.shape(), &values[..]))),
@@ -89,7 +157,7 @@ impl ImageClassifier {
     ) -> Result<Vec<f32>, ClassifyError> {
         let input = input.map_err(|error| self.pool.failed(error))?;
         let outputs = session.run(ort::inputs![self.input.as_str() => input]).map_err(|error| self.pool.failed(error))?;
-        self.pool.rows(&outputs, &self.manifest.output.tensor, 1, self.manifest.labels.len())
+        self.pool.rows(&outputs, &self.manifest.output.tensor, 1, self.width)
     }
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ClassifyError;
 use crate::domain::preprocess::PreprocessSpec;
+use crate::domain::signal::{EmbeddingModel, Signal};
 
 /// The manifest's name in a model's folder.
 const FILE: &str = "manifest.toml";
@@ -22,7 +23,7 @@ pub struct Manifest {
     /// The name in every result, metric and ledger event.
     pub technology: String,
     pub kind: ModelKind,
-    /// In the order of the scores; empty for a text backbone.
+    /// In the order of the scores; empty where the output is an embedding.
     pub labels: Vec<String>,
     pub licence: String,
     /// Of a text head: the text backbone whose embeddings it takes.
@@ -32,6 +33,7 @@ pub struct Manifest {
     pub preprocess: Option<PreprocessSpec>,
     pub text: Option<Text>,
     pub conversation: Option<Conversation>,
+    pub embedding: Option<EmbeddingShape>,
 }
 
 /// What a model does.
@@ -39,6 +41,8 @@ pub struct Manifest {
 #[serde(rename_all = "kebab-case")]
 pub enum ModelKind {
     ImageClassifier,
+    /// Pictures to vectors whose cosine says how alike they are: copy detection. Its technology is `embedding:<name>`.
+    ImageEmbedder,
     TextBackbone,
     TextHead,
 }
@@ -95,7 +99,7 @@ pub enum ScoreForm {
     Probabilities,
     /// The sigmoid is still to be taken.
     Logits,
-    /// One vector per token; see [`Text`].
+    /// One vector per token of a text, see [`Text`]; one per picture, see [`EmbeddingShape`].
     Embedding,
 }
 
@@ -109,6 +113,14 @@ pub struct Text {
     pub window_tokens: usize,
     /// Tokens that a window shares with the next.
     pub window_overlap: usize,
+}
+
+/// What an image embedder gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingShape {
+    /// Numbers of one picture's vector, 1..=4096.
+    pub dimensions: usize,
 }
 
 /// How a text head looks at conversations; the features are defined in `aggregate`.
@@ -156,6 +168,7 @@ struct RawManifest {
     preprocess: Option<PreprocessSpec>,
     text: Option<Text>,
     conversation: Option<Conversation>,
+    embedding: Option<EmbeddingShape>,
 }
 
 impl Manifest {
@@ -191,15 +204,16 @@ impl Manifest {
             preprocess: raw.preprocess,
             text: raw.text,
             conversation: raw.conversation,
+            embedding: raw.embedding,
         };
         manifest.check().map_err(invalid)?;
         Ok(manifest)
     }
 
     fn check(&self) -> Result<(), String> {
-        use ModelKind::{ImageClassifier, TextBackbone, TextHead};
+        use ModelKind::{ImageClassifier, ImageEmbedder, TextBackbone, TextHead};
         let required: &[Role] = match self.kind {
-            ImageClassifier => &[Role::Network],
+            ImageClassifier | ImageEmbedder => &[Role::Network],
             TextBackbone => &[Role::Network, Role::Tokenizer],
             TextHead => &[Role::MessageHead, Role::ConversationHead],
         };
@@ -213,8 +227,9 @@ impl Manifest {
             }
         }
         let tables = [
-            ("labels", !self.labels.is_empty(), self.kind != TextBackbone),
-            ("[preprocess]", self.preprocess.is_some(), self.kind == ImageClassifier),
+            ("labels", !self.labels.is_empty(), !matches!(self.kind, TextBackbone | ImageEmbedder)),
+            ("[preprocess]", self.preprocess.is_some(), matches!(self.kind, ImageClassifier | ImageEmbedder)),
+            ("[embedding]", self.embedding.is_some(), self.kind == ImageEmbedder),
             ("[text]", self.text.is_some(), self.kind == TextBackbone),
             ("[conversation]", self.conversation.is_some(), self.kind == TextHead),
             ("backbone", self.backbone.is_some(), self.kind == TextHead),
@@ -233,6 +248,14 @@ impl Manifest {
             && (text.dimensions == 0 || text.window_tokens < 3 || text.window_overlap >= text.window_tokens - 2)
         {
             return Err("[text] needs windows of at least 3 tokens, longer than their overlap, and some dimensions".into());
+        }
+        if let Some(embedding) = &self.embedding
+            && !(1..=Signal::MOST_DIMENSIONS).contains(&embedding.dimensions)
+        {
+            return Err(format!("[embedding] needs 1 to {} dimensions", Signal::MOST_DIMENSIONS));
+        }
+        if self.kind == ImageEmbedder && self.technology != format!("{}{}", EmbeddingModel::PREFIX, self.name) {
+            return Err(format!("the technology of this kind is \"{}{}\"", EmbeddingModel::PREFIX, self.name));
         }
         if let Some(conversation) = &self.conversation
             && !(1..=conversation.window_messages).contains(&conversation.stride_messages)
@@ -268,6 +291,9 @@ impl Manifest {
             text: Option<Text>,
             conversation: Option<Conversation>,
             backbone: Option<&'a ModelDigest>,
+            // Digests of models that have none stay what they were.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            embedding: Option<EmbeddingShape>,
         }
         let identity = Identity {
             files: self.files.iter().map(|file| (file.role, file.sha256.as_str())).collect(),
@@ -277,6 +303,7 @@ impl Manifest {
             text: self.text,
             conversation: self.conversation,
             backbone,
+            embedding: self.embedding,
         };
         let text = serde_json::to_vec(&identity).expect("plain structs with string keys always serialise");
         ModelDigest(format!("sha256:{}", hex::encode(Sha256::digest(text))))

@@ -2,9 +2,10 @@
 //!
 //! A model is a folder with a `manifest.toml` (see `models/README.md`), installed by `scripts/fetch.sh`. [`Manifest`] reads it and
 //! verifies every file by SHA-256 before a byte of it reaches ONNX Runtime; [`ModelDigest`] names what decides its scores, so that a
-//! certificate can be bound to it. There are three kinds:
+//! certificate can be bound to it. There are four kinds:
 //!
 //! - an [`ImageClassifier`] maps preprocessed pictures, in floats or halves, to one row of scores per picture;
+//! - an [`ImageEmbedder`] maps them to one vector each, a signal that banks can hold (`embedding:<name>`);
 //! - an [`Encoder`] (text backbone) maps texts to embeddings, and serves any number of heads;
 //! - a [`TextHead`] maps embeddings to label scores and a conversation's messages to one score. [`ConversationClassifier`] is an encoder with
 //!   a head. Its steps are public (`plan`, `Encoder::encode`, `judge`), so that a dynamic batcher can put the texts of several
@@ -45,8 +46,8 @@ pub use conversation::{ConversationClassifier, ConversationLimits, ConversationP
 pub use encoder::{Embedding, Encoder};
 pub use error::ClassifyError;
 pub use head::TextHead;
-pub use image::ImageClassifier;
-pub use manifest::{Conversation, Manifest, ModelDigest, ModelFile, ModelKind, Output, Role, ScoreForm, Text, WheelSource};
+pub use image::{ImageClassifier, ImageEmbedder};
+pub use manifest::{Conversation, EmbeddingShape, Manifest, ModelDigest, ModelFile, ModelKind, Output, Role, ScoreForm, Text, WheelSource};
 pub use pool::{ExecutionProvider, PoolConfig};
 pub use runtime::Runtime;
 pub use spec::spec_from_toml;

@@ -23,6 +23,8 @@ const SLICE: usize = 1 << 22;
 #[derive(Clone, Debug)]
 pub struct Bank {
     pub name: String,
+    /// Unique over all tenants and never used again: 1, 2, 3, …
+    pub number: i64,
     /// Grows with every change of the bank; answers name it.
     pub version: i64,
     /// Number of the newest signal that was added; whoever extends the bank keeps it.
@@ -85,6 +87,7 @@ impl Bank {
     pub fn new(name: String, max_distance: u32, minimum_quality: Quality, dihedral: bool) -> Self {
         Self {
             name,
+            number: 0,
             version: 0,
             last_signal: 0,
             enabled: true,

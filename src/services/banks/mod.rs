@@ -40,6 +40,7 @@ pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, know
         None => Bank::new(stored.name.clone(), stored.max_distance, minimum_quality, dihedral),
     };
     let mut states = ItemCursor::after(bank.version);
+    bank.number = stored.number;
     (bank.version, bank.enabled) = (stored.version, stored.enabled);
     (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
     bank.name.clone_from(&stored.name);

@@ -41,7 +41,7 @@ pub(super) struct ImageWay {
     /// Decoding, digests and the pixels' stages of the CPU path.
     pub lane: Arc<Lane>,
     /// Searches in the banks: beside decoding, so that neither waits for the other, and in slices, so that a long search waits between them.
-    pub matching: Lane,
+    pub matching: Arc<Lane>,
     pub decoder: Decoder,
     /// With what each of `models` wants, in their order.
     pub pixels: PixelEngine,

@@ -11,16 +11,16 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{frame::BufferPool, score::CONVERSATION},
+    domain::score::CONVERSATION,
     engines::{
-        batch::{BatchOptions, Lane},
+        batch::BatchOptions,
         classify::{ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, PoolConfig, Runtime, TextHead},
-        media::{Decoder, Limits},
     },
     services::{
         StartError,
         banks::Banks,
         certificates::ModelFacts,
+        lanes::Lanes,
         operating_points::OperatingPoints,
         pixels::{PixelEngine, PixelProcessor},
     },
@@ -35,6 +35,7 @@ impl Scoring {
         banks: Arc<Banks>,
         pseudonyms: Pseudonyms,
         processor: Arc<PixelProcessor>,
+        lanes: Lanes,
     ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
@@ -80,13 +81,10 @@ impl Scoring {
 
         let specs: Arc<[_]> = specs.into();
         let pixels = PixelEngine::start(processor, &specs, images)?;
-        let pool_bytes = config.engine.pixel_pool_bytes;
-        let media =
-            Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes: config.server.body_limit_bytes };
         let images = ImageWay {
-            lane: Arc::new(Lane::spawn("decode", or_cores(config.engine.decode_threads), config.batching.queue)?),
-            matching: Lane::spawn("match", or_cores(config.engine.match_threads), config.batching.queue)?,
-            decoder: Decoder::new(media, BufferPool::new(pool_bytes)),
+            lane: lanes.decode,
+            matching: lanes.matching,
+            decoder: lanes.decoder,
             pixels,
             models,
             minimum_quality: config.matching.pdq_minimum_quality,

@@ -29,16 +29,16 @@ async fn decide(app: &App, key: &str, id: &str, verdict: &str) {
 }
 
 /// An app over the house's store, with its monitor and every decided item coming back.
-fn app(house: &House) -> App {
+async fn app(house: &House) -> App {
     let pseudonyms = Pseudonyms::open(house.folder.path()).unwrap();
     let review = Review::new(house.store.clone(), LEASE).with_doubles(Doubles { pseudonyms, rate: 1.0 }).watched_by(house.monitor.clone());
-    Setup { keys: true, ..Setup::default() }.over(house.store.clone(), review, (house.points.clone(), house.monitor.clone()))
+    Setup { keys: true, ..Setup::default() }.over(house.store.clone(), review, (house.points.clone(), house.monitor.clone())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decided_item_comes_back_once_to_another_reviewer() {
     let house = House::new(|_| {}).await;
-    let app = app(&house);
+    let app = app(&house).await;
     let (ann, bob, admin) = (app.key(Role::Reviewer).await, app.key(Role::Reviewer).await, app.key(Role::Admin).await);
     let original = house.flag(0.9, Provenance::default()).await;
     let shown = listed(&app, &ann).await;
@@ -69,7 +69,7 @@ async fn a_decided_item_comes_back_once_to_another_reviewer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gold_items_measure_reviewers_and_put_precision_right() {
     let house = House::new(|_| {}).await;
-    let app = app(&house);
+    let app = app(&house).await;
     let (ann, bob, admin) = (app.key(Role::Reviewer).await, app.key(Role::Reviewer).await, app.key(Role::Admin).await);
     let original = house.flag(0.9, Provenance::default()).await;
     let gold = |truth: &str| json!({ "review_item": original.to_string(), "truth": truth }).to_string();

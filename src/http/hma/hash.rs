@@ -1,0 +1,147 @@
+//! `/h/hash`: content to signals.
+
+use std::time::Instant;
+
+use axum::{
+    Json,
+    extract::{Extension, Request, State},
+    http::{HeaderName, HeaderValue},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{
+    super::{Call, Shared, body::Bounds, score::deadline},
+    error::{HmaErrorBody, Refusal, bad},
+    params::Params,
+    upload::{ContentType, Upload, picture, signals, texts, wanted},
+};
+use crate::{
+    domain::signal::{Signal, SignalType},
+    services::lookup::Hashed,
+};
+
+/// PDQ's quality of the content, in answers that hashed some.
+const QUALITY: HeaderName = HeaderName::from_static("x-pdq-quality");
+
+/// Content that was hashed.
+pub(super) struct Content {
+    /// By type; see [`signals`].
+    pub signals: Vec<(SignalType, Option<Signal>)>,
+    pub hashed: Hashed,
+}
+
+impl Content {
+    /// The answer with PDQ's quality in its header.
+    pub(super) fn answer(&self, body: Value) -> Response {
+        let mut response = Json(body).into_response();
+        if let Some(Ok(hash)) = &self.hashed.pdq {
+            response.headers_mut().insert(QUALITY, HeaderValue::from(u16::from(hash.quality.get())));
+        }
+        response
+    }
+}
+
+/// Hashes content as far as `types` goes.
+pub(super) async fn hash_content(
+    state: &Shared,
+    (kind, bytes): (ContentType, Bytes),
+    params: &Params,
+    deadline: Instant,
+) -> Result<Content, Refusal> {
+    let types = kind.types(params.get("types"), params.strict)?;
+    let hashed = state.services.lookup.hash(bytes, wanted(&types), deadline).await?;
+    picture(&hashed)?;
+    Ok(Content { signals: signals(&types, &hashed)?, hashed })
+}
+
+/// Reads a form and hashes its one file. The caller holds a permit.
+pub(super) async fn hash_upload(state: &Shared, call: Call, params: &Params, request: Request) -> Result<(Content, Upload), Refusal> {
+    let (parts, body) = request.into_parts();
+    let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
+    let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline };
+    let mut upload = Upload::read(&parts, body, bounds).await?;
+    let content = upload.content()?;
+    Ok((hash_content(state, content, params, deadline).await?, upload))
+}
+
+/// Fetches content and hashes it. What it is says the query, or else the server that it comes from.
+pub(super) async fn fetch_and_hash(state: &Shared, url: &str, params: &Params, deadline: Instant) -> Result<Content, Refusal> {
+    let named = params.filled("content_type").map(ContentType::named).transpose()?;
+    let media = state.services.lookup.fetch(url, deadline).await?;
+    let told = media.content_type.unwrap_or_default().to_ascii_lowercase();
+    let kind = match named {
+        Some(kind) => kind,
+        None if told.starts_with("image") => ContentType::Photo,
+        None if told.starts_with("video") => ContentType::Video,
+        None => {
+            return Err(bad(format!(
+                "unsupported url ContentType: '{told}', if you know the expected type, provide it with the content_type query param"
+            )));
+        }
+    };
+    hash_content(state, (kind, media.bytes), params, deadline).await
+}
+
+/// Hash what stands at a URL, if this server fetches any.
+#[utoipa::path(
+    get,
+    path = "/h/hash",
+    tag = "hma",
+    params(
+        ("url" = String, Query, description = "Where the content is; `[outbound]` says what is fetched"),
+        ("content_type" = Option<String>, Query, description = "`photo` or `video`; the other server's word without this"),
+        ("types" = Option<String>, Query, description = "Signal types between commas"),
+        ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
+    ),
+    responses(
+        (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
+            ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
+        )),
+        (status = 400, description = "Not fetched, or no picture", body = HmaErrorBody),
+        (status = 413, description = "Too large", body = HmaErrorBody),
+    )
+)]
+pub(in crate::http) async fn get_hash(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    params: Params,
+) -> Result<Response, Refusal> {
+    let url = params.required("url")?;
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    let content = fetch_and_hash(&state, url, &params, call.arrived + state.options.deadline).await?;
+    Ok(content.answer(Value::Object(texts(&content.signals))))
+}
+
+/// Hash a file.
+///
+/// The form's one file stands in the field `photo` (answered with PDQ) or `video` (answered with the MD5 of its bytes, as `video_md5`). A hash
+/// of too low a quality to match is empty. The bytes are kept in memory and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/h/hash",
+    tag = "hma",
+    params(
+        ("types" = Option<String>, Query, description = "Signal types between commas: `pdq` for a photo, `video_md5` for a video, and for both `md5`, `sha1`, `sha256`"),
+        ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
+    ),
+    request_body(content = super::HmaUpload, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
+            ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
+        )),
+        (status = 400, description = "No file, several, or no picture", body = HmaErrorBody),
+        (status = 413, description = "Too large", body = HmaErrorBody),
+    )
+)]
+pub(in crate::http) async fn post_hash(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    let (content, _) = hash_upload(&state, call, &params, request).await?;
+    Ok(content.answer(Value::Object(texts(&content.signals))))
+}

@@ -1,0 +1,252 @@
+//! `/m/lookup` and `/m/raw_lookup`: what the banks hold.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::{Extension, Request, State},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{Call, Shared, score::deadline},
+    coin,
+    error::{HmaErrorBody, Refusal, bad},
+    hash::{Content, fetch_and_hash, hash_upload},
+    params::{Params, kind_named, name_of, signal},
+};
+use crate::{
+    domain::{
+        evidence::Match,
+        signal::{Signal, SignalType},
+    },
+    services::{
+        access::Principal,
+        lookup::{Found, Scope},
+    },
+};
+
+/// Bits that a content id has in an id that is unique over all banks; above them stands the bank's number less one, so that the ids of the first
+/// bank are its own.
+const CONTENT_BITS: u32 = 32;
+
+/// The id of an item, unique over all banks.
+pub(super) const fn unique_id(bank: i64, content_id: i64) -> i64 {
+    (bank - 1) << CONTENT_BITS | content_id
+}
+
+/// The content id in `id`, if that is one of this bank.
+pub(super) const fn content_id_in(bank: i64, id: i64) -> Option<i64> {
+    if id >= 0 && id >> CONTENT_BITS == bank - 1 { Some(id & ((1 << CONTENT_BITS) - 1)) } else { None }
+}
+
+/// One match.
+#[derive(Debug, Serialize)]
+struct MatchBody {
+    bank_content_id: i64,
+    distance: String,
+}
+
+impl MatchBody {
+    fn of(found: &Found, matched: &Match, strict: bool) -> Option<Self> {
+        let bank_content_id = unique_id(found.number(&matched.bank)?, matched.content_id);
+        let exact = matched.technology.is_exact() && strict;
+        Some(Self { bank_content_id, distance: if exact { "-".to_owned() } else { matched.distance.to_string() } })
+    }
+}
+
+/// Matches by bank, each bank's by distance.
+fn by_bank<'a>(found: &'a Found, strict: bool) -> BTreeMap<&'a str, Vec<MatchBody>> {
+    let mut banks: BTreeMap<&str, Vec<MatchBody>> = BTreeMap::new();
+    for matched in &found.matches {
+        if let Some(body) = MatchBody::of(found, matched, strict) {
+            banks.entry(&matched.bank).or_default().push(body);
+        }
+    }
+    banks
+}
+
+/// The banks that the query names, and its coin.
+fn scope(params: &Params, bypass: bool) -> Result<Scope, Refusal> {
+    let coin = match params.get("seed") {
+        _ if bypass => 0.0,
+        Some(seed) => coin::seeded(seed),
+        None => coin::tossed()?,
+    };
+    Ok(Scope { banks: named_banks(params), coin, include_disabled_banks: bypass, ..Scope::default() })
+}
+
+fn named_banks(params: &Params) -> Option<Vec<String>> {
+    params.list("banks").map(|names| names.into_iter().map(str::to_owned).collect())
+}
+
+/// The signal that the query names.
+fn signal_in(params: &Params) -> Result<Signal, Refusal> {
+    let (text, name) = (params.required("signal")?, params.required("signal_type")?);
+    let kind = kind_named(name, params.strict).ok_or_else(|| bad(format!("No such SignalType '{name}'")))?;
+    signal(kind, text, params.strict, "invalid signal")
+}
+
+/// Look up a signal, or what stands at a URL.
+///
+/// A signal's matches are answered by bank; those of a URL by signal type and bank. Matches that a negative bank takes back are left out.
+#[utoipa::path(
+    get,
+    path = "/m/lookup",
+    tag = "hma",
+    params(
+        ("signal_type" = Option<String>, Query, description = "`pdq`, `video_md5`, or another type of a bank"),
+        ("signal" = Option<String>, Query, description = "The signal's text"),
+        ("url" = Option<String>, Query, description = "Instead of a signal: where the content is, if this server fetches any"),
+        ("content_type" = Option<String>, Query, description = "What stands at the URL: `photo` or `video`; its server's word without this"),
+        ("types" = Option<String>, Query, description = "With a URL: signal types between commas"),
+        ("banks" = Option<String>, Query, description = "Only these banks, between commas"),
+        ("seed" = Option<String>, Query, description = "Decides the coin that leaves out banks with a ratio below 1; without it the coin is tossed"),
+        ("bypass_coinflip" = Option<bool>, Query, description = "Ask all banks, whatever their ratio"),
+        ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
+    ),
+    responses(
+        (status = 200, description = "`{\"BANK\": [{\"bank_content_id\": 1, \"distance\": \"0\"}]}`, or the same under each type", content_type = "application/json"),
+        (status = 400, description = "Neither, or no such signal", body = HmaErrorBody),
+    )
+)]
+pub(in crate::http) async fn get_lookup(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    params: Params,
+) -> Result<Response, Refusal> {
+    let bypass = params.flag("bypass_coinflip", false)? && !params.strict;
+    let scope = scope(&params, bypass)?;
+    let until = call.arrived + state.options.deadline;
+    let Some(url) = params.filled("url") else {
+        if params.filled("signal").is_none() || params.filled("signal_type").is_none() {
+            return Err(bad("Either url or both signal and signal_type are required"));
+        }
+        let found = state.services.lookup.find_signal(&who, signal_in(&params)?, &scope, until).await?;
+        return Ok(Json(by_bank(&found, params.strict)).into_response());
+    };
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    let content = fetch_and_hash(&state, url, &params, until).await?;
+    let Value::Object(mut matches) = of_content(&state, &who, &content, scope, &params, until).await? else {
+        return Ok(content.answer(json!({})));
+    };
+    let one = params.get("signal_type").and_then(|name| matches.remove(name));
+    Ok(content.answer(one.unwrap_or(Value::Object(matches))))
+}
+
+/// Look up a file.
+///
+/// The form's one file stands in the field `photo` or `video`. Matches are answered by signal type and bank; those that a negative bank takes
+/// back are left out. A picture of too low a quality matches nothing. The bytes are kept in memory and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/m/lookup",
+    tag = "hma",
+    params(
+        ("types" = Option<String>, Query, description = "Signal types between commas"),
+        ("banks" = Option<String>, Query, description = "Only these banks, between commas"),
+        ("seed" = Option<String>, Query, description = "Decides the coin that leaves out banks with a ratio below 1; without it the coin is tossed"),
+        ("bypass_coinflip" = Option<bool>, Query, description = "Ask all banks, whatever their ratio"),
+        ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
+    ),
+    request_body(content = super::HmaUpload, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "`{\"pdq\": {\"BANK\": [{\"bank_content_id\": 1, \"distance\": \"0\"}]}}`", content_type = "application/json", headers(
+            ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 nothing matches"),
+        )),
+        (status = 400, description = "No file, several, or no picture", body = HmaErrorBody),
+        (status = 413, description = "Too large", body = HmaErrorBody),
+    )
+)]
+pub(in crate::http) async fn post_lookup(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    let until = deadline(request.headers(), call.arrived, state.options.deadline)?;
+    let scope = scope(&params, params.flag("bypass_coinflip", false)?)?;
+    let (content, _) = hash_upload(&state, call, &params, request).await?;
+    let matches = of_content(&state, &who, &content, scope, &params, until).await?;
+    Ok(content.answer(matches))
+}
+
+/// Matches of content by type and bank.
+async fn of_content(
+    state: &Shared,
+    who: &Principal,
+    content: &Content,
+    scope: Scope,
+    params: &Params,
+    until: Instant,
+) -> Result<Value, Refusal> {
+    let mut answer = Map::new();
+    for (kind, signal) in &content.signals {
+        let matches = match signal {
+            None if params.strict => return Err(bad("invalid signal: invalid PDQ hash")),
+            None => json!({}),
+            // As it stands, or as the banks look at pictures: in all eight positions.
+            Some(signal) => {
+                let found = match kind {
+                    SignalType::Pdq if !params.strict => state.services.lookup.find_picture(who, &content.hashed, &scope, until).await?,
+                    _ => state.services.lookup.find_signal(who, signal.clone(), &scope, until).await?,
+                };
+                serde_json::to_value(by_bank(&found, params.strict)).unwrap_or_default()
+            }
+        };
+        answer.insert(name_of(*kind).to_owned(), matches);
+    }
+    Ok(Value::Object(answer))
+}
+
+/// Look up a signal among everything that banks hold, in force or not.
+#[utoipa::path(
+    get,
+    path = "/m/raw_lookup",
+    tag = "hma",
+    params(
+        ("signal_type" = String, Query, description = "`pdq`, `video_md5`, or another type of a bank"),
+        ("signal" = String, Query, description = "The signal's text"),
+        ("banks" = Option<String>, Query, description = "Only these banks, between commas"),
+        ("include_distance" = Option<bool>, Query, description = "Objects with `distance` instead of ids"),
+        ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
+    ),
+    responses(
+        (status = 200, description = "`{\"matches\": [1, 2]}`, or objects as in a lookup", content_type = "application/json"),
+        (status = 400, description = "No such signal", body = HmaErrorBody),
+    )
+)]
+pub(in crate::http) async fn raw_lookup(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    params: Params,
+) -> Result<Json<Value>, Refusal> {
+    let with_distance = params.flag("include_distance", false)?;
+    let scope = Scope { banks: named_banks(&params), include_disabled: true, include_disabled_banks: true, ..Scope::default() };
+    let until = call.arrived + state.options.deadline;
+    let found = Arc::new(state.services.lookup.find_signal(&who, signal_in(&params)?, &scope, until).await?);
+    let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
+    let matches: Vec<Value> = bodies.map(|body| if with_distance { json!(body) } else { body.bank_content_id.into() }).collect();
+    Ok(Json(json!({ "matches": matches })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_over_banks_and_lead_back() {
+        assert_eq!((unique_id(1, 1), unique_id(1, 7), unique_id(2, 1)), (1, 7, (1 << 32) + 1));
+        for (bank, content) in [(1, 1), (2, 1), (3, u32::MAX.into())] {
+            assert_eq!(content_id_in(bank, unique_id(bank, content)), Some(content));
+            assert_eq!(content_id_in(bank + 1, unique_id(bank, content)), None);
+        }
+        assert_eq!(content_id_in(1, -1), None);
+    }
+}

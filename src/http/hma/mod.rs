@@ -1,0 +1,67 @@
+//! The API of Meta's Hasher-Matcher-Actioner, so that its clients work with the base URL changed: `/h` hashes, `/m` matches, `/c` curates.
+//!
+//! Paths, shapes and statuses are those of HMA 1.1.7 (facebook/ThreatExchange, `hasher-matcher-actioner`). Errors are `{"message"}`. A key
+//! travels as the password of HTTP Basic, so it can stand in the base URL.
+//!
+//! # Where HMA is wrong
+//! The right answer is the usual one; `?hma_strict=1` asks for HMA's.
+//!
+//! | what | here | `hma_strict=1` |
+//! | --- | --- | --- |
+//! | picture of quality below 50 | `/h/hash`: `{"pdq":""}`; lookup: no matches; both tell `X-PDQ-Quality` | lookup: 400 |
+//! | a parameter is missing or no boolean | 400 `{"message"}` | 422 with a list |
+//! | PDQ in upper case | taken | 400 |
+//! | `distance` of exact types | `"0"` | `"-"` |
+//! | `bypass_coinflip` of `GET /m/lookup` | honoured | ignored |
+//! | picture that is turned or mirrored, by file | found where the bank looks for it | not found |
+//! | other signal types than `pdq` and `video_md5` | known | unknown |
+//!
+//! Not repeated even then: answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
+//! address, hashes of palette, CMYK, 16-bit and EXIF-turned pictures that match nothing, pages of HTML for unknown paths, temporary files.
+
+mod body;
+mod coin;
+pub(super) mod compare;
+mod error;
+pub(super) mod hash;
+pub(super) mod lookup;
+mod params;
+pub(super) mod status;
+mod upload;
+
+use axum::routing::{get, post};
+use utoipa::ToSchema;
+
+use super::{Route, route};
+use crate::services::access::Permission;
+
+/// A form with one file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+pub(super) struct HmaUpload {
+    /// A picture; or use `video`.
+    #[schema(value_type = Option<String>, format = Binary)]
+    photo: Option<Vec<u8>>,
+    /// Any file, known by its digest.
+    #[schema(value_type = Option<String>, format = Binary)]
+    video: Option<Vec<u8>>,
+}
+
+/// Whether errors at this path are HMA's.
+pub(super) fn answers(path: &str) -> bool {
+    ["/h/", "/m/", "/c/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// HMA's part of the table of routes.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        route("/h/hash", Some(Permission::Score), get(hash::get_hash).post(hash::post_hash)),
+        route("/m/lookup", Some(Permission::Score), get(lookup::get_lookup).post(lookup::post_lookup)),
+        route("/m/raw_lookup", Some(Permission::Score), get(lookup::raw_lookup)),
+        route("/m/compare", Some(Permission::Score), post(compare::compare)),
+        route("/c/content_type", Some(Permission::Score), get(status::content_types)),
+        route("/status", None, get(status::status)),
+        route("/status/live", None, get(status::live)),
+        route("/site-map", None, get(status::site_map)),
+    ]
+}

@@ -1,0 +1,66 @@
+//! `/status` and what HMA's load balancers and clients ask beside it.
+
+use axum::{Json, extract::State, http::StatusCode};
+
+use super::{
+    super::{HttpOptions, Shared, routes},
+    upload::ContentType,
+};
+use serde_json::{Value, json};
+
+/// Everything is well.
+const ALIVE: &str = "I-AM-ALIVE";
+
+/// Whether this server should be asked.
+#[utoipa::path(
+    get,
+    path = "/status",
+    tag = "hma",
+    responses(
+        (status = 200, description = "`I-AM-ALIVE`", body = String, content_type = "text/plain"),
+        (status = 503, description = "`INDEX-STALE`: the banks changed and cannot be read", body = String, content_type = "text/plain"),
+    ),
+    security(())
+)]
+pub(in crate::http) async fn status(State(state): State<Shared>) -> (StatusCode, &'static str) {
+    // There is no INDEX-NOT-LOADED: the server listens when its banks are loaded.
+    if state.services.lookup.up_to_date() { (StatusCode::OK, ALIVE) } else { (StatusCode::SERVICE_UNAVAILABLE, "INDEX-STALE") }
+}
+
+/// Whether the process answers, whatever its banks do.
+#[utoipa::path(
+    get,
+    path = "/status/live",
+    tag = "hma",
+    responses((status = 200, description = "`I-AM-ALIVE`", body = String, content_type = "text/plain")),
+    security(())
+)]
+pub(in crate::http) async fn live() -> &'static str {
+    ALIVE
+}
+
+/// Every path of this server.
+#[utoipa::path(
+    get,
+    path = "/site-map",
+    tag = "hma",
+    responses((status = 200, description = "Paths with `<name>` where a value stands", body = Vec<String>)),
+    security(())
+)]
+pub(in crate::http) async fn site_map() -> Json<Vec<String>> {
+    let mut paths: Vec<String> =
+        routes(&HttpOptions::default()).iter().map(|route| route.path.replace('{', "<").replace('}', ">")).collect();
+    paths.sort_unstable();
+    Json(paths)
+}
+
+/// What content can be.
+#[utoipa::path(
+    get,
+    path = "/c/content_type",
+    tag = "hma",
+    responses((status = 200, description = "`[{\"name\": \"photo\", \"enabled\": true}, …]`", content_type = "application/json"))
+)]
+pub(in crate::http) async fn content_types() -> Json<Value> {
+    Json(ContentType::ALL.iter().map(|kind| json!({"name": kind.as_str(), "enabled": true})).collect())
+}

@@ -1,0 +1,59 @@
+//! Why there is no hash or no match.
+
+use crate::{
+    engines::{batch::BatchError, media::DecodeError},
+    outbound::OutboundError,
+};
+
+/// Every error of a lookup.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// There is no such hash of these bytes: send a sound picture of a supported type.
+    #[error("{0}")]
+    Picture(String),
+    /// The picture or the attachment is over a limit that the text names.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The content at a URL was not to be had.
+    #[error("Failed to fetch URL: {0}")]
+    Fetch(OutboundError),
+    /// Every thread is busy: try again.
+    #[error("every thread for hashing is busy")]
+    Overloaded,
+    #[error("the deadline passed before the attachment was hashed")]
+    Deadline,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The text is for the log.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl From<OutboundError> for LookupError {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            error => Self::Fetch(error),
+        }
+    }
+}
+
+impl From<DecodeError> for LookupError {
+    fn from(error: DecodeError) -> Self {
+        let text = error.to_string();
+        match error {
+            DecodeError::TooManyBytes { .. } | DecodeError::TooLarge { .. } => Self::TooLarge(text),
+            _ => Self::Picture(text),
+        }
+    }
+}
+
+impl From<BatchError> for LookupError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Full => Self::Overloaded,
+            BatchError::Stopped => Self::ShuttingDown,
+            BatchError::Failed => Self::Internal("a stage failed; see the log".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! HMA's API: paths, shapes and statuses, and each place where HMA is wrong, both ways.
+
+use nightlight::{
+    domain::{ids::TenantId, signal::Signal},
+    services::access::Role,
+    store::BankDefaults,
+};
+use serde_json::{Value, json};
+
+use crate::http_app::{Answer, App, MULTIPART, Setup, parts};
+
+/// A picture whose PDQ hash the reference gives (facebook/ThreatExchange, `pdq/data/bridge-mods`), and that hash.
+const SPECIMEN: [&str; 2] = [
+    "facd8bcb2a49bcebdec1985298d5fe84bcd006c187c598c720c3c087b3fdb318",
+    "facd8bcb2a49bcebdec1985228d5ae84bcd006c187c598c720c2b087b3fdb318",
+];
+
+/// Checks that it is HMA's error with this status, and gives its message.
+#[track_caller]
+fn refused(answer: &Answer, status: u16) -> String {
+    assert_eq!(answer.status.as_u16(), status, "{:?}", answer.body);
+    let body = answer.json();
+    assert_eq!(body.as_object().map(|body| body.keys().map(String::as_str).collect()), Some(vec!["message"]), "{body}");
+    body["message"].as_str().unwrap().to_owned()
+}
+
+async fn post_json(app: &App, path: &str, body: Value) -> Answer {
+    app.post(path, "application/json", body.to_string()).await
+}
+
+async fn upload(app: &App, path: &str, field: &str, bytes: &[u8]) -> Answer {
+    app.post(path, MULTIPART, parts(&[(&format!("name=\"{field}\"; filename=\"a\""), bytes)])).await
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/samples").join(name)).unwrap()
+}
+
+/// A picture without features: a grey PNG would need an encoder, a BMP is its header and its bytes.
+fn featureless() -> Vec<u8> {
+    let side = 64u32;
+    let mut bytes = Vec::from(*b"BM");
+    for number in [54 + 3 * side * side, 0, 54, 40, side, side, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.resize(bytes.len() + (3 * side * side) as usize, 128);
+    bytes
+}
+
+#[tokio::test]
+async fn the_status_pages_are_open_and_say_what_hma_says() {
+    let app = Setup { keys: true, ..Setup::default() }.start().await;
+    for path in ["/status", "/status/live"] {
+        let answer = app.get(path).await;
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"I-AM-ALIVE"[..]), "{path}");
+    }
+    let map = app.get("/site-map").await.ok();
+    let paths: Vec<&str> = map.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert!(paths.is_sorted() && paths.contains(&"/h/hash") && paths.contains(&"/review/items/<id>"), "{paths:?}");
+}
+
+#[tokio::test]
+async fn errors_are_messages_here_and_nowhere_else() {
+    let app = Setup { keys: true, ..Setup::default() }.start().await;
+    refused(&app.get("/m/nothing").await, 404);
+    refused(&app.get("/c/content_type").await, 401);
+    let answer = app.get("/h/hash/").await;
+    refused(&answer, 404);
+    app.get("/hash").await.error(404, "not_found");
+    let app = Setup::default().start().await;
+    let answer = app.get("/m/compare").await;
+    refused(&answer, 405);
+    assert_eq!(answer.header("allow"), "POST");
+}
+
+#[tokio::test]
+async fn photos_are_hashed_with_pdq_and_videos_by_their_bytes() {
+    let app = Setup::default().start().await;
+    let picture = sample("known.jpg");
+    let answer = upload(&app, "/h/hash", "photo", &picture).await;
+    let hash = answer.ok()["pdq"].as_str().unwrap().to_owned();
+    assert_eq!((answer.json().as_object().unwrap().len(), hash.len()), (1, 64));
+    assert!(answer.header("x-pdq-quality").parse::<u8>().unwrap() >= 50);
+    let answer = upload(&app, "/h/hash", "video", b"abc").await;
+    assert_eq!(answer.ok(), json!({"video_md5": "900150983cd24fb0d6963f7d28e17f72"}));
+    assert_eq!(answer.header("x-pdq-quality"), "");
+    let answer = upload(&app, "/h/hash?types=pdq,,sha1", "photo", &picture).await.ok();
+    assert_eq!((answer["pdq"].as_str().unwrap(), answer["sha1"].as_str().unwrap().len()), (hash.as_str(), 40));
+}
+
+#[tokio::test]
+async fn what_cannot_be_hashed_is_a_400() {
+    let app = Setup::default().start().await;
+    let picture = sample("known.jpg");
+    assert!(refused(&app.post("/h/hash", "text/plain", "x").await, 400).contains("file upload"));
+    assert!(refused(&app.post("/h/hash", MULTIPART, parts(&[("name=\"note\"", b"x")])).await, 400).contains("file upload"));
+    assert_eq!(refused(&upload(&app, "/h/hash", "gif", &picture).await, 400), "no such content_type: 'gif'");
+    let two = parts(&[("name=\"photo\"; filename=\"a\"", &picture), ("name=\"photo\"; filename=\"b\"", &picture)]);
+    assert_eq!(refused(&app.post("/h/hash", MULTIPART, two).await, 400), "Only one file allowed per request");
+    for (types, word) in [("video_md5x", "doesn't exist"), ("", "empty"), ("pdq,banana", "banana")] {
+        assert!(refused(&upload(&app, &format!("/h/hash?types={types}"), "photo", &picture).await, 400).contains(word), "{types}");
+    }
+    // HMA answers these with 500.
+    for broken in [&b""[..], b"not a picture", &picture[..40]] {
+        refused(&upload(&app, "/h/hash", "photo", broken).await, 400);
+    }
+    refused(&upload(&app, "/h/hash?types=md5&hma_strict=1", "photo", &picture).await, 400);
+    assert_eq!(upload(&app, "/h/hash?types=md5", "photo", &picture).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_featureless_picture_has_an_empty_hash_and_says_its_quality() {
+    let app = Setup::default().start().await;
+    for path in ["/h/hash", "/h/hash?hma_strict=1"] {
+        let answer = upload(&app, path, "photo", &featureless()).await;
+        assert_eq!(answer.ok(), json!({"pdq": ""}));
+        assert_eq!(answer.header("x-pdq-quality"), "0");
+    }
+}
+
+#[tokio::test]
+async fn signals_are_compared() {
+    let app = Setup::default().start().await;
+    let compare = async |body| post_json(&app, "/m/compare", body).await;
+    assert_eq!(compare(json!({"pdq": SPECIMEN})).await.ok(), json!({"pdq": [true, {"distance": 9}]}));
+    let far = json!({"pdq": [SPECIMEN[0], "0".repeat(64)]});
+    assert_eq!(compare(far).await.ok()["pdq"][0], false);
+    // HMA answers 500.
+    let md5 = ["a".repeat(32), "A".repeat(32)];
+    assert_eq!(compare(json!({"video_md5": md5})).await.ok(), json!({"video_md5": [true, {"distance": 0}]}));
+    assert_eq!(compare(json!({"md5": ["a".repeat(32), "b".repeat(32)]})).await.ok(), json!({"md5": [false, {"distance": null}]}));
+    for wrong in [
+        json!(["banana"]),
+        json!({"pdq": "banana"}),
+        json!({"pdq": []}),
+        json!({"pdq": ["banana", "banana"]}),
+        json!({"pdq": [1, 2]}),
+        json!({"pdq": [SPECIMEN[0], SPECIMEN[1], SPECIMEN[0]]}),
+        json!({"banana": SPECIMEN}),
+    ] {
+        refused(&compare(wrong).await, 400);
+    }
+    refused(&app.post("/m/compare", "application/json", "{").await, 400);
+}
+
+#[tokio::test]
+async fn pdq_in_upper_case_is_taken_unless_the_answer_is_strict() {
+    let app = Setup::default().start().await;
+    let pair = json!({"pdq": [SPECIMEN[0].to_uppercase(), SPECIMEN[1]]});
+    assert_eq!(post_json(&app, "/m/compare", pair.clone()).await.ok()["pdq"][1]["distance"], 9);
+    assert!(refused(&post_json(&app, "/m/compare?hma_strict=1", pair).await, 400).contains("invalid PDQ hash"));
+}
+
+#[tokio::test]
+async fn the_key_travels_as_basic_and_its_role_counts() {
+    let app = Setup { keys: true, ..Setup::default() }.start().await;
+    for (role, status) in [(Role::Scorer, 200), (Role::Metrics, 403), (Role::Admin, 200)] {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let basic = STANDARD.encode(format!("any:{}", app.key(role).await));
+        let request = axum::http::Request::post("/m/compare")
+            .header("authorization", format!("Basic {basic}"))
+            .body(json!({"pdq": SPECIMEN}).to_string().into())
+            .unwrap();
+        assert_eq!(app.send(request).await.status.as_u16(), status, "{role}");
+    }
+}
+
+const DEFAULTS: BankDefaults = BankDefaults { max_distance: 31, minimum_quality: 50 };
+
+/// A bank with these lines.
+async fn bank(app: &App, name: &str, lines: &[&str]) {
+    let signals = lines.iter().map(|line| Signal::parse_line(line, None).unwrap());
+    app.store.import_signals(TenantId::DEFAULT, name, DEFAULTS, signals.collect::<Vec<_>>()).await.unwrap();
+    app.banks.refresh(&app.store).await.unwrap();
+}
+
+/// A hash that differs from `hash` in so many bits.
+fn at_distance(hash: &str, bits: usize) -> String {
+    let mut bytes = hex::decode(hash).unwrap();
+    (0..bits).for_each(|bit| bytes[bit / 8] ^= 1 << (bit % 8));
+    hex::encode(bytes)
+}
+
+#[tokio::test]
+async fn signals_are_looked_up_in_banks() {
+    let app = Setup::default().start().await;
+    let [near, far] = [at_distance(SPECIMEN[0], 31), at_distance(SPECIMEN[0], 32)];
+    bank(&app, "BANK_A", &[SPECIMEN[0], &"a".repeat(32)]).await;
+    bank(&app, "BANK_B", &[&far, &near]).await;
+    let lookup = async |query: &str| app.get(&format!("/m/lookup?{query}")).await;
+    let second = |content: i64| (1i64 << 32) + content;
+    let a = json!([{"bank_content_id": 1, "distance": "0"}]);
+    let pdq = format!("signal_type=pdq&signal={}", SPECIMEN[0]);
+    let both = json!({"BANK_A": a, "BANK_B": [{"bank_content_id": second(2), "distance": "31"}]});
+    assert_eq!(lookup(&pdq).await.ok(), both);
+    assert_eq!(lookup(&format!("{pdq}&banks=BANK_A")).await.ok(), json!({"BANK_A": a}));
+    assert_eq!(lookup(&format!("{pdq}&banks=BANK_B,BANK_A&seed=1&bypass_coinflip=true")).await.ok(), both);
+    assert_eq!(lookup(&format!("{pdq}&banks=NON_EXISTENT_BANK")).await.ok(), json!({}));
+    assert_eq!(lookup(&format!("signal_type=pdq&signal={}", "5".repeat(64))).await.ok(), json!({}));
+    // Digests: the distance is a text; HMA's has no number in it.
+    for name in ["video_md5", "md5"] {
+        let md5 = format!("signal_type={name}&signal={}", "A".repeat(32));
+        assert_eq!(lookup(&md5).await.ok(), json!({"BANK_A": [{"bank_content_id": 2, "distance": "0"}]}));
+    }
+    let md5 = format!("signal_type=video_md5&signal={}&hma_strict=1", "a".repeat(32));
+    assert_eq!(lookup(&md5).await.ok(), json!({"BANK_A": [{"bank_content_id": 2, "distance": "-"}]}));
+
+    let raw = async |query: &str| app.get(&format!("/m/raw_lookup?{pdq}{query}")).await.ok()["matches"].clone();
+    assert_eq!(raw("").await, json!([1, second(2)]));
+    assert_eq!(raw("&banks=BANK_B").await, json!([second(2)]));
+    assert_eq!(raw("&banks=NON_EXISTENT_BANK").await, json!([]));
+    assert_eq!(raw("&include_distance=true&banks=BANK_A").await, json!([{"bank_content_id": 1, "distance": "0"}]));
+}
+
+#[tokio::test]
+async fn lookups_that_ask_for_nothing_are_refused() {
+    let app = Setup::default().start().await;
+    for query in ["", "signal_type=pdq", "signal=00", "url="] {
+        assert_eq!(refused(&app.get(&format!("/m/lookup?{query}")).await, 400), "Either url or both signal and signal_type are required");
+    }
+    for query in ["signal_type=pdq&signal=banana", "signal_type=banana&signal=00", "signal_type=pdq&signal=00&bypass_coinflip=maybe"] {
+        refused(&app.get(&format!("/m/lookup?{query}")).await, 400);
+    }
+    // A missing parameter: HMA sends a list.
+    assert_eq!(refused(&app.get("/m/raw_lookup?signal_type=pdq").await, 400), "signal is required");
+    let strict = app.get("/m/raw_lookup?signal_type=pdq&hma_strict=1").await;
+    assert_eq!((strict.status.as_u16(), strict.json()[0]["loc"].clone()), (422, json!(["signal"])));
+    let strict = app.get("/m/raw_lookup?signal_type=pdq&signal=00&include_distance=maybe&hma_strict=1").await;
+    assert_eq!((strict.status.as_u16(), strict.json()[0]["type"].clone()), (422, json!("bool_parsing")));
+    refused(&app.get(&format!("/m/lookup?signal_type=sha1&signal={}&hma_strict=1", "a".repeat(40))).await, 400);
+    assert!(refused(&app.get("/m/lookup?url=http://192.0.2.1/a.jpg").await, 400).contains("turned off"));
+}
+
+#[tokio::test]
+async fn files_are_looked_up_by_type_and_bank() {
+    let app = Setup::default().start().await;
+    let picture = sample("known.jpg");
+    let hash = upload(&app, "/h/hash", "photo", &picture).await.ok()["pdq"].as_str().unwrap().to_owned();
+    bank(&app, "KNOWN", &[&hash, "900150983cd24fb0d6963f7d28e17f72"]).await;
+    let found = json!({"pdq": {"KNOWN": [{"bank_content_id": 1, "distance": "0"}]}});
+    assert_eq!(upload(&app, "/m/lookup?bypass_coinflip=true", "photo", &picture).await.ok(), found);
+    assert_eq!(upload(&app, "/m/lookup?banks=OTHER", "photo", &picture).await.ok(), json!({"pdq": {}}));
+    let video = upload(&app, "/m/lookup", "video", b"abc").await.ok();
+    assert_eq!(video, json!({"video_md5": {"KNOWN": [{"bank_content_id": 2, "distance": "0"}]}}));
+    // A turned picture is the same picture; HMA does not find it.
+    let turned = sample("known-rotated.jpg");
+    assert_eq!(upload(&app, "/m/lookup", "photo", &turned).await.ok()["pdq"]["KNOWN"][0]["bank_content_id"], 1);
+    assert_eq!(upload(&app, "/m/lookup?hma_strict=1", "photo", &turned).await.ok(), json!({"pdq": {}}));
+}
+
+#[tokio::test]
+async fn a_featureless_picture_matches_nothing_and_is_no_error_unless_strict() {
+    let app = Setup::default().start().await;
+    bank(&app, "KNOWN", &[&"0".repeat(64)]).await;
+    let answer = upload(&app, "/m/lookup", "photo", &featureless()).await;
+    assert_eq!((answer.ok(), answer.header("x-pdq-quality")), (json!({"pdq": {}}), "0"));
+    assert!(refused(&upload(&app, "/m/lookup?hma_strict=1", "photo", &featureless()).await, 400).contains("invalid PDQ hash"));
+}
