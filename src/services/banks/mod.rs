@@ -16,7 +16,6 @@ use crate::{
     domain::{
         hash::Quality,
         ids::{BankId, TenantId},
-        signal::Signal,
     },
     engines::matching::{Bank, Snapshot},
     store::{self, ItemCursor, Store, StoreError},
@@ -24,9 +23,6 @@ use crate::{
 
 /// Signals read from the store at a time: a few megabytes.
 const PAGE: u32 = 50_000;
-
-/// Signals that are indexed together while a bank is loaded: a full segment of the index.
-const TOGETHER: usize = 1 << 20;
 
 /// The bank at exactly its stored version; what `known` (an earlier one) holds already is shared, not read again. Indexing runs on the threads for such
 /// work.
@@ -43,32 +39,36 @@ pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, know
     bank.number = stored.number;
     (bank.version, bank.enabled) = (stored.version, stored.enabled);
     (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
+    (bank.enabled_ratio, bank.purpose) = (stored.enabled_ratio, stored.purpose);
+    bank.radii.clone_from(&stored.radii);
     bank.name.clone_from(&stored.name);
+    bank.disputed = Arc::new(store.disputed_items(stored).await?.into_iter().collect());
     // Signals are numbered 1..=signals and never change, so what is held is what was read.
-    let (mut after, mut signals) = (bank.last_signal, Vec::new());
+    let mut after = bank.last_signal;
     while after < stored.signals {
         let page = store.load_signals(stored, after, PAGE).await?;
         let Some(&(last, ..)) = page.last() else {
             return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
         };
         after = last;
-        signals.extend(page.into_iter().map(|(_, content_id, signal)| (content_id, signal)));
-        if signals.len() >= TOGETHER {
-            bank = indexed(bank, std::mem::take(&mut signals)).await?;
-        }
+        bank = changed(bank, move |bank| {
+            bank.extend(page.into_iter().map(|(_, content_id, signal)| (content_id, signal)));
+            bank.last_signal = last;
+        })
+        .await?;
     }
-    bank = indexed(bank, signals).await?;
-    bank.last_signal = stored.signals;
     loop {
         let page = store.item_changes(stored, states, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(bank) };
+        let Some(last) = page.last() else { break };
         states = last.at;
-        bank = changed(bank, move |bank| page.iter().for_each(|change| bank.set(change.at.content_id, change.state))).await?;
+        bank = changed(bank, move |bank| {
+            for change in &page {
+                bank.set(change.at.content_id, change.state);
+            }
+        })
+        .await?;
     }
-}
-
-async fn indexed(bank: Bank, signals: Vec<(i64, Signal)>) -> Result<Bank, StoreError> {
-    if signals.is_empty() { Ok(bank) } else { changed(bank, |bank| bank.extend(signals)).await }
+    changed(bank, Bank::settle).await
 }
 
 /// Changes a bank on a thread for such work.
