@@ -60,6 +60,7 @@ mod error;
 mod hma;
 mod input;
 mod json;
+mod matching;
 mod monitor;
 mod multipart;
 mod observe;
@@ -223,6 +224,7 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
     let own = vec![
         route("/score", Some(Permission::Score), post(score::score)),
         route("/score/batch", Some(Permission::Score), post(batch::score_batch)),
+        route("/match", Some(Permission::Score), post(matching::matches)),
         route("/review/items", Some(Permission::Review), get(review::list)),
         route("/review/items/{id}", Some(Permission::Review), get(review::item)),
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),

@@ -15,6 +15,7 @@ use utoipa::{
     paths(
         super::score::score,
         super::batch::score_batch,
+        super::matching::matches,
         super::review::list,
         super::review::item,
         super::review::claim,
@@ -34,6 +35,10 @@ use utoipa::{
         super::hma::lookup::post_lookup,
         super::hma::lookup::raw_lookup,
         super::hma::compare::compare,
+        super::hma::types::status,
+        super::hma::types::list,
+        super::hma::types::index,
+        super::hma::types::update,
         super::hma::status::status,
         super::hma::status::live,
         super::hma::status::site_map,
@@ -41,6 +46,7 @@ use utoipa::{
     ),
     tags(
         (name = "score", description = "Score attachments. Role `scorer`."),
+        (name = "match", description = "Hashes and matches alone. Role `scorer`."),
         (name = "review", description = "Claim and decide what was routed to review. Role `reviewer`."),
         (name = "operating points", description = "Which thresholds are in force, and what they rest on. Every role."),
         (name = "hma", description = "The API of Hasher-Matcher-Actioner, for its clients: `/h` and `/m` for the role `scorer`, `/c` for the role `curator`. Errors are `{\"message\"}`."),

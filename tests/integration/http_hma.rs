@@ -256,3 +256,66 @@ async fn a_featureless_picture_matches_nothing_and_is_no_error_unless_strict() {
     assert_eq!((answer.ok(), answer.header("x-pdq-quality")), (json!({"pdq": {}}), "0"));
     assert!(refused(&upload(&app, "/m/lookup?hma_strict=1", "photo", &featureless()).await, 400).contains("invalid PDQ hash"));
 }
+
+#[tokio::test]
+async fn indices_tell_their_size() {
+    let app = Setup::default().start().await;
+    let empty = app.get("/m/index/status").await.ok();
+    assert_eq!(empty["pdq"], json!({"present": true, "built_to": -1, "size": 0}));
+    bank(&app, "A", &[SPECIMEN[0], SPECIMEN[1], &"a".repeat(32)]).await;
+    let status = app.get("/m/index/status?signal_type=pdq").await.ok();
+    assert_eq!((status["pdq"]["size"].as_u64(), status.as_object().unwrap().len()), (Some(2), 1));
+    assert!(status["pdq"]["built_to"].as_i64().unwrap() > 1_700_000_000);
+    let index = app.get("/c/signal_type/index").await.ok();
+    assert_eq!((index["video_md5"]["db_size"].as_u64(), index["pdq"]["index_out_of_date"].as_bool()), (Some(1), Some(false)));
+    refused(&app.get("/m/index/status?signal_type=banana").await, 400);
+    let names =
+        |list: Value| -> Vec<String> { list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect() };
+    assert_eq!(names(app.get("/c/signal_type?hma_strict=1").await.ok()), ["video_md5", "pdq"]);
+    assert!(names(app.get("/c/signal_type").await.ok()).contains(&"photodna".to_owned()));
+}
+
+#[tokio::test]
+async fn a_signal_types_ratio_is_one() {
+    let app = Setup::default().start().await;
+    let put = async |name: &str, body: Value| {
+        let request = axum::http::Request::put(format!("/c/signal_type/{name}")).body(body.to_string().into()).unwrap();
+        app.send(request).await
+    };
+    let answer = put("pdq", json!({"enabled_ratio": 1.0})).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    refused(&put("pdq", json!({"enabled_ratio": 0.5})).await, 400);
+    refused(&put("pdq", json!({})).await, 400);
+    refused(&put("banana", json!({"enabled_ratio": 1.0})).await, 404);
+}
+
+/// A bank's ratio, with everything else as it is.
+async fn ratio(app: &App, name: &str, enabled_ratio: f64) {
+    let settings = app.store.bank(TenantId::DEFAULT, name).await.unwrap().unwrap().settings();
+    let settings = Some(nightlight::domain::curation::BankSettings { enabled_ratio, ..settings });
+    let update = nightlight::store::BankUpdate { name: None, settings };
+    app.store.update_bank(TenantId::DEFAULT, name, update, None).await.unwrap();
+    app.banks.refresh(&app.store).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_seed_is_pythons_coin_and_can_be_bypassed() {
+    let app = Setup::default().start().await;
+    bank(&app, "A", &[SPECIMEN[0]]).await;
+    let found = async |query: &str| {
+        let path = format!("/m/lookup?signal_type=pdq&signal={}{query}", SPECIMEN[0]);
+        !app.get(&path).await.ok().as_object().unwrap().is_empty()
+    };
+    // random.Random("a").random() is 0.272, random.Random("").random() is 0.960.
+    for (share, of_a, of_empty, strict_bypass) in
+        [(0.28, true, false, false), (0.27, false, false, false), (0.97, true, true, true), (0.0, false, false, false)]
+    {
+        ratio(&app, "A", share).await;
+        assert_eq!((found("&seed=a").await, found("&seed=").await), (of_a, of_empty), "{share}");
+        assert!(found("&seed=&bypass_coinflip=true").await, "{share}");
+        // HMA reads the parameter and forgets it.
+        assert_eq!(found("&seed=&bypass_coinflip=true&hma_strict=1").await, strict_bypass, "{share}");
+    }
+    let raw = app.get(&format!("/m/raw_lookup?signal_type=pdq&signal={}", SPECIMEN[0])).await.ok();
+    assert_eq!(raw, json!({"matches": [1]}), "raw lookups look into disabled banks");
+}

@@ -116,6 +116,11 @@ impl Bank {
         self.of_type(kind).any(|index| !index.is_empty())
     }
 
+    /// Signals by type that are not removed.
+    pub fn held(&self) -> impl Iterator<Item = (SignalType, usize)> {
+        self.indices.iter().map(|((kind, _), index)| (*kind, index.len()))
+    }
+
     /// Bytes on the heap, of which snapshots may share nearly all.
     pub fn memory_bytes(&self) -> usize {
         self.indices.values().map(|index| index.memory_bytes()).sum()

@@ -27,9 +27,10 @@ pub(super) mod hash;
 pub(super) mod lookup;
 mod params;
 pub(super) mod status;
+pub(super) mod types;
 mod upload;
 
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use utoipa::ToSchema;
 
 use super::{Route, route};
@@ -60,6 +61,10 @@ pub(super) fn routes() -> Vec<Route> {
         route("/m/raw_lookup", Some(Permission::Score), get(lookup::raw_lookup)),
         route("/m/compare", Some(Permission::Score), post(compare::compare)),
         route("/c/content_type", Some(Permission::Score), get(status::content_types)),
+        route("/m/index/status", Some(Permission::Score), get(types::status)),
+        route("/c/signal_type", Some(Permission::Score), get(types::list)),
+        route("/c/signal_type/index", Some(Permission::Score), get(types::index)),
+        route("/c/signal_type/{name}", Some(Permission::Administer), put(types::update)),
         route("/status", None, get(status::status)),
         route("/status/live", None, get(status::live)),
         route("/site-map", None, get(status::site_map)),

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         hash::Quality,
         ids::{BankId, TenantId},
+        time::Timestamp,
     },
     engines::matching::{Bank, Snapshot},
     store::{self, ItemCursor, Store, StoreError},
@@ -87,6 +88,8 @@ pub struct Banks {
     current: ArcSwap<HashMap<TenantId, Arc<Snapshot>>>,
     /// What the last refresh saw; one refresh at a time.
     seen: tokio::sync::Mutex<Seen>,
+    /// When the newest change that is in force here was made.
+    changed_at: std::sync::Mutex<Option<Timestamp>>,
     /// Why the last refresh failed, for `/readyz`.
     failure: std::sync::Mutex<Option<String>>,
 }
@@ -103,8 +106,13 @@ impl Banks {
     /// # Errors
     /// When the store cannot be read.
     pub async fn load(store: &Store, dihedral: bool) -> Result<Arc<Self>, StoreError> {
-        let banks =
-            Self { dihedral, current: ArcSwap::default(), seen: tokio::sync::Mutex::default(), failure: std::sync::Mutex::default() };
+        let banks = Self {
+            dihedral,
+            current: ArcSwap::default(),
+            seen: tokio::sync::Mutex::default(),
+            changed_at: std::sync::Mutex::default(),
+            failure: std::sync::Mutex::default(),
+        };
         banks.refresh(store).await?;
         Ok(Arc::new(banks))
     }
@@ -112,6 +120,11 @@ impl Banks {
     /// The banks of `tenant` as they are now.
     pub fn snapshot(&self, tenant: TenantId) -> Arc<Snapshot> {
         self.current.load().get(&tenant).cloned().unwrap_or_default()
+    }
+
+    /// When the newest change that is in force here was made; `None` before the first.
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the last refresh failed; `None` when it did not.
@@ -142,6 +155,8 @@ impl Banks {
         let signals: usize = loaded.values().map(|bank| bank.len()).sum();
         metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
         self.current.store(Arc::new(tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect()));
+        let newest = store.bank_changes_since(change - 1).await?.last().map(|change| change.at);
+        *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner) = newest;
         *seen = Seen { change: Some(change), banks: loaded };
         Ok(())
     }
