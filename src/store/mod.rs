@@ -71,7 +71,7 @@ pub use self::{
         MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged,
     },
     error::StoreError,
-    import::{BankImport, Imported},
+    import::{BankImport, ImportInfo, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,
     monitor::{AuditSample, GoldCount, OpenFlags, PairCount},

@@ -3,6 +3,12 @@
 //! [`Banks`] holds one immutable [`Snapshot`] per tenant and swaps it when the store's tail of bank changes has grown, whoever wrote the
 //! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
 
+pub mod admission;
+pub mod curation;
+mod error;
+
+pub use self::error::BankError;
+
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
@@ -12,8 +18,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Principal, Role};
 use crate::{
     domain::{
+        curation::{AccessList, BankRight},
         hash::Quality,
         ids::{BankId, TenantId},
         time::Timestamp,
@@ -85,13 +93,21 @@ async fn changed(mut bank: Bank, change: impl FnOnce(&mut Bank) + Send + 'static
 pub struct Banks {
     /// Whether all eight variants of a picture are looked up.
     dihedral: bool,
-    current: ArcSwap<HashMap<TenantId, Arc<Snapshot>>>,
+    current: ArcSwap<Current>,
     /// What the last refresh saw; one refresh at a time.
     seen: tokio::sync::Mutex<Seen>,
     /// When the newest change that is in force here was made.
     changed_at: std::sync::Mutex<Option<Timestamp>>,
     /// Why the last refresh failed, for `/readyz`.
     failure: std::sync::Mutex<Option<String>>,
+}
+
+/// What lookups are given.
+#[derive(Default)]
+struct Current {
+    snapshots: HashMap<TenantId, Arc<Snapshot>>,
+    /// Of the banks that have one, by the bank's number.
+    lists: HashMap<i64, AccessList>,
 }
 
 #[derive(Default)]
@@ -119,7 +135,18 @@ impl Banks {
 
     /// The banks of `tenant` as they are now.
     pub fn snapshot(&self, tenant: TenantId) -> Arc<Snapshot> {
-        self.current.load().get(&tenant).cloned().unwrap_or_default()
+        self.current.load().snapshots.get(&tenant).cloned().unwrap_or_default()
+    }
+
+    /// The banks that somebody may look attachments up in, as they are now.
+    pub fn snapshot_for(&self, who: &Principal) -> Arc<Snapshot> {
+        let current = self.current.load();
+        let all = current.snapshots.get(&who.tenant).cloned().unwrap_or_default();
+        let admits = |bank: &Arc<Bank>| current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Match));
+        if who.role == Role::Admin || current.lists.is_empty() || all.banks().iter().all(admits) {
+            return all;
+        }
+        Arc::new(Snapshot::new(all.banks().iter().filter(|bank| admits(bank)).cloned().collect()))
     }
 
     /// When the newest change that is in force here was made; `None` before the first.
@@ -142,7 +169,7 @@ impl Banks {
         if seen.change == Some(change) {
             return Ok(());
         }
-        let mut loaded = HashMap::new();
+        let (mut loaded, mut lists, access) = (HashMap::new(), HashMap::new(), store.bank_access().await?);
         let mut tenants: HashMap<TenantId, Vec<Arc<Bank>>> = HashMap::new();
         for stored in store.all_banks().await? {
             let bank = match seen.banks.get(&stored.id) {
@@ -150,13 +177,17 @@ impl Banks {
                 known => Arc::new(load_bank(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?),
             };
             tenants.entry(stored.tenant).or_default().push(bank.clone());
+            if let Some(list) = access.get(&stored.id) {
+                lists.insert(stored.number, list.clone());
+            }
             loaded.insert(stored.id, bank);
         }
         let signals: usize = loaded.values().map(|bank| bank.len()).sum();
         metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
-        self.current.store(Arc::new(tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect()));
         let newest = store.bank_changes_since(change - 1).await?.last().map(|change| change.at);
         *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+        let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect();
+        self.current.store(Arc::new(Current { snapshots, lists }));
         *seen = Seen { change: Some(change), banks: loaded };
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Lookup {
     /// # Errors
     /// When the threads are busy or the deadline passes.
     pub async fn find(&self, who: &Principal, sought: Sought, scope: &Scope, deadline: Instant) -> Result<Found, LookupError> {
-        let banks = self.banks.snapshot(who.tenant);
+        let banks = self.banks.snapshot_for(who);
         let query = query(&banks, sought, scope);
         let found = if at_once(&banks, &query) {
             banks.find(&query)
@@ -94,14 +94,14 @@ impl Lookup {
 
     /// Banks that the scope names and that are not there.
     pub fn unknown_banks(&self, who: &Principal, scope: &Scope) -> Vec<String> {
-        let banks = self.banks.snapshot(who.tenant);
+        let banks = self.banks.snapshot_for(who);
         let known = |name: &String| banks.banks().iter().any(|bank| bank.name == *name);
         scope.banks.iter().flatten().filter(|name| !known(name)).cloned().collect()
     }
 
     /// Versions of the banks that a lookup of this scope may search, by name.
     pub fn versions(&self, who: &Principal, scope: &Scope) -> BTreeMap<String, i64> {
-        let banks = self.banks.snapshot(who.tenant);
+        let banks = self.banks.snapshot_for(who);
         let asked = |name: &str| scope.banks.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name));
         let asked = banks.banks().iter().filter(|bank| (bank.enabled || scope.include_disabled) && asked(&bank.name));
         asked.map(|bank| (bank.name.clone(), bank.version)).collect()
@@ -110,7 +110,7 @@ impl Lookup {
     /// Signals by type over the tenant's banks: all types but the embeddings, and the embeddings that some bank holds.
     pub fn held(&self, who: &Principal) -> BTreeMap<SignalType, usize> {
         let mut held: BTreeMap<SignalType, usize> = SignalType::FIXED.into_iter().map(|kind| (kind, 0)).collect();
-        for bank in self.banks.snapshot(who.tenant).banks() {
+        for bank in self.banks.snapshot_for(who).banks() {
             for (kind, count) in bank.held() {
                 *held.entry(kind).or_default() += count;
             }

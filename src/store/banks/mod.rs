@@ -39,6 +39,7 @@ pub use self::{
     settings::BankUpdate,
     states::{ItemChange, ItemCursor, StateChanged},
 };
+pub(super) use self::{locked::Locked, opinions::opine};
 use super::{
     Store,
     error::StoreError,

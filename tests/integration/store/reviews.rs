@@ -10,7 +10,7 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(60);
 
 fn verdict(reviewer: KeyId, verdict: Verdict, note_code: Option<String>) -> NewDecision {
-    NewDecision { reviewer, verdict, note_code, again: None }
+    NewDecision { reviewer, verdict, note_code, again: None, feedback: None }
 }
 
 async fn one_item(store: &Store) -> ReviewItemId {
