@@ -285,6 +285,6 @@ mod tests {
     fn only_status_and_documentation_are_open() {
         let open: Vec<_> =
             routes(&HttpOptions::default()).into_iter().filter(|route| route.permission.is_none()).map(|route| route.path).collect();
-        assert_eq!(open, ["/livez", "/readyz", "/openapi.json", "/status", "/status/live", "/site-map"]);
+        assert_eq!(open, ["/livez", "/readyz", "/openapi.json", "/", "/openapi/openapi.json", "/status", "/status/live", "/site-map"]);
     }
 }

@@ -49,6 +49,8 @@ use utoipa::{
         super::hma::types::list,
         super::hma::types::index,
         super::hma::types::update,
+        super::hma::status::home,
+        super::hma::status::document,
         super::hma::status::status,
         super::hma::status::live,
         super::hma::status::site_map,

@@ -54,6 +54,9 @@ async fn the_status_pages_are_open_and_say_what_hma_says() {
         let answer = app.get(path).await;
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"I-AM-ALIVE"[..]), "{path}");
     }
+    let home = app.get("/").await;
+    assert_eq!((home.status.as_u16(), home.header("location")), (302, "/status"));
+    assert_eq!(app.get("/openapi/openapi.json").await.ok(), app.get("/openapi.json").await.ok());
     let map = app.get("/site-map").await.ok();
     let paths: Vec<&str> = map.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
     assert!(paths.is_sorted() && paths.contains(&"/h/hash") && paths.contains(&"/review/items/<id>"), "{paths:?}");
@@ -97,7 +100,7 @@ async fn what_cannot_be_hashed_is_a_400() {
     assert_eq!(refused(&upload(&app, "/h/hash", "gif", &picture).await, 400), "no such content_type: 'gif'");
     let two = parts(&[("name=\"photo\"; filename=\"a\"", &picture), ("name=\"photo\"; filename=\"b\"", &picture)]);
     assert_eq!(refused(&app.post("/h/hash", MULTIPART, two).await, 400), "Only one file allowed per request");
-    for (types, word) in [("video_md5x", "doesn't exist"), ("", "empty"), ("pdq,banana", "banana")] {
+    for (types, word) in [("video_md5", "doesn't exist"), ("", "empty"), ("pdq,banana", "banana")] {
         assert!(refused(&upload(&app, &format!("/h/hash?types={types}"), "photo", &picture).await, 400).contains(word), "{types}");
     }
     // HMA answers these with 500.
@@ -413,6 +416,7 @@ async fn items_are_added_by_signal_and_match_at_once() {
     assert_eq!(call(&app, "DELETE", item, None).await.ok(), json!({"deleted": 1}));
     assert_eq!(call(&app, "DELETE", item, None).await.ok(), json!({"deleted": 0}));
     assert!(!found().await);
+    refused(&app.get(item).await, 404);
 }
 
 #[tokio::test]

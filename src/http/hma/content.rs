@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
+        bank::ItemState,
         curation::{DisableUntil, Metadata},
         signal::{Signal, SignalType},
         time::Timestamp,
@@ -112,10 +113,13 @@ impl Named {
     async fn item(&self, state: &Shared, who: &Principal, id: &str) -> Result<Item, Refusal> {
         let missing = || not_found(format!("content '{id}' not found"));
         let content_id = self.content_id.ok_or_else(missing)?;
-        state.services.curation.item(who, &self.bank.name, content_id).await.map_err(|error| match error {
-            BankError::NotFound(_) => missing(),
-            error => error.into(),
-        })
+        match state.services.curation.item(who, &self.bank.name, content_id).await {
+            // What was removed is gone for HMA's clients; its history stands under `nightlight bank`.
+            Ok(item) if item.state == ItemState::Removed => Err(missing()),
+            Ok(item) => Ok(item),
+            Err(BankError::NotFound(_)) => Err(missing()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub(super) fn routes() -> Vec<Route> {
         route("/c/signal_type", Some(Permission::Match), get(types::list)),
         route("/c/signal_type/index", Some(Permission::Match), get(types::index)),
         route("/c/signal_type/{name}", Some(Permission::Curate), put(types::update)),
+        route("/", None, get(status::home)),
+        route("/openapi/openapi.json", None, get(status::document)),
         route("/status", None, get(status::status)),
         route("/status/live", None, get(status::live)),
         route("/site-map", None, get(status::site_map)),

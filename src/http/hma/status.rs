@@ -1,9 +1,14 @@
 //! `/status` and what HMA's load balancers and clients ask beside it.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::Response,
+};
 
 use super::{
-    super::{HttpOptions, Shared, routes},
+    super::{HttpOptions, Shared, docs, routes},
     upload::ContentType,
 };
 use serde_json::{Value, json};
@@ -37,6 +42,18 @@ pub(in crate::http) async fn status(State(state): State<Shared>) -> (StatusCode,
 )]
 pub(in crate::http) async fn live() -> &'static str {
     ALIVE
+}
+
+/// Where HMA's clients begin.
+#[utoipa::path(get, path = "/", tag = "hma", responses((status = 302, description = "To `/status`")), security(()))]
+pub(in crate::http) async fn home() -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
+    (StatusCode::FOUND, [(header::LOCATION, "/status")])
+}
+
+/// This server's OpenAPI document, where HMA has its own.
+#[utoipa::path(get, path = "/openapi/openapi.json", tag = "hma", responses((status = 200, description = "The document", content_type = "application/json")), security(()))]
+pub(in crate::http) async fn document() -> Response {
+    docs::openapi_json().await
 }
 
 /// Every path of this server.
