@@ -124,3 +124,22 @@ async fn wrong_calls_name_the_place() {
     app.post("/match", "application/json", json!({"signals": many}).to_string()).await.error(413, "too_large");
     app.post("/match", "text/plain", "hello").await.error(415, "unsupported_type");
 }
+
+#[tokio::test]
+async fn metadata_stand_with_the_matches_when_asked_for() {
+    let app = Setup::default().start().await;
+    app.post("/c/banks", "application/json", json!({"name": "A"}).to_string()).await;
+    app.post("/c/bank/A/signal", "application/json", json!({"pdq": HASH, "note": "a note"}).to_string()).await.ok();
+    let signals = json!([{"signal_type": "pdq", "signal": HASH}]);
+    let plain = ask(&app, json!({"signals": signals})).await;
+    assert!(plain["matches"][0].get("standing").is_none());
+    let told = ask(&app, json!({"signals": signals, "include": ["metadata"]})).await;
+    let found = &told["matches"][0];
+    assert_eq!((found["standing"].as_str(), found["note"].as_str()), (Some("active"), Some("a note")));
+    assert_eq!(found["provenance"].as_array().unwrap().len(), 1);
+    // Disabled items are told when asked for.
+    let request = axum::http::Request::put("/c/bank/A/content/1").body(json!({"disable_until_ts": 0}).to_string().into()).unwrap();
+    app.send(request).await.ok();
+    assert_eq!(ask(&app, json!({"signals": signals})).await["matches"], json!([]));
+    assert_eq!(ask(&app, json!({"signals": signals, "include": ["disabled"]})).await["matches"][0]["content_id"], 1);
+}

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 use super::super::error::ApiError;
 use crate::{
     domain::{
+        bank::{HarmCategory, Provenance},
+        curation::Metadata,
         evidence::{Match, UnscoredReason},
         hash::{PerceptualHash, Quality, Transform},
         ids::RequestId,
@@ -20,6 +22,7 @@ use crate::{
         lookup::{Found, Hashed, LookupError},
         scoring::MatchAnswer,
     },
+    store::Item,
 };
 
 /// Hashes and matches.
@@ -42,7 +45,7 @@ pub(in crate::http) struct MatchesAnswer {
     /// Hashes that were not looked up, and why.
     unmatched: Vec<UnmatchedBody>,
     versions: MatchVersions,
-    /// Milliseconds per stage: fetch, hash, match, total.
+    /// Milliseconds per stage: fetch, hash, match, metadata, total.
     timings_ms: BTreeMap<&'static str, f64>,
 }
 
@@ -75,6 +78,19 @@ struct FoundBody {
     signal: Option<usize>,
     #[serde(flatten)]
     found: MatchAnswer,
+    #[serde(flatten)]
+    about: Option<AboutBody>,
+}
+
+/// What is known of an item, when asked for.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct AboutBody {
+    standing: &'static str,
+    note: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
+    #[schema(value_type = Vec<Object>)]
+    provenance: Vec<Provenance>,
 }
 
 /// A match that was taken back, and by what.
@@ -155,11 +171,35 @@ impl Answering {
 
     /// Adds what was found of the content, or of the signal at this place.
     pub(super) fn found(&mut self, signal: Option<usize>, found: &Found) {
-        let body = |matched: &Match| FoundBody { signal, found: matched.into() };
+        let body = |matched: &Match| FoundBody { signal, found: matched.into(), about: None };
         self.0.matches.extend(found.matches.iter().map(body));
         self.0.negative.extend(found.negatives.iter().map(body));
         let taken_back = found.suppressed.iter();
         self.0.suppressed.extend(taken_back.map(|one| TakenBack { signal, matched: (&one.matched).into(), by: (&one.by).into() }));
+    }
+
+    /// The items that were found, each once.
+    pub(super) fn items(&self) -> Vec<(String, i64)> {
+        let found = self.0.matches.iter().chain(&self.0.negative);
+        let mut items: Vec<_> = found.map(|body| (body.found.bank.clone(), body.found.content_id)).collect();
+        items.sort_unstable();
+        items.dedup();
+        items
+    }
+
+    /// Adds what is known of the items.
+    pub(super) fn describe(&mut self, items: Vec<Item>) {
+        let about = |item: Item| {
+            let Item { bank, content_id, standing, note, metadata, provenance, category, .. } = item;
+            ((bank, content_id), (AboutBody { standing: standing.as_str(), note, metadata, provenance }, category))
+        };
+        let items: BTreeMap<_, _> = items.into_iter().map(about).collect();
+        for body in self.0.matches.iter_mut().chain(&mut self.0.negative) {
+            if let Some((about, category)) = items.get(&(body.found.bank.clone(), body.found.content_id)) {
+                body.about = Some(about.clone());
+                body.found.category = body.found.category.or(category.map(HarmCategory::as_str));
+            }
+        }
     }
 
     pub(super) fn finish(mut self, arrived: Instant) -> MatchesAnswer {

@@ -42,7 +42,7 @@ use crate::services::{
     params(
         ("banks" = Option<String>, Query, description = "Without a JSON body: only these banks, between commas"),
         ("radius" = Option<String>, Query, description = "Without a JSON body: radii instead of the banks' own, `pdq:20,photodna:100`"),
-        ("include" = Option<String>, Query, description = "Without a JSON body: `disabled`, `dihedral`, between commas"),
+        ("include" = Option<String>, Query, description = "Without a JSON body: `metadata`, `disabled`, `dihedral`, between commas"),
         ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
     ),
     request_body(
@@ -110,6 +110,12 @@ pub(super) async fn matches(
     }
     if many {
         answering.took("match", started.elapsed());
+    }
+    if include.metadata {
+        let started = Instant::now();
+        let items = state.services.curation.matched(&who, &answering.items()).await?;
+        answering.describe(items);
+        answering.took("metadata", started.elapsed());
     }
     Ok(Json(answering.finish(call.arrived)))
 }

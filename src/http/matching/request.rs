@@ -67,6 +67,8 @@ struct SignalBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Include {
+    /// Of every match: standing, note, metadata and provenance.
+    Metadata,
     /// Also what is out of force, and nothing is taken back.
     Disabled,
     /// The PDQ hashes of all eight positions.
@@ -100,6 +102,7 @@ pub(super) enum Content {
 /// What the answer is to have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Included {
+    pub metadata: bool,
     pub dihedral: bool,
 }
 
@@ -193,9 +196,10 @@ impl MatchQuery {
             radii.insert(kind, radius);
         }
         let include = words(self.include).unwrap_or_default().into_iter().map(|word| match word.as_str() {
+            "metadata" => Ok(Include::Metadata),
             "disabled" => Ok(Include::Disabled),
             "dihedral" => Ok(Include::Dihedral),
-            _ => Err(ApiError::malformed(format!("include: {word:?} is none of disabled, dihedral"))),
+            _ => Err(ApiError::malformed(format!("include: {word:?} is none of metadata, disabled, dihedral"))),
         });
         told(words(self.banks), radii, &include.collect::<Result<Vec<_>, _>>()?)
     }
@@ -212,5 +216,5 @@ fn told(banks: Option<Vec<String>>, radii: BTreeMap<SignalType, Distance>, inclu
     }
     let has = |one| include.contains(&one);
     let scope = Scope { banks, radii, include_disabled: has(Include::Disabled), ..Scope::default() };
-    Ok((scope, Included { dihedral: has(Include::Dihedral) }))
+    Ok((scope, Included { metadata: has(Include::Metadata), dihedral: has(Include::Dihedral) }))
 }
