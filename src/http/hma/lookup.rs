@@ -58,7 +58,7 @@ impl MatchBody {
 }
 
 /// Matches by bank, each bank's by distance.
-fn by_bank<'a>(found: &'a Found, strict: bool) -> BTreeMap<&'a str, Vec<MatchBody>> {
+fn by_bank(found: &Found, strict: bool) -> BTreeMap<&str, Vec<MatchBody>> {
     let mut banks: BTreeMap<&str, Vec<MatchBody>> = BTreeMap::new();
     for matched in &found.matches {
         if let Some(body) = MatchBody::of(found, matched, strict) {
