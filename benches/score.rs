@@ -62,6 +62,7 @@ fn score(criterion: &mut Criterion) {
         scorer: Arc::new(InProcess(app.scoring.clone())),
         access: Access::new(app.store.clone(), false),
         lookup: app.lookup.clone(),
+        curation: app.curation.clone(),
         review: Review::new(app.store.clone(), Duration::from_secs(900)),
         points: app.points.clone(),
         monitor: app.monitor.clone(),

@@ -25,7 +25,7 @@ pub(super) enum Key {
         /// What it is for, for people: 1 to 128 characters
         #[arg(long)]
         name: String,
-        /// What it may do: everything, POST /score, the review queue, or GET /metrics
+        /// What it may do: everything, POST /score and look-ups, the review queue, GET /metrics, or changing banks
         #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
         role: String,
         /// Write the key to this new file, readable by its owner alone, instead of showing it

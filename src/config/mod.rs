@@ -20,6 +20,7 @@
 //! # Ok::<(), nightlight::config::ConfigError>(())
 //! ```
 
+mod curation;
 mod engine;
 mod error;
 mod layers;
@@ -42,6 +43,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 
 pub use self::{
+    curation::Feedback,
     engine::{Backend, Batching, Engine},
     error::{ConfigError, Origin},
     layers::Sources,
@@ -74,6 +76,7 @@ pub struct Config {
     pub matching: Matching,
     pub routing: Routing,
     pub review: Review,
+    pub feedback: Feedback,
     pub monitor: Monitor,
     pub audit: Audit,
     pub outbound: Outbound,
@@ -122,6 +125,7 @@ impl Config {
             matching: Matching::read(&layers)?,
             routing: Routing::read(&layers)?,
             review: Review::read(&layers)?,
+            feedback: Feedback::read(&layers)?,
             monitor: Monitor::read(&layers)?,
             audit: Audit::read(&layers)?,
             outbound: Outbound::read(&layers)?,

@@ -41,13 +41,15 @@ macro_rules! names {
     };
 }
 
+pub(super) use names;
+
 /// A name that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no {what}; one of {known}")]
 pub struct UnknownName {
-    what: &'static str,
-    name: String,
-    known: String,
+    pub(super) what: &'static str,
+    pub(super) name: String,
+    pub(super) known: String,
 }
 
 /// Whether an item of a bank is searched: all that an index knows of its life.
@@ -202,6 +204,16 @@ pub struct Admission {
 impl Default for Admission {
     fn default() -> Self {
         Self { sources: 1, minimum_quality: 0, benign_collisions: None, guard: false, confirmation: false }
+    }
+}
+
+impl Admission {
+    /// Different sources that an admission can ask for, at most.
+    pub const MOST_SOURCES: u8 = 16;
+
+    /// Whether everything passes at once.
+    pub fn asks_nothing(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bank::ItemState,
+    bank::{ItemState, Opinion, OpinionSource, Standing},
+    curation::{BankRight, BankSettings},
     decision::{RoutingDecision, Verdict},
     evidence::Evidence,
     ids::{EventId, KeyId, ReviewItemId, TenantId},
@@ -51,6 +52,9 @@ pub enum EventBody {
         reviewer: KeyId,
         verdict: Verdict,
         claimed_at: Timestamp,
+        /// How many attachments the item stood for, when it was more than one: all of them are decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
     },
     /// Signals were added to a bank; `bank_version` is the bank's version afterwards.
     BankImported {
@@ -66,6 +70,72 @@ pub enum EventBody {
         bank_version: i64,
         state: ItemState,
         items: Option<u64>,
+    },
+    /// A bank was made without an import. `by` is the key that did it, here and below; it is absent for the command line and for the server itself.
+    BankCreated {
+        bank: String,
+        settings: BankSettings,
+        by: Option<KeyId>,
+    },
+    /// Its settings are these now, and its name is `name`; it was `bank`.
+    BankUpdated {
+        bank: String,
+        bank_version: i64,
+        name: String,
+        settings: BankSettings,
+        by: Option<KeyId>,
+    },
+    /// It is gone, and its signals with it.
+    BankDeleted {
+        bank: String,
+        signals: i64,
+        by: Option<KeyId>,
+    },
+    /// Items were added, not by an import. `named_again` are those that the bank held and that a source named once more.
+    BankItemsAdded {
+        bank: String,
+        bank_version: i64,
+        items: u64,
+        signals: u64,
+        named_again: u64,
+        first_content_id: Option<i64>,
+        source: Option<String>,
+        by: Option<KeyId>,
+    },
+    /// A source took back its word on items; `retired` of them had no other source.
+    BankItemsWithdrawn {
+        bank: String,
+        bank_version: i64,
+        source: String,
+        items: u64,
+        retired: u64,
+    },
+    /// An item's standing, times or words changed. `cause` says why: `order`, `admission`, `feedback`, `flood` or `time`.
+    BankItemChanged {
+        bank: String,
+        bank_version: i64,
+        content_id: i64,
+        from: Standing,
+        standing: Standing,
+        state: ItemState,
+        cause: String,
+        by: Option<KeyId>,
+    },
+    /// Somebody said something of an item.
+    BankOpinion {
+        bank: String,
+        content_id: i64,
+        source: OpinionSource,
+        who: String,
+        opinion: Opinion,
+    },
+    /// A key was put on a bank's list, or taken off it.
+    BankAccessChanged {
+        bank: String,
+        key: KeyId,
+        right: BankRight,
+        allowed: bool,
+        by: Option<KeyId>,
     },
     /// Live review showed that an operating point misses its target: it is not certified any more, and its fall-back is in force.
     OperatingPointDecertified(Box<Judged>),
@@ -126,6 +196,14 @@ impl EventBody {
             Self::ReviewDecided { .. } => "review_decided",
             Self::BankImported { .. } => "bank_imported",
             Self::BankChanged { .. } => "bank_changed",
+            Self::BankCreated { .. } => "bank_created",
+            Self::BankUpdated { .. } => "bank_updated",
+            Self::BankDeleted { .. } => "bank_deleted",
+            Self::BankItemsAdded { .. } => "bank_items_added",
+            Self::BankItemsWithdrawn { .. } => "bank_items_withdrawn",
+            Self::BankItemChanged { .. } => "bank_item_changed",
+            Self::BankOpinion { .. } => "bank_opinion",
+            Self::BankAccessChanged { .. } => "bank_access_changed",
             Self::OperatingPointDecertified(_) => "operating_point_decertified",
             Self::OperatingPointRecertified(_) => "operating_point_recertified",
             Self::OperatingPointConfirmed(_) => "operating_point_confirmed",

@@ -33,6 +33,7 @@ pub mod attachment;
 pub mod bank;
 pub mod calibrator;
 pub mod certificate;
+pub mod curation;
 pub mod decision;
 pub mod event;
 pub mod evidence;

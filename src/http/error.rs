@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::ids::RequestId,
-    services::{access::AccessError, lookup::LookupError, review::ReviewError, scoring::ScoreError},
+    services::{access::AccessError, banks::BankError, lookup::LookupError, review::ReviewError, scoring::ScoreError},
     store::StoreError,
     telemetry::metric,
 };
@@ -225,6 +225,21 @@ impl From<ScoreError> for ApiError {
             ScoreError::ShuttingDown => ErrorCode::NotReady,
         };
         Self::new(code, message)
+    }
+}
+
+impl From<BankError> for ApiError {
+    fn from(error: BankError) -> Self {
+        let message = error.to_string();
+        match error {
+            BankError::Forbidden(error) => error.into(),
+            BankError::Store(error) => error.into(),
+            BankError::NotAdmitted(_) => Self::new(ErrorCode::Forbidden, message),
+            BankError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
+            BankError::Duplicate => Self::malformed(message),
+            BankError::Malformed(_) => Self::malformed(message),
+            BankError::Busy { .. } => Self::overloaded(&message, Duration::from_secs(1)),
+        }
     }
 }
 

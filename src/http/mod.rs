@@ -24,7 +24,7 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, banks::Banks, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         access::Access, banks::{Banks, curation::Curation}, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
 //! #         pixels::PixelProcessor, review::Review,
 //! #     },
 //! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
@@ -40,6 +40,7 @@
 //! let services = HttpServices {
 //!     scorer: Arc::new(FakeScorer::echo()),
 //!     access: Access::new(store.clone(), true),
+//!     curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
 //!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
@@ -60,6 +61,7 @@ mod error;
 mod hma;
 mod input;
 mod json;
+mod matching;
 mod monitor;
 mod multipart;
 mod observe;
@@ -95,6 +97,7 @@ use crate::{
     domain::ids::RequestId,
     services::{
         access::{Access, Permission},
+        banks::curation::Curation,
         health::HealthProbe,
         lookup::Lookup,
         monitor::Monitor,
@@ -162,6 +165,7 @@ pub struct HttpServices {
     pub scorer: Arc<dyn Scorer>,
     pub access: Access,
     pub lookup: Arc<Lookup>,
+    pub curation: Curation,
     pub review: Review,
     pub points: Arc<OperatingPoints>,
     pub monitor: Arc<Monitor>,
@@ -223,6 +227,7 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
     let own = vec![
         route("/score", Some(Permission::Score), post(score::score)),
         route("/score/batch", Some(Permission::Score), post(batch::score_batch)),
+        route("/match", Some(Permission::Match), post(matching::matches)),
         route("/review/items", Some(Permission::Review), get(review::list)),
         route("/review/items/{id}", Some(Permission::Review), get(review::item)),
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
@@ -280,6 +285,6 @@ mod tests {
     fn only_status_and_documentation_are_open() {
         let open: Vec<_> =
             routes(&HttpOptions::default()).into_iter().filter(|route| route.permission.is_none()).map(|route| route.path).collect();
-        assert_eq!(open, ["/livez", "/readyz", "/openapi.json", "/status", "/status/live", "/site-map"]);
+        assert_eq!(open, ["/livez", "/readyz", "/openapi.json", "/", "/openapi/openapi.json", "/status", "/status/live", "/site-map"]);
     }
 }

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    banks::Banks,
+    banks::{Banks, curation::Curation},
     lanes::Lanes,
     lookup::Lookup,
     monitor::{Monitor, Settings},
@@ -47,6 +47,8 @@ use crate::{
 pub struct App {
     pub store: Store,
     pub banks: Arc<Banks>,
+    /// What people do with them.
+    pub curation: Curation,
     /// The operating points in force.
     pub points: Arc<OperatingPoints>,
     /// What review decisions say of them.
@@ -101,6 +103,7 @@ impl App {
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let points = scoring.points().clone();
@@ -110,9 +113,23 @@ impl App {
         let watchers = vec![
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
             tokio::spawn(points.clone().watch(poll, stop.clone())),
+            tokio::spawn(curation.clone().keep(stop.clone())),
             tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
-        Ok(Self { store, banks, points, monitor, pseudonyms, scoring: Arc::new(scoring), lookup, pixels, warnings, stop, watchers })
+        Ok(Self {
+            store,
+            banks,
+            curation,
+            points,
+            monitor,
+            pseudonyms,
+            scoring: Arc::new(scoring),
+            lookup,
+            pixels,
+            warnings,
+            stop,
+            watchers,
+        })
     }
 
     /// Ends the watchers and closes the store; what was acknowledged is durable already.

@@ -35,7 +35,6 @@
 //! # Ok::<(), nightlight::store::StoreError>(()) }).unwrap();
 //! ```
 
-mod bank_items;
 mod banks;
 mod counters;
 mod error;
@@ -67,10 +66,12 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
-    bank_items::{ItemChange, ItemCursor, StateChanged},
-    banks::{Bank, BankChange, BankDefaults},
+    banks::{
+        AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Item, ItemChange, ItemCursor, ItemFilter, ItemHits, ItemPatch,
+        MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged,
+    },
     error::StoreError,
-    import::{BankImport, Imported},
+    import::{BankImport, ImportInfo, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,
     monitor::{AuditSample, GoldCount, OpenFlags, PairCount},

@@ -19,7 +19,7 @@ use nightlight::{
     outbound::MediaFetcher,
     services::{
         access::{Access, Role},
-        banks::Banks,
+        banks::{Banks, curation::Curation},
         health::{Check, Health, constant},
         lanes::Lanes,
         lookup::Lookup,
@@ -98,7 +98,16 @@ impl Setup {
             Arc::new(PixelProcessor::Cpu),
             self.fetcher.clone(),
         ));
-        let services = HttpServices { scorer: Arc::clone(&scorer) as _, access, lookup, review, points, monitor, health };
+        let services = HttpServices {
+            scorer: Arc::clone(&scorer) as _,
+            access,
+            curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
+            lookup,
+            review,
+            points,
+            monitor,
+            health,
+        };
         let state = HttpState::new(self.options, services, metrics());
         App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, _folder: folder }
     }

@@ -54,6 +54,11 @@ async fn the_status_pages_are_open_and_say_what_hma_says() {
         let answer = app.get(path).await;
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"I-AM-ALIVE"[..]), "{path}");
     }
+    let home = app.get("/").await;
+    assert_eq!((home.status.as_u16(), home.header("location")), (302, "/status"));
+    let document = app.get("/openapi/openapi.json").await.ok();
+    assert_eq!(document["info"]["title"], "Open Media Match API");
+    assert_eq!(document["paths"], app.get("/openapi.json").await.ok()["paths"]);
     let map = app.get("/site-map").await.ok();
     let paths: Vec<&str> = map.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
     assert!(paths.is_sorted() && paths.contains(&"/h/hash") && paths.contains(&"/review/items/<id>"), "{paths:?}");
@@ -97,7 +102,7 @@ async fn what_cannot_be_hashed_is_a_400() {
     assert_eq!(refused(&upload(&app, "/h/hash", "gif", &picture).await, 400), "no such content_type: 'gif'");
     let two = parts(&[("name=\"photo\"; filename=\"a\"", &picture), ("name=\"photo\"; filename=\"b\"", &picture)]);
     assert_eq!(refused(&app.post("/h/hash", MULTIPART, two).await, 400), "Only one file allowed per request");
-    for (types, word) in [("video_md5x", "doesn't exist"), ("", "empty"), ("pdq,banana", "banana")] {
+    for (types, word) in [("video_md5", "doesn't exist"), ("", "empty"), ("pdq,banana", "banana")] {
         assert!(refused(&upload(&app, &format!("/h/hash?types={types}"), "photo", &picture).await, 400).contains(word), "{types}");
     }
     // HMA answers these with 500.
@@ -255,4 +260,200 @@ async fn a_featureless_picture_matches_nothing_and_is_no_error_unless_strict() {
     let answer = upload(&app, "/m/lookup", "photo", &featureless()).await;
     assert_eq!((answer.ok(), answer.header("x-pdq-quality")), (json!({"pdq": {}}), "0"));
     assert!(refused(&upload(&app, "/m/lookup?hma_strict=1", "photo", &featureless()).await, 400).contains("invalid PDQ hash"));
+}
+
+#[tokio::test]
+async fn indices_tell_their_size() {
+    let app = Setup::default().start().await;
+    let empty = app.get("/m/index/status").await.ok();
+    assert_eq!(empty["pdq"], json!({"present": true, "built_to": -1, "size": 0}));
+    bank(&app, "A", &[SPECIMEN[0], SPECIMEN[1], &"a".repeat(32)]).await;
+    let status = app.get("/m/index/status?signal_type=pdq").await.ok();
+    assert_eq!((status["pdq"]["size"].as_u64(), status.as_object().unwrap().len()), (Some(2), 1));
+    assert!(status["pdq"]["built_to"].as_i64().unwrap() > 1_700_000_000);
+    let index = app.get("/c/signal_type/index").await.ok();
+    assert_eq!((index["video_md5"]["db_size"].as_u64(), index["pdq"]["index_out_of_date"].as_bool()), (Some(1), Some(false)));
+    refused(&app.get("/m/index/status?signal_type=banana").await, 400);
+    let names =
+        |list: Value| -> Vec<String> { list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect() };
+    assert_eq!(names(app.get("/c/signal_type?hma_strict=1").await.ok()), ["video_md5", "pdq"]);
+    assert!(names(app.get("/c/signal_type").await.ok()).contains(&"photodna".to_owned()));
+}
+
+#[tokio::test]
+async fn a_signal_types_ratio_is_one() {
+    let app = Setup::default().start().await;
+    let put = async |name: &str, body: Value| {
+        let request = axum::http::Request::put(format!("/c/signal_type/{name}")).body(body.to_string().into()).unwrap();
+        app.send(request).await
+    };
+    let answer = put("pdq", json!({"enabled_ratio": 1.0})).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    refused(&put("pdq", json!({"enabled_ratio": 0.5})).await, 400);
+    refused(&put("pdq", json!({})).await, 400);
+    refused(&put("banana", json!({"enabled_ratio": 1.0})).await, 404);
+}
+
+/// A bank's ratio, with everything else as it is.
+async fn ratio(app: &App, name: &str, enabled_ratio: f64) {
+    let settings = app.store.bank(TenantId::DEFAULT, name).await.unwrap().unwrap().settings();
+    let settings = Some(nightlight::domain::curation::BankSettings { enabled_ratio, ..settings });
+    let update = nightlight::store::BankUpdate { name: None, settings };
+    app.store.update_bank(TenantId::DEFAULT, name, update, None).await.unwrap();
+    app.banks.refresh(&app.store).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_seed_is_pythons_coin_and_can_be_bypassed() {
+    let app = Setup::default().start().await;
+    bank(&app, "A", &[SPECIMEN[0]]).await;
+    let found = async |query: &str| {
+        let path = format!("/m/lookup?signal_type=pdq&signal={}{query}", SPECIMEN[0]);
+        !app.get(&path).await.ok().as_object().unwrap().is_empty()
+    };
+    // random.Random("a").random() is 0.272, random.Random("").random() is 0.960.
+    for (share, of_a, of_empty, strict_bypass) in
+        [(0.28, true, false, false), (0.27, false, false, false), (0.97, true, true, true), (0.0, false, false, false)]
+    {
+        ratio(&app, "A", share).await;
+        assert_eq!((found("&seed=a").await, found("&seed=").await), (of_a, of_empty), "{share}");
+        assert!(found("&seed=&bypass_coinflip=true").await, "{share}");
+        // HMA reads the parameter and forgets it.
+        assert_eq!(found("&seed=&bypass_coinflip=true&hma_strict=1").await, strict_bypass, "{share}");
+    }
+    let raw = app.get(&format!("/m/raw_lookup?signal_type=pdq&signal={}", SPECIMEN[0])).await.ok();
+    assert_eq!(raw, json!({"matches": [1]}), "raw lookups look into disabled banks");
+}
+
+async fn call(app: &App, method: &str, path: &str, body: Option<Value>) -> Answer {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    app.send(axum::http::Request::builder().method(method).uri(path).body(body.into()).unwrap()).await
+}
+
+#[tokio::test]
+async fn banks_are_made_changed_and_deleted() {
+    let app = Setup::default().start().await;
+    let create = async |body: Value| post_json(&app, "/c/banks", body).await;
+    assert_eq!(app.get("/c/banks").await.ok(), json!([]));
+    for name in ["01_TEST_BANK", "my_test_bank", "", "A-B", &"A".repeat(300)] {
+        refused(&create(json!({"name": name})).await, 400);
+    }
+    let made = create(json!({"name": "MY_TEST_BANK_01"})).await;
+    assert_eq!((made.status.as_u16(), made.json()), (201, json!({"name": "MY_TEST_BANK_01", "matching_enabled_ratio": 1.0})));
+    assert_eq!(app.get("/c/banks").await.ok(), json!([made.json()]));
+    assert_eq!(refused(&create(json!({"name": "MY_TEST_BANK_01"})).await, 403), "Bank already exists");
+    // HMA keeps a ratio of 5, and turns a bank on that was to be off.
+    refused(&create(json!({"name": "B", "enabled_ratio": 5})).await, 400);
+    assert_eq!(create(json!({"name": "OFF", "enabled": false})).await.json()["matching_enabled_ratio"], 0.0);
+    let strict = post_json(&app, "/c/banks?hma_strict=1", json!({"name": "ON", "enabled": false})).await;
+    assert_eq!(strict.json()["matching_enabled_ratio"], 1.0);
+    assert_eq!(refused(&create(json!({})).await, 400), "name is required");
+    assert_eq!(post_json(&app, "/c/banks?hma_strict=1", json!({})).await.status, 422);
+    refused(&create(json!(["A"])).await, 400);
+
+    let put = async |name: &str, body: Value| call(&app, "PUT", &format!("/c/bank/{name}"), Some(body)).await;
+    refused(&put("MY_TEST_BANK_01", json!({"name": "1_invalid_name"})).await, 400);
+    refused(&put("MY_TEST_BANK_01", json!({"name": "OFF"})).await, 403);
+    assert_eq!(put("MY_TEST_BANK_01", json!({"name": "RENAMED"})).await.ok()["name"], "RENAMED");
+    assert_eq!(put("RENAMED", json!({"enabled": false})).await.ok()["matching_enabled_ratio"], 0.0);
+    assert_eq!(put("RENAMED", json!({"enabled_ratio": 0.5})).await.ok(), json!({"name": "RENAMED", "matching_enabled_ratio": 0.5}));
+    refused(&put("NONE", json!({"enabled": true})).await, 404);
+    assert_eq!(app.get("/c/bank/RENAMED").await.ok()["matching_enabled_ratio"], 0.5);
+    refused(&app.get("/c/bank/MY_TEST_BANK_01").await, 404);
+    for _ in 0..2 {
+        assert_eq!(call(&app, "DELETE", "/c/bank/RENAMED", None).await.ok(), json!({"message": "Done"}));
+    }
+}
+
+#[tokio::test]
+async fn items_are_added_by_signal_and_match_at_once() {
+    let app = Setup::default().start().await;
+    for name in ["A", "B"] {
+        assert_eq!(post_json(&app, "/c/banks", json!({"name": name})).await.status, 201);
+    }
+    let add = async |bank: &str, body: Value| post_json(&app, &format!("/c/bank/{bank}/signal"), body).await;
+    assert_eq!(add("A", json!({"pdq": SPECIMEN[0], "note": "a campaign"})).await.ok(), json!({"id": 1, "signals": {"pdq": SPECIMEN[0]}}));
+    let foreign = add("B", json!({"pdq": SPECIMEN[0], "video_md5": "a".repeat(32)})).await.ok()["id"].as_i64().unwrap();
+    assert_eq!(foreign, (1 << 32) + 1);
+    let lookup = format!("/m/lookup?signal_type=pdq&signal={}&banks=A", SPECIMEN[0]);
+    assert_eq!(app.get(&lookup).await.ok(), json!({"A": [{"bank_content_id": 1, "distance": "0"}]}));
+    for wrong in [json!({}), json!({"note": "x"}), json!([1]), json!({"pdq": "zz"}), json!({"pdq": 5}), json!({"banana": "00"})] {
+        refused(&add("A", wrong).await, 400);
+    }
+    refused(&add("A", json!({"pdq": SPECIMEN[1], "note": "x".repeat(256)})).await, 400);
+    refused(&add("NONE", json!({"pdq": SPECIMEN[1]})).await, 404);
+
+    let item = "/c/bank/A/content/1";
+    let read = app.get(item).await.ok();
+    let bank = json!({"name": "A", "matching_enabled_ratio": 1.0});
+    assert_eq!(read, json!({"id": 1, "disable_until_ts": 1, "original_media_uri": null, "bank": bank, "note": "a campaign"}));
+    assert_eq!(app.get(&format!("{item}?include_signals=true")).await.ok()["signals"], json!({"pdq": SPECIMEN[0]}));
+    // HMA shows and deletes the content of one bank through another.
+    refused(&app.get(&format!("/c/bank/A/content/{foreign}")).await, 404);
+    assert_eq!(call(&app, "DELETE", &format!("/c/bank/A/content/{foreign}"), None).await.ok(), json!({"deleted": 0}));
+    refused(&app.get("/c/bank/A/content/2").await, 404);
+    refused(&app.get("/c/bank/A/content/one").await, 404);
+    refused(&app.get("/c/bank/NONE/content/1").await, 404);
+
+    let put = async |body: Value| call(&app, "PUT", item, Some(body)).await;
+    let found = async || !app.get(&lookup).await.ok().as_object().unwrap().is_empty();
+    for (until, in_force) in [(0, false), (1, true), (4_000_000_000i64, false), (1, true)] {
+        let answer = put(json!({"disable_until_ts": until})).await;
+        if until == 4_000_000_000 {
+            refused(&answer, 400);
+            continue;
+        }
+        assert_eq!(answer.ok()["disable_until_ts"], until);
+        assert_eq!(found().await, in_force, "{until}");
+    }
+    assert_eq!(app.get(&format!("/m/raw_lookup?signal_type=pdq&signal={}&banks=A", SPECIMEN[0])).await.ok(), json!({"matches": [1]}));
+    for wrong in
+        [json!({"disable_until_ts": null}), json!({"disable_until_ts": -1}), json!({"disable_until_ts": "soon"}), json!({"note": 5})]
+    {
+        refused(&put(wrong).await, 400);
+    }
+    assert_eq!(put(json!({"note": "other"})).await.ok()["note"], "other");
+    put(json!({"note": ""})).await.ok();
+    assert!(app.get(item).await.ok().get("note").is_none());
+    assert_eq!(call(&app, "DELETE", item, None).await.ok(), json!({"deleted": 1}));
+    assert_eq!(call(&app, "DELETE", item, None).await.ok(), json!({"deleted": 0}));
+    assert!(!found().await);
+    refused(&app.get(item).await, 404);
+}
+
+#[tokio::test]
+async fn content_is_added_by_file_with_metadata_and_a_note() {
+    let app = Setup::default().start().await;
+    post_json(&app, "/c/banks", json!({"name": "A"})).await;
+    let picture = sample("known.jpg");
+    let metadata = json!({"content_id": "ext-1", "content_uri": "https://example.com/1", "json": {"a": {"b": 1}}}).to_string();
+    let form = |metadata: &str| {
+        parts(&[("name=\"photo\"; filename=\"a\"", &picture), ("name=\"metadata\"", metadata.as_bytes()), ("name=\"note\"", b"a note")])
+    };
+    let added = app.post("/c/bank/A/content", MULTIPART, form(&metadata)).await.ok();
+    assert_eq!((added["id"].as_i64(), added["signals"]["pdq"].as_str().unwrap().len()), (Some(1), 64));
+    let read = app.get("/c/bank/A/content/1").await.ok();
+    assert_eq!((read["metadata"]["content_id"].as_str(), read["metadata"]["json"]["a"]["b"].as_i64()), (Some("ext-1"), Some(1)));
+    assert_eq!(read["note"], "a note");
+    assert!(app.get("/c/bank/A/content/1?include_metadata=false").await.ok().get("metadata").is_none());
+    assert_eq!(upload(&app, "/m/lookup", "photo", &picture).await.ok()["pdq"]["A"][0]["distance"], "0");
+    for wrong in [r#"{"invalid_metadata": 5}"#, "not json", "[1]", r#"{"json": 5}"#] {
+        refused(&app.post("/c/bank/A/content", MULTIPART, form(wrong)).await, 400);
+    }
+    assert!(refused(&upload(&app, "/c/bank/A/content", "photo", &featureless()).await, 400).contains("too little detail"));
+    let strict = upload(&app, "/c/bank/A/content?hma_strict=1", "photo", &featureless()).await;
+    assert!(refused(&strict, 400).contains("invalid PDQ hash"));
+    refused(&upload(&app, "/c/bank/A/content", "photo", &picture[..40]).await, 400);
+    refused(&app.post("/c/bank/A/content", "application/json", "{}").await, 400);
+    refused(&upload(&app, "/c/bank/NONE/content", "photo", &picture).await, 404);
+}
+
+#[tokio::test]
+async fn only_curators_change_banks() {
+    let app = Setup { keys: true, ..Setup::default() }.start().await;
+    for (role, status) in [(Role::Scorer, 403), (Role::Curator, 201)] {
+        let key = app.key(role).await;
+        let request = axum::http::Request::post("/c/banks").header("x-api-key", key).body(json!({"name": "A"}).to_string().into()).unwrap();
+        assert_eq!(app.send(request).await.status.as_u16(), status, "{role}");
+    }
 }

@@ -72,7 +72,7 @@ async fn metrics_can_be_opened_by_configuration() {
 #[tokio::test]
 async fn an_unknown_path_is_a_404_and_a_wrong_verb_a_405_that_names_the_right_one() {
     let app = Setup { keys: true, ..Setup::default() }.start().await;
-    for path in ["/", "/scores", "/score/", "/review", "/docs/nothing.js", "/%ff"] {
+    for path in ["/scores", "/score/", "/review", "/docs/nothing.js", "/%ff"] {
         app.get(path).await.error(404, "not_found");
     }
     let answer = app.get("/score").await;

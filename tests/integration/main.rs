@@ -13,6 +13,7 @@ mod hostile;
 mod http_app;
 mod http_auth;
 mod http_hma;
+mod http_match;
 mod http_review;
 mod http_score;
 mod http_score_hostile;

@@ -95,7 +95,7 @@ impl House {
     async fn decide(&self, id: ReviewItemId, verdict: Verdict) {
         let (reviewer, now) = (KeyId::new(), Timestamp::now());
         self.store.claim(TENANT, id, reviewer, now, Duration::from_secs(60)).await.unwrap();
-        let decision = NewDecision { reviewer, verdict, note_code: None, again: None };
+        let decision = NewDecision { reviewer, verdict, note_code: None, again: None, feedback: None };
         self.store.decide(TENANT, id, decision, now).await.unwrap();
     }
 

@@ -2,6 +2,7 @@
 
 mod banks;
 mod crash;
+mod curation;
 mod ledger;
 mod measure;
 mod operating_points;

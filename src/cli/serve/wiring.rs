@@ -37,6 +37,7 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
         scorer: Arc::new(InProcess(Arc::clone(&app.scoring))),
         access: Access::new(app.store.clone(), config.auth.enabled),
         lookup: Arc::clone(&app.lookup),
+        curation: app.curation.clone(),
         review: review(config, app),
         points: Arc::clone(&app.points),
         monitor: Arc::clone(&app.monitor),
@@ -53,7 +54,10 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
 fn review(config: &Config, app: &App) -> Review {
     let doubles = Doubles { pseudonyms: app.pseudonyms.clone(), rate: config.review.double_rate };
     let lease = Duration::from_secs(config.review.claim_lease_s);
-    Review::new(app.store.clone(), lease).with_doubles(doubles).watched_by(app.monitor.clone())
+    Review::new(app.store.clone(), lease)
+        .with_doubles(doubles)
+        .watched_by(app.monitor.clone())
+        .with_feedback(config.feedback.rules, app.banks.clone())
 }
 
 fn options(config: &Config) -> HttpOptions {

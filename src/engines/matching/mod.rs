@@ -37,22 +37,37 @@
 //! there are few and each hash is moved a logarithmic number of times. Disabling and removing set a bit beside a segment, which is asked for hits only. All
 //! parts are shared between snapshots until they change.
 
+mod bank;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+mod digests;
+mod embedding;
 mod gpu;
 mod hit;
 mod ids;
+mod index;
 mod keys;
-mod pdq_index;
+mod kind;
+mod lookup;
+mod merge;
+mod pdq;
+mod photodna;
 pub mod plain;
 mod plan;
 mod rows;
 mod segment;
+mod signals;
 mod simd;
 mod snapshot;
 mod states;
 #[cfg(test)]
 mod tests;
 
+pub use bank::{Bank, BankMerge};
 pub use gpu::{GpuScan, Pair};
 pub use hit::{Hit, linear};
-pub use pdq_index::{PdqIndex, Sizes};
-pub use snapshot::{Bank, BankMask, Slice, Snapshot};
+pub use index::{Reach, Sizes};
+pub use lookup::{BankMask, Draw, Found, Lookup};
+pub use pdq::PdqIndex;
+pub use signals::{AnyMerge, SignalHit, SignalIndex, index_for, sized_index_for};
+pub use snapshot::{Slice, Snapshot};

@@ -1,6 +1,6 @@
 //! The plain twin of the shader.
 
-use super::gpu::Pair;
+use super::Pair;
 use crate::domain::hash::PdqHash;
 
 /// Every pair of a hash and a query (with its radius) that differ in at most the radius of bits, by query, then hash.

@@ -5,12 +5,13 @@
 //! with probability P(Bin(128, 1/2) <= 31) = 2e-9. A scan thus reads half of the memory, and one candidate of an index touches one cache line that holds
 //! four neighbours' halves, or three times as many candidates fit into a cache.
 
+use super::{kind::Held, simd::prefetch};
 use crate::domain::hash::PdqHash;
 
 /// 128 bits; four of them are a cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(16))]
-pub(super) struct Half(pub [u64; 2]);
+pub struct Half(pub [u64; 2]);
 
 impl Half {
     #[inline(always)]
@@ -21,7 +22,7 @@ impl Half {
 
 /// Hashes by position.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rows {
+pub struct Rows {
     pub first: Vec<Half>,
     pub second: Vec<Half>,
 }
@@ -56,25 +57,6 @@ fn within(distances: &[u64; BLOCK], radius: u64) -> u64 {
 }
 
 impl Rows {
-    pub fn with_capacity(len: usize) -> Self {
-        Self { first: Vec::with_capacity(len), second: Vec::with_capacity(len) }
-    }
-
-    pub fn len(&self) -> usize {
-        self.first.len()
-    }
-
-    pub fn push(&mut self, hash: &PdqHash) {
-        let [first, second] = halves(hash);
-        self.first.push(first);
-        self.second.push(second);
-    }
-
-    pub fn get(&self, position: u32) -> PdqHash {
-        let (first, second) = (self.first[position as usize].0, self.second[position as usize].0);
-        PdqHash::from_words([first[0], first[1], second[0], second[1]])
-    }
-
     /// The distance of a hash if it is within the radius.
     #[inline(always)]
     pub fn near(&self, position: u32, [first, second]: [Half; 2], radius: u32) -> Option<u32> {
@@ -113,9 +95,39 @@ impl Rows {
             }
         }
     }
+}
 
-    /// Bytes on the heap.
-    pub fn memory_bytes(&self) -> usize {
+impl Held for Rows {
+    type Item = PdqHash;
+
+    fn get(&self, position: u32) -> PdqHash {
+        let (first, second) = (self.first[position as usize].0, self.second[position as usize].0);
+        PdqHash::from_words([first[0], first[1], second[0], second[1]])
+    }
+
+    fn len(&self) -> usize {
+        self.first.len()
+    }
+
+    fn prefetch(&self, position: u32) {
+        prefetch(&self.first, position as usize);
+        prefetch(&self.second, position as usize);
+    }
+
+    fn memory_bytes(&self) -> usize {
         (self.first.capacity() + self.second.capacity()) * size_of::<Half>()
+    }
+}
+
+impl super::kind::Rows for Rows {
+    fn push(&mut self, hash: &PdqHash) {
+        let [first, second] = halves(hash);
+        self.first.push(first);
+        self.second.push(second);
+    }
+
+    fn shrink(&mut self) {
+        self.first.shrink_to_fit();
+        self.second.shrink_to_fit();
     }
 }

@@ -1,8 +1,7 @@
 //! An immutable, indexed part of a bank.
 //!
 //! For each of the 16 keys the positions of the hashes stand sorted by their key (`postings`), and `offsets` says where each key value's bucket begins.
-//! Positions take three bytes, so a segment holds at most 2^24 hashes; with both halves of the hash that is 80 bytes per hash in all, and 4 more where
-//! content ids have gaps.
+//! Positions take three bytes, so a segment holds at most 2^24 hashes; with both halves of the hash that is 80 bytes per hash in all.
 //!
 //! Random access is the whole cost of a search: nothing is computed that would not hide behind a cache miss. So every step asks for all the memory that the
 //! next one will touch (the heads of the buckets of the next query, the buckets, the candidates of a batch) before it looks at any of it.
@@ -10,17 +9,14 @@
 use rayon::prelude::*;
 
 use super::{
-    ids::Ids,
+    index::LARGEST,
     keys::{KEY_BITS, KEYS, Keys, keys, masks},
+    kind::{Held, Near},
     plan::{self, Costs, MOST, Thresholds},
     rows::{BLOCK, Half, Rows, halves},
     simd::{Simd, Work, prefetch},
-    states::States,
 };
 use crate::domain::hash::PdqHash;
-
-/// Hashes that fit into one segment: what three bytes can number.
-pub(super) const LARGEST: usize = 1 << 24;
 
 /// Hashes whose keys are computed together while a segment is built.
 const KEYED: usize = 4096;
@@ -45,19 +41,25 @@ const PLANNING: u64 = 300_000;
 
 /// A position in three bytes, little end first.
 #[derive(Clone, Copy, Default)]
-struct Position([u8; 3]);
+#[repr(transparent)]
+pub struct Position([u8; 3]);
 
 impl Position {
     #[inline(always)]
-    fn get(self) -> u32 {
+    pub(super) fn new(position: u32) -> Self {
+        let bytes = position.to_le_bytes();
+        Self([bytes[0], bytes[1], bytes[2]])
+    }
+
+    #[inline(always)]
+    pub(super) fn get(self) -> u32 {
         u32::from_le_bytes([self.0[0], self.0[1], self.0[2], 0])
     }
 }
 
-/// Hashes, their ids, and the way from a key to both.
-pub(super) struct Segment {
-    pub rows: Rows,
-    pub ids: Ids,
+/// Hashes, and the way from a key to them.
+pub struct Segment {
+    pub(super) rows: Rows,
     /// Bits of a key that are used: so many that an even bucket holds one hash at least, and the offsets take hardly more than the postings.
     bits: u32,
     /// For each key 2^bits + 1 places in its part of `postings`.
@@ -68,18 +70,10 @@ pub(super) struct Segment {
 
 /// One hash to look for.
 #[derive(Clone, Copy)]
-pub(super) struct Query {
+pub struct Query {
     halves: [Half; 2],
     keys: Keys,
     radius: u32,
-}
-
-/// What a search found in a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Near {
-    pub query: u32,
-    pub position: u32,
-    pub distance: u32,
 }
 
 /// Memory that searches use again.
@@ -100,16 +94,16 @@ impl Query {
         Self { halves: halves(hash), keys: keys(hash.words()), radius }
     }
 
-    pub fn scanned(&self) -> ([Half; 2], u32) {
+    pub(super) fn scanned(&self) -> ([Half; 2], u32) {
         (self.halves, self.radius)
     }
 }
 
 impl Segment {
-    /// Indexes hashes that are sorted by content id, on all threads of the current pool.
-    pub fn new(rows: Rows, ids: &[i64]) -> Self {
+    /// Indexes hashes on all threads of the current pool.
+    pub fn new(rows: Rows) -> Self {
         let len = rows.len();
-        assert!(len == ids.len() && len <= LARGEST, "{len} hashes, {} ids", ids.len());
+        assert!(len <= LARGEST, "{len} hashes");
         let bits = len.max(2).ilog2().min(KEY_BITS);
         let (mask, buckets) = ((1u16 << (bits - 1) << 1).wrapping_sub(1), 1usize << bits);
         let mut keyed = vec![0u16; len.next_multiple_of(KEYED) * KEYS];
@@ -136,25 +130,11 @@ impl Segment {
             offsets[buckets] = sum;
             for (position, &value) in values().enumerate() {
                 let end = &mut ends[usize::from(value)];
-                let bytes = (position as u32).to_le_bytes();
-                postings[*end as usize] = Position([bytes[0], bytes[1], bytes[2]]);
+                postings[*end as usize] = Position::new(position as u32);
                 *end += 1;
             }
         });
-        Self { rows, ids: Ids::new(ids), bits, offsets, postings }
-    }
-
-    /// Hashes held.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Bytes on the heap.
-    pub fn memory_bytes(&self) -> usize {
-        self.rows.memory_bytes()
-            + self.ids.memory_bytes()
-            + self.offsets.capacity() * size_of::<u32>()
-            + self.postings.capacity() * size_of::<Position>()
+        Self { rows, bits, offsets, postings }
     }
 
     /// Place of a bucket's head in `offsets`.
@@ -227,8 +207,8 @@ impl Segment {
         simd.run(Probing { segment: self, query, number, thresholds, scratch, found });
     }
 
-    /// Everything within the queries' radii that `states` does not hide, each once for each query, into the empty `found`.
-    pub fn search(&self, queries: &[Query], states: Option<&States>, scratch: &mut Scratch, simd: Simd, found: &mut Vec<Near>) {
+    /// Everything within the queries' radii, each once for each query, into the empty `found`.
+    pub(super) fn search(&self, queries: &[Query], scratch: &mut Scratch, simd: Simd, found: &mut Vec<Near>) {
         scratch.scans.clear();
         for (number, query) in queries.iter().enumerate() {
             if let Some(next) = queries.get(number + 1) {
@@ -246,9 +226,26 @@ impl Segment {
             let scanned: Vec<_> = scratch.scans.iter().map(|&number| queries[number as usize].scanned()).collect();
             simd.run(Scanning { rows: &self.rows, queries: &scanned, numbers: &scratch.scans, found });
         }
-        if let Some(states) = states {
-            found.retain(|near| !states.hides(near.position));
-        }
+    }
+}
+
+impl Held for Segment {
+    type Item = PdqHash;
+
+    fn get(&self, position: u32) -> PdqHash {
+        self.rows.get(position)
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn prefetch(&self, position: u32) {
+        self.rows.prefetch(position);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.rows.memory_bytes() + self.offsets.capacity() * size_of::<u32>() + self.postings.capacity() * size_of::<Position>()
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// What the processor counts bits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Simd {
+pub enum Simd {
     /// Eight words at a time (AVX-512 VPOPCNTDQ).
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -14,7 +14,7 @@ pub(super) enum Simd {
 }
 
 /// An inner loop. A trait and no closure, because `run` must be inlined: mark it `#[inline(always)]`, with everything that it calls often.
-pub(super) trait Work {
+pub trait Work {
     fn run(self);
 }
 

@@ -76,6 +76,39 @@ impl States {
         }
     }
 
+    /// Positions below `len` whose state is not what it was, with what it is now.
+    pub fn differing(then: Option<&Self>, now: Option<&Self>, len: usize) -> impl Iterator<Item = (u32, ItemState)> {
+        let same = match (then, now) {
+            (Some(then), Some(now)) => std::ptr::eq(then, now),
+            (None, None) => true,
+            _ => false,
+        };
+        let of = move |states: Option<&Self>, position: u32| match states {
+            Some(states) if states.removed(position) => ItemState::Removed,
+            Some(states) if states.disabled(position) => ItemState::Disabled,
+            _ => ItemState::Enabled,
+        };
+        let positions = 0..if same { 0 } else { len as u32 };
+        positions
+            .map(move |position| (position, of(then, position), of(now, position)))
+            .filter(|(_, then, now)| then != now)
+            .map(|(position, _, now)| (position, now))
+    }
+
+    /// The states of positions `first..len`, as positions from 0 on.
+    pub fn from(&self, first: usize, len: usize) -> Self {
+        let mut states = Self::new(len - first);
+        for position in first as u32..len as u32 {
+            if self.disabled(position) {
+                states.set(position - first as u32, ItemState::Disabled);
+            }
+            if self.removed(position) {
+                states.set(position - first as u32, ItemState::Removed);
+            }
+        }
+        states
+    }
+
     /// Bytes on the heap.
     pub fn memory_bytes(&self) -> usize {
         size_of_val(&*self.disabled.0) + size_of_val(&*self.removed.0)

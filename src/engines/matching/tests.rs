@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::{
     PdqIndex, Sizes,
     hit::{Hit, linear, nearest_of_each},
+    index::Reach,
     keys::KEYS,
+    kind::{Held, Near, Rows as _},
     plan::{self, MOST, Thresholds},
     rows::Rows,
     segment::{Query, Scanning, Scratch, Segment},
@@ -90,12 +92,8 @@ fn found(segment: &Segment, query: &PdqHash, radius: u32, thresholds: Option<Thr
         Some(thresholds) => segment.probe(&query, 0, thresholds, &mut Scratch::default(), simd, &mut found),
         None => simd.run(Scanning { rows: &segment.rows, queries: &[query.scanned()], numbers: &[0], found: &mut found }),
     }
-    let hit = |near: &super::segment::Near| Hit {
-        distance: near.distance,
-        content_id: segment.ids.get(near.position),
-        variant: 0,
-        hash: segment.rows.get(near.position),
-    };
+    let hit =
+        |near: &Near| Hit { distance: near.distance, content_id: i64::from(near.position), variant: 0, hash: segment.get(near.position) };
     let hits: Vec<Hit> = found.iter().map(hit).collect();
     let once = nearest_of_each(hits.clone());
     assert_eq!(once.len(), hits.len(), "each position once");
@@ -121,7 +119,7 @@ fn every_plan_and_every_scan_finds_what_the_oracle_finds_around_the_radius() {
             }
         }
         let ids: Vec<i64> = (0..400).collect();
-        let segment = Segment::new(rows(&bank), &ids);
+        let segment = Segment::new(rows(&bank));
         let items: Vec<(i64, PdqHash)> = ids.into_iter().zip(bank).collect();
         let expected = linear(&items, &[query], radius);
         assert!(expected.iter().any(|hit| hit.content_id == 20) && expected.iter().all(|hit| hit.content_id != 30), "{radius}");
@@ -159,7 +157,7 @@ fn a_plan_that_is_one_bit_short_is_caught() {
         assert_eq!(missed.distance(&query), radius);
         let mut bank = hashes(Kind::Uniform, 300, &mut random);
         bank[100] = missed;
-        let segment = Segment::new(rows(&bank), &(0..300).collect::<Vec<_>>());
+        let segment = Segment::new(rows(&bank));
         let expected = linear(&[(100, missed)], &[query], radius);
         assert_eq!(found(&segment, &query, radius, Some(exact), Simd::best()), expected, "{exact:?}");
         assert_eq!(found(&segment, &query, radius, Some(short), Simd::best()), [], "{short:?} should have missed it");
@@ -174,6 +172,11 @@ enum Step {
     Set(u64, ItemState),
     /// From here on a snapshot is kept and compared at the end.
     Keep,
+    /// A merge is made of the bank as it is …
+    Merge,
+    /// … and taken over after whatever came between.
+    Adopt,
+    Settle,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -182,6 +185,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0usize..120, prop::bool::weighted(0.2)).prop_map(|(count, again)| Step::Add(count, again)),
         6 => (any::<u64>(), state).prop_map(|(which, state)| Step::Set(which, state)),
         1 => Just(Step::Keep),
+        1 => Just(Step::Settle),
+        2 => Just(Step::Merge),
+        2 => Just(Step::Adopt),
     ]
 }
 
@@ -206,7 +212,7 @@ proptest! {
     ) {
         let mut random = Random(seed);
         let (mut index, mut model, mut kept) = (PdqIndex::with_sizes(Sizes { tail, full }), Model::new(), Vec::new());
-        let mut next = 1;
+        let (mut next, mut merge) = (1, None);
         for step in steps {
             match step {
                 Step::Add(count, again) => {
@@ -227,6 +233,10 @@ proptest! {
                     }
                 }
                 Step::Keep => kept.push((index.clone(), model.clone())),
+                Step::Settle => index.settle(),
+                Step::Merge => merge = index.clone().merge(),
+                // One that comes too late is refused, and nothing happens.
+                Step::Adopt => drop(merge.take().map(|merge| index.adopt(merge))),
             }
         }
         let from = model.get(random.below(model.len().max(1) as u64) as usize).map_or(PdqHash::default(), |item| item.1);
@@ -246,7 +256,10 @@ fn thousands_of_hashes_in_several_segments_agree_with_the_oracle() {
         let bank = hashes(kind, 30_000, &mut random);
         let mut index = PdqIndex::with_sizes(Sizes { tail: 1000, full: 12_000 });
         let items: Vec<(i64, PdqHash)> = (1..).zip(bank).collect();
-        items.chunks(7001).for_each(|items| index.extend(items.iter().copied()));
+        items.chunks(7001).for_each(|items| {
+            index.extend(items.iter().copied());
+            index.settle();
+        });
         assert!(index.parts() > 3, "{index:?}");
         for radius in [0, 3, 12, 20, 31, 33, 40, 64, 128, 256] {
             // Of those at the radius there should not be too many for the oracle.
@@ -255,7 +268,8 @@ fn thousands_of_hashes_in_several_segments_agree_with_the_oracle() {
             let hits = index.search(&queries, radius);
             assert!(hits == linear(&items, &queries, radius), "{kind:?} {radius}: {} hits", hits.len());
             assert!(!hits.is_empty());
-            let parts: Vec<Hit> = (0..index.parts()).flat_map(|part| index.search_parts(part..part + 1, &queries, radius)).collect();
+            let parts: Vec<Hit> =
+                (0..index.parts()).flat_map(|part| index.search_parts(part..part + 1, &queries, radius, Reach::InForce)).collect();
             assert!(nearest_of_each(parts) == hits);
         }
     }
@@ -267,10 +281,12 @@ fn removed_hashes_are_dropped_and_memory_does_not_grow() {
     let mut index = PdqIndex::with_sizes(Sizes { tail: 64, full: 1024 });
     let bank = hashes(Kind::Uniform, 4096, &mut random);
     index.extend((0..).zip(bank.iter().copied()));
+    index.settle();
     let before = index.memory_bytes();
     // Every item is replaced, several times over.
     for (id, hash) in (4096..40_000).zip(bank.iter().cycle()) {
         index.push(id, *hash);
+        index.settle();
         assert_eq!(index.set(id - 4096, ItemState::Removed), 1);
     }
     assert_eq!(index.len(), 4096);

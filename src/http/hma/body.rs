@@ -21,12 +21,15 @@ const LONGEST: usize = 8 * Signal::LONGEST_TEXT;
 /// 400 for what is none; the body's own.
 pub(super) async fn json(state: &Shared, call: Call, request: Request) -> Result<Value, Refusal> {
     let (parts, body) = request.into_parts();
-    json_of(state, call, &parts, body).await
+    optional_json(state, call, &parts, body).await?.ok_or_else(|| bad("the body is empty"))
 }
 
-/// The same for a request that was taken apart.
-pub(super) async fn json_of(state: &Shared, call: Call, parts: &Parts, body: Body) -> Result<Value, Refusal> {
+/// The same for a request that was taken apart and may have no body.
+pub(super) async fn optional_json(state: &Shared, call: Call, parts: &Parts, body: Body) -> Result<Option<Value>, Refusal> {
     let deadline = call.arrived + state.options.deadline;
     let bytes = body::read(&parts.headers, body, Bounds { limit: LONGEST, patience: state.options.read_timeout, deadline }).await?;
-    serde_json::from_slice(&bytes).map_err(|error| bad(format!("the body is not JSON: {error}")))
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| bad(format!("the body is not JSON: {error}")))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::super::error::{ApiError, ErrorCode};
-use crate::services::lookup::LookupError;
+use crate::services::{banks::BankError, lookup::LookupError};
 
 /// The body of an error under `/h`, `/m`, `/c`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,6 +48,20 @@ pub(super) fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal
 /// 404
 pub(super) fn not_found(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
     Refusal::Error(ApiError::new(ErrorCode::NotFound, message))
+}
+
+/// HMA's 403 for a name that another bank or exchange has.
+pub(super) fn taken(error: BankError, message: &'static str) -> Refusal {
+    match error {
+        BankError::Duplicate => Refusal::Error(ApiError::new(ErrorCode::Forbidden, message)),
+        error => Refusal::Error(error.into()),
+    }
+}
+
+impl From<BankError> for Refusal {
+    fn from(error: BankError) -> Self {
+        Self::Error(error.into())
+    }
 }
 
 impl From<ApiError> for Refusal {

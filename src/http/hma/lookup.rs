@@ -24,7 +24,7 @@ use crate::{
     },
     services::{
         access::Principal,
-        lookup::{Found, Scope},
+        lookup::{Coin, Found, Scope, Sought},
     },
 };
 
@@ -58,7 +58,7 @@ impl MatchBody {
 }
 
 /// Matches by bank, each bank's by distance.
-fn by_bank<'a>(found: &'a Found, strict: bool) -> BTreeMap<&'a str, Vec<MatchBody>> {
+fn by_bank(found: &Found, strict: bool) -> BTreeMap<&str, Vec<MatchBody>> {
     let mut banks: BTreeMap<&str, Vec<MatchBody>> = BTreeMap::new();
     for matched in &found.matches {
         if let Some(body) = MatchBody::of(found, matched, strict) {
@@ -71,11 +71,11 @@ fn by_bank<'a>(found: &'a Found, strict: bool) -> BTreeMap<&'a str, Vec<MatchBod
 /// The banks that the query names, and its coin.
 fn scope(params: &Params, bypass: bool) -> Result<Scope, Refusal> {
     let coin = match params.get("seed") {
-        _ if bypass => 0.0,
-        Some(seed) => coin::seeded(seed),
-        None => coin::tossed()?,
+        _ if bypass => Coin::Bypass,
+        Some(seed) => Coin::Given(coin::seeded(seed)),
+        None => Coin::Given(coin::tossed()?),
     };
-    Ok(Scope { banks: named_banks(params), coin, include_disabled_banks: bypass, ..Scope::default() })
+    Ok(Scope { banks: named_banks(params), coin, ..Scope::default() })
 }
 
 fn named_banks(params: &Params) -> Option<Vec<String>> {
@@ -125,7 +125,7 @@ pub(in crate::http) async fn get_lookup(
         if params.filled("signal").is_none() || params.filled("signal_type").is_none() {
             return Err(bad("Either url or both signal and signal_type are required"));
         }
-        let found = state.services.lookup.find_signal(&who, signal_in(&params)?, &scope, until).await?;
+        let found = state.services.lookup.find(&who, Sought::Signal(signal_in(&params)?), &scope, until).await?;
         return Ok(Json(by_bank(&found, params.strict)).into_response());
     };
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
@@ -192,10 +192,11 @@ async fn of_content(
             None => json!({}),
             // As it stands, or as the banks look at pictures: in all eight positions.
             Some(signal) => {
-                let found = match kind {
-                    SignalType::Pdq if !params.strict => state.services.lookup.find_picture(who, &content.hashed, &scope, until).await?,
-                    _ => state.services.lookup.find_signal(who, signal.clone(), &scope, until).await?,
+                let sought = match kind {
+                    SignalType::Pdq if !params.strict => Sought::Picture(content.hashed.clone()),
+                    _ => Sought::Signal(signal.clone()),
                 };
+                let found = state.services.lookup.find(who, sought, &scope, until).await?;
                 serde_json::to_value(by_bank(&found, params.strict)).unwrap_or_default()
             }
         };
@@ -228,9 +229,9 @@ pub(in crate::http) async fn raw_lookup(
     params: Params,
 ) -> Result<Json<Value>, Refusal> {
     let with_distance = params.flag("include_distance", false)?;
-    let scope = Scope { banks: named_banks(&params), include_disabled: true, include_disabled_banks: true, ..Scope::default() };
+    let scope = Scope { banks: named_banks(&params), include_disabled: true, ..Scope::default() };
     let until = call.arrived + state.options.deadline;
-    let found = Arc::new(state.services.lookup.find_signal(&who, signal_in(&params)?, &scope, until).await?);
+    let found = Arc::new(state.services.lookup.find(&who, Sought::Signal(signal_in(&params)?), &scope, until).await?);
     let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
     let matches: Vec<Value> = bodies.map(|body| if with_distance { json!(body) } else { body.bank_content_id.into() }).collect();
     Ok(Json(json!({ "matches": matches })))

@@ -14,22 +14,26 @@
 //! | `distance` of exact types | `"0"` | `"-"` |
 //! | `bypass_coinflip` of `GET /m/lookup` | honoured | ignored |
 //! | picture that is turned or mirrored, by file | found where the bank looks for it | not found |
+//! | `enabled: false` of a new bank | the bank is off | the bank is on |
 //! | other signal types than `pdq` and `video_md5` | known | unknown |
 //!
 //! Not repeated even then: answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
 //! address, hashes of palette, CMYK, 16-bit and EXIF-turned pictures that match nothing, pages of HTML for unknown paths, temporary files.
 
+pub(super) mod banks;
 mod body;
 mod coin;
 pub(super) mod compare;
+pub(super) mod content;
 mod error;
 pub(super) mod hash;
 pub(super) mod lookup;
 mod params;
 pub(super) mod status;
+pub(super) mod types;
 mod upload;
 
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use utoipa::ToSchema;
 
 use super::{Route, route};
@@ -55,11 +59,22 @@ pub(super) fn answers(path: &str) -> bool {
 /// HMA's part of the table of routes.
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route("/h/hash", Some(Permission::Score), get(hash::get_hash).post(hash::post_hash)),
-        route("/m/lookup", Some(Permission::Score), get(lookup::get_lookup).post(lookup::post_lookup)),
-        route("/m/raw_lookup", Some(Permission::Score), get(lookup::raw_lookup)),
-        route("/m/compare", Some(Permission::Score), post(compare::compare)),
-        route("/c/content_type", Some(Permission::Score), get(status::content_types)),
+        route("/h/hash", Some(Permission::Match), get(hash::get_hash).post(hash::post_hash)),
+        route("/m/lookup", Some(Permission::Match), get(lookup::get_lookup).post(lookup::post_lookup)),
+        route("/m/raw_lookup", Some(Permission::Match), get(lookup::raw_lookup)),
+        route("/m/compare", Some(Permission::Match), post(compare::compare)),
+        route("/c/banks", Some(Permission::Match), get(banks::list).merge(post(banks::create))),
+        route("/c/bank/{bank}", Some(Permission::Match), get(banks::show).put(banks::update).delete(banks::delete)),
+        route("/c/bank/{bank}/content", Some(Permission::Curate), post(content::add_content)),
+        route("/c/bank/{bank}/content/{id}", Some(Permission::Curate), get(content::show).put(content::update).delete(content::delete)),
+        route("/c/bank/{bank}/signal", Some(Permission::Curate), post(content::add_signal)),
+        route("/c/content_type", Some(Permission::Match), get(status::content_types)),
+        route("/m/index/status", Some(Permission::Match), get(types::status)),
+        route("/c/signal_type", Some(Permission::Match), get(types::list)),
+        route("/c/signal_type/index", Some(Permission::Match), get(types::index)),
+        route("/c/signal_type/{name}", Some(Permission::Curate), put(types::update)),
+        route("/", None, get(status::home)),
+        route("/openapi/openapi.json", None, get(status::document)),
         route("/status", None, get(status::status)),
         route("/status/live", None, get(status::live)),
         route("/site-map", None, get(status::site_map)),

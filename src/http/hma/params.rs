@@ -8,6 +8,8 @@ use axum::{
     http::request::Parts,
 };
 
+use serde_json::Value;
+
 use super::error::{Refusal, bad};
 use crate::domain::signal::{Signal, SignalType};
 
@@ -68,6 +70,20 @@ fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
         "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// The same of a value in a body.
+pub(super) fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) => boolean(text),
+        Value::Number(number) => match number.as_f64() {
+            Some(0.0) => Some(false),
+            Some(1.0) => Some(true),
+            _ => None,
+        },
         _ => None,
     }
 }

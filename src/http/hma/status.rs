@@ -1,9 +1,16 @@
 //! `/status` and what HMA's load balancers and clients ask beside it.
 
-use axum::{Json, extract::State, http::StatusCode};
+use std::sync::LazyLock;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
 
 use super::{
-    super::{HttpOptions, Shared, routes},
+    super::{HttpOptions, Shared, openapi_document, routes},
     upload::ContentType,
 };
 use serde_json::{Value, json};
@@ -37,6 +44,24 @@ pub(in crate::http) async fn status(State(state): State<Shared>) -> (StatusCode,
 )]
 pub(in crate::http) async fn live() -> &'static str {
     ALIVE
+}
+
+/// Where HMA's clients begin.
+#[utoipa::path(get, path = "/", tag = "hma", responses((status = 302, description = "To `/status`")), security(()))]
+pub(in crate::http) async fn home() -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
+    (StatusCode::FOUND, [(header::LOCATION, "/status")])
+}
+
+/// This server's OpenAPI document, where HMA has its own, under the title by which HMA's clients know it.
+#[utoipa::path(get, path = "/openapi/openapi.json", tag = "hma", responses((status = 200, description = "The document", content_type = "application/json")), security(()))]
+pub(in crate::http) async fn document() -> Response {
+    // Made of constants once; a test reads it, so it is known to become JSON.
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        let mut document = openapi_document();
+        document.info.title = "Open Media Match API".to_owned();
+        document.to_json().unwrap_or_default()
+    });
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
 /// Every path of this server.

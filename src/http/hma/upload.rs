@@ -14,7 +14,7 @@ use super::{
         multipart::{broken, bytes},
     },
     error::{Refusal, bad},
-    params::{kind_named, name_of},
+    params::{VIDEO_MD5, kind_named, name_of},
 };
 use crate::{
     domain::{
@@ -60,7 +60,9 @@ impl ContentType {
         let Some(types) = types else { return Ok(vec![usual]) };
         let mut wanted = Vec::new();
         for name in types.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let kind = kind_named(name, strict).filter(|kind| *kind == usual || (!strict && kind.is_exact()));
+            // HMA's name of MD5 is a video's; a photo has its digests by their own names.
+            let known = kind_named(name, strict).filter(|_| self == Self::Video || name != VIDEO_MD5);
+            let kind = known.filter(|kind| *kind == usual || (!strict && kind.is_exact()));
             let kind = kind.ok_or_else(|| bad(format!("signal type '{name}' doesn't exist or is disabled")))?;
             if !wanted.contains(&kind) {
                 wanted.push(kind);

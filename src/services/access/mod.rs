@@ -64,6 +64,16 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Whoever runs commands on the server's machine: an administrator of the default tenant, without a key.
+    pub fn operator() -> Self {
+        Self { key: NO_KEY, tenant: TenantId::DEFAULT, name: "command line".into(), role: Role::Admin }
+    }
+
+    /// The key, for records of who did something; `None` without one.
+    pub fn by(&self) -> Option<KeyId> {
+        Some(self.key).filter(|key| *key != NO_KEY)
+    }
+
     /// # Errors
     /// [`AccessError::Forbidden`] when the role lacks the permission.
     pub fn require(&self, permission: Permission) -> Result<(), AccessError> {

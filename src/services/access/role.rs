@@ -13,6 +13,8 @@ pub enum Role {
     Reviewer,
     /// The monitoring system: `/metrics`.
     Metrics,
+    /// A person or program that fills banks and looks after their items.
+    Curator,
 }
 
 /// One thing that the API lets somebody do.
@@ -25,11 +27,15 @@ pub enum Permission {
     Administer,
     /// See which thresholds are in force, and why.
     OperatingPoints,
+    /// Look hashes and attachments up in banks, without scoring them.
+    Match,
+    /// Change banks and their items.
+    Curate,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Scorer, Self::Reviewer, Self::Metrics];
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Scorer, Self::Reviewer, Self::Metrics, Self::Curator];
 
     /// The name in the store, the command line and the API.
     pub const fn as_str(self) -> &'static str {
@@ -38,6 +44,7 @@ impl Role {
             Self::Scorer => "scorer",
             Self::Reviewer => "reviewer",
             Self::Metrics => "metrics",
+            Self::Curator => "curator",
         }
     }
 
@@ -47,9 +54,10 @@ impl Role {
         match self {
             _ if matches!(permission, Permission::OperatingPoints) => true,
             Self::Admin => true,
-            Self::Scorer => matches!(permission, Permission::Score),
+            Self::Scorer => matches!(permission, Permission::Score | Permission::Match),
             Self::Reviewer => matches!(permission, Permission::Review),
             Self::Metrics => matches!(permission, Permission::Metrics),
+            Self::Curator => matches!(permission, Permission::Match | Permission::Curate),
         }
     }
 }
@@ -58,10 +66,11 @@ impl Permission {
     /// The least role that has it, for messages.
     pub const fn role(self) -> Role {
         match self {
-            Self::Score | Self::OperatingPoints => Role::Scorer,
+            Self::Score | Self::OperatingPoints | Self::Match => Role::Scorer,
             Self::Review => Role::Reviewer,
             Self::Metrics => Role::Metrics,
             Self::Administer => Role::Admin,
+            Self::Curate => Role::Curator,
         }
     }
 }
@@ -74,7 +83,7 @@ impl fmt::Display for Role {
 
 /// The text names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such role: {0:?}; one of admin, scorer, reviewer, metrics")]
+#[error("no such role: {0:?}; one of admin, scorer, reviewer, metrics, curator")]
 pub struct ParseRoleError(String);
 
 impl FromStr for Role {
@@ -90,12 +99,21 @@ mod tests {
 
     #[test]
     fn each_role_does_its_own_work_and_admin_does_all() {
-        let permissions = [Permission::Score, Permission::Review, Permission::Metrics, Permission::OperatingPoints, Permission::Administer];
+        let permissions = [
+            Permission::Score,
+            Permission::Review,
+            Permission::Metrics,
+            Permission::OperatingPoints,
+            Permission::Administer,
+            Permission::Match,
+            Permission::Curate,
+        ];
         let may = |role: Role| permissions.map(|permission| role.allows(permission));
-        assert_eq!(may(Role::Admin), [true; 5]);
-        assert_eq!(may(Role::Scorer), [true, false, false, true, false]);
-        assert_eq!(may(Role::Reviewer), [false, true, false, true, false]);
-        assert_eq!(may(Role::Metrics), [false, false, true, true, false]);
+        assert_eq!(may(Role::Admin), [true; 7]);
+        assert_eq!(may(Role::Scorer), [true, false, false, true, false, true, false]);
+        assert_eq!(may(Role::Reviewer), [false, true, false, true, false, false, false]);
+        assert_eq!(may(Role::Metrics), [false, false, true, true, false, false, false]);
+        assert_eq!(may(Role::Curator), [false, false, false, true, false, true, true]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use self::{
     error::LookupError,
-    search::{Found, Scope},
+    search::{Coin, Found, Scope, Sought},
 };
 use crate::{
     domain::{
@@ -19,6 +19,7 @@ use crate::{
         hash::{Digests, PerceptualHash},
         ids::TenantId,
         signal::{Distance, Signal},
+        time::Timestamp,
     },
     engines::{hashing, matching::Snapshot},
     outbound::{Media, MediaFetcher},
@@ -42,6 +43,11 @@ pub struct Wanted {
     pub pdq: bool,
 }
 
+impl Wanted {
+    /// All there is.
+    pub const EVERYTHING: Self = Self { md5: true, sha1: true, pdq: true };
+}
+
 /// The hashes of one attachment.
 #[derive(Clone, Debug)]
 pub struct Hashed {
@@ -59,6 +65,11 @@ impl Lookup {
     /// The banks of `tenant` as they are now.
     pub fn banks(&self, tenant: TenantId) -> Arc<Snapshot> {
         self.banks.snapshot(tenant)
+    }
+
+    /// When the newest change was made that lookups see.
+    pub fn last_change(&self) -> Option<Timestamp> {
+        self.banks.changed_at()
     }
 
     /// Whether the banks in memory are those of the store; `false` when they could not be read again since they changed.

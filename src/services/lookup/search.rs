@@ -6,14 +6,13 @@ use super::{Hashed, Lookup, LookupError};
 use crate::{
     domain::{
         evidence::{Match, Suppressed},
-        hash::{Digests, PerceptualHash, Quality},
         signal::{Distance, Signal, SignalType},
     },
-    engines::matching::{BankMask, Snapshot},
+    engines::matching::{BankMask, Draw, Lookup as Query, Snapshot},
     services::access::Principal,
 };
 
-/// Signals up to which a bank is searched on the caller's thread: well under a millisecond.
+/// Signals up to which a bank is searched on the caller's thread: well under a millisecond for PDQ. Vectors are scanned, so they never are.
 const AT_ONCE: usize = 1 << 20;
 
 /// Which banks are asked, and how.
@@ -21,23 +20,45 @@ const AT_ONCE: usize = 1 << 20;
 pub struct Scope {
     /// Only banks of these names; `None` for all.
     pub banks: Option<Vec<String>>,
-    /// Banks take part whose share of lookups (`enabled_ratio`) is at least this, 0..1.
-    pub coin: f64,
-    /// Also banks that are out of force.
-    pub include_disabled_banks: bool,
-    /// Also items that are out of force, but not those that were removed.
+    /// Which banks with a ratio below 1 take part.
+    pub coin: Coin,
+    /// Everything that was not removed, in force or not; then nothing is taken back.
     pub include_disabled: bool,
     /// Instead of the banks' own.
     pub radii: BTreeMap<SignalType, Distance>,
 }
 
+/// Which banks with a ratio below 1 take part in a lookup.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Coin {
+    /// Each bank is drawn for itself.
+    #[default]
+    Toss,
+    /// Those whose ratio is at least this, 0..1.
+    Given(f64),
+    /// All, disabled ones too.
+    Bypass,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub enum Sought {
+    Signal(Signal),
+    /// The picture of hashed content, in all eight positions where a bank looks for them.
+    Picture(Hashed),
+    /// All digests and the picture.
+    Content(Hashed),
+}
+
 /// What the banks hold.
 #[derive(Debug)]
 pub struct Found {
-    /// By technology, distance, bank and content id.
+    /// Exact ones first, then by distance, bank and content id.
     pub matches: Vec<Match>,
     /// Taken back by negative banks.
     pub suppressed: Vec<Suppressed>,
+    /// What negative banks hold.
+    pub negatives: Vec<Match>,
     banks: Arc<Snapshot>,
 }
 
@@ -49,54 +70,75 @@ impl Found {
 }
 
 impl Lookup {
-    /// What the banks hold of one signal.
+    /// What the banks hold of a signal or of hashed content.
     ///
     /// # Errors
     /// When the threads are busy or the deadline passes.
-    pub async fn find_signal(&self, who: &Principal, signal: Signal, scope: &Scope, deadline: Instant) -> Result<Found, LookupError> {
-        let banks = self.banks.snapshot(who.tenant);
-        let mask = mask(&banks, scope);
-        let held: usize = banks.banks().iter().map(|bank| bank.len()).sum();
-        if signal.kind().is_exact() || held <= AT_ONCE {
-            let matches = look(&banks, &signal, &mask);
-            return Ok(Found { matches, suppressed: Vec::new(), banks });
-        }
-        let searched = Arc::clone(&banks);
-        let work = self.lanes.matching.run(move || look(&searched, &signal, &mask));
-        let matches = tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| LookupError::Deadline)??;
-        Ok(Found { matches, suppressed: Vec::new(), banks })
+    pub async fn find(&self, who: &Principal, sought: Sought, scope: &Scope, deadline: Instant) -> Result<Found, LookupError> {
+        let banks = self.banks.snapshot_for(who);
+        let query = query(&banks, sought, scope);
+        let found = if at_once(&banks, &query) {
+            banks.find(&query)
+        } else {
+            let (searched, query) = (Arc::clone(&banks), Arc::new(query));
+            let mut looked = Vec::new();
+            for slice in banks.slices(&query) {
+                let (searched, query) = (Arc::clone(&searched), Arc::clone(&query));
+                let look = self.lanes.matching.run(move || searched.look(&slice, &query));
+                looked.extend(tokio::time::timeout_at(deadline.into(), look).await.map_err(|_| LookupError::Deadline)??);
+            }
+            banks.together(&query, looked)
+        };
+        Ok(Found { matches: found.matches, suppressed: found.suppressed, negatives: found.negatives, banks })
     }
 
-    /// What the banks hold of a picture, in all eight positions where a bank looks for them.
-    ///
-    /// # Errors
-    /// When the threads are busy or the deadline passes.
-    pub async fn find_picture(&self, who: &Principal, hashed: &Hashed, scope: &Scope, deadline: Instant) -> Result<Found, LookupError> {
-        let banks = self.banks.snapshot(who.tenant);
-        let mask = mask(&banks, scope);
-        let searched = Arc::clone(&banks);
-        let hash = hashed.pdq.as_ref().and_then(|hash| hash.clone().ok());
-        let work = self.lanes.matching.run(move || searched.find(None, hash.as_ref(), Some(&mask)));
-        let matches = tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| LookupError::Deadline)??;
-        Ok(Found { matches, suppressed: Vec::new(), banks })
+    /// Banks that the scope names and that are not there.
+    pub fn unknown_banks(&self, who: &Principal, scope: &Scope) -> Vec<String> {
+        let banks = self.banks.snapshot_for(who);
+        let known = |name: &String| banks.banks().iter().any(|bank| bank.name == *name);
+        scope.banks.iter().flatten().filter(|name| !known(name)).cloned().collect()
+    }
+
+    /// Versions of the banks that a lookup of this scope may search, by name.
+    pub fn versions(&self, who: &Principal, scope: &Scope) -> BTreeMap<String, i64> {
+        let banks = self.banks.snapshot_for(who);
+        let asked = |name: &str| scope.banks.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name));
+        let asked = banks.banks().iter().filter(|bank| (bank.enabled || scope.include_disabled) && asked(&bank.name));
+        asked.map(|bank| (bank.name.clone(), bank.version)).collect()
+    }
+
+    /// Signals by type over the tenant's banks: all types but the embeddings, and the embeddings that some bank holds.
+    pub fn held(&self, who: &Principal) -> BTreeMap<SignalType, usize> {
+        let mut held: BTreeMap<SignalType, usize> = SignalType::FIXED.into_iter().map(|kind| (kind, 0)).collect();
+        for bank in self.banks.snapshot_for(who).banks() {
+            for (kind, count) in bank.held() {
+                *held.entry(kind).or_default() += count;
+            }
+        }
+        held
     }
 }
 
-fn mask(banks: &Snapshot, scope: &Scope) -> BankMask {
-    let wanted = |name: &str| scope.banks.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name));
-    banks.banks().iter().enumerate().filter(|(_, bank)| wanted(&bank.name)).map(|(at, _)| at).collect()
+fn query(banks: &Snapshot, sought: Sought, scope: &Scope) -> Query {
+    let mask = scope.banks.as_ref().map(|names| -> BankMask {
+        let wanted = |name: &str| names.iter().any(|wanted| wanted == name);
+        banks.banks().iter().enumerate().filter(|(_, bank)| wanted(&bank.name)).map(|(at, _)| at).collect()
+    });
+    let draw = match scope.coin {
+        Coin::Toss => Draw::default(),
+        Coin::Given(coin) => Draw::Coin(coin),
+        Coin::Bypass => Draw::Every,
+    };
+    let whole = Query { banks: mask, radii: scope.radii.clone(), include_disabled: scope.include_disabled, draw, ..Query::default() };
+    match sought {
+        Sought::Signal(signal) => Query { signals: vec![signal], ..whole },
+        Sought::Picture(hashed) => Query { hash: hashed.pdq.and_then(Result::ok), ..whole },
+        Sought::Content(hashed) => Query { digests: Some(hashed.digests), hash: hashed.pdq.and_then(Result::ok), ..whole },
+    }
 }
 
-fn look(banks: &Snapshot, signal: &Signal, mask: &BankMask) -> Vec<Match> {
-    let digests = |md5, sha1, sha256| Digests { md5, sha1, sha256 };
-    match signal {
-        Signal::Pdq(hash) => {
-            let hash = PerceptualHash { hashes: [*hash; 8], quality: Quality::new(100) };
-            banks.find(None, Some(&hash), Some(mask))
-        }
-        Signal::Md5(md5) => banks.find(Some(&digests(Some(*md5), None, [0; 32])), None, Some(mask)),
-        Signal::Sha1(sha1) => banks.find(Some(&digests(None, Some(*sha1), [0; 32])), None, Some(mask)),
-        Signal::Sha256(sha256) => banks.find(Some(&digests(None, None, *sha256)), None, Some(mask)),
-        _ => Vec::new(),
-    }
+/// Whether the search is too short to be worth another thread.
+fn at_once(banks: &Snapshot, query: &Query) -> bool {
+    let Some(kind) = query.signals.first().map(Signal::kind) else { return false };
+    kind.is_exact() || (kind == SignalType::Pdq && banks.banks().iter().map(|bank| bank.len()).sum::<usize>() <= AT_ONCE)
 }

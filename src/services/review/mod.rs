@@ -26,11 +26,13 @@ use std::{sync::Arc, time::Duration};
 pub use self::error::ReviewError;
 use super::{
     access::{Permission, Principal},
+    banks::Banks,
     monitor::Monitor,
     scoring::Pseudonyms,
 };
 use crate::{
     domain::{
+        curation::FeedbackRules,
         decision::{Category, Verdict},
         ids::{ReviewItemId, TenantId},
         time::Timestamp,
@@ -73,6 +75,7 @@ pub struct Review {
     lease: Duration,
     doubles: Option<Doubles>,
     monitor: Option<Arc<Monitor>>,
+    feedback: Option<(FeedbackRules, Arc<Banks>)>,
 }
 
 /// Which decided items come back for a second, blind look by another reviewer: a keyed hash draws them, so nobody can foresee which.
@@ -92,7 +95,7 @@ impl Doubles {
 impl Review {
     /// `lease` is how long a claim lasts; its holder may claim again to renew it.
     pub const fn new(store: Store, lease: Duration) -> Self {
-        Self { store, lease, doubles: None, monitor: None }
+        Self { store, lease, doubles: None, monitor: None, feedback: None }
     }
 
     /// Has a share of the decided items come back to another reviewer.
@@ -105,6 +108,12 @@ impl Review {
     #[must_use]
     pub fn watched_by(self, monitor: Arc<Monitor>) -> Self {
         Self { monitor: Some(monitor), ..self }
+    }
+
+    /// Has verdicts move the items of banks that had matched; `banks` knows of it before the decision is answered.
+    #[must_use]
+    pub fn with_feedback(self, rules: FeedbackRules, banks: Arc<Banks>) -> Self {
+        Self { feedback: Some((rules, banks)), ..self }
     }
 
     /// A page of the queue.
@@ -170,8 +179,14 @@ impl Review {
             return Err(ReviewError::Malformed(format!("note_code must be 1 to {LONGEST_NOTE_CODE} of a-z, 0-9, '_', '-' and '.'")));
         }
         let again = self.doubles.as_ref().is_some_and(|doubles| doubles.draws(who.tenant, id)).then(ReviewItemId::new);
-        let decision = NewDecision { reviewer: who.key, verdict, note_code, again };
+        let rules = self.feedback.as_ref().map(|(rules, _)| *rules);
+        let decision = NewDecision { reviewer: who.key, verdict, note_code, again, feedback: rules };
         let decided = self.store.decide(who.tenant, id, decision, Timestamp::now()).await?;
+        if let Some((_, banks)) = &self.feedback
+            && let Err(error) = banks.refresh(&self.store).await
+        {
+            tracing::warn!(%error, "the banks could not be refreshed after a decision; their next round does it");
+        }
         if let Some(monitor) = &self.monitor {
             // The decision stands, whatever becomes of this: the monitor's next round finds it too.
             monitor.look().await;

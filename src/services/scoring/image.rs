@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         attachment::{AttachmentFacts, AttachmentKind, MediaType},
-        evidence::{Evidence, Match, Unscored, UnscoredReason},
+        evidence::{Evidence, Unscored, UnscoredReason},
         frame::Frame,
         hash::{Digests, PerceptualHash, Quality},
         preprocess::OutputTooLarge,
@@ -24,7 +24,7 @@ use crate::{
     engines::{
         batch::Lane,
         hashing::{self, HashError},
-        matching::Snapshot,
+        matching::{Lookup, Snapshot},
         media::{self, DecodeError, Decoder},
     },
     services::pixels::{PixelEngine, Pixels},
@@ -89,7 +89,7 @@ impl ImageWay {
         let mut evidence = Evidence::default();
         match opened.decoded {
             Err(error) => {
-                evidence.matches = self.find(banks, opened.digests, None, timings).await?;
+                self.find(banks, opened.digests, None, &mut evidence, timings).await?;
                 evidence.unscored = self.all_unscored(&error);
             }
             Ok(decoded) => {
@@ -117,7 +117,7 @@ impl ImageWay {
             .run(move || {
                 let waited = queued.elapsed();
                 let (digests, digest) = timed(trace_span!("digest"), || {
-                    hashing::digests::digests(&bytes, banks.holds_digests(SignalType::Md5), banks.holds_digests(SignalType::Sha1))
+                    hashing::digests::digests(&bytes, banks.holds(SignalType::Md5), banks.holds(SignalType::Sha1))
                 });
                 let (frame, decode) = timed(trace_span!("decode"), || way.decoder.decode(&bytes).map(|(_, frame)| frame));
                 let size = match &frame {
@@ -167,7 +167,7 @@ impl ImageWay {
                 None
             }
         };
-        evidence.matches = self.find(banks, digests, hash, timings).await?;
+        self.find(banks, digests, hash, evidence, timings).await?;
         let started = Instant::now();
         let runs = self
             .models
@@ -187,23 +187,22 @@ impl ImageWay {
         Ok(())
     }
 
+    /// What the banks hold of the attachment.
     async fn find(
         &self,
         banks: Arc<Snapshot>,
         digests: Digests,
         hash: Option<PerceptualHash>,
+        evidence: &mut Evidence,
         timings: &mut Timings,
-    ) -> Result<Vec<Match>, ScoreError> {
+    ) -> Result<(), ScoreError> {
         if banks.banks().is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let (slices, looked_up) = (banks.slices(None), Arc::new((digests, hash)));
-        let looks = slices.into_iter().map(|slice| {
-            let (banks, looked_up) = (banks.clone(), looked_up.clone());
-            self.matching.run(move || {
-                let (digests, hash) = &*looked_up;
-                timed(trace_span!("match"), || banks.look(&slice, Some(digests), hash.as_ref()))
-            })
+        let lookup = Arc::new(Lookup { digests: Some(digests), hash, ..Lookup::default() });
+        let looks = banks.slices(&lookup).into_iter().map(|slice| {
+            let (banks, lookup) = (banks.clone(), lookup.clone());
+            self.matching.run(move || timed(trace_span!("match"), || banks.look(&slice, &lookup)))
         });
         let mut looks = stream::iter(looks).buffer_unordered(SLICES_AT_ONCE);
         let mut found = Vec::new();
@@ -212,7 +211,9 @@ impl ImageWay {
             found.extend(matches);
             timings.add("match", took);
         }
-        Ok(Snapshot::together(found))
+        let found = banks.together(&lookup, found);
+        (evidence.matches, evidence.suppressed) = (found.matches, found.suppressed);
+        Ok(())
     }
 
     /// One entry for every technology that looks at pixels.

@@ -26,10 +26,11 @@ use super::{
     Store,
     banks::BankDefaults,
     error::StoreError,
-    row::{blob, optional_time},
+    row::{blob, json, optional_time},
     transaction::WriteTx,
 };
 use crate::domain::{
+    bank::{Admission, HarmCategory},
     event::{Event, EventBody},
     ids::{BankId, EventId, TenantId},
     signal::Signal,
@@ -45,10 +46,21 @@ const WINDOW: usize = 1 << 20;
 const WINDOW_BYTES: usize = 128 << 20;
 
 /// Between two chunks. Waiting writers ask for the lock every millisecond, so one of them gets it.
-const PAUSE: Duration = Duration::from_millis(3);
+pub(super) const PAUSE: Duration = Duration::from_millis(3);
 
 /// How long an import that writes nothing stays the bank's only one: longer than a busy timeout, short enough to wait for after a crash.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// Where the signals of an import come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportInfo {
+    /// The organisation or exchange: it names every signal of the import, also those that the bank holds already.
+    pub source: Option<String>,
+    /// The person, key or member in it.
+    pub submitter: Option<String>,
+    /// Of every item that has none of its own.
+    pub category: Option<HarmCategory>,
+}
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +78,13 @@ pub struct BankImport {
     tx: WriteTx,
     lease: Lease,
     name: String,
+    info: ImportInfo,
+    /// Number of the row in `bank_imports`.
+    number: i64,
+    /// Whether new items have to pass tests before they are in force.
+    tested: bool,
+    /// The highest number that was published when the import began.
+    published: i64,
     waiting: Vec<Signal>,
     waiting_bytes: usize,
     /// The highest content id written.
@@ -87,8 +106,8 @@ impl Lease {
     async fn take(tx: &mut WriteTx, tenant: TenantId, name: &str, defaults: BankDefaults) -> Result<(Self, i64), StoreError> {
         let now = Timestamp::now();
         sqlx::query(
-            "INSERT INTO banks (tenant_id, id, name, version, enabled, max_distance, minimum_quality, signals, created_at)
-             VALUES (?, ?, ?, 0, 1, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
+            "INSERT INTO banks (tenant_id, id, name, version, max_distance, minimum_quality, signals, created_at)
+             VALUES (?, ?, ?, 0, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
         )
         .bind(blob(tenant.0))
         .bind(blob(BankId::new().0))
@@ -136,7 +155,7 @@ impl Lease {
                     async move {
                         self.renew(tx).await?;
                         let from: i64 = sqlx::query_scalar(
-                            "SELECT max(signals, (SELECT coalesce(max(content_id), 0) FROM bank_signals WHERE bank = ?1) - ?2)
+                            "SELECT max(signals, (SELECT coalesce(max(number), 0) FROM bank_signals WHERE bank = ?1) - ?2)
                              FROM banks WHERE number = ?1",
                         )
                         .bind(self.bank)
@@ -146,18 +165,52 @@ impl Lease {
                         // Keys are written after their rows, so every key has its row to be found by.
                         sqlx::query(
                             "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
-                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND content_id > ?)",
+                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND number > ?)",
                         )
                         .bind(self.bank)
                         .bind(from)
                         .execute(tx.sql().await?)
                         .await?;
-                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND content_id > ?")
+                        sqlx::query("DELETE FROM bank_items WHERE bank = ? AND content_id > ?")
+                            .bind(self.bank)
+                            .bind(from)
+                            .execute(tx.sql().await?)
+                            .await?;
+                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND number > ?")
                             .bind(self.bank)
                             .bind(from)
                             .execute(tx.sql().await?)
                             .await?;
                         Ok(removed.rows_affected())
+                    }
+                    .boxed()
+                })
+                .await?;
+            if removed == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        loop {
+            let removed = tx
+                .single(|tx| {
+                    async move {
+                        self.renew(tx).await?;
+                        let named = sqlx::query(
+                            "DELETE FROM bank_item_sources WHERE rowid IN (SELECT rowid FROM bank_item_sources WHERE import IN
+                                 (SELECT number FROM bank_imports WHERE bank = ? AND last IS NULL) LIMIT ?)",
+                        )
+                        .bind(self.bank)
+                        .bind(CHUNK as i64)
+                        .execute(tx.sql().await?)
+                        .await?;
+                        if named.rows_affected() == 0 {
+                            sqlx::query("DELETE FROM bank_imports WHERE bank = ? AND last IS NULL")
+                                .bind(self.bank)
+                                .execute(tx.sql().await?)
+                                .await?;
+                        }
+                        Ok(named.rows_affected())
                     }
                     .boxed()
                 })
@@ -169,9 +222,31 @@ impl Lease {
         }
     }
 
+    /// Opens the record of an import; its number, and whether the bank tests what comes in.
+    async fn record(self, tx: &mut WriteTx, first: i64, info: &ImportInfo) -> Result<(i64, bool), StoreError> {
+        let opened =
+            sqlx::query("INSERT INTO bank_imports (tenant_id, bank, first, source, submitter, category, at) VALUES (?, ?, ?, ?, ?, ?, ?)")
+                .bind(blob(self.tenant.0))
+                .bind(self.bank)
+                .bind(first)
+                .bind(info.source.clone())
+                .bind(info.submitter.clone())
+                .bind(info.category.map(HarmCategory::as_str))
+                .bind(Timestamp::now().micros())
+                .execute(tx.sql().await?)
+                .await?;
+        let row = sqlx::query("SELECT admission FROM banks WHERE number = ?").bind(self.bank).fetch_one(tx.sql().await?).await?;
+        let admission: Admission = json(&row, "admission")?;
+        Ok((opened.last_insert_rowid(), !admission.asks_nothing()))
+    }
+
     /// Gives the bank back, and forgets one that was never published.
     async fn end(self, tx: &mut WriteTx) -> Result<(), StoreError> {
         sqlx::query("UPDATE banks SET import_token = NULL, import_until = NULL WHERE number = ?")
+            .bind(self.bank)
+            .execute(tx.sql().await?)
+            .await?;
+        sqlx::query("DELETE FROM bank_imports WHERE bank = (SELECT number FROM banks WHERE number = ? AND version = 0)")
             .bind(self.bank)
             .execute(tx.sql().await?)
             .await?;
@@ -206,7 +281,10 @@ impl BankImport {
         let (given, lease) = (waiting.len() as u64, self.lease);
         let mut window = Window::sorted(waiting).await?;
         if self.last > 0 {
-            window.forget_held(&mut self.tx, lease).await?;
+            let held = window.forget_held(&mut self.tx, lease).await?;
+            if let Some(source) = self.info.source.clone() {
+                self.name_again(held, source).await?;
+            }
         }
         window.number(self.last);
         for table in [window::ROWS, window::KEYS] {
@@ -224,9 +302,76 @@ impl BankImport {
             }
         }
         let added = window.len() as u64;
+        if self.tested {
+            self.make_candidates(self.last, self.last + added as i64).await?;
+        }
         self.last += added as i64;
         self.added += added;
         self.already_present += given - added;
+        Ok(())
+    }
+
+    /// Notes that the import's source names items that the bank held; nothing for what an earlier import of the source brought.
+    async fn name_again(&mut self, held: Vec<i64>, source: String) -> Result<(), StoreError> {
+        let (lease, number) = (self.lease, self.number);
+        for chunk in held.chunks(CHUNK) {
+            let ids = serde_json::to_string(chunk).map_err(|error| StoreError::Invalid(error.to_string()))?;
+            let (source, submitter) = (source.clone(), self.info.submitter.clone());
+            self.tx
+                .single(|tx| {
+                    async move {
+                        lease.renew(tx).await?;
+                        sqlx::query(
+                            "INSERT INTO bank_item_sources (tenant_id, bank, content_id, source, submitter, import, at)
+                             SELECT DISTINCT ?1, ?2, value, ?3, ?4, ?5, ?6 FROM json_each(?7) WHERE NOT EXISTS
+                                 (SELECT 1 FROM bank_imports WHERE bank = ?2 AND first <= value AND last >= value AND source = ?3)
+                             ON CONFLICT DO NOTHING",
+                        )
+                        .bind(blob(lease.tenant.0))
+                        .bind(lease.bank)
+                        .bind(source)
+                        .bind(submitter)
+                        .bind(number)
+                        .bind(Timestamp::now().micros())
+                        .bind(ids)
+                        .execute(tx.sql().await?)
+                        .await?;
+                        Ok(())
+                    }
+                    .boxed()
+                })
+                .await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Makes candidates of the signals after `after` up to `last`.
+    async fn make_candidates(&mut self, mut after: i64, last: i64) -> Result<(), StoreError> {
+        let lease = self.lease;
+        while after < last {
+            let until = last.min(after + CHUNK as i64);
+            self.tx
+                .single(|tx| {
+                    async move {
+                        lease.renew(tx).await?;
+                        sqlx::query(
+                            "INSERT INTO bank_items (tenant_id, bank, content_id, standing)
+                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals WHERE bank = ? AND number > ? AND number <= ?",
+                        )
+                        .bind(lease.bank)
+                        .bind(after)
+                        .bind(until)
+                        .execute(tx.sql().await?)
+                        .await?;
+                        Ok(())
+                    }
+                    .boxed()
+                })
+                .await?;
+            after = until;
+            tokio::time::sleep(PAUSE).await;
+        }
         Ok(())
     }
 
@@ -241,7 +386,8 @@ impl BankImport {
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
         self.flush().await?;
-        let Self { mut tx, lease, name, last, added, already_present, .. } = self;
+        let Self { mut tx, lease, name, last, added, already_present, number, tested, published, .. } = self;
+        let first = published;
         let bank_version = tx
             .single(|tx| {
                 async move {
@@ -254,6 +400,25 @@ impl BankImport {
                             .bind(added as i64)
                             .execute(tx.sql().await?)
                             .await?;
+                    sqlx::query("UPDATE bank_imports SET first = ?, last = ? WHERE number = ?")
+                        .bind(first + 1)
+                        .bind(last)
+                        .bind(number)
+                        .execute(tx.sql().await?)
+                        .await?;
+                    if tested {
+                        // In one piece with the version that brings the items, because others may have made versions meanwhile.
+                        sqlx::query(
+                            "INSERT INTO bank_item_states (tenant_id, bank, version, content_id, state)
+                             SELECT items.tenant_id, bank, version, content_id, 'disabled' FROM bank_items AS items JOIN banks ON number = bank
+                             WHERE bank = ? AND content_id > ? AND content_id <= ?",
+                        )
+                        .bind(lease.bank)
+                        .bind(first)
+                        .bind(last)
+                        .execute(tx.sql().await?)
+                        .await?;
+                    }
                     if published.rows_affected() == 1 {
                         sqlx::query(
                             "INSERT INTO bank_changes (tenant_id, bank, version, signals, at)
@@ -296,6 +461,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::ImportInProgress`] while another import holds the bank.
     pub async fn begin_import(&self, tenant: TenantId, bank: &str, defaults: BankDefaults) -> Result<BankImport, StoreError> {
+        self.begin_import_from(tenant, bank, defaults, ImportInfo::default()).await
+    }
+
+    /// The same, of signals whose source is known. In a bank with admission tests new items are candidates, and wait for them.
+    ///
+    /// # Errors
+    /// As [`begin_import`](Self::begin_import).
+    pub async fn begin_import_from(
+        &self,
+        tenant: TenantId,
+        bank: &str,
+        defaults: BankDefaults,
+        info: ImportInfo,
+    ) -> Result<BankImport, StoreError> {
         let mut tx = self.own_transaction();
         let name = bank.to_owned();
         let (lease, last) = tx
@@ -305,7 +484,27 @@ impl Store {
             })
             .await?;
         lease.clear(&mut tx).await?;
-        Ok(BankImport { tx, lease, name, waiting: Vec::new(), waiting_bytes: 0, last, added: 0, already_present: 0 })
+        let (number, tested) = tx
+            .single({
+                let info = info.clone();
+                move |tx| async move { lease.record(tx, last + 1, &info).await }.boxed()
+            })
+            .await?;
+        let (waiting, waiting_bytes) = (Vec::new(), 0);
+        Ok(BankImport {
+            tx,
+            lease,
+            name,
+            info,
+            number,
+            tested,
+            published: last,
+            waiting,
+            waiting_bytes,
+            last,
+            added: 0,
+            already_present: 0,
+        })
     }
 
     /// Imports all of `signals` or none. For files, [`begin_import`](Self::begin_import) lets the caller stop at a malformed line.

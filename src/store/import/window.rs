@@ -55,14 +55,14 @@ enum Order {
 
 /// The bank's signals.
 pub(super) const ROWS: Table = Table {
-    insert: "INSERT INTO bank_signals (tenant_id, bank, content_id, signal_type, signal)
+    insert: "INSERT INTO bank_signals (tenant_id, bank, number, signal_type, signal)
              SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
     order: Order::ContentId,
 };
 
 /// What keeps them unique.
 pub(super) const KEYS: Table = Table {
-    insert: "INSERT INTO bank_signal_keys (tenant_id, bank, content_id, signal_type, signal)
+    insert: "INSERT INTO bank_signal_keys (tenant_id, bank, number, signal_type, signal)
              SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
     order: Order::Signal,
 };
@@ -80,14 +80,15 @@ impl Window {
         tokio::task::spawn_blocking(sort).await.map_err(|_| StoreError::Closed)
     }
 
-    /// Takes out what the bank holds. Only this import adds to the bank, so reading needs no write lock.
-    pub(super) async fn forget_held(&mut self, tx: &mut WriteTx, lease: Lease) -> Result<(), StoreError> {
-        let mut held = HashSet::new();
+    /// Takes out what the bank holds, and tells the content ids of that. Only this import adds to the bank, so reading needs no write lock.
+    pub(super) async fn forget_held(&mut self, tx: &mut WriteTx, lease: Lease) -> Result<Vec<i64>, StoreError> {
+        let (mut held, mut items) = (HashSet::new(), Vec::new());
         for chunk in self.pieces(Order::Signal, |entry| entry.place.into()) {
-            let places: Vec<i64> = sqlx::query_scalar(
+            let found: Vec<(i64, i64)> = sqlx::query_as(
                 // CROSS JOIN keeps SQLite from walking through all keys for each of the chunk's.
-                "SELECT given.value FROM json_each(?1) AS given CROSS JOIN bank_signal_keys AS keys
-                 ON keys.bank = ?2 AND keys.signal_type = ?3 AND keys.signal = substr(?4, given.key * ?5 + 1, ?5)",
+                "SELECT given.value, coalesce(signals.content_id, signals.number) FROM json_each(?1) AS given CROSS JOIN bank_signal_keys AS keys
+                 ON keys.bank = ?2 AND keys.signal_type = ?3 AND keys.signal = substr(?4, given.key * ?5 + 1, ?5)
+                 CROSS JOIN bank_signals AS signals ON signals.bank = keys.bank AND signals.number = keys.number",
             )
             .bind(chunk.numbers)
             .bind(lease.bank)
@@ -96,10 +97,14 @@ impl Window {
             .bind(chunk.size as i64)
             .fetch_all(tx.reading().await?)
             .await?;
-            held.extend(places);
+            for (place, content_id) in found {
+                // Within the import it came twice; that is told by the window.
+                held.insert(place);
+                items.push(content_id);
+            }
         }
         self.entries.retain(|entry| !held.contains(&i64::from(entry.place)));
-        Ok(())
+        Ok(items)
     }
 
     /// Gives content ids after `last`, in the order of the file.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+mod feedback;
 mod item;
 
 pub(super) use self::item::NewRow;
@@ -19,6 +20,7 @@ use super::{
     transaction::WriteTx,
 };
 use crate::domain::{
+    curation::FeedbackRules,
     decision::Verdict,
     event::{Event, EventBody},
     ids::{EventId, KeyId, ReviewItemId, TenantId},
@@ -35,6 +37,8 @@ pub struct NewDecision {
     pub note_code: Option<String>,
     /// The id of a second item, for a blind look at the same thing; double and gold items do not come back whatever this says.
     pub again: Option<ReviewItemId>,
+    /// By which rules the verdict moves the items that matched; `None` has it say nothing of them.
+    pub feedback: Option<FeedbackRules>,
 }
 
 /// Who wants to do something to which item, and when.
@@ -218,7 +222,7 @@ impl Store {
         decision: NewDecision,
         now: Timestamp,
     ) -> Result<ReviewItem, StoreError> {
-        let NewDecision { reviewer, verdict, note_code, again } = decision;
+        let NewDecision { reviewer, verdict, note_code, again, feedback } = decision;
         let attempt = Attempt { tenant, id, reviewer, now };
         self.write(move |tx| {
             Box::pin(async move {
@@ -240,9 +244,12 @@ impl Store {
                     .bind(blob(id.0))
                     .execute(tx.sql().await?)
                     .await?;
-                let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at };
+                let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at, count: None };
                 let item = attempt.record(tx, body).await?;
                 monitor::record(tx, &item, verdict, now).await?;
+                if let Some(rules) = feedback {
+                    feedback::tell(tx, &item, (reviewer, verdict), rules, now).await?;
+                }
                 if let Some(copied) = again.filter(|_| matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit)) {
                     copy(tx, tenant, id, Copy::Double { id: copied }, now).await?;
                 }

@@ -35,12 +35,12 @@ async fn an_import_is_loaded_as_it_was_given() {
     let (mut loaded, mut after) = (Vec::new(), 0);
     loop {
         let page = other.load_signals(&bank, after, 7000).await.unwrap();
-        let Some((last, _)) = page.last() else { break };
+        let Some((last, ..)) = page.last() else { break };
         after = *last;
         loaded.extend(page);
     }
-    assert!(loaded.iter().map(|(content_id, _)| *content_id).eq(1..=20_003));
-    assert!(loaded.iter().map(|(_, signal)| signal).eq(signals.iter()), "not in the order of the file");
+    assert!(loaded.iter().all(|(number, content_id, _)| number == content_id) && loaded.iter().map(|(number, ..)| *number).eq(1..=20_003));
+    assert!(loaded.iter().map(|(.., signal)| signal).eq(signals.iter()), "not in the order of the file");
 
     // Again with one new signal, twice: it is told apart, and the bank as it was is still loaded as it was.
     let change = other.last_bank_change().await.unwrap();
@@ -50,7 +50,7 @@ async fn an_import_is_loaded_as_it_was_given() {
     assert_eq!(changes.iter().map(|change| (change.bank, change.version, change.signals)).collect::<Vec<_>>(), [(bank.id, 2, 20_004)]);
     assert!(other.load_signals(&bank, 20_003, 10).await.unwrap().is_empty());
     let now = other.banks(TENANT).await.unwrap().pop().unwrap();
-    assert_eq!(other.load_signals(&now, 20_003, 10).await.unwrap(), [(20_004, pdq(77_777))]);
+    assert_eq!(other.load_signals(&now, 20_003, 10).await.unwrap(), [(20_004, 20_004, pdq(77_777))]);
 
     // Nothing new: the version stays, the event is recorded.
     let third = store.import_signals(TENANT, "DEMO", DEFAULTS, [pdq(1)]).await.unwrap();
@@ -81,7 +81,7 @@ async fn an_unfinished_import_is_never_seen() {
     import.flush().await.unwrap();
     import.abort().await.unwrap();
     let bank = store.banks(TENANT).await.unwrap().pop().unwrap();
-    assert_eq!((bank.version, store.load_signals(&bank, 0, 100).await.unwrap()), (1, vec![(1, pdq(5))]));
+    assert_eq!((bank.version, store.load_signals(&bank, 0, 100).await.unwrap()), (1, vec![(1, 1, pdq(5))]));
     let again = store.import_signals(TENANT, "NEW", DEFAULTS, signals).await.unwrap();
     assert_eq!((again.bank_version, again.added, again.already_present), (2, 19_999, 1));
     let unknown = store.begin_import(TenantId::new(), "NEW", DEFAULTS).await.err();
@@ -103,7 +103,7 @@ async fn a_dead_import_is_cleaned_up() {
     assert_eq!((imported.bank_version, imported.added, imported.already_present), (1, 2, 0));
     assert!(matches!(dead.finish().await, Err(StoreError::ImportLost)));
     let bank = store.banks(TENANT).await.unwrap().pop().unwrap();
-    assert_eq!(store.load_signals(&bank, 0, 100).await.unwrap(), [(1, pdq(3)), (2, pdq(4))]);
+    assert_eq!(store.load_signals(&bank, 0, 100).await.unwrap(), [(1, 1, pdq(3)), (2, 2, pdq(4))]);
 }
 
 /// While another process imports, commits go on: none waits for longer than some chunks.
@@ -175,7 +175,7 @@ async fn states_of_items_are_versions_of_the_bank_and_are_read_page_by_page() {
     let imported = store.import_signals(TENANT, "DEMO", DEFAULTS, [pdq(8), pdq(0), pdq(2)]).await.unwrap();
     assert_eq!((imported.bank_version, imported.added, imported.already_present), (5, 1, 2), "pdq(8) had content id 9");
     let bank = other.banks(TENANT).await.unwrap().pop().unwrap();
-    assert_eq!(other.load_signals(&bank, 10, 10).await.unwrap(), [(11, pdq(8))]);
+    assert_eq!(other.load_signals(&bank, 10, 10).await.unwrap(), [(11, 11, pdq(8))]);
     assert_eq!(set(&[11], ItemState::Disabled).await.unwrap().changed, 1);
 
     // A bank as a whole.

@@ -83,7 +83,7 @@ async fn a_million_signals() {
         let (mut after, mut loaded) = (0, 0);
         loop {
             let page = store.load_signals(&bank, after, 50_000).await.unwrap();
-            let Some((last, _)) = page.last() else { break };
+            let Some((last, ..)) = page.last() else { break };
             (after, loaded) = (*last, loaded + page.len());
         }
         eprintln!(

@@ -10,7 +10,7 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(60);
 
 fn verdict(reviewer: KeyId, verdict: Verdict, note_code: Option<String>) -> NewDecision {
-    NewDecision { reviewer, verdict, note_code, again: None }
+    NewDecision { reviewer, verdict, note_code, again: None, feedback: None }
 }
 
 async fn one_item(store: &Store) -> ReviewItemId {
@@ -126,6 +126,6 @@ async fn a_decision_is_final_and_in_the_ledger() {
     assert!(store.review_items(TENANT, filter(ReviewState::Open)).await.unwrap().is_empty());
     assert_eq!(store.review_items(TENANT, filter(ReviewState::Decided)).await.unwrap(), [item]);
     let last = store.ledger_events(TENANT, 2, 10).await.unwrap().pop().unwrap();
-    let expected = EventBody::ReviewDecided { review_item: id, reviewer, verdict: Verdict::Rejected, claimed_at: now };
+    let expected = EventBody::ReviewDecided { review_item: id, reviewer, verdict: Verdict::Rejected, claimed_at: now, count: None };
     assert_eq!(last.body().unwrap().unwrap(), expected);
 }

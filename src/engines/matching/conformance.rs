@@ -1,0 +1,1 @@
+//! What every [`SignalIndex`](super::SignalIndex) has to do; comes with the suite.

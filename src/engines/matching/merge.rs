@@ -1,0 +1,172 @@
+//! How the parts of an index become few and long, beside the searches and the updates.
+//!
+//! An update appends to the tail and sets states, and is done. What tidies up is a [`Merge`]: made from a snapshot, at leisure, on another thread, and
+//! taken over by the index of that time in a moment ([`Index::adopt`]), with the states that were set meanwhile. Segments of similar length are merged, so that each signal is
+//! moved a logarithmic number of times, and what was removed is dropped on the way.
+
+use std::sync::Arc;
+
+use super::{
+    ids::Ids,
+    index::{Index, Part, Sealed, Tail, in_use},
+    kind::{Held, Kind, Rows},
+    states::States,
+};
+use crate::domain::bank::ItemState;
+
+/// One segment in place of several, made from a snapshot of the index.
+pub struct Merge<K: Kind> {
+    /// The segments that it replaces, as they were.
+    from: Vec<Part<Sealed<K>>>,
+    /// Signals of the tail that it replaces, their states, and which tail.
+    tail: (usize, Option<Arc<States>>, u64),
+    /// `None` when everything was removed.
+    made: Option<Part<Sealed<K>>>,
+}
+
+/// Content ids and signals that are not removed, and whether each is disabled: what a segment is made of.
+struct Material<K: Kind> {
+    items: Vec<(i64, K::Item, bool)>,
+}
+
+impl<K: Kind> Material<K> {
+    fn add(&mut self, len: usize, id: impl Fn(u32) -> i64, rows: &dyn Held<Item = K::Item>, states: Option<&States>) {
+        let item = |position| (id(position), rows.get(position), states.is_some_and(|states| states.disabled(position)));
+        self.items.extend(in_use(len, states).map(item));
+    }
+
+    fn part(mut self, kind: &K) -> Option<Part<Sealed<K>>> {
+        if self.items.is_empty() {
+            return None;
+        }
+        // The segment finds ids by bisection. Usually they ascend already.
+        self.items.sort_by_key(|item| item.0);
+        let disabled: Vec<u32> = (0..).zip(&self.items).filter(|(_, item)| item.2).map(|(position, _)| position).collect();
+        let ids: Vec<i64> = self.items.iter().map(|item| item.0).collect();
+        let mut rows = kind.rows();
+        self.items.drain(..).for_each(|(_, item, _)| rows.push(&item));
+        drop(self);
+        rows.shrink();
+        let mut part = Part::new(Sealed { ids: Ids::new(&ids), segment: kind.segment(rows) });
+        disabled.into_iter().for_each(|position| part.states_mut(ids.len()).set(position, ItemState::Disabled));
+        Some(part)
+    }
+}
+
+impl<K: Kind> Index<K> {
+    /// Makes a segment of the whole tail, without a copy where that is possible.
+    pub(super) fn freeze(&mut self) {
+        self.cover_tail();
+        let empty = Part::new(Tail { rows: self.kind.rows(), ids: Vec::new() });
+        let tail = std::mem::replace(&mut self.tail, empty);
+        self.tails += 1;
+        let Part { data, states } = tail;
+        let made = match Arc::try_unwrap(data) {
+            Ok(mut tail) if states.is_none() && tail.ids.is_sorted() && !tail.ids.is_empty() => {
+                tail.rows.shrink();
+                Some(Part::new(Sealed { ids: Ids::new(&tail.ids), segment: self.kind.segment(tail.rows) }))
+            }
+            Ok(tail) => self.tail_material(&tail, tail.len(), states.as_deref()).part(&self.kind),
+            Err(tail) => self.tail_material(&tail, tail.len(), states.as_deref()).part(&self.kind),
+        };
+        self.segments.extend(made);
+    }
+
+    fn tail_material(&self, tail: &Tail<K>, len: usize, states: Option<&States>) -> Material<K> {
+        let mut material = Material { items: Vec::with_capacity(len) };
+        material.add(len, |position| tail.ids[position as usize], &tail.rows, states);
+        material
+    }
+
+    /// Which segments to merge next, and whether with the tail: none when the index is tidy. A long tail becomes a segment, together with the segments
+    /// before it that are less than twice as long; segments are merged by the same rule, up to a full one; and a segment of which a quarter was removed is made anew.
+    fn untidy(&self) -> Option<(std::ops::Range<usize>, bool)> {
+        let in_use = |at: usize| self.segments[at].data.len() - self.segments[at].removals();
+        let reach_back = |end: usize, mut length: usize| {
+            let mut start = end;
+            while start > 0 && self.segments[start - 1].data.len() < 2 * length && in_use(start - 1) + length <= self.sizes.full {
+                start -= 1;
+                length += in_use(start);
+            }
+            start
+        };
+        let (tail, end) = (self.tail.data.len(), self.segments.len());
+        if tail >= self.sizes.tail {
+            return Some((reach_back(end, tail - self.tail.removals())..end, true));
+        }
+        let merged = (0..end).rev().map(|last| reach_back(last, in_use(last))..last + 1).find(|range| range.len() > 1);
+        let thinned = || (0..end).find(|&at| 4 * self.segments[at].removals() > self.segments[at].data.len()).map(|at| at..at + 1);
+        Some((merged.or_else(thinned)?, false))
+    }
+
+    /// The next step towards few and long parts, made of the index as it is now; `None` when there is nothing to do. Takes up to some tenths of a second: call it on a
+    /// snapshot, on a thread for such work, and give the result to [`adopt`](Self::adopt).
+    pub fn merge(&self) -> Option<Merge<K>> {
+        let (range, with_tail) = self.untidy()?;
+        let from = self.segments[range].to_vec();
+        let tail = if with_tail { self.tail.data.len() } else { 0 };
+        let mut material = self.tail_material(&self.tail.data, 0, None);
+        material.items.reserve_exact(from.iter().map(|part| part.data.len() - part.removals()).sum::<usize>() + tail);
+        for part in &from {
+            material.add(part.data.len(), |position| part.data.ids.get(position), &part.data.segment, part.states.as_deref());
+        }
+        material.add(tail, |position| self.tail.data.ids[position as usize], &self.tail.data.rows, self.tail.states.as_deref());
+        Some(Merge { from, tail: (tail, self.tail.states.clone(), self.tails), made: material.part(&self.kind) })
+    }
+
+    /// Puts a merge in the place of what it was made of, with the states that were set since. Returns false, and leaves everything as it is, when other parts stand
+    /// there by now. Quick, but for the states of a full segment if one of its items changed meanwhile.
+    pub fn adopt(&mut self, merge: Merge<K>) -> bool {
+        let Merge { from, tail: (tail, tail_states, tails), mut made } = merge;
+        let start = match from.first() {
+            Some(first) => self.segments.iter().position(|part| Arc::ptr_eq(&part.data, &first.data)),
+            None => Some(self.segments.len()),
+        };
+        let Some(start) = start else { return false };
+        let end = start + from.len();
+        let same = self.segments.get(start..end).is_some_and(|now| now.iter().zip(&from).all(|(a, b)| Arc::ptr_eq(&a.data, &b.data)));
+        if !same || (tail > 0 && (tails != self.tails || end != self.segments.len())) {
+            return false;
+        }
+        let mut changed = Vec::new();
+        for (then, now) in from.iter().zip(&self.segments[start..end]) {
+            let positions = States::differing(then.states.as_deref(), now.states.as_deref(), then.data.len());
+            changed.extend(positions.map(|(position, state)| (then.data.ids.get(position), state)));
+        }
+        let positions = States::differing(tail_states.as_deref(), self.tail.states.as_deref(), tail);
+        changed.extend(positions.map(|(position, state)| (self.tail.data.ids[position as usize], state)));
+        if let Some(part) = &mut made {
+            let len = part.data.len();
+            for (content_id, state) in changed {
+                let positions = part.data.ids.positions(content_id, len);
+                positions.for_each(|position| part.states_mut(len).set(position, state));
+            }
+        }
+        if tail > 0 {
+            self.shorten_tail(tail);
+        }
+        self.segments.splice(start..end, made);
+        true
+    }
+
+    /// Drops the first signals of the tail.
+    fn shorten_tail(&mut self, first: usize) {
+        let (old, len) = (self.tail.clone(), self.tail.data.len());
+        let mut rows = self.kind.rows();
+        (first..len).for_each(|position| rows.push(&old.data.rows.get(position as u32)));
+        self.tail = Part::new(Tail { rows, ids: old.data.ids[first..].to_vec() });
+        self.tails += 1;
+        if let Some(states) = old.states {
+            self.tail.states = Some(Arc::new(states.from(first, len)));
+        }
+    }
+
+    /// Merges until there is nothing to do, here and now.
+    pub fn settle(&mut self) {
+        while let Some(merge) = self.merge() {
+            if !self.adopt(merge) {
+                return; // nobody changes it meanwhile
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The answer of `/match`: additive changes only.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::error::ApiError;
+use crate::{
+    domain::{
+        bank::{HarmCategory, Provenance},
+        curation::Metadata,
+        evidence::{Match, UnscoredReason},
+        hash::{PerceptualHash, Quality, Transform},
+        ids::RequestId,
+        signal::SignalType,
+    },
+    services::{
+        lookup::{Found, Hashed, LookupError},
+        scoring::MatchAnswer,
+    },
+    store::Item,
+};
+
+/// Hashes and matches.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct MatchesAnswer {
+    /// Version of this contract.
+    #[schema(example = "1")]
+    contract: &'static str,
+    /// This call's id; also in the log and in `X-Request-Id`.
+    request_id: String,
+    /// Of the content; absent when only signals were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashes: Option<HashesBody>,
+    /// Items of banks within their radius: of the content first, then of each signal; exact ones first, then the nearest.
+    matches: Vec<FoundBody>,
+    /// Items of negative banks (known to be harmless), in the same order.
+    negative: Vec<FoundBody>,
+    /// Matches that an item of a negative bank took back.
+    suppressed: Vec<TakenBack>,
+    /// Hashes that were not looked up, and why.
+    unmatched: Vec<UnmatchedBody>,
+    versions: MatchVersions,
+    /// Milliseconds per stage: fetch, hash, match, metadata, total.
+    timings_ms: BTreeMap<&'static str, f64>,
+}
+
+/// Hashes of content.
+#[derive(Debug, Serialize, ToSchema)]
+struct HashesBody {
+    md5: Option<String>,
+    sha1: Option<String>,
+    sha256: String,
+    /// Null when the content has none; `unmatched` says why.
+    pdq: Option<PdqBody>,
+}
+
+/// A PDQ hash, also one of too low a quality to match.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PdqBody {
+    hash: String,
+    /// 0..=100; below 50 the hash says nothing.
+    quality: u8,
+    /// By position, when asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dihedral: BTreeMap<&'static str, String>,
+}
+
+/// An item of a bank.
+#[derive(Debug, Serialize, ToSchema)]
+struct FoundBody {
+    /// The place of the signal that it is a match of; absent for the content's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<usize>,
+    #[serde(flatten)]
+    found: MatchAnswer,
+    #[serde(flatten)]
+    about: Option<AboutBody>,
+}
+
+/// What is known of an item, when asked for.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct AboutBody {
+    standing: &'static str,
+    note: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
+    #[schema(value_type = Vec<Object>)]
+    provenance: Vec<Provenance>,
+}
+
+/// A match that was taken back, and by what.
+#[derive(Debug, Serialize, ToSchema)]
+struct TakenBack {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<usize>,
+    matched: MatchAnswer,
+    by: MatchAnswer,
+}
+
+/// Why a hash was not looked up.
+#[derive(Debug, Serialize, ToSchema)]
+struct UnmatchedBody {
+    technology: &'static str,
+    /// `undecodable_media`, `media_too_large` or `quality_below_minimum`.
+    reason: &'static str,
+    detail: String,
+}
+
+/// What was in force.
+#[derive(Debug, Serialize, ToSchema)]
+struct MatchVersions {
+    nightlight: &'static str,
+    /// Bank name -> version searched.
+    banks: BTreeMap<String, i64>,
+}
+
+/// An answer in the making.
+pub(super) struct Answering(MatchesAnswer);
+
+impl Answering {
+    pub(super) fn new(call: RequestId, banks: BTreeMap<String, i64>) -> Self {
+        Self(MatchesAnswer {
+            contract: "1",
+            request_id: call.to_string(),
+            hashes: None,
+            matches: Vec::new(),
+            negative: Vec::new(),
+            suppressed: Vec::new(),
+            unmatched: Vec::new(),
+            versions: MatchVersions { nightlight: env!("CARGO_PKG_VERSION"), banks },
+            timings_ms: BTreeMap::new(),
+        })
+    }
+
+    /// Adds to a stage.
+    pub(super) fn took(&mut self, stage: &'static str, took: Duration) {
+        *self.0.timings_ms.entry(stage).or_default() += milliseconds(took);
+    }
+
+    /// # Errors
+    /// What is no property of the content: overload, the deadline.
+    pub(super) fn hashes(&mut self, hashed: &Hashed, dihedral: bool) -> Result<(), ApiError> {
+        let mut unmatched = |reason: UnscoredReason, detail| {
+            let technology = SignalType::Pdq.as_str();
+            self.0.unmatched.push(UnmatchedBody { technology, reason: reason.as_str(), detail });
+        };
+        let mut pdq = None;
+        match &hashed.pdq {
+            None => {}
+            Some(Ok(hash)) => {
+                if hash.quality < Quality::MATCHABLE {
+                    let detail = format!("quality {} is below {}", hash.quality.get(), Quality::MATCHABLE.get());
+                    unmatched(UnscoredReason::QualityBelowMinimum, detail);
+                }
+                pdq = Some(PdqBody::of(hash, dihedral));
+            }
+            Some(Err(LookupError::Picture(detail))) => unmatched(UnscoredReason::UndecodableMedia, detail.clone()),
+            Some(Err(LookupError::TooLarge(detail))) => unmatched(UnscoredReason::MediaTooLarge, detail.clone()),
+            Some(Err(error)) => return Err(error.clone().into()),
+        }
+        let digests = &hashed.digests;
+        let (md5, sha1) = (digests.md5.map(hex::encode), digests.sha1.map(hex::encode));
+        self.0.hashes = Some(HashesBody { md5, sha1, sha256: hex::encode(digests.sha256), pdq });
+        Ok(())
+    }
+
+    /// Adds what was found of the content, or of the signal at this place.
+    pub(super) fn found(&mut self, signal: Option<usize>, found: &Found) {
+        let body = |matched: &Match| FoundBody { signal, found: matched.into(), about: None };
+        self.0.matches.extend(found.matches.iter().map(body));
+        self.0.negative.extend(found.negatives.iter().map(body));
+        let taken_back = found.suppressed.iter();
+        self.0.suppressed.extend(taken_back.map(|one| TakenBack { signal, matched: (&one.matched).into(), by: (&one.by).into() }));
+    }
+
+    /// The items that were found, each once.
+    pub(super) fn items(&self) -> Vec<(String, i64)> {
+        let found = self.0.matches.iter().chain(&self.0.negative);
+        let mut items: Vec<_> = found.map(|body| (body.found.bank.clone(), body.found.content_id)).collect();
+        items.sort_unstable();
+        items.dedup();
+        items
+    }
+
+    /// Adds what is known of the items.
+    pub(super) fn describe(&mut self, items: Vec<Item>) {
+        let about = |item: Item| {
+            let Item { bank, content_id, standing, note, metadata, provenance, category, .. } = item;
+            ((bank, content_id), (AboutBody { standing: standing.as_str(), note, metadata, provenance }, category))
+        };
+        let items: BTreeMap<_, _> = items.into_iter().map(about).collect();
+        for body in self.0.matches.iter_mut().chain(&mut self.0.negative) {
+            if let Some((about, category)) = items.get(&(body.found.bank.clone(), body.found.content_id)) {
+                body.about = Some(about.clone());
+                body.found.category = body.found.category.or(category.map(HarmCategory::as_str));
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self, arrived: Instant) -> MatchesAnswer {
+        self.took("total", arrived.elapsed());
+        self.0
+    }
+}
+
+impl PdqBody {
+    fn of(hash: &PerceptualHash, dihedral: bool) -> Self {
+        let all = Transform::ALL.iter().zip(&hash.hashes).filter(|_| dihedral);
+        Self {
+            hash: hash.original().to_string(),
+            quality: hash.quality.get(),
+            dihedral: all.map(|(transform, hash)| (transform.as_str(), hash.to_string())).collect(),
+        }
+    }
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,121 @@
+//! `POST /match`: hashes and matches of content, or matches of signals, in one call. Nothing is stored and nothing comes before a reviewer.
+//!
+//! Content comes like an attachment of `/score`: as the raw body, as the part `attachment` of a form, or as base64 in JSON; or it stands at a URL.
+//! Signals come in JSON, many at a time: each is looked up for itself, and matches say by `signal` whose they are.
+
+mod answer;
+mod request;
+
+use std::time::Instant;
+
+use axum::{
+    Json,
+    extract::{Extension, Request, State},
+};
+
+use self::{
+    answer::Answering,
+    request::{Asked, Content},
+};
+pub(super) use self::{
+    answer::MatchesAnswer,
+    request::{MatchBody, MatchParts},
+};
+use super::{
+    Call, Shared,
+    error::{ApiError, ErrorBody},
+    score::deadline,
+};
+use crate::services::{
+    access::Principal,
+    lookup::{Sought, Wanted},
+};
+
+/// Match content or signals against the banks.
+///
+/// The answer has the content's hashes, what the banks hold of them, what known harmless material took back, and why a hash was not looked up.
+/// Give `signals` instead of content to look them up, 1000 at most; both can stand in one call.
+#[utoipa::path(
+    post,
+    path = "/match",
+    tag = "match",
+    params(
+        ("banks" = Option<String>, Query, description = "Without a JSON body: only these banks, between commas"),
+        ("radius" = Option<String>, Query, description = "Without a JSON body: radii instead of the banks' own, `pdq:20,photodna:100`"),
+        ("include" = Option<String>, Query, description = "Without a JSON body: `metadata`, `disabled`, `dihedral`, between commas"),
+        ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
+    ),
+    request_body(
+        description = "Content or signals",
+        content(
+            (MatchBody = "application/json"),
+            ("image/*"),
+            ("application/octet-stream"),
+            (MatchParts = "multipart/form-data"),
+        )
+    ),
+    responses(
+        (status = 200, description = "What was found", body = MatchesAnswer),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`unsupported_type`", body = ErrorBody),
+        (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
+        (status = 504, description = "`deadline`", body = ErrorBody),
+    )
+)]
+pub(super) async fn matches(
+    State(state): State<Shared>,
+    Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Json<MatchesAnswer>, ApiError> {
+    let (parts, body) = request.into_parts();
+    // Before the body is read: see the room's bounds.
+    let Some(_permit) = state.permits(1) else { return Err(state.overloaded()) };
+    let until = deadline(&parts.headers, call.arrived, state.options.deadline)?;
+    let Asked { content, signals, scope, include } = request::read(&state, &parts, body, until).await?;
+    let lookup = &state.services.lookup;
+    let unknown = lookup.unknown_banks(&who, &scope);
+    if let Some(name) = unknown.first() {
+        return Err(ApiError::malformed(format!("banks: there is no bank {name:?}, or none for this key")));
+    }
+    let mut answering = Answering::new(call.id, lookup.versions(&who, &scope));
+    if let Some(content) = content {
+        let bytes = match content {
+            Content::Bytes(bytes) => bytes,
+            Content::Url(url) => {
+                let started = Instant::now();
+                let media = lookup.fetch(&url, until).await?;
+                answering.took("fetch", started.elapsed());
+                media.bytes
+            }
+        };
+        let started = Instant::now();
+        let hashed = lookup.hash(bytes, Wanted::EVERYTHING, until).await?;
+        answering.took("hash", started.elapsed());
+        answering.hashes(&hashed, include.dihedral)?;
+        let started = Instant::now();
+        let found = lookup.find(&who, Sought::Content(hashed), &scope, until).await?;
+        answering.took("match", started.elapsed());
+        answering.found(None, &found);
+    }
+    let started = Instant::now();
+    let many = !signals.is_empty();
+    for (at, signal) in signals.into_iter().enumerate() {
+        let found = lookup.find(&who, Sought::Signal(signal), &scope, until).await?;
+        answering.found(Some(at), &found);
+    }
+    if many {
+        answering.took("match", started.elapsed());
+    }
+    if include.metadata {
+        let started = Instant::now();
+        let items = state.services.curation.matched(&who, &answering.items()).await?;
+        answering.describe(items);
+        answering.took("metadata", started.elapsed());
+    }
+    Ok(Json(answering.finish(call.arrived)))
+}

@@ -1,0 +1,461 @@
+//! Curating banks: what people and programs do with them, who may, and within which limits.
+//!
+//! [`Curation`] is thin where the store's units of work suffice: permission, access lists, limits and words for people are here. A change is in force for
+//! the next lookup of this process when the call returns, because the replica in memory is refreshed first.
+//!
+//! ```
+//! # use nightlight::{domain::{curation::BankSettings, signal::Signal}, services::{access::Principal, banks::curation::{Curation, Entry}}, store::{Store, StoreOptions}};
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let store = Store::open(StoreOptions::new(folder.path().join("nightlight.db"))).await?;
+//! let (curation, who) = (Curation::new(store, None, Default::default()), Principal::operator());
+//! curation.create(&who, "DEMO", BankSettings::default()).await?;
+//! let added = curation.add(&who, "DEMO", Entry::new(vec![Signal::Md5([7; 16])])).await?;
+//! assert_eq!(curation.item(&who, "DEMO", added.content_id).await?.signals.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{BankError, Banks, admission};
+use crate::{
+    domain::{
+        bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Standing},
+        curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, Metadata},
+        ids::{KeyId, TenantId},
+        signal::Signal,
+        time::Timestamp,
+    },
+    services::access::{Permission, Principal, Role},
+    store::{
+        AddedItem, Bank, BankUpdate, Change, Item, ItemFilter, ItemHits, ItemPatch, NewItem, NewOpinion, OpinionRecord, StandingCount,
+        Store, StoreError,
+    },
+};
+
+/// Characters of a bank's name, and of a source's or submitter's.
+const LONGEST_NAME: usize = 128;
+/// Characters of a note; HMA's bound.
+pub const LONGEST_NOTE: usize = 255;
+/// Items of a page when nobody says.
+pub const DEFAULT_PAGE: u32 = 50;
+/// Most items of a page: each has its signals and sources.
+pub const LONGEST_PAGE: u32 = 500;
+/// How long adding waits for an import to finish; those of exchanges are short.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often items are looked for whose time is over.
+const SWEEP: Duration = Duration::from_millis(500);
+/// How often it looks.
+const POLL: Duration = Duration::from_millis(50);
+
+/// An item that somebody wants to add.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub signals: Vec<Signal>,
+    pub note: Option<String>,
+    pub metadata: Option<Metadata>,
+    pub category: Option<HarmCategory>,
+    pub quality: Option<u8>,
+    /// Who says so; without one it is the key's name.
+    pub source: Option<String>,
+    pub submitter: Option<String>,
+    pub disable_until: DisableUntil,
+}
+
+impl Entry {
+    /// Of these signals, of which nothing else is known.
+    pub const fn new(signals: Vec<Signal>) -> Self {
+        Self {
+            signals,
+            note: None,
+            metadata: None,
+            category: None,
+            quality: None,
+            source: None,
+            submitter: None,
+            disable_until: DisableUntil::Never,
+        }
+    }
+}
+
+/// Some items of a bank, by content id.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub items: Vec<Item>,
+    /// The `after` of the next page; `None` on the last.
+    pub next: Option<i64>,
+}
+
+/// Everything that can be done with banks.
+#[derive(Clone)]
+pub struct Curation {
+    pub(super) store: Store,
+    /// The replica to refresh; the command line has none.
+    pub(super) banks: Option<Arc<Banks>>,
+    rules: FeedbackRules,
+}
+
+fn name(what: &str, text: &str) -> Result<(), BankError> {
+    if text.is_empty() || text.chars().count() > LONGEST_NAME || text.chars().any(char::is_control) {
+        return Err(BankError::Malformed(format!("{what} must have 1 to {LONGEST_NAME} characters and no control characters")));
+    }
+    Ok(())
+}
+
+fn note(text: Option<&str>) -> Result<(), BankError> {
+    match text {
+        Some(text) if text.chars().count() > LONGEST_NOTE => {
+            Err(BankError::Malformed(format!("a note has at most {LONGEST_NOTE} characters")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn metadata(metadata: Option<&Metadata>) -> Result<(), BankError> {
+    let length = metadata.and_then(|metadata| serde_json::to_vec(metadata).ok()).map_or(0, |json| json.len());
+    if length > Metadata::LONGEST {
+        return Err(BankError::Malformed(format!("metadata have at most {} bytes as JSON", Metadata::LONGEST)));
+    }
+    Ok(())
+}
+
+fn quality(quality: Option<u8>) -> Result<(), BankError> {
+    if quality.is_some_and(|quality| quality > 100) { Err(BankError::Malformed("a quality lies in 0..=100".to_owned())) } else { Ok(()) }
+}
+
+impl Curation {
+    /// Over a store; `banks` is refreshed after each change.
+    pub const fn new(store: Store, banks: Option<Arc<Banks>>, rules: FeedbackRules) -> Self {
+        Self { store, banks, rules }
+    }
+
+    /// Keeps banks in order until `stop`: puts items back whose time out of force is over, within half a second, and erases what deleted banks have left.
+    pub async fn keep(self, stop: tokio_util::sync::CancellationToken) {
+        let mut failing = false;
+        while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+            let kept = async {
+                if self.store.end_disabled(Timestamp::now()).await? > 0 {
+                    self.in_force().await;
+                }
+                self.store.purge_deleted_banks().await
+            };
+            // A purge of millions of rows ends at the next chunk when the server stops: the rest goes after the next start.
+            let Some(kept) = stop.run_until_cancelled(kept).await else { return };
+            if let Err(error) = &kept
+                && !failing
+            {
+                tracing::error!(%error, "banks cannot be kept in order; it is tried again");
+            }
+            failing = kept.is_err();
+        }
+    }
+
+    /// Waits until a change is in force here. It is durable already, so a failure is only late.
+    async fn in_force(&self) {
+        if let Some(banks) = &self.banks
+            && let Err(error) = banks.refresh(&self.store).await
+        {
+            tracing::warn!(%error, "the banks could not be refreshed after a change; their next round does it");
+        }
+    }
+
+    async fn admitted(&self, who: &Principal, bank: &str, right: BankRight) -> Result<(), BankError> {
+        let list = self.store.access_of(who.tenant, bank).await?;
+        if who.role == Role::Admin || list.admits(who.key, right) { Ok(()) } else { Err(BankError::NotAdmitted(bank.to_owned())) }
+    }
+
+    /// Whether somebody may look at a bank's items or change them.
+    async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
+        who.require(Permission::Curate)?;
+        self.admitted(who, bank, BankRight::Curate).await
+    }
+
+    /// The banks that somebody may match against or curate, by name.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`] without `match` or `curate`, or the store's.
+    pub async fn list(&self, who: &Principal) -> Result<Vec<Bank>, BankError> {
+        who.require(Permission::Match)?;
+        let (mut banks, lists) = (self.store.banks(who.tenant).await?, self.store.bank_access().await?);
+        banks.retain(|bank| {
+            let admits = |list: &AccessList| list.admits(who.key, BankRight::Match) || list.admits(who.key, BankRight::Curate);
+            who.role == Role::Admin || lists.get(&bank.id).is_none_or(admits)
+        });
+        Ok(banks)
+    }
+
+    /// One bank.
+    ///
+    /// # Errors
+    /// [`BankError::NotFound`], [`BankError::NotAdmitted`], and those of [`list`](Self::list).
+    pub async fn bank(&self, who: &Principal, bank: &str) -> Result<Bank, BankError> {
+        who.require(Permission::Match)?;
+        self.admitted(who, bank, BankRight::Match).await?;
+        self.store.bank(who.tenant, bank).await?.ok_or(BankError::NotFound("bank"))
+    }
+
+    /// How many items the bank has of each standing.
+    ///
+    /// # Errors
+    /// As [`bank`](Self::bank).
+    pub async fn standings(&self, who: &Principal, bank: &str) -> Result<Vec<StandingCount>, BankError> {
+        let bank = self.bank(who, bank).await?;
+        Ok(self.store.standings(&bank).await?)
+    }
+
+    /// Makes an empty bank.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`] without `curate`; [`BankError::Malformed`] for a name or settings that cannot be; [`BankError::Duplicate`].
+    pub async fn create(&self, who: &Principal, bank: &str, settings: BankSettings) -> Result<Bank, BankError> {
+        who.require(Permission::Curate)?;
+        name("a bank's name", bank)?;
+        let made = self.store.create_bank(who.tenant, bank, settings, who.by()).await?;
+        self.in_force().await;
+        Ok(made)
+    }
+
+    /// Renames a bank or sets it otherwise.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), [`BankError::NotFound`] and [`BankError::NotAdmitted`].
+    pub async fn update(&self, who: &Principal, bank: &str, update: BankUpdate) -> Result<Bank, BankError> {
+        self.curates(who, bank).await?;
+        if let Some(new) = &update.name {
+            name("a bank's name", new)?;
+        }
+        let updated = self.store.update_bank(who.tenant, bank, update, who.by()).await?;
+        self.in_force().await;
+        Ok(updated)
+    }
+
+    /// Deletes a bank. Its signals are erased in the background of a server.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`], [`BankError::NotFound`], [`BankError::NotAdmitted`], or the store's.
+    pub async fn delete(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
+        self.curates(who, bank).await?;
+        self.store.delete_bank(who.tenant, bank, who.by()).await?;
+        self.in_force().await;
+        Ok(())
+    }
+
+    /// Adds an item, or names one again that is there; see [`Store::add_items`]. In a bank with admission tests it is a candidate first, and in force when
+    /// this returns if it passes them.
+    ///
+    /// # Errors
+    /// [`BankError::Malformed`] for what exceeds its limit, [`BankError::Busy`] after some seconds of an import, and those of [`delete`](Self::delete).
+    pub async fn add(&self, who: &Principal, bank: &str, entry: Entry) -> Result<AddedItem, BankError> {
+        let mut added = self.add_all(who, bank, vec![entry]).await?;
+        added.pop().ok_or(BankError::NotFound("item of this bank"))
+    }
+
+    /// Adds items, all or none, at most a thousand.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub async fn add_all(&self, who: &Principal, bank: &str, entries: Vec<Entry>) -> Result<Vec<AddedItem>, BankError> {
+        self.curates(who, bank).await?;
+        let rules = self.store.bank(who.tenant, bank).await?.ok_or(BankError::NotFound("bank"))?.admission;
+        let standing = if rules.asks_nothing() { Standing::Active } else { Standing::Candidate };
+        let now = Timestamp::now();
+        let mut items = Vec::with_capacity(entries.len());
+        for entry in entries {
+            note(entry.note.as_deref())?;
+            metadata(entry.metadata.as_ref())?;
+            quality(entry.quality)?;
+            let source = entry.source.unwrap_or_else(|| who.name.clone());
+            name("a source", &source)?;
+            if let Some(submitter) = &entry.submitter {
+                name("a submitter", submitter)?;
+            }
+            items.push(NewItem {
+                signals: entry.signals,
+                standing,
+                disable_until: entry.disable_until,
+                note: entry.note,
+                metadata: entry.metadata,
+                category: entry.category,
+                quality: entry.quality,
+                provenance: Some(Provenance { source, submitter: entry.submitter, at: now }),
+            });
+        }
+        let started = Instant::now();
+        let added = loop {
+            match self.store.add_items(who.tenant, bank, items.clone(), who.by()).await {
+                Err(StoreError::ImportInProgress { .. }) if started.elapsed() < PATIENCE => tokio::time::sleep(POLL).await,
+                added => break added?,
+            }
+        };
+        if !rules.asks_nothing() {
+            let touched = added.iter().flat_map(|item| item.named_again.iter().copied().chain([item.content_id]));
+            admission::examine(self, who.tenant, bank, touched.collect()).await?;
+        }
+        self.in_force().await;
+        Ok(added)
+    }
+
+    /// One item.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`], [`BankError::NotFound`], [`BankError::NotAdmitted`], or the store's.
+    pub async fn item(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Item, BankError> {
+        self.curates(who, bank).await?;
+        self.store.item(who.tenant, bank, content_id).await?.ok_or(BankError::NotFound("item of this bank"))
+    }
+
+    /// The items of these banks and content ids in one query, for answers that tell of matches; whoever found them may see them.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`] without `match`, or the store's.
+    pub async fn matched(&self, who: &Principal, wanted: &[(String, i64)]) -> Result<Vec<Item>, BankError> {
+        who.require(Permission::Match)?;
+        Ok(self.store.items(who.tenant, wanted).await?)
+    }
+
+    /// A page of a bank's items.
+    ///
+    /// # Errors
+    /// [`BankError::Malformed`] for a limit outside of 1..=[`LONGEST_PAGE`], and those of [`item`](Self::item).
+    pub async fn items(&self, who: &Principal, bank: &str, filter: ItemFilter) -> Result<Page, BankError> {
+        self.curates(who, bank).await?;
+        let limit = filter.limit;
+        if !(1..=LONGEST_PAGE).contains(&limit) {
+            return Err(BankError::Malformed(format!("limit must lie in 1..={LONGEST_PAGE}")));
+        }
+        let bank = self.store.bank(who.tenant, bank).await?.ok_or(BankError::NotFound("bank"))?;
+        // One more than asked for tells whether there is a next page.
+        let mut items = self.store.list_items(&bank, ItemFilter { limit: limit + 1, ..filter }).await?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().map(|item| item.content_id).filter(|_| more);
+        Ok(Page { items, next })
+    }
+
+    /// The bank's items that matched most since an hour.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    pub async fn most_hit(&self, who: &Principal, bank: &str, since: Timestamp, limit: u32) -> Result<Vec<ItemHits>, BankError> {
+        self.curates(who, bank).await?;
+        Ok(self.store.most_hit(who.tenant, bank, since, limit.min(LONGEST_PAGE)).await?)
+    }
+
+    /// The items that hold these signals, in their order.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    pub async fn find(&self, who: &Principal, bank: &str, signals: &[Signal]) -> Result<Vec<Option<i64>>, BankError> {
+        self.curates(who, bank).await?;
+        Ok(self.store.find_items(who.tenant, bank, signals).await?)
+    }
+
+    /// Changes an item by somebody's order.
+    ///
+    /// # Errors
+    /// [`BankError::Malformed`] for what exceeds its limit or a standing that the item cannot get, and those of [`item`](Self::item).
+    pub async fn change(&self, who: &Principal, bank: &str, content_id: i64, patch: ItemPatch) -> Result<Item, BankError> {
+        self.curates(who, bank).await?;
+        note(patch.note.as_ref().and_then(Option::as_deref))?;
+        metadata(patch.metadata.as_ref().and_then(Option::as_ref))?;
+        quality(patch.quality.flatten())?;
+        let (item, _) = self.store.change_item(who.tenant, bank, content_id, patch, Change::order(who.by())).await?;
+        self.in_force().await;
+        Ok(item)
+    }
+
+    /// Removes an item for good; its signals can be added again. `false` when it was removed before.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    pub async fn retire(&self, who: &Principal, bank: &str, content_id: i64) -> Result<bool, BankError> {
+        if self.item(who, bank, content_id).await?.state == ItemState::Removed {
+            return Ok(false);
+        }
+        self.change(who, bank, content_id, ItemPatch { standing: Some(Standing::Retired), ..ItemPatch::default() }).await?;
+        Ok(true)
+    }
+
+    /// Says something of an item, as a curator, for an appeal, or for a member of an exchange (`member`; the others speak for themselves). The item as it is
+    /// then.
+    ///
+    /// # Errors
+    /// [`BankError::Malformed`] for a member without an exchange or the other way round, and for the source `review`, which review decisions are; and those of
+    /// [`item`](Self::item).
+    pub async fn opine(
+        &self,
+        who: &Principal,
+        bank: &str,
+        content_id: i64,
+        (source, opinion): (OpinionSource, Opinion),
+        member: Option<String>,
+    ) -> Result<Item, BankError> {
+        self.curates(who, bank).await?;
+        let speaker = match (source, member) {
+            (OpinionSource::Exchange, Some(member)) => member,
+            (OpinionSource::Curator | OpinionSource::Appeal, None) => who.key.to_string(),
+            (OpinionSource::Review, _) => {
+                return Err(BankError::Malformed("decide the review item; its verdict is the opinion".to_owned()));
+            }
+            _ => return Err(BankError::Malformed("a member is named for the source exchange, and for no other".to_owned())),
+        };
+        name("a member", &speaker)?;
+        let new = NewOpinion { source, who: speaker, opinion };
+        self.store.add_opinion(who.tenant, bank, content_id, new, self.rules).await?;
+        admission::examine(self, who.tenant, bank, vec![content_id]).await?;
+        self.in_force().await;
+        self.item(who, bank, content_id).await
+    }
+
+    /// What is said of an item, newest first.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    pub async fn opinions(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<OpinionRecord>, BankError> {
+        self.curates(who, bank).await?;
+        Ok(self.store.opinions(who.tenant, bank, content_id).await?)
+    }
+
+    /// Which admission tests an item passes, and which it does not.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    pub async fn admission(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<admission::Outcome>, BankError> {
+        let item = self.item(who, bank, content_id).await?;
+        let settings = self.bank(who, bank).await?;
+        admission::test(self, &settings, &item).await
+    }
+
+    /// Examines what waits for admission in a bank, after an import; how many items moved.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn admit_waiting(&self, tenant: TenantId, bank: &str) -> Result<u64, BankError> {
+        let moved = admission::examine_waiting(self, tenant, bank).await?;
+        self.in_force().await;
+        Ok(moved)
+    }
+
+    /// Which keys may use a bank.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub async fn access(&self, who: &Principal, bank: &str) -> Result<AccessList, BankError> {
+        self.curates(who, bank).await?;
+        Ok(self.store.access_of(who.tenant, bank).await?)
+    }
+
+    /// Puts a key on a bank's list, or takes it off; whether that changed anything. A curator who is on no list that has entries cannot do this any more.
+    ///
+    /// # Errors
+    /// [`BankError::NotFound`] for the bank or key, and those of [`delete`](Self::delete).
+    pub async fn set_access(&self, who: &Principal, bank: &str, entry: (KeyId, BankRight), allowed: bool) -> Result<bool, BankError> {
+        self.curates(who, bank).await?;
+        let changed = self.store.set_bank_access(who.tenant, bank, entry, allowed, who.by()).await?;
+        self.in_force().await;
+        Ok(changed)
+    }
+}

@@ -1,0 +1,145 @@
+//! `POST /match`: hashes and matches in one call.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nightlight::{
+    domain::{bank::Purpose, curation::BankSettings, ids::TenantId, signal::Signal},
+    store::{BankDefaults, BankUpdate},
+};
+use serde_json::{Value, json};
+
+use crate::http_app::{App, MULTIPART, Setup, parts};
+
+const HASH: &str = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22";
+
+async fn bank(app: &App, name: &str, lines: &[&str], purpose: Purpose) {
+    let signals: Vec<Signal> = lines.iter().map(|line| Signal::parse_line(line, None).unwrap()).collect();
+    app.store.import_signals(TenantId::DEFAULT, name, BankDefaults { max_distance: 31, minimum_quality: 50 }, signals).await.unwrap();
+    let update = BankUpdate { name: None, settings: Some(BankSettings { purpose, ..BankSettings::default() }) };
+    app.store.update_bank(TenantId::DEFAULT, name, update, None).await.unwrap();
+    app.banks.refresh(&app.store).await.unwrap();
+}
+
+fn at_distance(hash: &str, bits: usize) -> String {
+    let mut bytes = hex::decode(hash).unwrap();
+    (0..bits).for_each(|bit| bytes[bit / 8] ^= 1 << (bit % 8));
+    hex::encode(bytes)
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/samples").join(name)).unwrap()
+}
+
+async fn ask(app: &App, body: Value) -> Value {
+    app.post("/match", "application/json", body.to_string()).await.ok()
+}
+
+#[tokio::test]
+async fn signals_are_each_looked_up_for_itself() {
+    let app = Setup::default().start().await;
+    bank(&app, "A", &[HASH, &"a".repeat(32)], Purpose::Known).await;
+    bank(&app, "B", &[&at_distance(HASH, 20)], Purpose::Known).await;
+    let signals = json!([
+        {"signal_type": "md5", "signal": "A".repeat(32)},
+        {"signal_type": "pdq", "signal": "5".repeat(64)},
+        {"signal_type": "pdq", "signal": HASH},
+    ]);
+    let answer = ask(&app, json!({"signals": signals})).await;
+    let rows = |answer: &Value| -> Vec<(u64, String, i64, f64)> {
+        let row = |found: &Value| {
+            (
+                found["signal"].as_u64().unwrap(),
+                found["bank"].as_str().unwrap().to_owned(),
+                found["content_id"].as_i64().unwrap(),
+                found["distance"].as_f64().unwrap(),
+            )
+        };
+        answer["matches"].as_array().unwrap().iter().map(row).collect()
+    };
+    assert_eq!(rows(&answer), [(0, "A".into(), 2, 0.0), (2, "A".into(), 1, 0.0), (2, "B".into(), 1, 20.0)]);
+    assert_eq!((answer["contract"].as_str(), answer.get("hashes")), (Some("1"), None));
+    assert!(answer["versions"]["banks"]["A"].as_i64().unwrap() > 0);
+    let narrow = ask(&app, json!({"signals": signals, "radius": {"pdq": 19}})).await;
+    assert_eq!(rows(&narrow).len(), 2);
+    let masked = ask(&app, json!({"signals": signals, "banks": ["B"], "radius": {"pdq": 40}})).await;
+    assert_eq!(rows(&masked), [(2, "B".into(), 1, 20.0)]);
+}
+
+#[tokio::test]
+async fn known_harmless_material_takes_matches_back_and_is_told() {
+    let app = Setup::default().start().await;
+    bank(&app, "A", &[&at_distance(HASH, 9)], Purpose::Known).await;
+    bank(&app, "HARMLESS", &[HASH], Purpose::Negative).await;
+    let signals = json!([{"signal_type": "pdq", "signal": HASH}]);
+    let answer = ask(&app, json!({"signals": signals})).await;
+    assert_eq!(answer["matches"], json!([]));
+    assert_eq!(answer["suppressed"][0]["matched"]["bank"], "A");
+    assert_eq!(answer["negative"][0]["bank"], "HARMLESS");
+    let masked = ask(&app, json!({"signals": signals, "banks": ["A"]})).await;
+    assert_eq!(masked["matches"][0]["distance"], 9, "a mask leaves negative banks out too");
+}
+
+#[tokio::test]
+async fn a_picture_gets_hashes_and_matches_in_every_way_to_send_it() {
+    let app = Setup::default().start().await;
+    let picture = sample("known.jpg");
+    let hashes = app.post("/match?include=dihedral", "image/jpeg", picture.clone()).await.ok()["hashes"].clone();
+    assert_eq!(hashes["pdq"]["dihedral"].as_object().unwrap().len(), 8);
+    bank(&app, "A", &[hashes["pdq"]["hash"].as_str().unwrap(), hashes["md5"].as_str().unwrap()], Purpose::Known).await;
+    let raw = app.post("/match?banks=A&radius=pdq:0", "image/jpeg", picture.clone()).await.ok();
+    let form = app.post("/match?banks=A", MULTIPART, parts(&[("name=\"attachment\"; filename=\"a\"", &picture)])).await.ok();
+    let json = ask(&app, json!({"media_type": "image/jpeg", "media_base64": STANDARD.encode(&picture), "banks": ["A"]})).await;
+    for answer in [raw, form, json] {
+        let found = answer["matches"].as_array().unwrap();
+        assert_eq!((found[0]["technology"].as_str(), found[1]["technology"].as_str()), (Some("md5"), Some("pdq")), "{answer}");
+        assert_eq!(found[1]["transform"], "original");
+    }
+    let turned = app.post("/match", "image/jpeg", sample("known-rotated.jpg")).await.ok();
+    assert_ne!(turned["matches"][0]["transform"], "original");
+    assert!(app.scorer.seen().is_empty(), "nothing is scored");
+}
+
+#[tokio::test]
+async fn what_cannot_match_says_why() {
+    let app = Setup::default().start().await;
+    let blank = app.post("/match", "image/png", sample("blank.png")).await.ok();
+    assert_eq!(blank["unmatched"][0]["reason"], "quality_below_minimum");
+    let broken = app.post("/match", "image/jpeg", sample("truncated.jpg")).await.ok();
+    assert_eq!((broken["unmatched"][0]["reason"].as_str(), &broken["hashes"]["pdq"]), (Some("undecodable_media"), &Value::Null));
+    assert_eq!(broken["hashes"]["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[tokio::test]
+async fn wrong_calls_name_the_place() {
+    let app = Setup::default().start().await;
+    let refused = async |body: Value| app.post("/match", "application/json", body.to_string()).await.error(400, "malformed");
+    assert!(refused(json!({})).await.contains("give signals"));
+    assert!(refused(json!({"signals": [{"signal_type": "pdq", "signal": "zz"}]})).await.contains("signals[0]"));
+    assert!(refused(json!({"signals": [{"signal_type": "phash", "signal": "zz"}]})).await.contains("signal_type"));
+    let signals = json!([{"signal_type": "pdq", "signal": HASH}]);
+    assert!(refused(json!({"signals": signals, "radius": {"pdq": 257}})).await.contains("radius.pdq"));
+    assert!(refused(json!({"signals": signals, "radius": {"md5": 1}})).await.contains("exactly"));
+    assert!(refused(json!({"signals": signals, "banks": ["NONE"]})).await.contains("NONE"));
+    assert!(refused(json!({"url": "http://192.0.2.1/"})).await.contains("turned off"));
+    let many: Vec<Value> = (0..1001).map(|_| json!({"signal_type": "pdq", "signal": HASH})).collect();
+    app.post("/match", "application/json", json!({"signals": many}).to_string()).await.error(413, "too_large");
+    app.post("/match", "text/plain", "hello").await.error(415, "unsupported_type");
+}
+
+#[tokio::test]
+async fn metadata_stand_with_the_matches_when_asked_for() {
+    let app = Setup::default().start().await;
+    app.post("/c/banks", "application/json", json!({"name": "A"}).to_string()).await;
+    app.post("/c/bank/A/signal", "application/json", json!({"pdq": HASH, "note": "a note"}).to_string()).await.ok();
+    let signals = json!([{"signal_type": "pdq", "signal": HASH}]);
+    let plain = ask(&app, json!({"signals": signals})).await;
+    assert!(plain["matches"][0].get("standing").is_none());
+    let told = ask(&app, json!({"signals": signals, "include": ["metadata"]})).await;
+    let found = &told["matches"][0];
+    assert_eq!((found["standing"].as_str(), found["note"].as_str()), (Some("active"), Some("a note")));
+    assert_eq!(found["provenance"].as_array().unwrap().len(), 1);
+    // Disabled items are told when asked for.
+    let request = axum::http::Request::put("/c/bank/A/content/1").body(json!({"disable_until_ts": 0}).to_string().into()).unwrap();
+    app.send(request).await.ok();
+    assert_eq!(ask(&app, json!({"signals": signals})).await["matches"], json!([]));
+    assert_eq!(ask(&app, json!({"signals": signals, "include": ["disabled"]})).await["matches"][0]["content_id"], 1);
+}
