@@ -98,6 +98,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         banks::curation::Curation,
+        exchange::Exchanges,
         health::HealthProbe,
         lookup::Lookup,
         monitor::Monitor,
@@ -166,6 +167,7 @@ pub struct HttpServices {
     pub access: Access,
     pub lookup: Arc<Lookup>,
     pub curation: Curation,
+    pub exchanges: Exchanges,
     pub review: Review,
     pub points: Arc<OperatingPoints>,
     pub monitor: Arc<Monitor>,
