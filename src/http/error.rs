@@ -15,7 +15,14 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::ids::RequestId,
-    services::{access::AccessError, banks::BankError, exchange::{ExchangeError, credentials::CredentialsError}, lookup::LookupError, review::ReviewError, scoring::ScoreError},
+    services::{
+        access::AccessError,
+        banks::BankError,
+        exchange::{ExchangeError, credentials::CredentialsError},
+        lookup::LookupError,
+        review::ReviewError,
+        scoring::ScoreError,
+    },
     store::StoreError,
     telemetry::metric,
 };
