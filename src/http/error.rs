@@ -265,6 +265,7 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
             ExchangeError::Duplicate(_) => Self::new(ErrorCode::Duplicate, message),
             ExchangeError::Busy(_) => Self::overloaded(&message, Duration::from_secs(1)),
+            ExchangeError::Bank(error) => error.into(),
             ExchangeError::Store(error) => error.into(),
         }
     }

@@ -69,7 +69,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{
     banks::{
         AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Item, ItemChange, ItemCursor, ItemFilter, ItemHits, ItemPatch,
-        MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged,
+        MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, SignalShares, StandingCount, StateChanged,
     },
     error::StoreError,
     exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState},

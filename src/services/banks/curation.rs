@@ -26,7 +26,7 @@ use crate::{
         bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Standing},
         curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, Metadata},
         ids::{KeyId, TenantId},
-        signal::Signal,
+        signal::{Signal, SignalType},
         time::Timestamp,
     },
     services::access::{Permission, Principal, Role},
@@ -448,6 +448,17 @@ impl Curation {
         let moved = admission::examine_waiting(self, tenant, bank).await?;
         self.in_force().await;
         Ok(moved)
+    }
+
+    /// Sets the share of lookups in which signals of a type take part, 0..=1: in all banks, so this is an administrator's.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`], [`BankError::Malformed`] for another number, or the store's.
+    pub async fn set_signal_share(&self, who: &Principal, kind: SignalType, share: f64) -> Result<(), BankError> {
+        who.require(Permission::Administer)?;
+        self.store.set_signal_share(who.tenant, kind, share, who.by()).await?;
+        self.in_force().await;
+        Ok(())
     }
 
     /// Which keys may use a bank.

@@ -27,7 +27,7 @@ use crate::{
         time::Timestamp,
     },
     engines::matching::{Bank, Snapshot},
-    store::{self, ItemCursor, Store, StoreError},
+    store::{self, ItemCursor, SignalShares, Store, StoreError},
 };
 
 /// Signals read from the store at a time: a few megabytes.
@@ -114,6 +114,8 @@ struct Current {
 struct Seen {
     change: Option<i64>,
     banks: HashMap<BankId, Arc<Bank>>,
+    /// In which share of lookups signal types take part.
+    shares: HashMap<TenantId, SignalShares>,
 }
 
 impl Banks {
@@ -142,11 +144,11 @@ impl Banks {
     pub fn snapshot_for(&self, who: &Principal) -> Arc<Snapshot> {
         let current = self.current.load();
         let all = current.snapshots.get(&who.tenant).cloned().unwrap_or_default();
-        let admits = |bank: &Arc<Bank>| current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Match));
-        if who.role == Role::Admin || current.lists.is_empty() || all.banks().iter().all(admits) {
+        let admits = |bank: &Bank| current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Match));
+        if who.role == Role::Admin || current.lists.is_empty() || all.banks().iter().all(|bank| admits(bank)) {
             return all;
         }
-        Arc::new(Snapshot::new(all.banks().iter().filter(|bank| admits(bank)).cloned().collect()))
+        Arc::new(all.narrowed(admits))
     }
 
     /// When the newest change that is in force here was made; `None` before the first.
@@ -165,8 +167,8 @@ impl Banks {
     /// When the store cannot be read; the banks stay as they were.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         let mut seen = self.seen.lock().await;
-        let change = store.last_bank_change().await?;
-        if seen.change == Some(change) {
+        let (change, shares) = (store.last_bank_change().await?, store.signal_shares().await?);
+        if seen.change == Some(change) && seen.shares == shares {
             return Ok(());
         }
         let (mut loaded, mut lists, access) = (HashMap::new(), HashMap::new(), store.bank_access().await?);
@@ -186,9 +188,15 @@ impl Banks {
         metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
         let newest = store.bank_changes_since(change - 1).await?.last().map(|change| change.at);
         *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner) = newest;
-        let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect();
+        // Shares are kept for a tenant without banks too.
+        for tenant in shares.keys() {
+            tenants.entry(*tenant).or_default();
+        }
+        let of = |tenant| Arc::new(shares.get(&tenant).cloned().unwrap_or_default());
+        let snapshots =
+            tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks).with_shares(of(tenant))))).collect();
         self.current.store(Arc::new(Current { snapshots, lists }));
-        *seen = Seen { change: Some(change), banks: loaded };
+        *seen = Seen { change: Some(change), banks: loaded, shares };
         Ok(())
     }
 

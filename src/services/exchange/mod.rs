@@ -21,6 +21,7 @@ pub mod credentials;
 pub mod export;
 pub mod fetch;
 pub mod formats;
+mod leave;
 mod write_back;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -34,7 +35,7 @@ use self::{
     credentials::{CredentialsError, Keychain},
     fetch::{FetchError, Fetcher, fetcher},
 };
-use super::banks::Banks;
+use super::banks::{BankError, Banks};
 use crate::{
     domain::{
         curation::{BankSettings, FeedbackRules},
@@ -64,6 +65,9 @@ pub enum ExchangeError {
     /// Another process reads it now.
     #[error("another process reads the exchange {0} now")]
     Busy(String),
+    /// Its bank cannot be changed.
+    #[error(transparent)]
+    Bank(#[from] BankError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -229,6 +233,17 @@ impl Exchanges {
             feedback_given_up: given_up,
             feedback_failure: failure,
         })
+    }
+
+    /// The entries of the exchange of this name that stand for an item of its bank, by key; none when there is no such exchange.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn entries_of(&self, tenant: TenantId, name: &str, content_id: i64) -> Result<Vec<String>, ExchangeError> {
+        match self.store.exchange(tenant, name).await? {
+            Some(exchange) => Ok(self.store.entries_of_item(&exchange, content_id).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Whether an API has the credentials that it needs; `None` when it needs none.
