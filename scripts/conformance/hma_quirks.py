@@ -1,0 +1,2 @@
+QUIRKS=[]
+CONTENT=None
