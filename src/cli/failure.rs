@@ -9,6 +9,7 @@ use crate::{
         access::AccessError,
         datasets::DatasetError,
         evaluate::{CompareError, EvaluateError},
+        exchange::{ExchangeError, export::ExportError},
     },
     store::StoreError,
 };
@@ -117,6 +118,27 @@ impl From<EvaluateError> for Failure {
 impl From<CompareError> for Failure {
     fn from(error: CompareError) -> Self {
         Self::input(error.to_string())
+    }
+}
+
+impl From<ExchangeError> for Failure {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Store(error) => error.into(),
+            ExchangeError::Fetch(_) | ExchangeError::Busy(_) => Self::failed(error.to_string()),
+            _ => Self::input(error.to_string()),
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Io(error) => error.into(),
+            ExportError::Recipient { .. } => Self::input(error.to_string()),
+            ExportError::Encrypt(_) => Self::failed(error.to_string()),
+        }
     }
 }
 

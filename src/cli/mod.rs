@@ -10,7 +10,7 @@
 //! use clap::CommandFactory;
 //! let commands: Vec<_> = nightlight::cli::Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
 //! let names = [
-//!     "serve", "score", "hash", "preprocess", "match", "bank", "evaluate", "operating-point", "calibrate", "plan", "monitor", "key", "audit",
+//!     "serve", "score", "hash", "preprocess", "match", "bank", "exchange", "evaluate", "operating-point", "calibrate", "plan", "monitor", "key", "audit",
 //!     "doctor", "config",
 //! ];
 //! assert_eq!(commands, names);
@@ -23,6 +23,7 @@ mod config;
 mod data;
 mod doctor;
 mod evaluate;
+mod exchange;
 mod failure;
 mod files;
 mod hash;
@@ -98,6 +99,9 @@ enum Command {
     /// Hash banks: sets of known hashes
     #[command(subcommand)]
     Bank(bank::Bank),
+    /// Exchanges: hash lists that others keep and that banks follow
+    #[command(subcommand)]
+    Exchange(exchange::Exchange),
     /// How good scores are, with intervals
     #[command(subcommand)]
     Evaluate(evaluate::Evaluate),
@@ -160,6 +164,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Preprocess(preprocess) => preprocess.run(&config),
         Command::Match(r#match) => r#match.run(&config),
         Command::Bank(bank) => bank.run(&config),
+        Command::Exchange(exchange) => exchange.run(&config),
         Command::OperatingPoint(operating_point) => operating_point.run(&config),
         Command::Calibrate(calibrate) => calibrate.run(&config),
         Command::Plan(plan) => plan.run(),

@@ -23,6 +23,7 @@
 mod curation;
 mod engine;
 mod error;
+mod exchange;
 mod layers;
 mod limits;
 mod log;
@@ -46,6 +47,7 @@ pub use self::{
     curation::Feedback,
     engine::{Backend, Batching, Engine},
     error::{ConfigError, Origin},
+    exchange::Exchange,
     layers::Sources,
     limits::Limits,
     log::{Log, LogFormat, LogLevel},
@@ -80,6 +82,7 @@ pub struct Config {
     pub monitor: Monitor,
     pub audit: Audit,
     pub outbound: Outbound,
+    pub exchange: Exchange,
     pub store: Store,
     pub idempotency: Idempotency,
     pub log: Log,
@@ -129,6 +132,7 @@ impl Config {
             monitor: Monitor::read(&layers)?,
             audit: Audit::read(&layers)?,
             outbound: Outbound::read(&layers)?,
+            exchange: Exchange::read(&layers)?,
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,

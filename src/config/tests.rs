@@ -48,6 +48,7 @@ fn sections_read_exactly_the_keys_of_default_toml() {
     let sources = [
         include_str!("mod.rs"),
         include_str!("engine.rs"),
+        include_str!("exchange.rs"),
         include_str!("limits.rs"),
         include_str!("log.rs"),
         include_str!("matching.rs"),

@@ -71,6 +71,37 @@ pub enum EventBody {
         state: ItemState,
         items: Option<u64>,
     },
+    /// An exchange was set up, changed or removed.
+    ExchangeChanged {
+        exchange: String,
+        api: String,
+        change: ExchangeChange,
+        by: Option<KeyId>,
+    },
+    /// A page of an exchange was read: items that were new in its bank, entries that are gone, opinions of members; and what was passed over.
+    ExchangeFetched {
+        exchange: String,
+        api: String,
+        added: u64,
+        withdrawn: u64,
+        opinions: u64,
+        skipped: u64,
+        bad: u64,
+    },
+    /// Opinions of people here were told to an exchange.
+    ExchangeFeedbackSent {
+        exchange: String,
+        confirms: u64,
+        disputes: u64,
+    },
+    /// A bank's hashes left as a list; written before the first byte does. `recipients` counts the keys that it was encrypted to; 0 is not encrypted.
+    BankExported {
+        bank: String,
+        bank_version: i64,
+        format: String,
+        recipients: u64,
+        by: Option<KeyId>,
+    },
     /// A bank was made without an import. `by` is the key that did it, here and below; it is absent for the command line and for the server itself.
     BankCreated {
         bank: String,
@@ -196,6 +227,10 @@ impl EventBody {
             Self::ReviewDecided { .. } => "review_decided",
             Self::BankImported { .. } => "bank_imported",
             Self::BankChanged { .. } => "bank_changed",
+            Self::ExchangeChanged { .. } => "exchange_changed",
+            Self::ExchangeFetched { .. } => "exchange_fetched",
+            Self::ExchangeFeedbackSent { .. } => "exchange_feedback_sent",
+            Self::BankExported { .. } => "bank_exported",
             Self::BankCreated { .. } => "bank_created",
             Self::BankUpdated { .. } => "bank_updated",
             Self::BankDeleted { .. } => "bank_deleted",
@@ -222,6 +257,15 @@ impl EventBody {
     pub const fn version(&self) -> u32 {
         1
     }
+}
+
+/// What became of how an exchange is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeChange {
+    Created,
+    Updated,
+    Removed,
 }
 
 /// What live review found of an operating point.

@@ -9,6 +9,7 @@ pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
 pub mod evaluate;
+pub mod exchange;
 pub mod health;
 mod key_file;
 pub mod lanes;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::{Banks, curation::Curation},
+    exchange::Exchanges,
     lanes::Lanes,
     lookup::Lookup,
     monitor::{Monitor, Settings},
@@ -35,11 +37,12 @@ use self::{
 };
 use crate::{
     config::{Backend, Config},
+    domain::curation::FeedbackRules,
     engines::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
     },
-    outbound::MediaFetcher,
+    outbound::{Client, Limits, MediaFetcher, Retry},
     store::{Store, StoreError, StoreOptions},
 };
 
@@ -62,6 +65,8 @@ pub struct App {
     pub pixels: Arc<PixelProcessor>,
     /// What does not stop the server but should be known: a fallback that was taken.
     pub warnings: Vec<String>,
+    /// The exchanges that banks follow.
+    pub exchanges: Exchanges,
     stop: CancellationToken,
     watchers: Vec<JoinHandle<()>>,
 }
@@ -110,12 +115,16 @@ impl App {
         let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
         let monitor = Monitor::start(store.clone(), points.clone(), settings).await?;
         let refresh = Duration::from_millis(config.monitor.refresh_ms);
-        let watchers = vec![
+        let exchanges = exchanges(config, store.clone(), Some(banks.clone()));
+        let mut watchers = vec![
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
             tokio::spawn(points.clone().watch(poll, stop.clone())),
             tokio::spawn(curation.clone().keep(stop.clone())),
             tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
+        if let Some(every) = config.exchange.interval {
+            watchers.push(tokio::spawn(exchanges.clone().watch(every, stop.clone())));
+        }
         Ok(Self {
             store,
             banks,
@@ -124,6 +133,7 @@ impl App {
             monitor,
             pseudonyms,
             scoring: Arc::new(scoring),
+            exchanges,
             lookup,
             pixels,
             warnings,
@@ -141,6 +151,14 @@ impl App {
         }
         self.store.close().await;
     }
+}
+
+/// The exchanges as the configuration wants them; the CLI uses them the same way.
+pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Exchanges {
+    let outbound = &config.outbound;
+    let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
+    let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
+    Exchanges::new(store, banks, &config.data_dir, client, FeedbackRules::default())
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

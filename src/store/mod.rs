@@ -38,6 +38,7 @@
 mod banks;
 mod counters;
 mod error;
+mod exchanges;
 mod idempotency;
 mod import;
 mod keys;
@@ -71,6 +72,7 @@ pub use self::{
         MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged,
     },
     error::StoreError,
+    exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState},
     import::{BankImport, ImportInfo, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,

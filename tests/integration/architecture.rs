@@ -69,6 +69,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("zune_jpeg", &["engines::media"]),
     // Data sets, reports and certificates are use cases.
     ("csv", &["services"]),
+    ("quick_xml", &["services"]),
+    ("data_encoding", &["services"]),
+    ("age", &["services"]),
     ("parquet", &["services"]),
     ("fast_float2", &["services"]),
     ("maud", &["services"]),

@@ -2,7 +2,11 @@
 
 use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
-use super::{Bank, MOST_SIGNALS, locked::Life, sources::SOURCES};
+use super::{
+    Bank, MOST_SIGNALS,
+    locked::Life,
+    sources::{IMPORT_OF, SOURCES},
+};
 use crate::{
     domain::{
         bank::{HarmCategory, ItemState, Provenance, Standing},
@@ -100,10 +104,10 @@ impl Store {
         let statement = format!(
             "WITH wanted AS (SELECT key AS place, value ->> 0 AS bank_name, value ->> 1 AS id FROM json_each(?2))
              SELECT banks.name, wanted.id, coalesce(standing, 'active') AS standing, coalesce(disable_until, 0) AS disable_until, note, metadata,
-                 coalesce(items.category, (SELECT category FROM bank_imports WHERE bank = banks.number AND first <= wanted.id AND last >= wanted.id))
+                 coalesce(items.category, (SELECT category FROM bank_imports WHERE number = {IMPORT_OF} AND last >= wanted.id))
                      AS category,
                  quality,
-                 coalesce(items.created_at, (SELECT at FROM bank_imports WHERE bank = banks.number AND first <= wanted.id AND last >= wanted.id),
+                 coalesce(items.created_at, (SELECT at FROM bank_imports WHERE number = {IMPORT_OF} AND last >= wanted.id),
                      banks.created_at) AS created_at,
                  (SELECT json_group_array(json_array(signal_type, hex(signal))) FROM
                      (SELECT signal_type, signal FROM bank_signals WHERE bank = banks.number AND number >= wanted.id
@@ -151,8 +155,10 @@ impl Store {
         }
         query.push(") AS wanted, (SELECT ").push_bind(bank.number).push(" AS number) AS banks WHERE true");
         if let Some(category) = category {
-            query.push(" AND coalesce(own_category, (SELECT category FROM bank_imports WHERE bank = banks.number AND first <= wanted.id");
-            query.push(" AND last >= wanted.id)) = ").push_bind(category.as_str());
+            query.push(format!(
+                " AND coalesce(own_category, (SELECT category FROM bank_imports WHERE number = {IMPORT_OF} AND last >= wanted.id)) = "
+            ));
+            query.push_bind(category.as_str());
         }
         if let Some(source) = source {
             query.push(format!(" AND EXISTS (SELECT 1 FROM ({SOURCES}) AS named WHERE named.source = ")).push_bind(source).push(")");
@@ -190,10 +196,11 @@ impl Store {
     /// Categories of the bank's items: of whole imports, as (first, last, category), and of single items, which count before.
     pub async fn item_categories(&self, bank: &Bank) -> Result<Vec<(i64, i64, HarmCategory)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT first, last, category, 0 AS own FROM bank_imports WHERE bank = ?1 AND category IS NOT NULL AND last >= first
+            "SELECT first, last, category, 0 AS own FROM bank_imports WHERE bank = ?1 AND category IS NOT NULL AND last >= first AND first <= ?2
              UNION ALL SELECT content_id, content_id, category, 1 FROM bank_items WHERE bank = ?1 AND category IS NOT NULL ORDER BY own, first",
         )
         .bind(bank.number)
+        .bind(bank.signals)
         .fetch_all(self.readers())
         .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, named(row, "category")?))).collect()

@@ -11,17 +11,28 @@ use crate::{
     store::{Store, error::StoreError, row::blob, transaction::WriteTx},
 };
 
+/// The number of what imports say of the item `wanted.id` of bank `banks.number`; runs of signals do not overlap, so the last that begins before it is the
+/// only one that can hold it, when its `last` reaches that far.
+macro_rules! import_of {
+    () => {
+        "(SELECT number FROM bank_imports WHERE bank = banks.number AND first <= wanted.id AND last >= first ORDER BY first DESC LIMIT 1)"
+    };
+}
+pub(super) const IMPORT_OF: &str = import_of!();
+
 /// The sources of item `wanted.id` of bank `banks.number` as rows (source, submitter, at): its import's, and those that named it beside. An import that
 /// is not finished says nothing, nor does a source that took its word back.
-pub(super) const SOURCES: &str = "SELECT source, submitter, at FROM bank_imports AS imports
-        WHERE imports.number = (SELECT number FROM bank_imports WHERE bank = banks.number AND first <= wanted.id AND last >= first
-            ORDER BY first DESC LIMIT 1)
+pub(super) const SOURCES: &str = concat!(
+    "SELECT source, submitter, at FROM bank_imports AS imports WHERE imports.number = ",
+    import_of!(),
+    "
         AND last >= wanted.id AND source IS NOT NULL AND NOT EXISTS (SELECT 1 FROM bank_item_sources AS own WHERE own.bank = banks.number
             AND own.content_id = wanted.id AND own.source = imports.source AND own.withdrawn_at IS NOT NULL)
     UNION ALL
     SELECT source, submitter, at FROM bank_item_sources AS own
         WHERE own.bank = banks.number AND own.content_id = wanted.id AND withdrawn_at IS NULL
-        AND (import IS NULL OR EXISTS (SELECT 1 FROM bank_imports WHERE number = own.import AND last IS NOT NULL))";
+        AND (import IS NULL OR EXISTS (SELECT 1 FROM bank_imports WHERE number = own.import AND last IS NOT NULL))"
+);
 
 /// Notes that a source names the item. A source that took its word back gives it again.
 pub(super) async fn name(tx: &mut WriteTx, bank: &Locked, content_id: i64, provenance: &Provenance) -> Result<(), StoreError> {

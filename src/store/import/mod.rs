@@ -16,23 +16,17 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::Row;
-use uuid::Uuid;
 
+mod info;
+mod lease;
 mod window;
 
-use self::window::Window;
-use super::{
-    Store,
-    banks::BankDefaults,
-    error::StoreError,
-    row::{blob, json, optional_time},
-    transaction::WriteTx,
-};
+pub use self::info::ImportInfo;
+use self::{info::Said, lease::Lease, window::Window};
+use super::{Store, banks::BankDefaults, error::StoreError, transaction::WriteTx};
 use crate::domain::{
-    bank::{Admission, HarmCategory},
     event::{Event, EventBody},
-    ids::{BankId, EventId, TenantId},
+    ids::{EventId, TenantId},
     signal::Signal,
     time::Timestamp,
 };
@@ -47,20 +41,6 @@ const WINDOW_BYTES: usize = 128 << 20;
 
 /// Between two chunks. Waiting writers ask for the lock every millisecond, so one of them gets it.
 pub(super) const PAUSE: Duration = Duration::from_millis(3);
-
-/// How long an import that writes nothing stays the bank's only one: longer than a busy timeout, short enough to wait for after a crash.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// Where the signals of an import come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportInfo {
-    /// The organisation or exchange: it names every signal of the import, also those that the bank holds already.
-    pub source: Option<String>,
-    /// The person, key or member in it.
-    pub submitter: Option<String>,
-    /// Of every item that has none of its own.
-    pub category: Option<HarmCategory>,
-}
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,181 +58,21 @@ pub struct BankImport {
     tx: WriteTx,
     lease: Lease,
     name: String,
-    info: ImportInfo,
-    /// Number of the row in `bank_imports`.
-    number: i64,
+    /// Number of its own row in `bank_imports`.
+    record: i64,
     /// Whether new items have to pass tests before they are in force.
     tested: bool,
     /// The highest number that was published when the import began.
     published: i64,
     waiting: Vec<Signal>,
     waiting_bytes: usize,
+    /// What is said of each that waits, as numbers of `said`.
+    waiting_said: Vec<u32>,
+    said: Said,
     /// The highest content id written.
     last: i64,
     added: u64,
     already_present: u64,
-}
-
-/// The right to write into a bank above its published signals.
-#[derive(Clone, Copy)]
-struct Lease {
-    tenant: TenantId,
-    bank: i64,
-    token: Uuid,
-}
-
-impl Lease {
-    /// Takes the bank, creating it when needed. Also says how many signals are published.
-    async fn take(tx: &mut WriteTx, tenant: TenantId, name: &str, defaults: BankDefaults) -> Result<(Self, i64), StoreError> {
-        let now = Timestamp::now();
-        sqlx::query(
-            "INSERT INTO banks (tenant_id, id, name, version, max_distance, minimum_quality, signals, created_at)
-             VALUES (?, ?, ?, 0, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
-        )
-        .bind(blob(tenant.0))
-        .bind(blob(BankId::new().0))
-        .bind(name.to_owned())
-        .bind(i64::from(defaults.max_distance))
-        .bind(i64::from(defaults.minimum_quality))
-        .bind(now.micros())
-        .execute(tx.sql().await?)
-        .await
-        .map_err(|error| StoreError::constraint(error, "bank"))?;
-        let row = sqlx::query("SELECT number, signals, import_until FROM banks WHERE tenant_id = ? AND name = ?")
-            .bind(blob(tenant.0))
-            .bind(name.to_owned())
-            .fetch_one(tx.sql().await?)
-            .await?;
-        if let Some(until) = optional_time(&row, "import_until")?.filter(|until| *until > now) {
-            return Err(StoreError::ImportInProgress { until });
-        }
-        let lease = Self { tenant, bank: row.try_get("number")?, token: Uuid::now_v7() };
-        sqlx::query("UPDATE banks SET import_token = ?, import_until = ? WHERE number = ?")
-            .bind(blob(lease.token))
-            .bind(now.plus(LEASE).micros())
-            .bind(lease.bank)
-            .execute(tx.sql().await?)
-            .await?;
-        Ok((lease, row.try_get("signals")?))
-    }
-
-    /// Fails when another import took over.
-    async fn renew(self, tx: &mut WriteTx) -> Result<(), StoreError> {
-        let renewed = sqlx::query("UPDATE banks SET import_until = ? WHERE number = ? AND import_token = ?")
-            .bind(Timestamp::now().plus(LEASE).micros())
-            .bind(self.bank)
-            .bind(blob(self.token))
-            .execute(tx.sql().await?)
-            .await?;
-        if renewed.rows_affected() == 1 { Ok(()) } else { Err(StoreError::ImportLost) }
-    }
-
-    /// Removes what lies above the published signals, newest first and in chunks.
-    async fn clear(self, tx: &mut WriteTx) -> Result<(), StoreError> {
-        loop {
-            let removed = tx
-                .single(|tx| {
-                    async move {
-                        self.renew(tx).await?;
-                        let from: i64 = sqlx::query_scalar(
-                            "SELECT max(signals, (SELECT coalesce(max(number), 0) FROM bank_signals WHERE bank = ?1) - ?2)
-                             FROM banks WHERE number = ?1",
-                        )
-                        .bind(self.bank)
-                        .bind(CHUNK as i64)
-                        .fetch_one(tx.sql().await?)
-                        .await?;
-                        // Keys are written after their rows, so every key has its row to be found by.
-                        sqlx::query(
-                            "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
-                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND number > ?)",
-                        )
-                        .bind(self.bank)
-                        .bind(from)
-                        .execute(tx.sql().await?)
-                        .await?;
-                        sqlx::query("DELETE FROM bank_items WHERE bank = ? AND content_id > ?")
-                            .bind(self.bank)
-                            .bind(from)
-                            .execute(tx.sql().await?)
-                            .await?;
-                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND number > ?")
-                            .bind(self.bank)
-                            .bind(from)
-                            .execute(tx.sql().await?)
-                            .await?;
-                        Ok(removed.rows_affected())
-                    }
-                    .boxed()
-                })
-                .await?;
-            if removed == 0 {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        loop {
-            let removed = tx
-                .single(|tx| {
-                    async move {
-                        self.renew(tx).await?;
-                        let named = sqlx::query(
-                            "DELETE FROM bank_item_sources WHERE rowid IN (SELECT rowid FROM bank_item_sources WHERE import IN
-                                 (SELECT number FROM bank_imports WHERE bank = ? AND last IS NULL) LIMIT ?)",
-                        )
-                        .bind(self.bank)
-                        .bind(CHUNK as i64)
-                        .execute(tx.sql().await?)
-                        .await?;
-                        if named.rows_affected() == 0 {
-                            sqlx::query("DELETE FROM bank_imports WHERE bank = ? AND last IS NULL")
-                                .bind(self.bank)
-                                .execute(tx.sql().await?)
-                                .await?;
-                        }
-                        Ok(named.rows_affected())
-                    }
-                    .boxed()
-                })
-                .await?;
-            if removed == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Opens the record of an import; its number, and whether the bank tests what comes in.
-    async fn record(self, tx: &mut WriteTx, first: i64, info: &ImportInfo) -> Result<(i64, bool), StoreError> {
-        let opened =
-            sqlx::query("INSERT INTO bank_imports (tenant_id, bank, first, source, submitter, category, at) VALUES (?, ?, ?, ?, ?, ?, ?)")
-                .bind(blob(self.tenant.0))
-                .bind(self.bank)
-                .bind(first)
-                .bind(info.source.clone())
-                .bind(info.submitter.clone())
-                .bind(info.category.map(HarmCategory::as_str))
-                .bind(Timestamp::now().micros())
-                .execute(tx.sql().await?)
-                .await?;
-        let row = sqlx::query("SELECT admission FROM banks WHERE number = ?").bind(self.bank).fetch_one(tx.sql().await?).await?;
-        let admission: Admission = json(&row, "admission")?;
-        Ok((opened.last_insert_rowid(), !admission.asks_nothing()))
-    }
-
-    /// Gives the bank back, and forgets one that was never published.
-    async fn end(self, tx: &mut WriteTx) -> Result<(), StoreError> {
-        sqlx::query("UPDATE banks SET import_token = NULL, import_until = NULL WHERE number = ?")
-            .bind(self.bank)
-            .execute(tx.sql().await?)
-            .await?;
-        sqlx::query("DELETE FROM bank_imports WHERE bank = (SELECT number FROM banks WHERE number = ? AND version = 0)")
-            .bind(self.bank)
-            .execute(tx.sql().await?)
-            .await?;
-        sqlx::query("DELETE FROM banks WHERE number = ? AND version = 0").bind(self.bank).execute(tx.sql().await?).await?;
-        Ok(())
-    }
 }
 
 impl BankImport {
@@ -261,8 +81,18 @@ impl BankImport {
     /// # Errors
     /// [`StoreError::ImportLost`] when another import took over. After any error, give up.
     pub async fn add(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
+        self.add_from(signals, &ImportInfo::default()).await
+    }
+
+    /// Adds signals of which this is said; as [`add`](Self::add). Signals that the bank holds already stay what they are.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub async fn add_from(&mut self, signals: &[Signal], info: &ImportInfo) -> Result<(), StoreError> {
+        let said = self.said.number(info);
         for signals in signals.chunks(CHUNK) {
             self.waiting.extend_from_slice(signals);
+            self.waiting_said.resize(self.waiting.len(), said);
             self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
             if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
                 self.flush().await?;
@@ -278,15 +108,17 @@ impl BankImport {
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
+        let said = std::mem::take(&mut self.waiting_said);
         let (given, lease) = (waiting.len() as u64, self.lease);
         let mut window = Window::sorted(waiting).await?;
         if self.last > 0 {
             let held = window.forget_held(&mut self.tx, lease).await?;
-            if let Some(source) = self.info.source.clone() {
-                self.name_again(held, source).await?;
-            }
+            self.said
+                .name_again(&mut self.tx, lease, self.record, held.into_iter().map(|(place, item)| (said[place], item)).collect())
+                .await?;
         }
         window.number(self.last);
+        self.said.write(&mut self.tx, lease, window.numbered().map(|(place, number)| (said[place], number))).await?;
         for table in [window::ROWS, window::KEYS] {
             for chunk in window.chunks(table) {
                 self.tx
@@ -308,41 +140,6 @@ impl BankImport {
         self.last += added as i64;
         self.added += added;
         self.already_present += given - added;
-        Ok(())
-    }
-
-    /// Notes that the import's source names items that the bank held; nothing for what an earlier import of the source brought.
-    async fn name_again(&mut self, held: Vec<i64>, source: String) -> Result<(), StoreError> {
-        let (lease, number) = (self.lease, self.number);
-        for chunk in held.chunks(CHUNK) {
-            let ids = serde_json::to_string(chunk).map_err(|error| StoreError::Invalid(error.to_string()))?;
-            let (source, submitter) = (source.clone(), self.info.submitter.clone());
-            self.tx
-                .single(|tx| {
-                    async move {
-                        lease.renew(tx).await?;
-                        sqlx::query(
-                            "INSERT INTO bank_item_sources (tenant_id, bank, content_id, source, submitter, import, at)
-                             SELECT DISTINCT ?1, ?2, value, ?3, ?4, ?5, ?6 FROM json_each(?7) WHERE NOT EXISTS
-                                 (SELECT 1 FROM bank_imports WHERE bank = ?2 AND first <= value AND last >= value AND source = ?3)
-                             ON CONFLICT DO NOTHING",
-                        )
-                        .bind(blob(lease.tenant.0))
-                        .bind(lease.bank)
-                        .bind(source)
-                        .bind(submitter)
-                        .bind(number)
-                        .bind(Timestamp::now().micros())
-                        .bind(ids)
-                        .execute(tx.sql().await?)
-                        .await?;
-                        Ok(())
-                    }
-                    .boxed()
-                })
-                .await?;
-            tokio::time::sleep(PAUSE).await;
-        }
         Ok(())
     }
 
@@ -386,8 +183,7 @@ impl BankImport {
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
         self.flush().await?;
-        let Self { mut tx, lease, name, last, added, already_present, number, tested, published, .. } = self;
-        let first = published;
+        let Self { mut tx, lease, name, last, added, already_present, record, tested, published: first, .. } = self;
         let bank_version = tx
             .single(|tx| {
                 async move {
@@ -400,12 +196,7 @@ impl BankImport {
                             .bind(added as i64)
                             .execute(tx.sql().await?)
                             .await?;
-                    sqlx::query("UPDATE bank_imports SET first = ?, last = ? WHERE number = ?")
-                        .bind(first + 1)
-                        .bind(last)
-                        .bind(number)
-                        .execute(tx.sql().await?)
-                        .await?;
+                    sqlx::query("UPDATE bank_imports SET last = -1 WHERE number = ?").bind(record).execute(tx.sql().await?).await?;
                     if tested {
                         // In one piece with the version that brings the items, because others may have made versions meanwhile.
                         sqlx::query(
@@ -456,25 +247,12 @@ impl BankImport {
 }
 
 impl Store {
-    /// Starts an import into the tenant's bank of that name, which is made with `defaults` when it does not exist.
+    /// Starts an import into the tenant's bank of that name, which is made with `defaults` when it does not exist. In a bank with admission tests new
+    /// items are candidates, and wait for them.
     ///
     /// # Errors
     /// [`StoreError::ImportInProgress`] while another import holds the bank.
     pub async fn begin_import(&self, tenant: TenantId, bank: &str, defaults: BankDefaults) -> Result<BankImport, StoreError> {
-        self.begin_import_from(tenant, bank, defaults, ImportInfo::default()).await
-    }
-
-    /// The same, of signals whose source is known. In a bank with admission tests new items are candidates, and wait for them.
-    ///
-    /// # Errors
-    /// As [`begin_import`](Self::begin_import).
-    pub async fn begin_import_from(
-        &self,
-        tenant: TenantId,
-        bank: &str,
-        defaults: BankDefaults,
-        info: ImportInfo,
-    ) -> Result<BankImport, StoreError> {
         let mut tx = self.own_transaction();
         let name = bank.to_owned();
         let (lease, last) = tx
@@ -484,23 +262,18 @@ impl Store {
             })
             .await?;
         lease.clear(&mut tx).await?;
-        let (number, tested) = tx
-            .single({
-                let info = info.clone();
-                move |tx| async move { lease.record(tx, last + 1, &info).await }.boxed()
-            })
-            .await?;
-        let (waiting, waiting_bytes) = (Vec::new(), 0);
+        let (record, tested) = tx.single(move |tx| async move { lease.record(tx).await }.boxed()).await?;
         Ok(BankImport {
             tx,
             lease,
             name,
-            info,
-            number,
+            record,
             tested,
             published: last,
-            waiting,
-            waiting_bytes,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            waiting_said: Vec::new(),
+            said: Said::default(),
             last,
             added: 0,
             already_present: 0,

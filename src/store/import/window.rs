@@ -80,8 +80,8 @@ impl Window {
         tokio::task::spawn_blocking(sort).await.map_err(|_| StoreError::Closed)
     }
 
-    /// Takes out what the bank holds, and tells the content ids of that. Only this import adds to the bank, so reading needs no write lock.
-    pub(super) async fn forget_held(&mut self, tx: &mut WriteTx, lease: Lease) -> Result<Vec<i64>, StoreError> {
+    /// Takes out what the bank holds, and tells of that: places in the window, and content ids. Only this import adds to the bank, so reading needs no write lock.
+    pub(super) async fn forget_held(&mut self, tx: &mut WriteTx, lease: Lease) -> Result<Vec<(usize, i64)>, StoreError> {
         let (mut held, mut items) = (HashSet::new(), Vec::new());
         for chunk in self.pieces(Order::Signal, |entry| entry.place.into()) {
             let found: Vec<(i64, i64)> = sqlx::query_as(
@@ -98,9 +98,8 @@ impl Window {
             .fetch_all(tx.reading().await?)
             .await?;
             for (place, content_id) in found {
-                // Within the import it came twice; that is told by the window.
                 held.insert(place);
-                items.push(content_id);
+                items.push((place as usize, content_id));
             }
         }
         self.entries.retain(|entry| !held.contains(&i64::from(entry.place)));
@@ -114,6 +113,13 @@ impl Window {
         for (content_id, (_, at)) in (last + 1..).zip(places) {
             self.entries[at].content_id = content_id;
         }
+    }
+
+    /// Places in the window with their content ids, in the order of the file.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, i64)> {
+        let mut numbered: Vec<(usize, i64)> = self.entries.iter().map(|entry| (entry.place as usize, entry.content_id)).collect();
+        numbered.sort_unstable();
+        numbered.into_iter()
     }
 
     /// How many signals.

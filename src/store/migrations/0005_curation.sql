@@ -39,7 +39,8 @@ SELECT tenant_id, bank, content_id, CASE state WHEN 'removed' THEN 'retired' ELS
 FROM bank_item_states AS states WHERE version =
     (SELECT max(version) FROM bank_item_states WHERE bank = states.bank AND content_id = states.content_id);
 
--- Where the signals of an import come from. `last` is NULL until the import is finished; then signals first..=last are its new ones.
+-- What is said of the signals of imports: of first..=last the same. Each import also has a row for itself, with first 0, that says nothing of any signal:
+-- its `last` is NULL until the import is finished.
 CREATE TABLE bank_imports (
     number    INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     tenant_id BLOB    NOT NULL,
