@@ -3,7 +3,7 @@
     hma.py http://127.0.0.1:5100 --server hma                            HMA itself (`bench/hma_server.py --fast` starts one)
     hma.py http://x:KEY@127.0.0.1:8080 --server nightlight               Nightlight; the key travels as HTTP Basic
 
-Two groups of checks. *Compatible* ones (`hma_compatible.py`, `hma_exchanges.py`) are the same for both servers; `--server` changes nothing in
+Two groups of checks. *Compatible* ones (`hma_curation.py`, `hma_matching.py`, `hma_exchanges.py`) are the same for both servers; `--server` changes nothing in
 them but how long a change may take to be in force (HMA rebuilds its index; Nightlight has a second). *Quirks* (`hma_quirks.py`) are the
 places where HMA is wrong: what HMA answers, what Nightlight answers by default, and what it answers to `hma_strict=1`.
 
@@ -17,6 +17,7 @@ import functools
 import hashlib
 import http.client
 import http.server
+import importlib
 import json
 import pathlib
 import re
@@ -201,6 +202,8 @@ class Content:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
+# The web server of checks that fetch, when there is one.
+CONTENT = None
 # The list of checks: name, function, whether it needs the web server.
 CHECKS = []
 
@@ -264,24 +267,23 @@ def main():
     options = parser.parse_args()
     settle = options.settle if options.settle is not None else {"hma": 150, "nightlight": 1}[options.server]
 
-    import hma_quirks
-    import hma_compatible
-    import hma_exchanges
-    hma_compatible.CONTENT = hma_quirks.CONTENT = content = Content(options.content_port) if options.content_port else None
-    assert CHECKS and hma_exchanges
-
+    # Importing them lists them.
+    for module in ["hma_curation", "hma_matching", "hma_exchanges", "hma_quirks"]:
+        importlib.import_module(module)
+    global CONTENT
+    CONTENT = Content(options.content_port) if options.content_port else None
     tally = Tally(options.only)
     api = Api(options.base, settle)
     sweep(api, everything=True)
     fill(api)
     for name, function, fetches in CHECKS:
-        tally.run(name, lambda: function(api), skip=fetches and not content)
+        tally.run(name, lambda: function(api), skip=fetches and not CONTENT)
         sweep(api)
-    for quirk in hma_quirks.QUIRKS:
+    for quirk in sys.modules["hma_quirks"].QUIRKS:
         ways = ["hma"] if options.server == "hma" else ["default", "strict"]
         for way in ways:
             asked = Api(options.base, settle, "hma_strict=1" if way == "strict" else "")
-            tally.run(f"quirk, {way}: {quirk.name}", lambda: quirk.hold(asked, way), skip=quirk.fetches and not content)
+            tally.run(f"quirk, {way}: {quirk.name}", lambda: quirk.hold(asked, way), skip=quirk.fetches and not CONTENT)
             sweep(api)
     sweep(api, everything=True)
     skipped = f", {tally.skipped} skipped (they need --content-port)" if tally.skipped else ""
