@@ -234,8 +234,9 @@ class Tally:
             self.passed += 1
         except Exception as error:  # Whatever goes wrong in a check is that check's failure.
             self.failed += 1
-            line = traceback.extract_tb(error.__traceback__)[1:2]
-            where = f" ({pathlib.Path(line[0].filename).name}:{line[0].lineno})" if line else ""
+            # The last line of a check, which stands in another file than this one.
+            lines = [line for line in traceback.extract_tb(error.__traceback__) if line.filename != __file__]
+            where = f" ({pathlib.Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
             text = str(error) if isinstance(error, AssertionError) else repr(error)
             print(f"FAILED {name}{where}: {text}", flush=True)
 
