@@ -201,16 +201,28 @@ class Stream:
 
 
 class Report:
-    """Prints rows, and writes them as JSON lines where asked."""
+    """Prints rows as they come and a table of the ratios at the end, and writes the rows as JSON lines where asked."""
 
     def __init__(self, path):
         self.file = open(path, "a") if path else None
+        self.rows = []
 
     def row(self, **facts):
         rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in facts.items()}
-        print("  ".join(f"{name} {value}" for name, value in rounded.items()), flush=True)
+        print("  ".join(f"{name} {value}" for name, value in rounded.items()), file=sys.stderr, flush=True)
+        self.rows.append(rounded)
         if self.file:
             print(json.dumps(rounded), file=self.file, flush=True)
+
+    def table(self):
+        """Lookups per second of processor time of both, in the notation of benches/README.md."""
+        print("| bank | hashes | endpoint | hits | Nightlight /s core | HMA /s core | ratio | rounds |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+        for row in self.rows:
+            if "ratio_per_core" in row:
+                rounds = " ".join(map(str, row["ratios"]))
+                print(f"| {row['kind']} | {row['size']} | {row['what']} | {row['hits']} | {row['nightlight_per_core']:.0f} | {row['hma_per_core']:.0f} | "
+                      f"{row['ratio_per_core']:.1f}x | {rounds} |")
 
 
 def middle(rows, name):
@@ -283,7 +295,8 @@ def round_of(options, report, kind, size, hma, folder):
             # Both workers have loaded the index once a row is found six times running.
             run, start = 0, time.monotonic()
             while run < 6:
-                run = run + 1 if fetch(hma, "/status")[0] == 200 and matches(hma, "lookup", near[0]) else 0
+                status, answer = fetch(hma, path_of("lookup", near[0]))
+                run = run + 1 if status == 200 and answer else 0
                 if time.monotonic() - start > 600:
                     sys.exit("HMA does not load its index")
                 time.sleep(0.05)
@@ -349,6 +362,7 @@ def main():
     finally:
         hma.__exit__()
     report.row(what="machine", load=os.getloadavg()[0])
+    report.table()
 
 
 if __name__ == "__main__":

@@ -95,7 +95,10 @@ class Hma:
         self.postgres = subprocess.Popen(
             [binary("postgres"), "-D", cluster, "-p", str(self.database_port), "-c", "listen_addresses=127.0.0.1", "-k", cluster],
             stdout=log, stderr=log, cwd="/", **user)
-        wait_for(lambda: self.sql("select 1", database="postgres", quiet=True) is not None, 60, "PostgreSQL does not answer: see postgres.log")
+        wait_for(lambda: self.postgres.poll() is not None or self.sql("select 1", database="postgres", quiet=True) is not None, 60,
+                 "PostgreSQL does not answer: see postgres.log")
+        if self.postgres.poll() is not None:
+            raise RuntimeError("PostgreSQL ended at once, perhaps because another one has the folder: see postgres.log")
         if self.sql("select 1 from pg_database where datname = 'hma'", database="postgres") == "":
             self.sql("create database hma", database="postgres")
         environment = self.environment() | {"MIGRATION_COMMAND": "1"}
@@ -120,12 +123,12 @@ class Hma:
     def fill(self, bank, path):
         """Writes the hashes of a file (64 hex digits a line) into this bank, with the content ids 1, 2, …: rows as HMA writes them, by COPY."""
         self.sql(f"insert into bank (id, name, enabled_ratio) values (1, '{bank}', 1) on conflict do nothing")
-        with subprocess.Popen(["awk", '{print NR "\\t1\\t0"}', path], stdout=subprocess.PIPE) as rows:
+        # The 1 of "enabled" (BankContentConfig.ENABLED).
+        with subprocess.Popen(["awk", '{print NR "\\t1\\t1"}', path], stdout=subprocess.PIPE) as rows:
             self.sql("copy bank_content (id, bank_id, disable_until_ts) from stdin", stdin=rows.stdout)
-        # HMA's value for "enabled" is 1 (BankContentConfig.ENABLED).
         with subprocess.Popen(["awk", '{print NR "\\tpdq\\t" $1}', path], stdout=subprocess.PIPE) as rows:
             self.sql("copy content_signal (content_id, signal_type, signal_val) from stdin", stdin=rows.stdout)
-        self.sql("update bank_content set disable_until_ts = 1; select setval('bank_content_id_seq', (select max(id) from bank_content)); "
+        self.sql("select setval('bank_content_id_seq', (select max(id) from bank_content)); "
                  "select setval('bank_id_seq', 1); analyze")
 
     # HMA itself
