@@ -6,7 +6,8 @@ HMA_HOME names the folder that `scripts/bench-hma.sh` set up, NIGHTLIGHT the rel
 
 * lookups: `GET /m/lookup` and `GET /m/raw_lookup` by wrk in interleaved rounds, without hits and with one query in ten a near copy of a row. Load
   generator and servers share the cores, so the figure that counts is lookups per second of processor time of all of a server's processes,
-  PostgreSQL's included: that is lookups per second and core. HMA closes every connection and Nightlight keeps them; `--close` makes it close too.
+  PostgreSQL's included: that is lookups per second and core. HMA closes every connection and Nightlight keeps them;
+  one cell of each bank is measured again with Nightlight closing them too.
 * memory: resident and proportional set sizes after the load, by process tree.
 * freshness: seconds from the answer to an added hash until a lookup finds it, at the default timers.
 * updates: p95 of lookups while hashes are added all the time, against p95 without.
@@ -240,7 +241,7 @@ def lookups(options, report, load, facts, hma, ours, queries):
                 load.run(server, paths, 1)
             for _ in range(options.rounds):
                 for server in servers:
-                    rows[server.base].append(load.run(server, paths, options.seconds, options.close and server is ours))
+                    rows[server.base].append(load.run(server, paths, options.seconds))
             own = rows[ours.base]
             cell = facts | {"what": endpoint, "hits": hits, "nightlight_per_core": middle(own, "rate_per_core"), "nightlight_rate": middle(own, "rate"),
                             "nightlight_p95_ms": middle(own, "p95_ms"), "errors": sum(row["errors"] for some in rows.values() for row in some)}
@@ -250,6 +251,10 @@ def lookups(options, report, load, facts, hma, ours, queries):
                 cell |= {"hma_per_core": middle(theirs, "rate_per_core"), "hma_rate": middle(theirs, "rate"), "hma_p95_ms": middle(theirs, "p95_ms"),
                          "ratio_per_core": statistics.median(ratios), "ratios": [round(ratio, 1) for ratio in ratios],
                          "ratio_rate": statistics.median(a["rate"] / b["rate"] for a, b in zip(own, theirs))}
+                if endpoint == "lookup" and hits == "none":
+                    closing = [load.run(ours, paths, options.seconds, close=True) for _ in range(options.rounds)]
+                    cell |= {"nightlight_closing_per_core": middle(closing, "rate_per_core"),
+                             "ratio_closing_per_core": middle(closing, "rate_per_core") / middle(theirs, "rate_per_core")}
             report.row(**cell)
 
 
@@ -307,7 +312,7 @@ def round_of(options, report, kind, size, hma, folder):
         lookups(options, report, load, facts, hma, ours, queries)
         report.row(**facts, what="memory", server="nightlight", **memory(ours.roots()))
         if hma:
-            report.row(**facts, what="memory", server="hma", **memory(hma.roots()))
+            report.row(**facts, what="memory", server="hma", **memory(hma.roots()), workers_pss_mib=memory([hma.web.pid])["pss_mib"])
         if options.updates:
             paths = [path_of("lookup", query) for query in queries["10 %"]]
             fresh_seconds = freshness(ours, 20, 0.1)
@@ -321,7 +326,7 @@ def round_of(options, report, kind, size, hma, folder):
                 fresh_seconds = freshness(hma, options.hma_adds, 30)
                 report.row(**facts, what="freshness", server="hma", median_s=statistics.median(fresh_seconds), longest_s=max(fresh_seconds))
                 updates(options, report, load, facts, hma, "hma", paths, options.update_seconds)
-                report.row(**facts, what="memory after updates", server="hma", **memory(hma.roots()))
+                report.row(**facts, what="memory after updates", server="hma", **memory(hma.roots()), workers_pss_mib=memory([hma.web.pid])["pss_mib"])
     finally:
         ours.stop()
         if hma:
@@ -341,7 +346,6 @@ def main():
     parser.add_argument("--update-seconds", type=int, default=70, help="HMA builds its index anew once in 60")
     parser.add_argument("--hma-adds", type=int, default=3)
     parser.add_argument("--hma-limit", type=int, default=1_000_000)
-    parser.add_argument("--close", action="store_true", help="Nightlight closes every connection too")
     parser.add_argument("--port", type=int, default=5110)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", help="append rows to this file as JSON lines")
