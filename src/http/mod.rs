@@ -24,7 +24,7 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, banks::{Banks, curation::Curation}, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
 //! #         pixels::PixelProcessor, review::Review,
 //! #     },
 //! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
@@ -41,6 +41,7 @@
 //!     scorer: Arc::new(FakeScorer::echo()),
 //!     access: Access::new(store.clone(), true),
 //!     curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
+//!     exchanges: exchanges(&config, store.clone(), Some(banks.clone())),
 //!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
@@ -98,6 +99,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         banks::curation::Curation,
+        exchange::Exchanges,
         health::HealthProbe,
         lookup::Lookup,
         monitor::Monitor,
@@ -166,6 +168,7 @@ pub struct HttpServices {
     pub access: Access,
     pub lookup: Arc<Lookup>,
     pub curation: Curation,
+    pub exchanges: Exchanges,
     pub review: Review,
     pub points: Arc<OperatingPoints>,
     pub monitor: Arc<Monitor>,
