@@ -90,6 +90,10 @@ impl<const N: usize> super::kind::Rows for Column<N> {
         self.0.push(*digest);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.0.reserve_exact(more);
+    }
+
     fn shrink(&mut self) {
         self.0.shrink_to_fit();
     }
