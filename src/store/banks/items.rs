@@ -2,7 +2,11 @@
 
 use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
-use super::{Bank, MOST_SIGNALS, locked::Life, sources::SOURCES};
+use super::{
+    Bank, MOST_SIGNALS,
+    locked::Life,
+    sources::{IMPORT_OF, SOURCES},
+};
 use crate::{
     domain::{
         bank::{HarmCategory, ItemState, Provenance, Standing},

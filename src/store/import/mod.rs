@@ -16,8 +16,6 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::Row;
-use uuid::Uuid;
 
 mod info;
 mod lease;
@@ -25,17 +23,10 @@ mod window;
 
 pub use self::info::ImportInfo;
 use self::{info::Said, lease::Lease, window::Window};
-use super::{
-    Store,
-    banks::BankDefaults,
-    error::StoreError,
-    row::{blob, json, optional_time},
-    transaction::WriteTx,
-};
+use super::{Store, banks::BankDefaults, error::StoreError, transaction::WriteTx};
 use crate::domain::{
-    bank::{Admission, HarmCategory},
     event::{Event, EventBody},
-    ids::{BankId, EventId, TenantId},
+    ids::{EventId, TenantId},
     signal::Signal,
     time::Timestamp,
 };
