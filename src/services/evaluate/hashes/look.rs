@@ -83,8 +83,7 @@ impl Looker {
     /// In the order in which [`Banks::find`] speaks of them.
     pub(super) fn methods(&self) -> Vec<Method> {
         let pdq = [false, true].map(|all_positions| Method { technology: SignalType::Pdq, all_positions });
-        let embeddings =
-            self.embedders.iter().map(|embedder| Method { technology: embedder.signal_type(), all_positions: false });
+        let embeddings = self.embedders.iter().map(|embedder| Method { technology: embedder.signal_type(), all_positions: false });
         pdq.into_iter().chain(embeddings).collect()
     }
 
