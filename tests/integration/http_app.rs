@@ -102,6 +102,7 @@ impl Setup {
             scorer: Arc::clone(&scorer) as _,
             access,
             curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
+            exchanges: exchanges.clone(),
             lookup,
             review,
             points,
