@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::console;
 use crate::{
     domain::ids::RequestId,
-    services::{access::AccessError, banks::BankError, lookup::LookupError, review::ReviewError, scoring::ScoreError},
+    services::{access::AccessError, banks::BankError, exchange::{ExchangeError, credentials::CredentialsError}, lookup::LookupError, review::ReviewError, scoring::ScoreError},
     store::StoreError,
     telemetry::metric,
 };
@@ -56,6 +56,8 @@ pub enum ErrorCode {
     NotClaimed,
     /// 409: the item has its decision.
     AlreadyDecided,
+    /// 409: there is one of this name.
+    Duplicate,
     /// 413: over one of the limits that the message names.
     TooLarge,
     /// 415: this kind of attachment is not scored here.
@@ -82,7 +84,7 @@ impl ErrorCode {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::ClaimedByAnother | Self::Reserved | Self::NotClaimed | Self::AlreadyDecided => StatusCode::CONFLICT,
+            Self::ClaimedByAnother | Self::Reserved | Self::NotClaimed | Self::AlreadyDecided | Self::Duplicate => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
@@ -247,9 +249,27 @@ impl From<BankError> for ApiError {
             BankError::Store(error) => error.into(),
             BankError::NotAdmitted(_) => Self::new(ErrorCode::Forbidden, message),
             BankError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
-            BankError::Duplicate => Self::malformed(message),
+            BankError::Duplicate => Self::new(ErrorCode::Duplicate, message),
             BankError::Malformed(_) => Self::malformed(message),
             BankError::Busy { .. } => Self::overloaded(&message, Duration::from_secs(1)),
+        }
+    }
+}
+
+impl From<ExchangeError> for ApiError {
+    fn from(error: ExchangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ExchangeError::UnknownApi(_) | ExchangeError::Invalid(_) => Self::malformed(message),
+            // Those name files of this machine.
+            ExchangeError::Credentials(CredentialsError::File { .. } | CredentialsError::Missing { .. }) | ExchangeError::Fetch(_) => {
+                Self::internal(message)
+            }
+            ExchangeError::Credentials(CredentialsError::Invalid { .. } | CredentialsError::NotNeeded(_)) => Self::malformed(message),
+            ExchangeError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
+            ExchangeError::Duplicate(_) => Self::new(ErrorCode::Duplicate, message),
+            ExchangeError::Busy(_) => Self::overloaded(&message, Duration::from_secs(1)),
+            ExchangeError::Store(error) => error.into(),
         }
     }
 }

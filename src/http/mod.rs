@@ -24,7 +24,7 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, banks::{Banks, curation::Curation}, health::{Health, constant}, exchanges, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
 //! #         pixels::PixelProcessor, review::Review,
 //! #     },
 //! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,

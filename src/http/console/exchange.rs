@@ -11,7 +11,7 @@ use super::{
         error::{ApiError, ErrorCode},
     },
     At, Visitor, banks,
-    exchanges::{address, admitted, last_fetch, refused},
+    exchanges::{address, admitted, last_fetch},
     form::{Posted, see_other},
     page::{Part, count, deletion, page, table, token, trail, when},
 };
@@ -29,9 +29,9 @@ const MOST_WORDS: u32 = 100;
 pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name): At<String>) -> Result<Response, ApiError> {
     admitted(&state, &visitor, &name).await?;
     let (exchanges, tenant) = (&state.services.exchanges, visitor.who.tenant);
-    let exchange = exchanges.get(tenant, &name).await.map_err(refused)?;
-    let status = exchanges.status(tenant, &name).await.map_err(refused)?;
-    let words = exchanges.outbox(tenant, &name, MOST_WORDS).await.map_err(refused)?;
+    let exchange = exchanges.get(tenant, &name).await?;
+    let status = exchanges.status(tenant, &name).await?;
+    let words = exchanges.outbox(tenant, &name, MOST_WORDS).await?;
     let missing = exchange.api.parse::<Api>().is_ok_and(|api| exchanges.has_credentials(api) == Some(false));
     let body = html! {
         (trail(&[("/console/exchanges".to_owned(), "Exchanges")]))
@@ -119,24 +119,30 @@ pub(super) async fn act(
     let (exchanges, who, session) = (&state.services.exchanges, &visitor.who, &visitor.session);
     match action.as_str() {
         "fetch" => {
-            exchanges.get(who.tenant, &name).await.map_err(refused)?;
+            exchanges.get(who.tenant, &name).await?;
             let (good, text) = told(fetch(&state, &visitor, &name).await);
             session.notify(good, text);
         }
         "feedback" => {
-            let sent = exchanges.feedback(who.tenant, &name).await.map_err(refused)?;
-            let text = format!("{} words were sent, {} are tried again later, {} are given up.", sent.sent, sent.failed, sent.given_up);
-            session.notify(sent.failed + sent.given_up == 0, text);
+            exchanges.get(who.tenant, &name).await?;
+            match exchanges.feedback(who.tenant, &name).await {
+                Ok(sent) => {
+                    let text = format!("{} sent, {} tried again later, {} given up.", sent.sent, sent.failed, sent.given_up);
+                    session.notify(sent.failed + sent.given_up == 0, text);
+                }
+                // Mostly there are no credentials: a state of the exchange, and no fault of the request.
+                Err(error) => session.notify(false, format!("Feedback could not be sent: {error}")),
+            }
         }
         "on" | "off" => {
-            exchanges.update(who.tenant, &name, None, Some(action == "on"), who.by()).await.map_err(refused)?;
+            exchanges.update(who.tenant, &name, None, Some(action == "on"), who.by()).await?;
             session.notify(true, if action == "on" { "The exchange is followed." } else { "The exchange is not followed any more; its bank stays as it is." });
         }
         "delete" if fields.raw("confirm") != name => {
             return Err(ApiError::malformed(format!("type {name} exactly to delete the exchange; nothing was deleted")));
         }
         "delete" => {
-            exchanges.remove(who.tenant, &name, who.by()).await.map_err(refused)?;
+            exchanges.remove(who.tenant, &name, who.by()).await?;
             session.notify(true, format!("The exchange {name} is deleted. Its bank stays."));
             return Ok(see_other("/console/exchanges"));
         }

@@ -17,7 +17,7 @@ use crate::{
     services::{
         access::{Permission, Role},
         banks::BankError,
-        exchange::{ExchangeError, api::Api},
+        exchange::api::Api,
     },
     store::Exchange,
 };
@@ -25,17 +25,6 @@ use crate::{
 /// The address of an exchange's page.
 pub(super) fn address(name: &str) -> String {
     format!("/console/exchanges/{}", segment(name))
-}
-
-/// Errors of exchanges as answers. Their texts may be shown.
-pub(super) fn refused(error: ExchangeError) -> ApiError {
-    let message = error.to_string();
-    match error {
-        ExchangeError::NotFound(_) => ApiError::new(ErrorCode::NotFound, message),
-        ExchangeError::Store(error) => error.into(),
-        ExchangeError::Busy(_) => ApiError::overloaded(&message, std::time::Duration::from_secs(10)),
-        _ => ApiError::malformed(message),
-    }
 }
 
 /// Lets those at an exchange who curate its bank, or who would make it.
@@ -63,7 +52,7 @@ const fn words(api: Api) -> &'static str {
 pub(super) async fn list(State(state): State<Shared>, visitor: Visitor) -> Result<Response, ApiError> {
     visitor.who.require(Permission::Curate)?;
     let mut shown = Vec::new();
-    for exchange in state.services.exchanges.list(visitor.who.tenant).await.map_err(refused)? {
+    for exchange in state.services.exchanges.list(visitor.who.tenant).await? {
         if admitted(&state, &visitor, &exchange.name).await.is_ok() {
             shown.push(exchange);
         }
@@ -200,7 +189,7 @@ pub(super) async fn create(State(state): State<Shared>, Posted { visitor, fields
     let api = api_named(&visitor, fields.raw("api"))?;
     let settings = settings(api, &fields)?;
     let who = &visitor.who;
-    state.services.exchanges.create(who.tenant, name, api.as_str(), &settings, who.by()).await.map_err(refused)?;
+    state.services.exchanges.create(who.tenant, name, api.as_str(), &settings, who.by()).await?;
     visitor.session.notify(true, format!("The bank {name} follows the exchange. It is fetched in the background; you can also fetch it now."));
     Ok(see_other(&address(name)))
 }
