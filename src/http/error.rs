@@ -16,7 +16,14 @@ use utoipa::ToSchema;
 use super::console;
 use crate::{
     domain::ids::RequestId,
-    services::{access::AccessError, banks::BankError, exchange::{ExchangeError, credentials::CredentialsError}, lookup::LookupError, review::ReviewError, scoring::ScoreError},
+    services::{
+        access::AccessError,
+        banks::BankError,
+        exchange::{ExchangeError, credentials::CredentialsError},
+        lookup::LookupError,
+        review::ReviewError,
+        scoring::ScoreError,
+    },
     store::StoreError,
     telemetry::metric,
 };
@@ -160,6 +167,7 @@ impl ApiError {
     }
 
     /// What the caller is told.
+    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

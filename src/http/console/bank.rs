@@ -1,10 +1,6 @@
 //! One bank: what it is, what is in it, and deleting it.
 
-use axum::{
-    extract::State,
-    http::Uri,
-    response::Response,
-};
+use axum::{extract::State, http::Uri, response::Response};
 use maud::{Markup, html};
 
 use super::{
@@ -129,7 +125,11 @@ fn most_hit(bank: &Bank, hits: &[ItemHits]) -> Markup {
 }
 
 /// `POST /console/banks/{bank}/delete`
-pub(super) async fn delete(State(state): State<Shared>, At(name): At<String>, Posted { visitor, fields }: Posted) -> Result<Response, ApiError> {
+pub(super) async fn delete(
+    State(state): State<Shared>,
+    At(name): At<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, ApiError> {
     if fields.raw("confirm") != name {
         return Err(ApiError::malformed(format!("type {name} exactly to delete the bank; nothing was deleted")));
     }

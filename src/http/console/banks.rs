@@ -33,8 +33,10 @@ pub(super) fn in_force(bank: &Bank) -> String {
 }
 
 /// Words for what a bank is for.
-pub(super) const PURPOSES: [(&str, &str); 2] =
-    [(Purpose::Known.as_str(), "known material: a hit is a match"), (Purpose::Negative.as_str(), "negative: known to be harmless, a hit takes matches back")];
+pub(super) const PURPOSES: [(&str, &str); 2] = [
+    (Purpose::Known.as_str(), "known material: a hit is a match"),
+    (Purpose::Negative.as_str(), "negative: known to be harmless, a hit takes matches back"),
+];
 
 /// Items of one standing.
 pub(super) fn of_standing(counts: &[StandingCount], standing: Standing) -> u64 {

@@ -69,8 +69,10 @@ fn facts(exchange: &Exchange, status: &Status) -> Markup {
 }
 
 fn actions(visitor: &Visitor, exchange: &Exchange) -> Markup {
-    let button = |action: &str, words: &str| html! {
-        form method="post" action=(format!("{}/{action}", address(&exchange.name))) { (token(visitor)) button.plain { (words) } }
+    let button = |action: &str, words: &str| {
+        html! {
+            form method="post" action=(format!("{}/{action}", address(&exchange.name))) { (token(visitor)) button.plain { (words) } }
+        }
     };
     html! {
         div.actions {
@@ -136,7 +138,14 @@ pub(super) async fn act(
         }
         "on" | "off" => {
             exchanges.update(who.tenant, &name, None, Some(action == "on"), who.by()).await?;
-            session.notify(true, if action == "on" { "The exchange is followed." } else { "The exchange is not followed any more; its bank stays as it is." });
+            session.notify(
+                true,
+                if action == "on" {
+                    "The exchange is followed."
+                } else {
+                    "The exchange is not followed any more; its bank stays as it is."
+                },
+            );
         }
         "delete" if fields.raw("confirm") != name => {
             return Err(ApiError::malformed(format!("type {name} exactly to delete the exchange; nothing was deleted")));
@@ -164,7 +173,9 @@ fn told(fetched: Option<Result<Fetched, ExchangeError>>) -> (bool, String) {
         None => (true, "The exchange is being fetched; load this page again to see how it goes.".to_owned()),
         Some(Ok(fetched)) => {
             let Fetched { pages, added, withdrawn, opinions, skipped, bad, .. } = fetched;
-            let text = format!("Fetched {pages} pages: {added} items added, {withdrawn} withdrawn, {opinions} opinions, {skipped} left out, {bad} could not be read.");
+            let text = format!(
+                "Fetched {pages} pages: {added} items added, {withdrawn} withdrawn, {opinions} opinions, {skipped} left out, {bad} could not be read."
+            );
             (bad == 0, text)
         }
         Some(Err(error)) => (false, format!("The fetch failed: {error}")),

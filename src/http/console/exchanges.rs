@@ -190,7 +190,9 @@ pub(super) async fn create(State(state): State<Shared>, Posted { visitor, fields
     let settings = settings(api, &fields)?;
     let who = &visitor.who;
     state.services.exchanges.create(who.tenant, name, api.as_str(), &settings, who.by()).await?;
-    visitor.session.notify(true, format!("The bank {name} follows the exchange. It is fetched in the background; you can also fetch it now."));
+    visitor
+        .session
+        .notify(true, format!("The bank {name} follows the exchange. It is fetched in the background; you can also fetch it now."));
     Ok(see_other(&address(name)))
 }
 

@@ -105,8 +105,7 @@ pub(super) fn kinds(item: &Item) -> String {
             None => kinds.push((name, 1)),
         }
     }
-    let texts: Vec<String> =
-        kinds.into_iter().map(|(name, times)| if times == 1 { name } else { format!("{times} × {name}") }).collect();
+    let texts: Vec<String> = kinds.into_iter().map(|(name, times)| if times == 1 { name } else { format!("{times} × {name}") }).collect();
     texts.join(", ")
 }
 
@@ -155,7 +154,11 @@ pub(super) fn new_item(visitor: &Visitor, bank: &Bank) -> Markup {
 fn signals(text: &str) -> Result<Vec<Signal>, ApiError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     // The number of a line and not its text: signals stay out of errors.
-    lines.map(|(at, line)| Signal::parse_line(line, None).map_err(|error| ApiError::malformed(format!("Signals, line {}: {}", at + 1, spoken(&error))))).collect()
+    lines
+        .map(|(at, line)| {
+            Signal::parse_line(line, None).map_err(|error| ApiError::malformed(format!("Signals, line {}: {}", at + 1, spoken(&error))))
+        })
+        .collect()
 }
 
 /// An error without the text that it is about.
@@ -168,7 +171,11 @@ fn spoken(error: &crate::domain::signal::SignalError) -> String {
 }
 
 /// `POST /console/banks/{bank}/items`
-pub(super) async fn add(State(state): State<Shared>, At(name): At<String>, Posted { visitor, fields }: Posted) -> Result<Response, ApiError> {
+pub(super) async fn add(
+    State(state): State<Shared>,
+    At(name): At<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, ApiError> {
     let entry = Entry {
         note: note(&fields)?,
         category: fields.parsed("category", "Category")?,
@@ -183,7 +190,14 @@ pub(super) async fn add(State(state): State<Shared>, At(name): At<String>, Poste
     }
     let added = state.services.curation.add(&visitor.who, &name, entry).await?;
     let item = state.services.curation.item(&visitor.who, &name, added.content_id).await?;
-    visitor.session.notify(true, if item.state == ItemState::Enabled { "The item is in the bank, and in force." } else { "The item is in the bank, and not in force; its page says why." });
+    visitor.session.notify(
+        true,
+        if item.state == ItemState::Enabled {
+            "The item is in the bank, and in force."
+        } else {
+            "The item is in the bank, and not in force; its page says why."
+        },
+    );
     Ok(see_other(&format!("{}/items/{}", address(&name), added.content_id)))
 }
 

@@ -20,7 +20,8 @@ use crate::{
     store::StoredKey,
 };
 
-const RIGHTS: [(&str, &str); 2] = [(BankRight::Match.as_str(), "match: look attachments up in it"), (BankRight::Curate.as_str(), "curate: see and change its items")];
+const RIGHTS: [(&str, &str); 2] =
+    [(BankRight::Match.as_str(), "match: look attachments up in it"), (BankRight::Curate.as_str(), "curate: see and change its items")];
 
 /// `GET /console/banks/{bank}/keys`
 pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name): At<String>) -> Result<Response, ApiError> {
@@ -41,7 +42,10 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
 
 fn name_of(keys: &[StoredKey], id: KeyId) -> String {
     let known = keys.iter().find(|key| key.id == id);
-    known.map_or_else(|| id.to_string(), |key| format!("{} ({}{})", key.name, key.role, if key.revoked_at.is_some() { ", revoked" } else { "" }))
+    known.map_or_else(
+        || id.to_string(),
+        |key| format!("{} ({}{})", key.name, key.role, if key.revoked_at.is_some() { ", revoked" } else { "" }),
+    )
 }
 
 fn right_list(visitor: &Visitor, bank: &str, (right, words): (BankRight, &str), list: &AccessList, keys: &[StoredKey]) -> Markup {
@@ -90,14 +94,21 @@ fn new_entry(visitor: &Visitor, keys: &[StoredKey]) -> Markup {
 }
 
 /// `POST /console/banks/{bank}/keys`
-pub(super) async fn change(State(state): State<Shared>, At(name): At<String>, Posted { visitor, fields }: Posted) -> Result<Response, ApiError> {
+pub(super) async fn change(
+    State(state): State<Shared>,
+    At(name): At<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, ApiError> {
     let entry = (fields.needed("key", "Key")?, fields.needed("right", "Right")?);
     let allowed = !fields.checked("remove");
     let changed = state.services.curation.set_access(&visitor.who, &name, entry, allowed).await?;
-    visitor.session.notify(true, match (changed, allowed) {
-        (true, true) => "The key is on the list.",
-        (true, false) => "The key is off the list.",
-        (false, _) => "The list was like that already.",
-    });
+    visitor.session.notify(
+        true,
+        match (changed, allowed) {
+            (true, true) => "The key is on the list.",
+            (true, false) => "The key is off the list.",
+            (false, _) => "The list was like that already.",
+        },
+    );
     Ok(see_other(&format!("{}/keys", address(&name))))
 }

@@ -6,7 +6,10 @@ use axum::{extract::State, response::Response};
 use maud::html;
 
 use super::{
-    super::{Shared, error::{ApiError, ErrorCode}},
+    super::{
+        Shared,
+        error::{ApiError, ErrorCode},
+    },
     At, Visitor,
     bank::{above, curates},
     banks::{PURPOSES, address},
@@ -60,7 +63,11 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
 }
 
 /// `POST /console/banks/{bank}/settings`
-pub(super) async fn save(State(state): State<Shared>, At(name): At<String>, Posted { visitor, fields }: Posted) -> Result<Response, ApiError> {
+pub(super) async fn save(
+    State(state): State<Shared>,
+    At(name): At<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, ApiError> {
     let new = fields.required("name", "Name")?.to_owned();
     let update = BankUpdate { name: Some(new).filter(|new| *new != name), settings: Some(read(&fields)?) };
     let bank = state.services.curation.update(&visitor.who, &name, update).await?;
@@ -88,7 +95,8 @@ fn read(fields: &Fields) -> Result<BankSettings, ApiError> {
 fn radii(text: &str) -> Result<BTreeMap<SignalType, Distance>, ApiError> {
     let wrong = |detail: String| ApiError::malformed(format!("Radii of other signal types: {detail}"));
     let line = |line: &str| {
-        let (kind, radius) = line.trim().split_once(char::is_whitespace).ok_or_else(|| wrong("write a type and a radius on each line".to_owned()))?;
+        let (kind, radius) =
+            line.trim().split_once(char::is_whitespace).ok_or_else(|| wrong("write a type and a radius on each line".to_owned()))?;
         let kind: SignalType = kind.parse().map_err(|error| wrong(format!("{error}")))?;
         let radius = radius.trim().parse().ok().and_then(Distance::new);
         Ok((kind, radius.ok_or_else(|| wrong(format!("the radius of {kind} is a number of at least 0")))?))

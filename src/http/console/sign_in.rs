@@ -34,7 +34,8 @@ pub(super) fn first(asked: bool, uri: &Uri) -> Response {
 
 /// Where somebody wanted to go; only ever a page of the console.
 fn next(fields: &Fields) -> String {
-    let inside = |path: &&str| path.starts_with("/console/") && path.len() <= LONGEST_ADDRESS && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let inside =
+        |path: &&str| path.starts_with("/console/") && path.len() <= LONGEST_ADDRESS && path.bytes().all(|byte| byte.is_ascii_graphic());
     fields.text("next").filter(inside).unwrap_or("/console").to_owned()
 }
 
