@@ -6,6 +6,9 @@
 pub mod admission;
 pub mod curation;
 mod error;
+pub mod flood;
+pub mod hits;
+mod keeper;
 
 pub use self::error::BankError;
 
