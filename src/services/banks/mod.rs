@@ -14,6 +14,9 @@
 pub mod admission;
 pub mod curation;
 mod error;
+pub mod flood;
+pub mod hits;
+mod keeper;
 mod load;
 mod tidy;
 
