@@ -23,6 +23,7 @@ mod http_score;
 mod http_score_hostile;
 mod http_serve;
 mod http_status;
+mod import_kill;
 mod monitor;
 mod operating_points;
 mod outbound;
