@@ -21,6 +21,7 @@ mod http_score;
 mod http_score_hostile;
 mod http_serve;
 mod http_status;
+mod index_files;
 mod monitor;
 mod operating_points;
 mod outbound;

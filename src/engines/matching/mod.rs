@@ -64,6 +64,8 @@ mod states;
 mod stored;
 mod stored_bank;
 #[cfg(test)]
+mod stored_tests;
+#[cfg(test)]
 mod tests;
 
 pub use bank::{Bank, BankMerge};

@@ -249,7 +249,10 @@ impl Kind for PhotoDna {
 
     fn read(&self, len: usize, from: &mut Input) -> Result<ByNorm, Unreadable> {
         let vectors = Vectors { bytes: self.bytes, data: from.column(len * self.bytes)? };
-        let (norms, positions, places) = (from.column(len)?, from.column::<u32>(len)?, from.column::<u32>(len)?);
+        let (norms, positions, places) = (from.column::<u32>(len)?, from.column::<u32>(len)?, from.column::<u32>(len)?);
+        if !norms.is_sorted() {
+            return Err(Unreadable::Damaged("norms do not ascend"));
+        }
         stored::check_position(positions.iter().copied().max(), len)?;
         stored::check_position(places.iter().copied().max(), len)?;
         Ok(ByNorm { vectors, norms, positions, places })

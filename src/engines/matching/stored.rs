@@ -220,5 +220,9 @@ pub(super) fn check_offsets(offsets: &[u32], len: usize) -> Result<(), Unreadabl
 
 /// That a largest position, if there is one, is one of `len`.
 pub(super) fn check_position(largest: Option<u32>, len: usize) -> Result<(), Unreadable> {
-    if largest.is_none_or(|largest| (largest as usize) < len) { Ok(()) } else { Err(Unreadable::Damaged("a position lies outside of the segment")) }
+    if largest.is_none_or(|largest| (largest as usize) < len) {
+        Ok(())
+    } else {
+        Err(Unreadable::Damaged("a position lies outside of the segment"))
+    }
 }

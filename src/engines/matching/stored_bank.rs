@@ -133,7 +133,9 @@ fn restore(stored: StoredIndex, open: Open<'_>) -> Result<Box<dyn SignalIndex>, 
         (SignalType::Sha256, 32) => of(Digest::<32>, stored, open),
         (SignalType::Pdq, 32) => of(Pdq, stored, open),
         (SignalType::PhotoDna, bytes @ (144 | 924)) => of(PhotoDna::of(bytes), stored, open),
-        (SignalType::Embedding(model), bytes) if bytes > 0 && bytes % size_of::<f32>() == 0 && bytes / size_of::<f32>() <= Signal::MOST_DIMENSIONS => {
+        (SignalType::Embedding(model), bytes)
+            if bytes > 0 && bytes % size_of::<f32>() == 0 && bytes / size_of::<f32>() <= Signal::MOST_DIMENSIONS =>
+        {
             of(Embedding::of(model, bytes), stored, open)
         }
         _ => Err(Unreadable::Damaged("a type of signals does not have this length")),
@@ -149,7 +151,8 @@ impl StoredIndex {
         let (highest, repeats) = (from.switch()?.then_some(highest), from.switch()?);
         let part = |from: &mut Input| {
             let (id, len) = (from.id()?, from.number()?);
-            let len = usize::try_from(len).ok().filter(|len| (1..=LARGEST).contains(len)).ok_or(Unreadable::Damaged("a segment's length"))?;
+            let len =
+                usize::try_from(len).ok().filter(|len| (1..=LARGEST).contains(len)).ok_or(Unreadable::Damaged("a segment's length"))?;
             Ok::<_, Unreadable>(StoredPart { id, len, states: read_states(from, len)? })
         };
         let segments = (0..from.count()?).map(|_| part(from)).collect::<Result<_, _>>()?;
@@ -179,7 +182,13 @@ fn read_states(from: &mut Input, len: usize) -> Result<Option<States>, Unreadabl
         return Ok(None);
     }
     let words = len.div_ceil(u64::BITS as usize);
-    Ok(Some(States::of_columns(from.column(words)?, from.column(words)?)))
+    let columns: [Vec<u64>; 2] = [from.column(words)?, from.column(words)?];
+    let behind = u64::MAX.checked_shl((len % u64::BITS as usize) as u32).filter(|_| len % u64::BITS as usize > 0).unwrap_or(0);
+    if columns.iter().any(|column| column.last().is_some_and(|last| last & behind != 0)) {
+        return Err(Unreadable::Damaged("states of signals that there are not"));
+    }
+    let [disabled, removed] = columns;
+    Ok(Some(States::of_columns(disabled, removed)))
 }
 
 impl<K: Kind> Index<K> {
@@ -239,7 +248,8 @@ impl<K: Kind> Index<K> {
         let ids = stored.tail.into_iter().map(|(id, _)| id).collect();
         index.tail = Part { data: Arc::new(super::index::Tail { rows: tail, ids }), states: stored.states.map(Arc::new) };
         (index.highest, index.repeats) = (stored.highest, stored.repeats);
-        index.len = index.segments.iter().map(|part| part.data.len() - part.removals()).sum::<usize>() + index.tail.data.len() - index.tail.removals();
+        index.len = index.segments.iter().map(|part| part.data.len() - part.removals()).sum::<usize>() + index.tail.data.len()
+            - index.tail.removals();
         Ok(index)
     }
 }

@@ -16,7 +16,10 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,7 +31,7 @@ use crate::{
 };
 
 /// How long a bank's states and tail may differ from its file's: at start so much is read from the database.
-const LAG: Duration = Duration::from_secs(60);
+pub(super) const LAG: Duration = Duration::from_secs(60);
 /// The largest file of a bank that is read; its tail and states are some megabytes.
 const LARGEST_BANK: u64 = 1 << 30;
 const LOCK: &str = "lock";
@@ -53,6 +56,8 @@ pub struct IndexFolder {
     /// Held by whoever may write.
     lock: Option<File>,
     saved: Mutex<HashMap<BankId, Saved>>,
+    /// Whether there may be files that are of no use any more.
+    stale: AtomicBool,
 }
 
 /// What the folder holds of a bank.
@@ -84,7 +89,7 @@ impl IndexFolder {
             }
             Err(fs::TryLockError::Error(error)) => return Err(error),
         };
-        Ok(Self { path, lock, saved: Mutex::default() })
+        Ok(Self { path, lock, saved: Mutex::default(), stale: AtomicBool::new(true) })
     }
 
     fn file(&self, name: &str, kind: &str) -> PathBuf {
@@ -142,6 +147,7 @@ impl IndexFolder {
         for segment in bank.segments().into_iter().filter(|segment| !held.contains(segment)) {
             self.put(&self.file(&segment.to_string(), SEGMENT), |to| bank.write_segment(segment, to))?;
         }
+        self.stale.store(true, Ordering::Relaxed);
         let label = serde_json::to_vec(&mark)?;
         self.put(&self.file(&mark.bank.to_string(), BANK), |to| bank.write(&label, to))?;
         self.holds(mark.bank, bank);
@@ -158,6 +164,11 @@ impl IndexFolder {
             fs::rename(&part, path)
         };
         write_part().inspect_err(|_| drop(fs::remove_file(&part)))
+    }
+
+    /// Whether [`sweep`](Self::sweep) has something to look for.
+    pub(super) fn is_stale(&self, live: &HashSet<BankId>) -> bool {
+        self.stale.load(Ordering::Relaxed) || self.saved().keys().any(|id| !live.contains(id))
     }
 
     /// Removes the files of banks that are none of `live`, and of segments that no bank's file names any more.
@@ -177,6 +188,7 @@ impl IndexFolder {
                 fs::remove_file(&path)?;
             }
         }
+        self.stale.store(false, Ordering::Relaxed);
         Ok(())
     }
 }
