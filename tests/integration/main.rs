@@ -24,6 +24,7 @@ mod http_score_hostile;
 mod http_serve;
 mod http_status;
 mod import_kill;
+mod index_files;
 mod monitor;
 mod operating_points;
 mod outbound;
