@@ -24,8 +24,11 @@ use crate::{
         ids::TenantId,
         signal::{Signal, SignalType},
     },
-    services::exchange::formats::{self, Bad, Change, Entry, Format, FormatError, Record},
-    store::{BankDefaults, BankImport, ImportInfo, Store},
+    services::{
+        banks::curation::Curation,
+        exchange::formats::{self, Bad, Change, Entry, Format, FormatError, Record},
+    },
+    store::{BankDefaults, BankImport, ImportInfo, MOST_SIGNALS, Store, StoreError},
 };
 
 /// Signals handed to the store at once.
@@ -45,7 +48,7 @@ pub(in crate::cli) struct Import {
     /// What the file is; auto tells it by its first bytes
     ///
     /// lines (`signal_type signal` or bare), csv (columns by name), ncmec (Hash Sharing v2, XML), threatexchange, stopncii, tat (JSON), arachnid (JSON lines or
-    /// CSV). Each signal becomes an item of its own. Signals of types that are not matched are skipped and counted; entries that the list says are deleted are
+    /// CSV). What one entry of a list holds becomes one item. Signals of types that are not matched are skipped and counted; entries that the list says are deleted are
     /// counted and not imported.
     #[arg(long, value_name = "F", default_value = "auto",
         value_parser = PossibleValuesParser::new(["auto", "lines", "csv", "ncmec", "threatexchange", "stopncii", "tat", "arachnid"]))]
@@ -56,10 +59,10 @@ pub(in crate::cli) struct Import {
     #[arg(long, value_name = "T")]
     signal_type: Option<SignalType>,
     /// Organisation that the list comes from; kept with every item, where the list does not say another one [default: none]
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = super::source_name)]
     source: Option<String>,
     /// Who in that organisation submitted it
-    #[arg(long, value_name = "NAME", value_parser = name, requires = "source")]
+    #[arg(long, value_name = "NAME", value_parser = super::source_name, requires = "source")]
     submitter: Option<String>,
     /// Category of items whose list does not say one: A1, A2, B1, B2 or other
     #[arg(long, value_name = "C")]
@@ -74,12 +77,6 @@ pub(in crate::cli) struct Import {
     file: PathBuf,
 }
 
-/// A source's name, as `domain::bank::Provenance` has it.
-fn name(text: &str) -> Result<String, String> {
-    let sound = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if sound { Ok(text.to_owned()) } else { Err("a name has 1 to 128 characters and no control characters".to_owned()) }
-}
-
 #[derive(Serialize)]
 struct ImportedLine<'a> {
     bank: &'a str,
@@ -92,6 +89,9 @@ struct ImportedLine<'a> {
     /// Entries that the list says are deleted.
     #[serde(skip_serializing_if = "is_zero")]
     deleted: u64,
+    /// In a bank with admission tests: items that these moved on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    examined: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -99,10 +99,19 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Signals of which the same is said.
+/// Items of which the same is said.
 struct Chunk {
+    /// The signals of all, one item after the other.
     signals: Vec<Signal>,
+    /// How many each item has.
+    items: Vec<usize>,
     info: ImportInfo,
+}
+
+impl Chunk {
+    fn new(info: ImportInfo) -> Self {
+        Self { signals: Vec::with_capacity(CHUNK), items: Vec::with_capacity(CHUNK), info }
+    }
 }
 
 /// What was read, once all is.
@@ -178,6 +187,13 @@ impl Import {
             }
         };
         let imported = import.finish().await?;
+        let tested = banks.iter().any(|bank| bank.name == self.bank && !bank.admission.asks_nothing());
+        let examined = if tested {
+            let curation = Curation::new(store.clone(), None, config.feedback.rules);
+            Some(curation.admit_waiting(TenantId::DEFAULT, &self.bank).await?)
+        } else {
+            None
+        };
         output::json_line(&ImportedLine {
             bank: &self.bank,
             added: imported.added,
@@ -185,6 +201,7 @@ impl Import {
             bank_version: imported.bank_version,
             skipped: read.skipped,
             deleted: read.deleted,
+            examined,
         })?;
         Ok(())
     }
@@ -200,7 +217,7 @@ impl Import {
         let mut stored = Ok(());
         while let Some(chunk) = chunks.recv().await {
             bar.set_position(lines.load(Relaxed));
-            stored = import.add_from(&chunk.signals, &chunk.info).await;
+            stored = store_chunk(import, &chunk).await;
             if stored.is_err() {
                 break; // the reader ends when nobody listens
             }
@@ -222,6 +239,16 @@ impl Import {
     }
 }
 
+async fn store_chunk(import: &mut BankImport, chunk: &Chunk) -> Result<(), StoreError> {
+    let mut rest = &chunk.signals[..];
+    for length in &chunk.items {
+        let (item, others) = rest.split_at(*length);
+        import.add_item(item, &chunk.info).await?;
+        rest = others;
+    }
+    Ok(())
+}
+
 /// Where signals are read from, and where bad lines go.
 struct Source {
     input: Counted,
@@ -238,7 +265,7 @@ fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
 /// Reads everything, and sends signals in chunks as long as nothing was bad.
 fn read(mut source: Source, default: Option<SignalType>, said: &ImportInfo, chunks: &mpsc::Sender<Chunk>) -> Result<Reading, Failure> {
     let mut read = Reading::default();
-    let mut waiting = Chunk { signals: Vec::with_capacity(CHUNK), info: said.clone() };
+    let mut waiting = Chunk::new(said.clone());
     let mut errors = source.errors.take();
     let mut unwritten = None;
     let ended = formats::read(source.format, &mut source.input, default, &mut |entry| {
@@ -285,12 +312,14 @@ fn take(record: Record, said: &ImportInfo, waiting: &mut Chunk, chunks: &mpsc::S
         },
     };
     if !waiting.signals.is_empty() && (info != waiting.info || waiting.signals.len() >= CHUNK) {
-        let full = std::mem::replace(waiting, Chunk { signals: Vec::with_capacity(CHUNK), info: info.clone() });
+        let full = std::mem::replace(waiting, Chunk::new(info.clone()));
         if chunks.blocking_send(full).is_err() {
             return false;
         }
     }
     waiting.info = info;
+    // An entry of more signals than an item can have, frames of a long video, becomes several.
+    waiting.items.extend(record.signals.chunks(MOST_SIGNALS).map(<[Signal]>::len));
     waiting.signals.extend(record.signals);
     true
 }

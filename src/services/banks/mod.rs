@@ -2,6 +2,9 @@
 //!
 //! [`Banks`] holds one immutable [`Snapshot`] per tenant and swaps it when the store's tail of bank changes has grown, whoever wrote the
 //! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
+//!
+//! What people and programs do with banks is [`curation`]; what new items must show is [`admission`]; and what happens to an item that suddenly matches
+//! everywhere is [`flood`] protection's.
 
 pub mod admission;
 pub mod curation;
@@ -9,6 +12,7 @@ mod error;
 pub mod flood;
 pub mod hits;
 mod keeper;
+mod words;
 
 pub use self::error::BankError;
 

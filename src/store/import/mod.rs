@@ -23,7 +23,12 @@ mod window;
 
 pub use self::info::ImportInfo;
 use self::{info::Said, lease::Lease, window::Window};
-use super::{Store, banks::BankDefaults, error::StoreError, transaction::WriteTx};
+use super::{
+    Store,
+    banks::{BankDefaults, MOST_SIGNALS},
+    error::StoreError,
+    transaction::WriteTx,
+};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{EventId, TenantId},
@@ -68,15 +73,20 @@ pub struct BankImport {
     waiting_bytes: usize,
     /// What is said of each that waits, as numbers of `said`.
     waiting_said: Vec<u32>,
+    /// For each that waits, the place of the first signal of its item.
+    waiting_item: Vec<u32>,
     said: Said,
     /// The highest content id written.
     last: i64,
     added: u64,
+    /// Signals among them that are not the first of their item.
+    further: u64,
     already_present: u64,
 }
 
 impl BankImport {
-    /// Adds signals; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the caller's choice.
+    /// Adds signals, each an item of its own; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the
+    /// caller's choice.
     ///
     /// # Errors
     /// [`StoreError::ImportLost`] when another import took over. After any error, give up.
@@ -89,14 +99,28 @@ impl BankImport {
     /// # Errors
     /// As [`add`](Self::add).
     pub async fn add_from(&mut self, signals: &[Signal], info: &ImportInfo) -> Result<(), StoreError> {
-        let said = self.said.number(info);
-        for signals in signals.chunks(CHUNK) {
-            self.waiting.extend_from_slice(signals);
-            self.waiting_said.resize(self.waiting.len(), said);
-            self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
-            if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
-                self.flush().await?;
-            }
+        for signal in signals {
+            self.add_item(std::slice::from_ref(signal), info).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds one item with all its signals, at most [`MOST_SIGNALS`]. Signals that the bank, or an earlier item of the import, holds stay there; the others are an
+    /// item together.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for more signals, and as [`add`](Self::add).
+    pub async fn add_item(&mut self, signals: &[Signal], info: &ImportInfo) -> Result<(), StoreError> {
+        if signals.len() > MOST_SIGNALS {
+            return Err(StoreError::Invalid(format!("an item has 1 to {MOST_SIGNALS} signals")));
+        }
+        let (said, item) = (self.said.number(info), self.waiting.len() as u32); // a window is shorter than 2^32
+        self.waiting.extend_from_slice(signals);
+        self.waiting_said.resize(self.waiting.len(), said);
+        self.waiting_item.resize(self.waiting.len(), item);
+        self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
+        if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
+            self.flush().await?;
         }
         Ok(())
     }
@@ -108,7 +132,7 @@ impl BankImport {
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let said = std::mem::take(&mut self.waiting_said);
+        let (said, items) = (std::mem::take(&mut self.waiting_said), std::mem::take(&mut self.waiting_item));
         let (given, lease) = (waiting.len() as u64, self.lease);
         let mut window = Window::sorted(waiting).await?;
         if self.last > 0 {
@@ -117,7 +141,7 @@ impl BankImport {
                 .name_again(&mut self.tx, lease, self.record, held.into_iter().map(|(place, item)| (said[place], item)).collect())
                 .await?;
         }
-        window.number(self.last);
+        let further = window.number(self.last, &items);
         self.said.write(&mut self.tx, lease, window.numbered().map(|(place, number)| (said[place], number))).await?;
         for table in [window::ROWS, window::KEYS] {
             for chunk in window.chunks(table) {
@@ -133,6 +157,12 @@ impl BankImport {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+        for chunk in further.chunks(CHUNK) {
+            let chunk = serde_json::to_string(chunk).map_err(|error| StoreError::Invalid(error.to_string()))?;
+            self.tx.single(|tx| window::belong(tx, lease, chunk).boxed()).await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.further += further.len() as u64;
         let added = window.len() as u64;
         if self.tested {
             self.make_candidates(self.last, self.last + added as i64).await?;
@@ -154,7 +184,8 @@ impl BankImport {
                         lease.renew(tx).await?;
                         sqlx::query(
                             "INSERT INTO bank_items (tenant_id, bank, content_id, standing)
-                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals WHERE bank = ? AND number > ? AND number <= ?",
+                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals WHERE bank = ? AND number > ? AND number <= ?
+                             AND content_id IS NULL",
                         )
                         .bind(lease.bank)
                         .bind(after)
@@ -183,19 +214,22 @@ impl BankImport {
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
         self.flush().await?;
-        let Self { mut tx, lease, name, last, added, already_present, record, tested, published: first, .. } = self;
+        let Self { mut tx, lease, name, last, added, further, already_present, record, tested, published: first, .. } = self;
         let bank_version = tx
             .single(|tx| {
                 async move {
                     lease.renew(tx).await?;
                     let now = Timestamp::now();
-                    let published =
-                        sqlx::query("UPDATE banks SET version = version + 1, signals = ? WHERE number = ? AND (version = 0 OR ? > 0)")
-                            .bind(last)
-                            .bind(lease.bank)
-                            .bind(added as i64)
-                            .execute(tx.sql().await?)
-                            .await?;
+                    let published = sqlx::query(
+                        "UPDATE banks SET version = version + 1, signals = ?, further_signals = further_signals + ?
+                         WHERE number = ? AND (version = 0 OR ? > 0)",
+                    )
+                    .bind(last)
+                    .bind(further as i64)
+                    .bind(lease.bank)
+                    .bind(added as i64)
+                    .execute(tx.sql().await?)
+                    .await?;
                     sqlx::query("UPDATE bank_imports SET last = -1 WHERE number = ?").bind(record).execute(tx.sql().await?).await?;
                     if tested {
                         // In one piece with the version that brings the items, because others may have made versions meanwhile.
@@ -273,9 +307,11 @@ impl Store {
             waiting: Vec::new(),
             waiting_bytes: 0,
             waiting_said: Vec::new(),
+            waiting_item: Vec::new(),
             said: Said::default(),
             last,
             added: 0,
+            further: 0,
             already_present: 0,
         })
     }

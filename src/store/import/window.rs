@@ -1,6 +1,6 @@
 //! A window of signals on its way into the bank: in their own order for the keys, in the order of the file for the rows.
 //!
-//! A chunk travels as one blob of fixed-width records and one JSON array of content ids, which SQLite takes apart: binding each value by itself
+//! A chunk travels as one blob of fixed-width records and one JSON array of numbers, which SQLite takes apart: binding each value by itself
 //! costs more than inserting it.
 
 use std::collections::{BTreeMap, HashSet};
@@ -21,7 +21,7 @@ struct Entry {
     signal: Signal,
     /// Its place in the window as it was given.
     place: u32,
-    content_id: i64,
+    number: i64,
 }
 
 /// Distinct signals, sorted.
@@ -49,7 +49,7 @@ pub(super) struct Table {
 /// In what order a table is filled without jumping about in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    ContentId,
+    Number,
     Signal,
 }
 
@@ -57,7 +57,7 @@ enum Order {
 pub(super) const ROWS: Table = Table {
     insert: "INSERT INTO bank_signals (tenant_id, bank, number, signal_type, signal)
              SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
-    order: Order::ContentId,
+    order: Order::Number,
 };
 
 /// What keeps them unique.
@@ -71,7 +71,7 @@ impl Window {
     /// Sorts on a thread for such work: a million signals take a noticeable part of a second.
     pub(super) async fn sorted(signals: Vec<Signal>) -> Result<Self, StoreError> {
         let sort = move || {
-            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, content_id: 0 };
+            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, number: 0 };
             let mut entries: Vec<Entry> = signals.into_iter().enumerate().map(entry).collect();
             entries.sort_unstable_by(|a, b| (&a.signal, a.place).cmp(&(&b.signal, b.place)));
             entries.dedup_by(|next, kept| next.signal == kept.signal); // the first of its kind stays
@@ -106,18 +106,26 @@ impl Window {
         Ok(items)
     }
 
-    /// Gives content ids after `last`, in the order of the file.
-    pub(super) fn number(&mut self, last: i64) {
+    /// Gives numbers after `last`, in the order of the file. `items` says for each place which item it belongs to; those that are not the first of their item are
+    /// told with the number of the first, which is the item's content id.
+    pub(super) fn number(&mut self, last: i64, items: &[u32]) -> Vec<(i64, i64)> {
         let mut places: Vec<(u32, usize)> = self.entries.iter().enumerate().map(|(at, entry)| (entry.place, at)).collect();
         places.sort_unstable();
-        for (content_id, (_, at)) in (last + 1..).zip(places) {
-            self.entries[at].content_id = content_id;
+        let (mut further, mut first) = (Vec::new(), None);
+        for (number, (place, at)) in (last + 1..).zip(places) {
+            self.entries[at].number = number;
+            let item = items[place as usize];
+            match first {
+                Some((known, content_id)) if known == item => further.push((number, content_id)),
+                _ => first = Some((item, number)),
+            }
         }
+        further
     }
 
-    /// Places in the window with their content ids, in the order of the file.
+    /// Places in the window with their numbers, in the order of the file.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, i64)> {
-        let mut numbered: Vec<(usize, i64)> = self.entries.iter().map(|entry| (entry.place as usize, entry.content_id)).collect();
+        let mut numbered: Vec<(usize, i64)> = self.entries.iter().map(|entry| (entry.place as usize, entry.number)).collect();
         numbered.sort_unstable();
         numbered.into_iter()
     }
@@ -129,12 +137,12 @@ impl Window {
 
     /// The window in pieces for a table.
     pub(super) fn chunks(&self, table: Table) -> Vec<Chunk> {
-        self.pieces(table.order, |entry| entry.content_id)
+        self.pieces(table.order, |entry| entry.number)
     }
 
     fn pieces(&self, order: Order, number: fn(&Entry) -> i64) -> Vec<Chunk> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
-        if order == Order::ContentId {
+        if order == Order::Number {
             entries.sort_unstable_by_key(|entry| entry.place);
         }
         let mut pieces = Vec::new();
@@ -179,4 +187,18 @@ impl Chunk {
             .await?;
         Ok(())
     }
+}
+
+/// Notes which signals belong to an item that another one is the first of, as JSON pairs of numbers.
+pub(super) async fn belong(tx: &mut WriteTx, lease: Lease, pairs: String) -> Result<(), StoreError> {
+    lease.renew(tx).await?;
+    sqlx::query(
+        "UPDATE bank_signals SET content_id = pairs.value ->> 1 FROM json_each(?1) AS pairs
+         WHERE bank_signals.bank = ?2 AND bank_signals.number = pairs.value ->> 0",
+    )
+    .bind(pairs)
+    .bind(lease.bank)
+    .execute(tx.sql().await?)
+    .await?;
+    Ok(())
 }
