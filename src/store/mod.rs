@@ -72,7 +72,7 @@ pub use self::{
         ItemHits, ItemPatch, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged, Surge, Waiting,
     },
     error::StoreError,
-    exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState},
+    exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState, OutboxWord},
     import::{BankImport, ImportInfo, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,

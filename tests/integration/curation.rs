@@ -328,7 +328,7 @@ async fn what_another_process_imported_takes_the_tests() {
     let import = async |source: &str, signals: Vec<Signal>| {
         let mut import = house.store.begin_import(TENANT, "A", defaults).await.unwrap();
         let info = ImportInfo { source: Some(source.into()), ..ImportInfo::default() };
-        import.add_from(&signals, &info).await.unwrap();
+        import.add_items(signals.iter().map(std::slice::from_ref), &info).await.unwrap();
         import.finish().await.unwrap();
     };
     let mut looked = HashMap::new();

@@ -73,54 +73,43 @@ pub struct BankImport {
     waiting_bytes: usize,
     /// What is said of each that waits, as numbers of `said`.
     waiting_said: Vec<u32>,
-    /// For each that waits, the place of the first signal of its item.
-    waiting_item: Vec<u32>,
+    /// At which place in `waiting` the item of each begins.
+    waiting_items: Vec<u32>,
     said: Said,
     /// The highest content id written.
     last: i64,
     added: u64,
-    /// Signals among them that are not the first of their item.
-    further: u64,
+    /// Of these, signals that are not the first of their item.
+    further: i64,
     already_present: u64,
 }
 
 impl BankImport {
-    /// Adds signals, each an item of its own; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the
-    /// caller's choice.
+    /// Adds items of one signal each; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the caller's
+    /// choice.
     ///
     /// # Errors
     /// [`StoreError::ImportLost`] when another import took over. After any error, give up.
     pub async fn add(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
-        self.add_from(signals, &ImportInfo::default()).await
+        self.add_items(signals.iter().map(std::slice::from_ref), &ImportInfo::default()).await
     }
 
-    /// Adds signals of which this is said; as [`add`](Self::add). Signals that the bank holds already stay what they are.
+    /// Adds items of which this is said, each of some signals; as [`add`](Self::add). Signals that the bank holds already stay with their item, and one with more
+    /// than [`MOST_SIGNALS`] becomes several.
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    pub async fn add_from(&mut self, signals: &[Signal], info: &ImportInfo) -> Result<(), StoreError> {
-        for signal in signals {
-            self.add_item(std::slice::from_ref(signal), info).await?;
-        }
-        Ok(())
-    }
-
-    /// Adds one item with all its signals, at most [`MOST_SIGNALS`]. Signals that the bank, or an earlier item of the import, holds stay there; the others are an
-    /// item together.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] for more signals, and as [`add`](Self::add).
-    pub async fn add_item(&mut self, signals: &[Signal], info: &ImportInfo) -> Result<(), StoreError> {
-        if signals.len() > MOST_SIGNALS {
-            return Err(StoreError::Invalid(format!("an item has 1 to {MOST_SIGNALS} signals")));
-        }
-        let (said, item) = (self.said.number(info), self.waiting.len() as u32); // a window is shorter than 2^32
-        self.waiting.extend_from_slice(signals);
-        self.waiting_said.resize(self.waiting.len(), said);
-        self.waiting_item.resize(self.waiting.len(), item);
-        self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
-        if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
-            self.flush().await?;
+    pub async fn add_items(&mut self, items: impl IntoIterator<Item = &[Signal]>, info: &ImportInfo) -> Result<(), StoreError> {
+        let said = self.said.number(info);
+        for signals in items.into_iter().flat_map(|signals| signals.chunks(MOST_SIGNALS)) {
+            let first = self.waiting.len() as u32;
+            self.waiting.extend_from_slice(signals);
+            self.waiting_said.resize(self.waiting.len(), said);
+            self.waiting_items.resize(self.waiting.len(), first);
+            self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
+            if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
+                self.flush().await?;
+            }
         }
         Ok(())
     }
@@ -132,7 +121,7 @@ impl BankImport {
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let (said, items) = (std::mem::take(&mut self.waiting_said), std::mem::take(&mut self.waiting_item));
+        let (said, items) = (std::mem::take(&mut self.waiting_said), std::mem::take(&mut self.waiting_items));
         let (given, lease) = (waiting.len() as u64, self.lease);
         let mut window = Window::sorted(waiting).await?;
         if self.last > 0 {
@@ -141,8 +130,7 @@ impl BankImport {
                 .name_again(&mut self.tx, lease, self.record, held.into_iter().map(|(place, item)| (said[place], item)).collect())
                 .await?;
         }
-        let further = window.number(self.last, &items);
-        self.said.write(&mut self.tx, lease, window.numbered().map(|(place, number)| (said[place], number))).await?;
+        window.number(self.last, &items);
         for table in [window::ROWS, window::KEYS] {
             for chunk in window.chunks(table) {
                 self.tx
@@ -157,18 +145,14 @@ impl BankImport {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        for chunk in further.chunks(CHUNK) {
-            let chunk = serde_json::to_string(chunk).map_err(|error| StoreError::Invalid(error.to_string()))?;
-            self.tx.single(|tx| window::belong(tx, lease, chunk).boxed()).await?;
-            tokio::time::sleep(PAUSE).await;
-        }
-        self.further += further.len() as u64;
+        self.said.write(&mut self.tx, lease, window.numbered().map(|(place, number)| (said[place], number))).await?;
         let added = window.len() as u64;
         if self.tested {
             self.make_candidates(self.last, self.last + added as i64).await?;
         }
         self.last += added as i64;
         self.added += added;
+        self.further += window.further() as i64;
         self.already_present += given - added;
         Ok(())
     }
@@ -184,8 +168,8 @@ impl BankImport {
                         lease.renew(tx).await?;
                         sqlx::query(
                             "INSERT INTO bank_items (tenant_id, bank, content_id, standing)
-                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals WHERE bank = ? AND number > ? AND number <= ?
-                             AND content_id IS NULL",
+                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals
+                             WHERE bank = ? AND number > ? AND number <= ? AND content_id IS NULL",
                         )
                         .bind(lease.bank)
                         .bind(after)
@@ -225,7 +209,7 @@ impl BankImport {
                          WHERE number = ? AND (version = 0 OR ? > 0)",
                     )
                     .bind(last)
-                    .bind(further as i64)
+                    .bind(further)
                     .bind(lease.bank)
                     .bind(added as i64)
                     .execute(tx.sql().await?)
@@ -307,7 +291,7 @@ impl Store {
             waiting: Vec::new(),
             waiting_bytes: 0,
             waiting_said: Vec::new(),
-            waiting_item: Vec::new(),
+            waiting_items: Vec::new(),
             said: Said::default(),
             last,
             added: 0,

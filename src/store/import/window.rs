@@ -1,6 +1,6 @@
 //! A window of signals on its way into the bank: in their own order for the keys, in the order of the file for the rows.
 //!
-//! A chunk travels as one blob of fixed-width records and one JSON array of numbers, which SQLite takes apart: binding each value by itself
+//! A chunk travels as one blob of fixed-width records and one JSON array of content ids, which SQLite takes apart: binding each value by itself
 //! costs more than inserting it.
 
 use std::collections::{BTreeMap, HashSet};
@@ -21,7 +21,10 @@ struct Entry {
     signal: Signal,
     /// Its place in the window as it was given.
     place: u32,
+    /// Its number in the bank.
     number: i64,
+    /// Its place among the signals of its item; so the item's content id is `number - offset`.
+    offset: u32,
 }
 
 /// Distinct signals, sorted.
@@ -29,11 +32,12 @@ pub(super) struct Window {
     entries: Vec<Entry>,
 }
 
-/// Entries of one type and length for one transaction.
+/// Entries of one type, length and offset for one transaction.
 pub(super) struct Chunk {
     kind: SignalType,
     /// Bytes of one signal.
     size: usize,
+    offset: u32,
     records: Vec<u8>,
     /// A JSON array of one number per record.
     numbers: String,
@@ -55,8 +59,8 @@ enum Order {
 
 /// The bank's signals.
 pub(super) const ROWS: Table = Table {
-    insert: "INSERT INTO bank_signals (tenant_id, bank, number, signal_type, signal)
-             SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
+    insert: "INSERT INTO bank_signals (tenant_id, bank, number, content_id, signal_type, signal)
+             SELECT ?1, ?2, value, iif(?7 = 0, NULL, value - ?7), ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
     order: Order::Number,
 };
 
@@ -71,7 +75,7 @@ impl Window {
     /// Sorts on a thread for such work: a million signals take a noticeable part of a second.
     pub(super) async fn sorted(signals: Vec<Signal>) -> Result<Self, StoreError> {
         let sort = move || {
-            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, number: 0 };
+            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, number: 0, offset: 0 };
             let mut entries: Vec<Entry> = signals.into_iter().enumerate().map(entry).collect();
             entries.sort_unstable_by(|a, b| (&a.signal, a.place).cmp(&(&b.signal, b.place)));
             entries.dedup_by(|next, kept| next.signal == kept.signal); // the first of its kind stays
@@ -106,21 +110,19 @@ impl Window {
         Ok(items)
     }
 
-    /// Gives numbers after `last`, in the order of the file. `items` says for each place which item it belongs to; those that are not the first of their item are
-    /// told with the number of the first, which is the item's content id.
-    pub(super) fn number(&mut self, last: i64, items: &[u32]) -> Vec<(i64, i64)> {
+    /// Gives numbers after `last`, in the order of the file; `items` says of each place at which place its item begins. What is left of an item, where the
+    /// bank holds some of its signals, is an item still.
+    pub(super) fn number(&mut self, last: i64, items: &[u32]) {
         let mut places: Vec<(u32, usize)> = self.entries.iter().enumerate().map(|(at, entry)| (entry.place, at)).collect();
         places.sort_unstable();
-        let (mut further, mut first) = (Vec::new(), None);
+        let mut before: Option<(u32, u32)> = None; // the item and the offset
         for (number, (place, at)) in (last + 1..).zip(places) {
-            self.entries[at].number = number;
             let item = items[place as usize];
-            match first {
-                Some((known, content_id)) if known == item => further.push((number, content_id)),
-                _ => first = Some((item, number)),
-            }
+            let offset = before.filter(|before| before.0 == item).map_or(0, |before| before.1 + 1);
+            before = Some((item, offset));
+            let entry = &mut self.entries[at];
+            (entry.number, entry.offset) = (number, offset);
         }
-        further
     }
 
     /// Places in the window with their numbers, in the order of the file.
@@ -128,6 +130,11 @@ impl Window {
         let mut numbered: Vec<(usize, i64)> = self.entries.iter().map(|entry| (entry.place as usize, entry.number)).collect();
         numbered.sort_unstable();
         numbered.into_iter()
+    }
+
+    /// How many signals are not the first of their item.
+    pub(super) fn further(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.offset > 0).count()
     }
 
     /// How many signals.
@@ -155,11 +162,11 @@ impl Window {
             }
             let (piece, others) = rest.split_at(taken);
             rest = others;
-            let mut alike: BTreeMap<(SignalType, usize), Chunk> = BTreeMap::new();
+            let mut alike: BTreeMap<(u32, SignalType, usize), Chunk> = BTreeMap::new();
             for entry in piece {
-                let (kind, size) = (entry.signal.kind(), entry.signal.size());
-                let empty = || Chunk { kind, size, records: Vec::new(), numbers: String::from("[") };
-                let chunk = alike.entry((kind, size)).or_insert_with(empty);
+                let (kind, size, offset) = (entry.signal.kind(), entry.signal.size(), entry.offset);
+                let empty = || Chunk { kind, size, offset, records: Vec::new(), numbers: String::from("[") };
+                let chunk = alike.entry((offset, kind, size)).or_insert_with(empty);
                 let comma = if chunk.records.is_empty() { "" } else { "," };
                 chunk.numbers.push_str(&format!("{comma}{}", number(entry)));
                 chunk.records.extend_from_slice(&entry.signal.to_bytes());
@@ -183,22 +190,9 @@ impl Chunk {
             .bind(self.records)
             .bind(self.size as i64)
             .bind(self.numbers)
+            .bind(self.offset)
             .execute(connection)
             .await?;
         Ok(())
     }
-}
-
-/// Notes which signals belong to an item that another one is the first of, as JSON pairs of numbers.
-pub(super) async fn belong(tx: &mut WriteTx, lease: Lease, pairs: String) -> Result<(), StoreError> {
-    lease.renew(tx).await?;
-    sqlx::query(
-        "UPDATE bank_signals SET content_id = pairs.value ->> 1 FROM json_each(?1) AS pairs
-         WHERE bank_signals.bank = ?2 AND bank_signals.number = pairs.value ->> 0",
-    )
-    .bind(pairs)
-    .bind(lease.bank)
-    .execute(tx.sql().await?)
-    .await?;
-    Ok(())
 }
