@@ -3,11 +3,13 @@
 mod architecture;
 mod classify;
 mod cli;
+mod cli_banks;
 mod cli_calibrate;
 mod cli_evaluate;
 mod cli_exchange;
 mod cli_preprocess;
 mod client;
+mod curation;
 mod decode;
 mod durability;
 mod exchange;

@@ -34,6 +34,13 @@ const CATEGORIES: [(&str, &str); 6] = [
     (Category::None.as_str(), "none"),
 ];
 
+/// The same of an item of a bank.
+const VERDICTS_OF_BANKS: [(Verdict, &str); 3] = [
+    (Verdict::Confirmed, "Confirmed: it belongs into its bank, and is in force"),
+    (Verdict::Rejected, "Rejected: it does not belong there"),
+    (Verdict::Uncertain, "Uncertain: I cannot tell"),
+];
+
 const VERDICTS: [(Verdict, &str); 3] = [
     (Verdict::Confirmed, "Confirmed: it is what the machine took it for"),
     (Verdict::Rejected, "Rejected: it is not"),
@@ -66,7 +73,7 @@ pub(super) async fn list(State(state): State<Shared>, visitor: Visitor, uri: Uri
             div.actions { button.plain { "Show" } }
         }
         @if found.items.is_empty() { p { "Nothing waits here." } } @else {
-            (table("Items of the review queue, most urgent first", &["Item", "Queue", "Priority", "Category", "Kind", "Since", "State"],
+            (table("Items of the review queue, most urgent first", &["Item", "Attachments", "Queue", "Priority", "Category", "Kind", "Since", "State"],
                 &html! { @for item in &found.items { (row(&visitor, item)) } }))
             @if let Some(next) = found.next {
                 nav.pages aria-label="Pages of the queue" { a href=(elsewhere(&query, &next.to_string())) { "Next page" } }
@@ -100,10 +107,16 @@ fn held(visitor: &Visitor, item: &ReviewItem) -> &'static str {
     }
 }
 
+/// The provider's reference, or the item of a bank that is to be looked at.
+fn title(item: &ReviewItem) -> String {
+    item.subject.as_ref().map_or_else(|| item.item_id.clone(), |subject| format!("item {} of bank {}", subject.content_id, subject.bank))
+}
+
 fn row(visitor: &Visitor, item: &ReviewItem) -> Markup {
     html! {
         tr {
-            th scope="row" { a href=(address(item.id)) { (item.item_id) } }
+            th scope="row" { a href=(address(item.id)) { (title(item)) } }
+            td.number { (item.count) }
             td { (item.queue) }
             td.number { (format!("{:.2}", item.priority)) }
             td { (item.category.as_str()) }
@@ -123,7 +136,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
     let item = state.services.review.item(&visitor.who, id_of(&id)?).await?;
     let body = html! {
         (trail(&[("/console/review".to_owned(), "Review queue")]))
-        h1 { "Review " (item.item_id) }
+        h1 { "Review " (title(&item)) }
         dl.facts {
             div { dt { "State" } dd { (held(&visitor, &item)) } }
             div { dt { "Queue" } dd { (item.queue) } }
@@ -131,8 +144,15 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
             div { dt { "Category" } dd { (item.category.as_str()) } }
             div { dt { "Kind" } dd { (item.attachment_kind.as_str()) } }
             div { dt { "Since" } dd { (when(item.created_at)) } }
+            @if item.count > 1 { div { dt { "Attachments" } dd { (item.count) } } }
         }
-        p.soft { "Nightlight keeps no content: look at the attachment in your own system, under the item's id above." }
+        @if item.subject.is_some() {
+            p { "This is about an item of a bank: decide whether it belongs there. These attachments matched it, newest first." }
+        } @else if item.count > 1 {
+            p { "It stands for " (item.count) " attachments that matched the same; your decision is for all of them. The newest, newest first:" }
+        }
+        @if item.subject.is_some() || item.count > 1 { ul { @for item_id in &item.item_ids { li { (item_id) } } } }
+        p.soft { "Nightlight keeps no content: look at the attachment in your own system, under its id." }
         (decision(&visitor, &item))
         h2 { "Why it is here" }
         ul { @for reason in &item.decision.reasons { li { (reason.text) } } }
@@ -156,7 +176,7 @@ fn decision(visitor: &Visitor, item: &ReviewItem) -> Markup {
                     (token(visitor))
                     fieldset {
                         legend { "Verdict; it is final" }
-                        @for (verdict, words) in VERDICTS {
+                        @for (verdict, words) in if item.subject.is_some() { VERDICTS_OF_BANKS } else { VERDICTS } {
                             div.field.check {
                                 input id=(format!("decide-{}", verdict.as_str())) type="radio" name="verdict" value=(verdict.as_str()) required;
                                 label for=(format!("decide-{}", verdict.as_str())) { (words) }

@@ -3,6 +3,9 @@
 //! [`Banks`] holds one immutable [`Snapshot`] per tenant and swaps it when the store's tail of bank changes has grown, whoever wrote the
 //! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
 //!
+//! What people and programs do with banks is [`curation`]; what new items must show is [`admission`]; and what happens to an item that suddenly matches
+//! everywhere is [`flood`] protection's.
+//!
 //! # How soon
 //! A change is in force when [`refresh`](Banks::refresh) returns: new signals are appended to a bank's tail, which is scanned, and states are bits. That costs milliseconds whatever the
 //! bank's size. What takes longer happens beside it, in [`watch`](Banks::watch): parts are merged, a merge is made of a snapshot and taken over in a moment, and an import of
@@ -23,6 +26,7 @@ pub mod hits;
 mod keeper;
 mod load;
 mod tidy;
+mod words;
 
 pub use self::{error::BankError, load::load_bank};
 
