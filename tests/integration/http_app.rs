@@ -42,6 +42,7 @@ pub struct App {
     pub scorer: Arc<FakeScorer>,
     pub store: Store,
     pub banks: Arc<Banks>,
+    pub exchanges: Exchanges,
     /// Knows the same store; what it does is another process's doing to the router.
     pub access: Access,
     /// Credentials of exchanges stand below it.
@@ -102,11 +103,12 @@ impl Setup {
         ));
         let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), max_bytes: 1 << 20 };
         let client = Client::new(Policy::default(), limits, Retry::NEVER);
+        let exchanges = Exchanges::new(store.clone(), Some(banks.clone()), folder.path(), client, Default::default());
         let services = HttpServices {
             scorer: Arc::clone(&scorer) as _,
             access,
             curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
-            exchanges: Exchanges::new(store.clone(), Some(banks.clone()), folder.path(), client, Default::default()),
+            exchanges: exchanges.clone(),
             lookup,
             review,
             points,
@@ -114,7 +116,7 @@ impl Setup {
             health,
         };
         let state = HttpState::new(self.options, services, metrics());
-        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, folder }
+        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, exchanges, folder }
     }
 }
 

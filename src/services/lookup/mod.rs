@@ -23,7 +23,11 @@ use crate::{
     },
     engines::{hashing, matching::Snapshot},
     outbound::{Media, MediaFetcher},
-    services::{banks::Banks, lanes::Lanes, pixels::PixelProcessor},
+    services::{
+        banks::{Banks, hits::Hits},
+        lanes::Lanes,
+        pixels::PixelProcessor,
+    },
 };
 
 /// Hashes attachments and looks them up. Built by [`services::App`](crate::services::App).
@@ -32,6 +36,8 @@ pub struct Lookup {
     lanes: Lanes,
     pixels: Arc<PixelProcessor>,
     fetcher: MediaFetcher,
+    /// What matched, if anybody wants to know.
+    hits: Option<Arc<Hits>>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -59,7 +65,13 @@ pub struct Hashed {
 impl Lookup {
     /// Over these banks and threads.
     pub const fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
-        Self { banks, lanes, pixels, fetcher }
+        Self { banks, lanes, pixels, fetcher, hits: None }
+    }
+
+    /// Counts what matches, for flood protection.
+    #[must_use]
+    pub fn counting(self, hits: Arc<Hits>) -> Self {
+        Self { hits: Some(hits), ..self }
     }
 
     /// The banks of `tenant` as they are now.

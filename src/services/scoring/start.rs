@@ -18,7 +18,7 @@ use crate::{
     },
     services::{
         StartError,
-        banks::Banks,
+        banks::{Banks, hits::Hits},
         certificates::ModelFacts,
         lanes::Lanes,
         operating_points::OperatingPoints,
@@ -36,6 +36,7 @@ impl Scoring {
         pseudonyms: Pseudonyms,
         processor: Arc<PixelProcessor>,
         lanes: Lanes,
+        hits: Arc<Hits>,
     ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
@@ -93,7 +94,21 @@ impl Scoring {
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
         let points = OperatingPoints::load(config, running.into_iter().collect(), store.clone()).await?;
         let sampler = Sampler::new(&config.audit);
-        Ok(Self { store, banks, points, policy, pseudonyms, sampler, keys, images, texts: text_models, models: versions })
+        let cluster_matches = config.review.cluster_matches;
+        Ok(Self {
+            store,
+            banks,
+            points,
+            policy,
+            pseudonyms,
+            sampler,
+            cluster_matches,
+            hits,
+            keys,
+            images,
+            texts: text_models,
+            models: versions,
+        })
     }
 }
 
