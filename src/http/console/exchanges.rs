@@ -102,7 +102,7 @@ fn choices(state: &Shared, visitor: &Visitor) -> Markup {
             ul.choices {
                 @for api in Api::ALL.into_iter().filter(|api| offered(visitor, *api)) {
                     li {
-                        a href=(format!("/console/new-exchange/{api}")) { (api) } ": " (words(api))
+                        a href=(format!("/console/new-exchange/{api}")) { (api) } ": " (words(api)) " "
                         @match state.services.exchanges.has_credentials(api) {
                             Some(true) => span.badge { "has credentials" },
                             Some(false) => span.badge.off { "needs credentials" },
@@ -150,7 +150,8 @@ pub(super) async fn form(State(state): State<Shared>, visitor: Visitor, At(name)
 fn setting_field(setting: &Value) -> Markup {
     let text = |name: &str| setting[name].as_str().unwrap_or_default();
     let name = format!("set-{}", text("name"));
-    let label = text("name").replace('_', " ");
+    let mut label = text("name").replace('_', " ");
+    label.get_mut(..1).map(str::make_ascii_uppercase);
     let mut field = Field::new("new", &name, &label).help(text("help"));
     if setting["required"] == true {
         field = field.required();

@@ -10,9 +10,9 @@ use super::{
         Shared,
         error::{ApiError, ErrorCode},
     },
-    At, Visitor,
+    At, Visitor, banks,
     form::{Fields, Posted, see_other},
-    page::{Field, Part, page, segment, table, token, trail, when},
+    page::{Field, Part, count, page, segment, table, token, trail, when},
 };
 use crate::{
     domain::{
@@ -32,13 +32,6 @@ const CATEGORIES: [(&str, &str); 6] = [
     (Category::Solicitation.as_str(), "solicitation"),
     (Category::Other.as_str(), "other"),
     (Category::None.as_str(), "none"),
-];
-
-/// The same of an item of a bank.
-const VERDICTS_OF_BANKS: [(Verdict, &str); 3] = [
-    (Verdict::Confirmed, "Confirmed: it belongs into its bank, and is in force"),
-    (Verdict::Rejected, "Rejected: it does not belong there"),
-    (Verdict::Uncertain, "Uncertain: I cannot tell"),
 ];
 
 const VERDICTS: [(Verdict, &str); 3] = [
@@ -107,16 +100,19 @@ fn held(visitor: &Visitor, item: &ReviewItem) -> &'static str {
     }
 }
 
-/// The provider's reference, or the item of a bank that is to be looked at.
-fn title(item: &ReviewItem) -> String {
-    item.subject.as_ref().map_or_else(|| item.item_id.clone(), |subject| format!("item {} of bank {}", subject.content_id, subject.bank))
+/// What is to be looked at, in some words.
+fn name(item: &ReviewItem) -> String {
+    match &item.subject {
+        Some(subject) => format!("item {} of bank {}", subject.content_id, subject.bank),
+        None => item.item_id.clone(),
+    }
 }
 
 fn row(visitor: &Visitor, item: &ReviewItem) -> Markup {
     html! {
         tr {
-            th scope="row" { a href=(address(item.id)) { (title(item)) } }
-            td.number { (item.count) }
+            th scope="row" { a href=(address(item.id)) { (name(item)) } }
+            td.number { (count(item.count)) }
             td { (item.queue) }
             td.number { (format!("{:.2}", item.priority)) }
             td { (item.category.as_str()) }
@@ -136,7 +132,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
     let item = state.services.review.item(&visitor.who, id_of(&id)?).await?;
     let body = html! {
         (trail(&[("/console/review".to_owned(), "Review queue")]))
-        h1 { "Review " (title(&item)) }
+        h1 { "Review " (name(&item)) }
         dl.facts {
             div { dt { "State" } dd { (held(&visitor, &item)) } }
             div { dt { "Queue" } dd { (item.queue) } }
@@ -144,15 +140,19 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
             div { dt { "Category" } dd { (item.category.as_str()) } }
             div { dt { "Kind" } dd { (item.attachment_kind.as_str()) } }
             div { dt { "Since" } dd { (when(item.created_at)) } }
-            @if item.count > 1 { div { dt { "Attachments" } dd { (item.count) } } }
+            div { dt { "Attachments" } dd { (count(item.count)) } }
+            @if item.count > 1 || item.subject.is_some() { div.whole { dt { "The newest of them" } dd { (item.item_ids.join(", ")) } } }
         }
-        @if item.subject.is_some() {
-            p { "This is about an item of a bank: decide whether it belongs there. These attachments matched it, newest first." }
-        } @else if item.count > 1 {
-            p { "It stands for " (item.count) " attachments that matched the same; your decision is for all of them. The newest, newest first:" }
+        @if let Some(subject) = &item.subject {
+            p.soft {
+                "This item of a bank matched far more than it used to and is out of force. Confirmed: it belongs into the bank; rejected: it does not. "
+                @if visitor.who.role.allows(Permission::Curate) {
+                    a href=(format!("{}/items/{}", banks::address(&subject.bank), subject.content_id)) { "Look at it" } "."
+                }
+            }
+        } @else {
+            p.soft { "Nightlight keeps no content: look at the attachment in your own system, under the item's id above." }
         }
-        @if item.subject.is_some() || item.count > 1 { ul { @for item_id in &item.item_ids { li { (item_id) } } } }
-        p.soft { "Nightlight keeps no content: look at the attachment in your own system, under its id." }
         (decision(&visitor, &item))
         h2 { "Why it is here" }
         ul { @for reason in &item.decision.reasons { li { (reason.text) } } }
@@ -176,7 +176,7 @@ fn decision(visitor: &Visitor, item: &ReviewItem) -> Markup {
                     (token(visitor))
                     fieldset {
                         legend { "Verdict; it is final" }
-                        @for (verdict, words) in if item.subject.is_some() { VERDICTS_OF_BANKS } else { VERDICTS } {
+                        @for (verdict, words) in VERDICTS {
                             div.field.check {
                                 input id=(format!("decide-{}", verdict.as_str())) type="radio" name="verdict" value=(verdict.as_str()) required;
                                 label for=(format!("decide-{}", verdict.as_str())) { (words) }
