@@ -8,6 +8,7 @@ pub mod banks;
 pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
+pub mod embedders;
 pub mod evaluate;
 pub mod exchange;
 pub mod health;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::{Banks, curation::Curation},
+    embedders::Embedders,
     exchange::Exchanges,
     lanes::Lanes,
     lookup::Lookup,
@@ -37,7 +39,7 @@ use self::{
 };
 use crate::{
     config::{Backend, Config},
-    domain::curation::FeedbackRules,
+    domain::{curation::FeedbackRules, ids::TenantId},
     engines::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
@@ -102,9 +104,16 @@ impl App {
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let lanes = Lanes::start(config)?;
-        let lookup = Arc::new(Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)));
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes).await?;
+        let embedders = Arc::new(Embedders::start(config)?);
+        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
+        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)).with_embedders(embedders.clone());
+        let lookup = Arc::new(lookup);
+        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes, embedders).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
+        for kind in missing {
+            let model = kind.as_str();
+            warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
+        }
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }

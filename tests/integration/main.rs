@@ -10,6 +10,7 @@ mod cli_preprocess;
 mod client;
 mod decode;
 mod durability;
+mod embedding;
 mod exchange;
 mod hostile;
 mod http_app;

@@ -114,7 +114,8 @@ fn runtime(config: &Config) -> Check {
 
 /// Every configured model and the backbones they name.
 fn models(config: &Config) -> Vec<Check> {
-    let mut names: Vec<String> = config.models.image.iter().chain(&config.models.conversation).cloned().collect();
+    let mut names: Vec<String> =
+        config.models.image.iter().chain(&config.models.embedding).chain(&config.models.conversation).cloned().collect();
     let (mut seen, mut checks) = (BTreeSet::new(), Vec::new());
     while let Some(name) = names.pop() {
         if !seen.insert(name.clone()) {

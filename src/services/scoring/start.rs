@@ -20,6 +20,7 @@ use crate::{
         StartError,
         banks::Banks,
         certificates::ModelFacts,
+        embedders::Embedders,
         lanes::Lanes,
         operating_points::OperatingPoints,
         pixels::{PixelEngine, PixelProcessor},
@@ -36,6 +37,7 @@ impl Scoring {
         pseudonyms: Pseudonyms,
         processor: Arc<PixelProcessor>,
         lanes: Lanes,
+        embedders: Arc<Embedders>,
     ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
@@ -79,6 +81,8 @@ impl Scoring {
             versions.insert(name.clone(), encoder.digest().as_str().to_owned());
         }
 
+        versions.extend(embedders.digests());
+        specs.extend(embedders.specs(&embedders.kinds()));
         let specs: Arc<[_]> = specs.into();
         let pixels = PixelEngine::start(processor, &specs, images)?;
         let images = ImageWay {
@@ -87,6 +91,7 @@ impl Scoring {
             decoder: lanes.decoder,
             pixels,
             models,
+            embedders,
             minimum_quality: config.matching.pdq_minimum_quality,
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
