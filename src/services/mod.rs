@@ -97,7 +97,8 @@ impl App {
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(store_options(config)).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
-        let banks = Banks::load(&store, config.matching.dihedral).await?;
+        let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
+        let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let lanes = Lanes::start(config)?;
