@@ -162,7 +162,7 @@ fn signals(text: &str) -> Result<Vec<Signal>, ApiError> {
 }
 
 /// An error without the text that it is about.
-fn spoken(error: &crate::domain::signal::SignalError) -> String {
+pub(super) fn spoken(error: &crate::domain::signal::SignalError) -> String {
     use crate::domain::signal::SignalError;
     match error {
         SignalError::UnknownType(_) => "the type is not known; use md5, sha1, sha256, pdq, photodna or embedding:MODEL".to_owned(),
