@@ -13,6 +13,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::console;
 use crate::{
     domain::ids::RequestId,
     services::{
@@ -34,6 +35,8 @@ pub(super) enum Shape {
     Own,
     /// `{"message"}`, as HMA's clients read it.
     Message,
+    /// A page for people, in the console.
+    Page,
 }
 
 /// What went wrong, for programs. Each code has one status.
@@ -163,6 +166,12 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..Self::new(ErrorCode::Internal, INTERNAL) }
     }
 
+    /// What the caller is told.
+    #[cfg(test)]
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The error as JSON.
     pub(super) fn body(&self, id: RequestId) -> ErrorBody {
         ErrorBody { error: ErrorDetail { code: self.code, message: self.message.to_string(), request_id: id.to_string() } }
@@ -175,16 +184,19 @@ impl ApiError {
         let body = match shape {
             Shape::Own => serde_json::to_vec(&self.body(id)),
             Shape::Message => serde_json::to_vec(&serde_json::json!({"message": self.message})),
+            Shape::Page => Ok(console::problem(self.code.status(), &self.message, id).into_bytes()),
         };
         *response.body_mut() = Body::from(body.unwrap_or_default());
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let kind = if shape == Shape::Page { "text/html; charset=utf-8" } else { "application/json" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
         }
         match self.code {
-            ErrorCode::Unauthenticated => {
+            // A browser would ask for a name and a password of its own.
+            ErrorCode::Unauthenticated if shape != Shape::Page => {
                 let schemes = HeaderValue::from_static(r#"Bearer realm="nightlight", Basic realm="nightlight""#);
                 headers.insert(header::WWW_AUTHENTICATE, schemes);
             }

@@ -1,7 +1,7 @@
 //! The API over HTTP: the only room that knows axum.
 //!
 //! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
-//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `banks`, `review`, `operating_points`, `status`, `docs`; `auth` lets callers in, `error` is the one
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `banks`, `review`, `operating_points`, `status`, `docs`, the pages of `console`; `auth` lets callers in, `error` is the one
 //! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
 //! accepts connections.
 //!
@@ -57,6 +57,7 @@ mod auth;
 mod banks;
 mod batch;
 mod body;
+mod console;
 mod docs;
 mod dto;
 mod error;
@@ -182,6 +183,7 @@ pub struct HttpState {
     services: HttpServices,
     metrics: PrometheusHandle,
     permits: Arc<Semaphore>,
+    console: console::Console,
 }
 
 /// How handlers hold it.
@@ -191,7 +193,7 @@ impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
     pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
         let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
-        Self { options, services, metrics, permits }
+        Self { options, services, metrics, permits, console: Default::default() }
     }
 
     /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
@@ -225,7 +227,7 @@ const fn route(path: &'static str, permission: Option<Permission>, handlers: Met
     Route { path, permission, handlers }
 }
 
-/// The whole API, except the pages under `/docs`.
+/// The whole API, except the pages under `/docs` and `/console`.
 fn routes(options: &HttpOptions) -> Vec<Route> {
     let metrics = if options.metrics_open { None } else { Some(Permission::Metrics) };
     let own = vec![
@@ -264,6 +266,7 @@ pub fn router(state: HttpState) -> Router {
     }
     router
         .merge(docs::pages())
+        .merge(console::pages(&state))
         .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path; see /docs"))
         .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed, "this path does not know that method; see Allow"))
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -8,6 +8,7 @@ pub mod banks;
 pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
+pub mod embedders;
 pub mod evaluate;
 pub mod exchange;
 pub mod health;
@@ -26,7 +27,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    banks::{Banks, curation::Curation},
+    banks::{Banks, curation::Curation, hits::Hits},
+    embedders::Embedders,
     exchange::Exchanges,
     lanes::Lanes,
     lookup::Lookup,
@@ -37,7 +39,7 @@ use self::{
 };
 use crate::{
     config::{Backend, Config},
-    domain::curation::FeedbackRules,
+    domain::ids::TenantId,
     engines::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
@@ -98,17 +100,28 @@ impl App {
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(store_options(config)).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
-        let banks = Banks::load(&store, config.matching.dihedral).await?;
+        let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
+        let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let lanes = Lanes::start(config)?;
-        let lookup = Arc::new(Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)));
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes).await?;
+        let hits = Arc::<Hits>::default();
+        let embedders = Arc::new(Embedders::start(config)?);
+        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
+        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
+            .with_embedders(embedders.clone())
+            .counting(hits.clone());
+        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
+        let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
+        for kind in missing {
+            let model = kind.as_str();
+            warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
+        }
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
-        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules);
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let points = scoring.points().clone();
@@ -120,6 +133,7 @@ impl App {
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
             tokio::spawn(points.clone().watch(poll, stop.clone())),
             tokio::spawn(curation.clone().keep(stop.clone())),
+            tokio::spawn(curation.clone().keep_admitting(stop.clone())),
             tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
         if let Some(every) = config.exchange.interval {
@@ -134,7 +148,7 @@ impl App {
             pseudonyms,
             scoring: Arc::new(scoring),
             exchanges,
-            lookup,
+            lookup: Arc::new(lookup),
             pixels,
             warnings,
             stop,
@@ -158,7 +172,7 @@ pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Ex
     let outbound = &config.outbound;
     let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
     let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
-    Exchanges::new(store, banks, &config.data_dir, client, FeedbackRules::default())
+    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules)
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

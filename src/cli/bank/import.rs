@@ -24,7 +24,10 @@ use crate::{
         ids::TenantId,
         signal::{Signal, SignalType},
     },
-    services::exchange::formats::{self, Bad, Change, Entry, Format, FormatError, Record},
+    services::{
+        banks::curation::Curation,
+        exchange::formats::{self, Bad, Change, Entry, Format, FormatError, Record},
+    },
     store::{BankDefaults, BankImport, ImportInfo, Store},
 };
 
@@ -45,7 +48,7 @@ pub(in crate::cli) struct Import {
     /// What the file is; auto tells it by its first bytes
     ///
     /// lines (`signal_type signal` or bare), csv (columns by name), ncmec (Hash Sharing v2, XML), threatexchange, stopncii, tat (JSON), arachnid (JSON lines or
-    /// CSV). Each signal becomes an item of its own. Signals of types that are not matched are skipped and counted; entries that the list says are deleted are
+    /// CSV). What one entry of a list holds becomes one item. Signals of types that are not matched are skipped and counted; entries that the list says are deleted are
     /// counted and not imported.
     #[arg(long, value_name = "F", default_value = "auto",
         value_parser = PossibleValuesParser::new(["auto", "lines", "csv", "ncmec", "threatexchange", "stopncii", "tat", "arachnid"]))]
@@ -56,10 +59,10 @@ pub(in crate::cli) struct Import {
     #[arg(long, value_name = "T")]
     signal_type: Option<SignalType>,
     /// Organisation that the list comes from; kept with every item, where the list does not say another one [default: none]
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = super::source_name)]
     source: Option<String>,
     /// Who in that organisation submitted it
-    #[arg(long, value_name = "NAME", value_parser = name, requires = "source")]
+    #[arg(long, value_name = "NAME", value_parser = super::source_name, requires = "source")]
     submitter: Option<String>,
     /// Category of items whose list does not say one: A1, A2, B1, B2 or other
     #[arg(long, value_name = "C")]
@@ -74,12 +77,6 @@ pub(in crate::cli) struct Import {
     file: PathBuf,
 }
 
-/// A source's name, as `domain::bank::Provenance` has it.
-fn name(text: &str) -> Result<String, String> {
-    let sound = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if sound { Ok(text.to_owned()) } else { Err("a name has 1 to 128 characters and no control characters".to_owned()) }
-}
-
 #[derive(Serialize)]
 struct ImportedLine<'a> {
     bank: &'a str,
@@ -92,6 +89,9 @@ struct ImportedLine<'a> {
     /// Entries that the list says are deleted.
     #[serde(skip_serializing_if = "is_zero")]
     deleted: u64,
+    /// In a bank with admission tests: items that these moved on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    examined: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -99,9 +99,9 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Signals of which the same is said.
+/// Items of which the same is said.
 struct Chunk {
-    signals: Vec<Signal>,
+    items: Vec<Vec<Signal>>,
     info: ImportInfo,
 }
 
@@ -178,6 +178,13 @@ impl Import {
             }
         };
         let imported = import.finish().await?;
+        let tested = banks.iter().any(|bank| bank.name == self.bank && !bank.admission.asks_nothing());
+        let examined = if tested {
+            let curation = Curation::new(store.clone(), None, config.feedback.rules);
+            Some(curation.admit_waiting(TenantId::DEFAULT, &self.bank).await?)
+        } else {
+            None
+        };
         output::json_line(&ImportedLine {
             bank: &self.bank,
             added: imported.added,
@@ -185,6 +192,7 @@ impl Import {
             bank_version: imported.bank_version,
             skipped: read.skipped,
             deleted: read.deleted,
+            examined,
         })?;
         Ok(())
     }
@@ -200,7 +208,7 @@ impl Import {
         let mut stored = Ok(());
         while let Some(chunk) = chunks.recv().await {
             bar.set_position(lines.load(Relaxed));
-            stored = import.add_from(&chunk.signals, &chunk.info).await;
+            stored = import.add_items(chunk.items.iter().map(Vec::as_slice), &chunk.info).await;
             if stored.is_err() {
                 break; // the reader ends when nobody listens
             }
@@ -235,10 +243,10 @@ fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
     Ok(BufWriter::new(fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?))
 }
 
-/// Reads everything, and sends signals in chunks as long as nothing was bad.
+/// Reads everything, and sends items in chunks as long as nothing was bad.
 fn read(mut source: Source, default: Option<SignalType>, said: &ImportInfo, chunks: &mpsc::Sender<Chunk>) -> Result<Reading, Failure> {
     let mut read = Reading::default();
-    let mut waiting = Chunk { signals: Vec::with_capacity(CHUNK), info: said.clone() };
+    let mut waiting = Chunk { items: Vec::with_capacity(CHUNK), info: said.clone() };
     let mut errors = source.errors.take();
     let mut unwritten = None;
     let ended = formats::read(source.format, &mut source.input, default, &mut |entry| {
@@ -266,14 +274,14 @@ fn read(mut source: Source, default: Option<SignalType>, said: &ImportInfo, chun
     if let Some(error) = unwritten.or_else(|| errors.and_then(|mut errors| errors.flush().err())) {
         return Err(Failure::failed(format!("--errors: {error}; nothing was imported")));
     }
-    if read.bad == 0 && !waiting.signals.is_empty() {
+    if read.bad == 0 && !waiting.items.is_empty() {
         // Nobody listens when the store failed, which is told there.
         let _ = chunks.blocking_send(waiting);
     }
     Ok(read)
 }
 
-/// Adds a record's signals to what waits; `false` when nobody wants them any more.
+/// Adds a record's item to what waits; `false` when nobody wants them any more.
 fn take(record: Record, said: &ImportInfo, waiting: &mut Chunk, chunks: &mpsc::Sender<Chunk>) -> bool {
     // A list that names its members says by that who submitted; a row that names a source says more than the command line.
     let info = match (&record.member, record.category) {
@@ -284,14 +292,14 @@ fn take(record: Record, said: &ImportInfo, waiting: &mut Chunk, chunks: &mpsc::S
             category: category.or(said.category),
         },
     };
-    if !waiting.signals.is_empty() && (info != waiting.info || waiting.signals.len() >= CHUNK) {
-        let full = std::mem::replace(waiting, Chunk { signals: Vec::with_capacity(CHUNK), info: info.clone() });
+    if !waiting.items.is_empty() && (info != waiting.info || waiting.items.len() >= CHUNK) {
+        let full = std::mem::replace(waiting, Chunk { items: Vec::with_capacity(CHUNK), info: info.clone() });
         if chunks.blocking_send(full).is_err() {
             return false;
         }
     }
     waiting.info = info;
-    waiting.signals.extend(record.signals);
+    waiting.items.push(record.signals);
     true
 }
 

@@ -2,6 +2,7 @@
 
 mod compare;
 mod files;
+mod hashes;
 mod scores;
 mod table;
 
@@ -27,6 +28,11 @@ pub(super) enum Evaluate {
     /// The banks are those of --data-dir; without a database there, there are none. Nothing is written to its queue, ledger or counters. A hash
     /// flags what matches, a classifier what reaches the threshold in force. The exit code is 1 when a file could not be scored.
     Files(files::Files),
+    /// What hashes survive: pictures altered in many ways, looked up in a bank of the originals
+    ///
+    /// Resizing, cropping, JPEG, turning, mirroring, grey, text, borders, tones, blur: how many of the altered pictures the server would have found at the
+    /// bank's radius, and how many find another picture's item. Intervals are Clopper-Pearson's.
+    Hashes(hashes::Hashes),
 }
 
 impl Evaluate {
@@ -35,6 +41,7 @@ impl Evaluate {
             Self::Scores(scores) => scores.run(),
             Self::Compare(compare) => compare.run(),
             Self::Files(files) => files.run(config),
+            Self::Hashes(hashes) => hashes.run(config),
         }
     }
 }

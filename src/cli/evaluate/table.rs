@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use super::files::Throughput;
 use crate::{
     cli::{Failure, output},
+    domain::signal::Distance,
     services::evaluate::{
         Comparison, Difference, Evaluation, Measured, Point,
         files::{Hardware, Summary},
+        hashes::{HashReport, Row},
     },
 };
 
@@ -163,4 +165,44 @@ pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failu
         writeln!(out, "\n{} files in {:.1} s: {rate:.1} files/s", throughput.files, throughput.seconds)?;
     }
     Ok(writeln!(out, "on {cpu}, {cores} cores, {gpu}")?)
+}
+
+pub(super) fn hashes(found: &HashReport) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    let percent = (found.setup.confidence * 1000.0).round() / 10.0;
+    writeln!(out, "{} pictures, each altered in every way; intervals at {percent} %", found.pictures)?;
+    for left in &found.left_out {
+        writeln!(out, "left out: {} ({})", left.name, left.reason)?;
+    }
+    for copy in &found.copies {
+        writeln!(out, "left out: {} matches {} as it is, distance {}: a copy, or a wrong match", copy.name, copy.of, copy.distance)?;
+    }
+    let mut tables: Vec<&[Row]> = found.rows.chunk_by(|a, b| a.technology == b.technology && a.all_positions == b.all_positions).collect();
+    tables.retain(|rows| !rows.is_empty());
+    for rows in tables {
+        let first = &rows[0];
+        let positions = if first.all_positions { ", all eight positions of the picture" } else { "" };
+        writeln!(out, "\n{}, radius {}{positions}:", first.technology, first.max_distance)?;
+        let cells = |row: &Row| {
+            let distance = row.distance.as_ref();
+            [
+                row.alteration.to_owned(),
+                format!("{:.3} ({:.3} .. {:.3})", row.recall, row.recall_interval[0], row.recall_interval[1]),
+                distance.map_or_else(|| "-".to_owned(), |distance| short(distance.median)),
+                distance.map_or_else(|| "-".to_owned(), |distance| short(distance.p95)),
+                row.quality_median.map_or_else(|| "-".to_owned(), |quality| quality.to_string()),
+                row.unusable.to_string(),
+                row.wrong.to_string(),
+                row.what.to_owned(),
+            ]
+        };
+        let header = ["alteration", "recall", "median", "95 %", "quality", "unusable", "wrong", "what"];
+        output::table(header, &rows.iter().map(cells).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// Bits as they are, cosines with three digits.
+fn short(distance: Distance) -> String {
+    if distance.get().fract() == 0.0 { distance.to_string() } else { format!("{:.3}", distance.get()) }
 }

@@ -178,8 +178,8 @@ pub(super) fn open_processor(backend: Backend, config: &Config) -> Result<PixelP
     Ok(processor)
 }
 
-/// The image embedders of these names.
-fn open_embedders(names: &[String], config: &Config) -> Result<Vec<ImageEmbedder>, Failure> {
+/// The image embedders of these names, which `--embedding` gave.
+pub(super) fn open_embedders(names: &[String], config: &Config) -> Result<Vec<ImageEmbedder>, Failure> {
     if names.is_empty() {
         return Ok(Vec::new());
     }

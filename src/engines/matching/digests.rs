@@ -4,11 +4,14 @@
 //! each value's bucket begins: 16 bytes of an MD5 take 21 in all, where a hash table of signals and ids takes nearly a hundred. A bucket holds two to four
 //! digests, so a lookup is a handful of cache misses, and nothing is asked of the digests: lists of chosen ones make a bucket long, never an answer wrong.
 
+use std::io;
+
 use super::{
     index::Sizes,
     kind::{Held, Kind, Near},
-    segment::Position,
+    packed::{self, Packed},
     simd::{Simd, prefetch},
+    stored::{self, Input, Output, Unreadable},
 };
 use crate::domain::signal::{Distance, Signal, SignalType};
 
@@ -27,7 +30,7 @@ pub struct Table<const N: usize> {
     pub(super) bits: u32,
     /// 2^bits + 1 places in `postings`.
     pub(super) offsets: Vec<u32>,
-    pub(super) postings: Vec<Position>,
+    pub(super) postings: Packed,
 }
 
 impl<const N: usize> Table<N> {
@@ -46,13 +49,24 @@ impl<const N: usize> Table<N> {
             sum += *offset;
             *offset = sum;
         }
-        let mut postings = vec![Position::default(); rows.len()];
+        let width = packed::bits_below(rows.len());
+        let mut postings = Packed::zeros(width, rows.len());
         for (position, row) in rows.iter().enumerate().rev() {
             let place = &mut offsets[bucket(row, bits)];
             *place -= 1;
-            postings[*place as usize] = Position::new(position as u32);
+            packed::set(postings.bytes_mut(), width, *place as usize, position as u32);
         }
         Self { rows, bits, offsets, postings }
+    }
+
+    fn read(len: usize, from: &mut Input) -> Result<Self, Unreadable> {
+        let (bits, width) = (Self::bits(len), packed::bits_below(len));
+        let (rows, offsets) = (from.column(len)?, from.column::<u32>((1 << bits) + 1)?);
+        stored::check_offsets(&offsets, len)?;
+        let bytes = from.column(Packed::bytes_of(width, len))?;
+        let postings = Packed::from_bytes(width, len, bytes).ok_or(Unreadable::Damaged("postings"))?;
+        stored::check_position(postings.largest(0..len), len)?;
+        Ok(Self { rows, bits, offsets, postings })
     }
 
     fn places(&self, digest: &[u8; N]) -> std::ops::Range<usize> {
@@ -89,6 +103,10 @@ impl<const N: usize> super::kind::Rows for Column<N> {
         self.0.push(*digest);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.0.reserve_exact(more);
+    }
+
     fn shrink(&mut self) {
         self.0.shrink_to_fit();
     }
@@ -106,7 +124,7 @@ impl<const N: usize> Held for Table<N> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.rows.capacity() * N + self.offsets.capacity() * size_of::<u32>() + self.postings.capacity() * size_of::<Position>()
+        self.rows.capacity() * N + self.offsets.capacity() * size_of::<u32>() + self.postings.memory_bytes()
     }
 }
 
@@ -182,12 +200,22 @@ impl<const N: usize> Kind for Digest<N> {
         Table::new(rows.0)
     }
 
+    fn write(table: &Table<N>, to: &mut Output) -> io::Result<()> {
+        to.column(&table.rows)?;
+        to.column(&table.offsets)?;
+        to.column(table.postings.bytes())
+    }
+
+    fn read(&self, len: usize, from: &mut Input) -> Result<Table<N>, Unreadable> {
+        Table::read(len, from)
+    }
+
     fn search(table: &Table<N>, queries: &[[u8; N]], _simd: Simd, found: &mut Vec<Near>) {
         for digest in queries {
             prefetch(&table.offsets, bucket(digest, table.bits));
         }
         for (query, digest) in (0..).zip(queries) {
-            let positions = table.postings[table.places(digest)].iter().map(|position| position.get());
+            let positions = table.places(digest).map(|place| table.postings.get(place));
             let same = positions.filter(|&position| table.rows[position as usize] == *digest);
             found.extend(same.map(|position| Near { query, position, distance: 0 }));
         }

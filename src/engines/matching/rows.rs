@@ -20,6 +20,11 @@ impl Half {
     }
 }
 
+// SAFETY: two words and nothing between, before or behind them; every value of them is one.
+unsafe impl bytemuck::Zeroable for Half {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Half {}
+
 /// Hashes by position.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
@@ -124,6 +129,11 @@ impl super::kind::Rows for Rows {
         let [first, second] = halves(hash);
         self.first.push(first);
         self.second.push(second);
+    }
+
+    fn reserve(&mut self, more: usize) {
+        self.first.reserve_exact(more);
+        self.second.reserve_exact(more);
     }
 
     fn shrink(&mut self) {

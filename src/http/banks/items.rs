@@ -135,6 +135,7 @@ pub(in crate::http) async fn add(
     request: Request,
 ) -> Result<Json<AddedItems>, ApiError> {
     // Before the body is read: see the room's bounds.
+    state.services.curation.may_fill(&who, &bank).await?;
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded()) };
     let body = bytes(&state, call, request, LONGEST_ITEMS.min(state.options.body_limit)).await?;
     let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
@@ -193,6 +194,8 @@ pub(in crate::http) async fn update(
     ItemPath(bank, content_id): ItemPath,
     request: Request,
 ) -> Result<Json<ItemBody>, ApiError> {
+    // Before the body is read.
+    state.services.curation.may_fill(&who, &bank).await?;
     let patch = json::parse::<ItemChangeBody>(&bytes(&state, call, request, LONGEST).await?)?.patch()?;
     let item = state.services.curation.change(&who, &bank, content_id, patch).await?;
     Ok(Json(ItemBody::of(item, false)))
@@ -269,6 +272,8 @@ pub(in crate::http) async fn opine(
     ItemPath(bank, content_id): ItemPath,
     request: Request,
 ) -> Result<Json<ItemBody>, ApiError> {
+    // Before the body is read.
+    state.services.curation.may_fill(&who, &bank).await?;
     let NewOpinionBody { opinion, source, member } = json::parse(&bytes(&state, call, request, LONGEST).await?)?;
     let item = state.services.curation.opine(&who, &bank, content_id, (source, opinion), member).await?;
     Ok(Json(ItemBody::of(item, false)))

@@ -199,7 +199,8 @@ pub(super) async fn update(
     Path(bank): Path<String>,
     request: Request,
 ) -> Result<Json<BankBody>, ApiError> {
-    who.require(Permission::Curate)?;
+    // Before the body is read.
+    state.services.curation.may_fill(&who, &bank).await?;
     let now = state.services.curation.bank(&who, &bank).await?;
     let (name, patch) = named(&bytes(&state, call, request, LONGEST).await?)?;
     let settings = if patch.as_object().is_some_and(|fields| !fields.is_empty()) { Some(settled(&now.settings(), patch)?) } else { None };

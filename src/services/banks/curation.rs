@@ -20,20 +20,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BankError, Banks, admission};
+use super::{BankError, Banks, admission, hits::Hits};
 use crate::{
     domain::{
-        bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Standing},
-        curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, Metadata},
-        ids::{KeyId, TenantId},
-        signal::{Signal, SignalType},
+        bank::{HarmCategory, ItemState, Provenance, Standing},
+        curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, FloodRules, Metadata},
+        ids::KeyId,
+        signal::Signal,
         time::Timestamp,
     },
     services::access::{Permission, Principal, Role},
-    store::{
-        AddedItem, Bank, BankUpdate, Change, Item, ItemFilter, ItemHits, ItemPatch, NewItem, NewOpinion, OpinionRecord, StandingCount,
-        Store, StoreError,
-    },
+    store::{AddedItem, Bank, BankUpdate, Change, Item, ItemFilter, ItemHits, ItemPatch, NewItem, StandingCount, Store, StoreError},
 };
 
 /// Characters of a bank's name, and of a source's or submitter's.
@@ -46,8 +43,6 @@ pub const DEFAULT_PAGE: u32 = 50;
 pub const LONGEST_PAGE: u32 = 500;
 /// How long adding waits for an import to finish; those of exchanges are short.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often items are looked for whose time is over.
-const SWEEP: Duration = Duration::from_millis(500);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -95,10 +90,13 @@ pub struct Curation {
     pub(super) store: Store,
     /// The replica to refresh; the command line has none.
     pub(super) banks: Option<Arc<Banks>>,
-    rules: FeedbackRules,
+    pub(super) rules: FeedbackRules,
+    /// What matched; looked at by [`keep`](Self::keep).
+    pub(super) hits: Arc<Hits>,
+    pub(super) flood: FloodRules,
 }
 
-fn name(what: &str, text: &str) -> Result<(), BankError> {
+pub(super) fn name(what: &str, text: &str) -> Result<(), BankError> {
     if text.is_empty() || text.chars().count() > LONGEST_NAME || text.chars().any(char::is_control) {
         return Err(BankError::Malformed(format!("{what} must have 1 to {LONGEST_NAME} characters and no control characters")));
     }
@@ -128,38 +126,14 @@ fn quality(quality: Option<u8>) -> Result<(), BankError> {
 
 impl Curation {
     /// Over a store; `banks` is refreshed after each change.
-    pub const fn new(store: Store, banks: Option<Arc<Banks>>, rules: FeedbackRules) -> Self {
-        Self { store, banks, rules }
+    pub fn new(store: Store, banks: Option<Arc<Banks>>, rules: FeedbackRules) -> Self {
+        Self { store, banks, rules, hits: Arc::default(), flood: FloodRules::default() }
     }
 
-    /// Keeps banks in order until `stop`: puts items back whose time out of force is over, within half a second, and erases what deleted banks have left.
-    pub async fn keep(self, stop: tokio_util::sync::CancellationToken) {
-        let mut failing = false;
-        while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-            let kept = async {
-                if self.store.end_disabled(Timestamp::now()).await? > 0 {
-                    self.in_force().await;
-                }
-                self.store.purge_deleted_banks().await
-            };
-            // A purge of millions of rows ends at the next chunk when the server stops: the rest goes after the next start.
-            let Some(kept) = stop.run_until_cancelled(kept).await else { return };
-            if let Err(error) = &kept
-                && !failing
-            {
-                tracing::error!(%error, "banks cannot be kept in order; it is tried again");
-            }
-            failing = kept.is_err();
-        }
-    }
-
-    /// Waits until a change is in force here. It is durable already, so a failure is only late.
-    async fn in_force(&self) {
-        if let Some(banks) = &self.banks
-            && let Err(error) = banks.refresh(&self.store).await
-        {
-            tracing::warn!(%error, "the banks could not be refreshed after a change; their next round does it");
-        }
+    /// Has [`keep`](Self::keep) write these hits down, and act on floods by these rules.
+    #[must_use]
+    pub fn watching(self, hits: Arc<Hits>, flood: FloodRules) -> Self {
+        Self { hits, flood, ..self }
     }
 
     async fn admitted(&self, who: &Principal, bank: &str, right: BankRight) -> Result<(), BankError> {
@@ -168,20 +142,9 @@ impl Curation {
     }
 
     /// Whether somebody may look at a bank's items or change them.
-    async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
+    pub(super) async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
         who.require(Permission::Curate)?;
         self.admitted(who, bank, BankRight::Curate).await
-    }
-
-    /// Whether somebody may fill the bank of this name: curate it, or make it when there is none.
-    ///
-    /// # Errors
-    /// [`BankError::Forbidden`], [`BankError::NotAdmitted`], or the store's.
-    pub async fn may_fill(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
-        match self.curates(who, bank).await {
-            Err(BankError::NotFound(_)) => Ok(()),
-            done => done,
-        }
     }
 
     /// The banks that somebody may match against or curate, by name.
@@ -388,77 +351,6 @@ impl Curation {
         }
         self.change(who, bank, content_id, ItemPatch { standing: Some(Standing::Retired), ..ItemPatch::default() }).await?;
         Ok(true)
-    }
-
-    /// Says something of an item, as a curator, for an appeal, or for a member of an exchange (`member`; the others speak for themselves). The item as it is
-    /// then.
-    ///
-    /// # Errors
-    /// [`BankError::Malformed`] for a member without an exchange or the other way round, and for the source `review`, which review decisions are; and those of
-    /// [`item`](Self::item).
-    pub async fn opine(
-        &self,
-        who: &Principal,
-        bank: &str,
-        content_id: i64,
-        (source, opinion): (OpinionSource, Opinion),
-        member: Option<String>,
-    ) -> Result<Item, BankError> {
-        self.curates(who, bank).await?;
-        let speaker = match (source, member) {
-            (OpinionSource::Exchange, Some(member)) => member,
-            (OpinionSource::Curator | OpinionSource::Appeal, None) => who.key.to_string(),
-            (OpinionSource::Review, _) => {
-                return Err(BankError::Malformed("decide the review item; its verdict is the opinion".to_owned()));
-            }
-            _ => return Err(BankError::Malformed("a member is named for the source exchange, and for no other".to_owned())),
-        };
-        name("a member", &speaker)?;
-        let new = NewOpinion { source, who: speaker, opinion };
-        self.store.add_opinion(who.tenant, bank, content_id, new, self.rules).await?;
-        admission::examine(self, who.tenant, bank, vec![content_id]).await?;
-        self.in_force().await;
-        self.item(who, bank, content_id).await
-    }
-
-    /// What is said of an item, newest first.
-    ///
-    /// # Errors
-    /// As [`item`](Self::item).
-    pub async fn opinions(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<OpinionRecord>, BankError> {
-        self.curates(who, bank).await?;
-        Ok(self.store.opinions(who.tenant, bank, content_id).await?)
-    }
-
-    /// Which admission tests an item passes, and which it does not.
-    ///
-    /// # Errors
-    /// As [`item`](Self::item).
-    pub async fn admission(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<admission::Outcome>, BankError> {
-        let item = self.item(who, bank, content_id).await?;
-        let settings = self.bank(who, bank).await?;
-        admission::test(self, &settings, &item).await
-    }
-
-    /// Examines what waits for admission in a bank, after an import; how many items moved.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn admit_waiting(&self, tenant: TenantId, bank: &str) -> Result<u64, BankError> {
-        let moved = admission::examine_waiting(self, tenant, bank).await?;
-        self.in_force().await;
-        Ok(moved)
-    }
-
-    /// Sets the share of lookups in which signals of a type take part, 0..=1: in all banks, so this is an administrator's.
-    ///
-    /// # Errors
-    /// [`BankError::Forbidden`], [`BankError::Malformed`] for another number, or the store's.
-    pub async fn set_signal_share(&self, who: &Principal, kind: SignalType, share: f64) -> Result<(), BankError> {
-        who.require(Permission::Administer)?;
-        self.store.set_signal_share(who.tenant, kind, share, who.by()).await?;
-        self.in_force().await;
-        Ok(())
     }
 
     /// Which keys may use a bank.

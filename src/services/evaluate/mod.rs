@@ -21,6 +21,7 @@
 mod bootstrap;
 mod compare;
 pub mod files;
+pub mod hashes;
 mod measured;
 mod metrics;
 mod point;

@@ -17,7 +17,10 @@
 
 mod access;
 mod add;
+mod admit;
 mod change;
+mod changes;
+mod flood;
 mod hits;
 mod items;
 mod locked;
@@ -33,7 +36,9 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 pub use self::{
     add::{AddedItem, NewItem},
+    admit::{Examined, Waiting},
     change::{Change, ItemPatch},
+    flood::{FloodedItem, Surge},
     hits::ItemHits,
     items::{Item, ItemFilter, StandingCount},
     opinions::{NewOpinion, OpinionRecord},
@@ -41,7 +46,11 @@ pub use self::{
     shares::SignalShares,
     states::{ItemChange, ItemCursor, StateChanged},
 };
-pub(super) use self::{locked::Locked, opinions::opine};
+pub(super) use self::{
+    change::{release, shift},
+    locked::{Life, Locked},
+    opinions::opine,
+};
 use super::{
     Store,
     error::StoreError,
@@ -186,18 +195,7 @@ impl Store {
             .bind(seq)
             .fetch_all(self.readers())
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(BankChange {
-                    seq: row.try_get("seq")?,
-                    tenant: TenantId(uuid(row, "tenant_id")?),
-                    bank: BankId(uuid(row, "bank")?),
-                    version: row.try_get("version")?,
-                    signals: row.try_get("signals")?,
-                    at: time(row, "at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(changes::change).collect()
     }
 
     /// Signals of exactly this version of the bank whose number is above `after` (0 for all), by number, at most `limit`: number, content id, signal.

@@ -13,7 +13,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 pub use self::{
-    outbox::{OutboxEntry, OutboxResult, OutboxState, Outcome as FeedbackOutcome},
+    outbox::{OutboxEntry, OutboxResult, OutboxState, OutboxWord, Outcome as FeedbackOutcome},
     pages::{EntryItems, ExchangePage},
 };
 use super::{
