@@ -264,7 +264,9 @@ impl Banks {
             tenants.entry(held.tenant).or_default().push(held.bank.clone());
         }
         // Shares are told of a tenant without banks too.
-        seen.shares.keys().for_each(|tenant| drop(tenants.entry(*tenant).or_default()));
+        for tenant in seen.shares.keys() {
+            tenants.entry(*tenant).or_default();
+        }
         let snapshot = |tenant: TenantId, mut banks: Vec<Arc<Bank>>| {
             banks.sort_by(|a, b| a.name.cmp(&b.name));
             let shares = seen.shares.get(&tenant).cloned().unwrap_or_default();
