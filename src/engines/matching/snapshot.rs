@@ -96,7 +96,11 @@ impl Snapshot {
 
     /// Everything that the banks hold of what is looked up: complete, recall is 1.0.
     pub fn find(&self, lookup: &Lookup) -> Found {
-        self.together(lookup, self.slices(lookup).iter().flat_map(|slice| self.look(slice, lookup)).collect())
+        let slices = self.slices(lookup);
+        let found = slices.iter().flat_map(|slice| self.look(slice, lookup)).collect();
+        // One index names each item once, in order; a search among near-duplicates has thousands of hits.
+        let alone = matches!(&slices[..], [Slice(looks)] if looks.len() == 1);
+        if alone { self.suppress(lookup, found) } else { self.together(lookup, found) }
     }
 
     /// The work of [`find`](Self::find) in slices, each about the same amount, so that a search of a hundred million hashes neither holds a thread for
@@ -176,8 +180,16 @@ impl Snapshot {
         let first: Vec<bool> = found.iter().map(|item| seen.insert((item.technology, &item.bank, item.content_id))).collect();
         let mut first = first.into_iter();
         found.retain(|_| first.next() == Some(true));
+        self.suppress(lookup, found)
+    }
+
+    /// Sorted hits without what known harmless material takes back.
+    fn suppress(&self, lookup: &Lookup, found: Vec<Match>) -> Found {
         let negative: HashSet<&str> =
             self.banks.iter().filter(|bank| bank.purpose == Purpose::Negative).map(|bank| bank.name.as_str()).collect();
+        if negative.is_empty() {
+            return Found { matches: found, ..Found::default() };
+        }
         let (negatives, matches) = found.into_iter().partition(|item| negative.contains(item.bank.as_str()));
         if lookup.include_disabled { Found { matches, suppressed: Vec::new(), negatives } } else { Found::suppress(matches, negatives) }
     }

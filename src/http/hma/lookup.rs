@@ -7,7 +7,7 @@ use axum::{
     extract::{Extension, Request, State},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::{
         evidence::Match,
-        signal::{Signal, SignalType},
+        signal::{Distance, Signal, SignalType},
     },
     services::{
         access::Principal,
@@ -47,14 +47,44 @@ pub(super) const fn content_id_in(bank: i64, id: i64) -> Option<i64> {
 #[derive(Debug, Serialize)]
 struct MatchBody {
     bank_content_id: i64,
-    distance: String,
+    distance: Printed,
+}
+
+/// A distance as text; HMA's of exact types has no number in it.
+#[derive(Debug)]
+enum Printed {
+    Number(Distance),
+    None,
+}
+
+impl Serialize for Printed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(distance) => serializer.collect_str(distance),
+            Self::None => serializer.serialize_str("-"),
+        }
+    }
+}
+
+/// One match of a raw lookup.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum RawMatch {
+    Id(i64),
+    Whole(MatchBody),
+}
+
+/// The answer of a raw lookup. Of many near-duplicates it is long, so it is written without a tree of values in between.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct RawMatches {
+    matches: Vec<RawMatch>,
 }
 
 impl MatchBody {
     fn of(found: &Found, matched: &Match, strict: bool) -> Option<Self> {
         let bank_content_id = unique_id(found.number(&matched.bank)?, matched.content_id);
         let exact = matched.technology.is_exact() && strict;
-        Some(Self { bank_content_id, distance: if exact { "-".to_owned() } else { matched.distance.to_string() } })
+        Some(Self { bank_content_id, distance: if exact { Printed::None } else { Printed::Number(matched.distance) } })
     }
 }
 
@@ -238,15 +268,15 @@ pub(in crate::http) async fn raw_lookup(
     Extension(call): Extension<Call>,
     Extension(who): Extension<Principal>,
     params: Params,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<RawMatches>, Refusal> {
     let with_distance = params.flag("include_distance", false)?;
     let scope = Scope { banks: named_banks(&params), include_disabled: true, ..Scope::default() };
     let until = call.arrived + state.options.deadline;
     let sought = Sought::Signal(signal_in(&state, &who, &params)?);
     let found = state.services.lookup.find(&who, sought, &scope, until).await?;
     let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
-    let matches: Vec<Value> = bodies.map(|body| if with_distance { json!(body) } else { body.bank_content_id.into() }).collect();
-    Ok(Json(json!({ "matches": matches })))
+    let matches = bodies.map(|body| if with_distance { RawMatch::Whole(body) } else { RawMatch::Id(body.bank_content_id) });
+    Ok(Json(RawMatches { matches: matches.collect() }))
 }
 
 #[cfg(test)]
