@@ -65,7 +65,7 @@ fn banks_are_made_set_renamed_shown_and_deleted() {
         (
             &20.into(),
             &0.5.into(),
-            &900.0.into(),
+            &900.into(),
             &json!({"sources": 1, "minimum_quality": 0, "benign_collisions": null, "guard": true, "confirmation": false})
         ),
         "{set}"
