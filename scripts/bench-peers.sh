@@ -6,16 +6,17 @@
 #   preprocess  pixels to a tensor against Pillow          hamming  hash search against faiss
 #   calibrate   ten million scores to a certificate against pandas, numpy, scipy and scikit-learn
 #   evaluate    ten million scores to bootstrap intervals, clusters of ten and items, against vectorised numpy
-# usage: scripts/bench-peers.sh [--peers FOLDER, default ../shared/peers] [score|pdq|files|preprocess|hamming|calibrate|evaluate …, default all]
+#   robustness  which altered pictures are found again, beside pdqhash and imagehash on the same files (no timing)
+# usage: scripts/bench-peers.sh [--peers FOLDER, default ../shared/peers] [score|pdq|files|preprocess|hamming|calibrate|evaluate|robustness …, default all]
 #   score: ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=8 BANK_SIZE=1000000 FILES=48 SEED=1; hamming: BANKS="1000000 10000000";
-#   calibrate: ROWS=10000000; evaluate: ROWS=10000000 REPLICATES=20
+#   calibrate: ROWS=10000000; evaluate: ROWS=10000000 REPLICATES=20; robustness: SCENES=200
 source "$(dirname "$0")/setup.sh"
 
 peers=../shared/peers
 if [[ "${1:-}" == --peers ]]; then peers=$2; shift 2; fi
 peers=$(realpath "$peers")
 parts=("${@:-}")
-[[ -n "${parts[0]}" ]] || parts=(pdq preprocess files hamming calibrate evaluate score)
+[[ -n "${parts[0]}" ]] || parts=(pdq preprocess files hamming calibrate evaluate robustness score)
 [[ -f "$peers/baseline_server.py" ]] || die "no baseline_server.py in $peers: give the folder of the peers with --peers"
 
 require_rust
@@ -39,6 +40,7 @@ for part in "${parts[@]}"; do
   # The peer of `files` is no part of the servers' requirements.
   [[ "$part" != files ]] || "$venv/bin/pip" install -q threatexchange==1.2.17
   [[ "$part" != calibrate && "$part" != evaluate ]] || "$venv/bin/pip" install -q pandas==3.1.1 scikit-learn==1.9.1 scipy==1.17.1
+  [[ "$part" != robustness ]] || "$venv/bin/pip" install -q imagehash==4.3.2 scipy==1.17.1 scikit-image==0.26.0 scikit-learn==1.9.1 matplotlib==3.11.2
   case "$part" in
     score) (source scripts/bench/score.sh) ;;
     pdq|preprocess|files|hamming|calibrate) PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "scripts/bench/$part.py" ;;
@@ -47,6 +49,7 @@ for part in "${parts[@]}"; do
         CLUSTERS=$clusters PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" scripts/bench/evaluate.py
       done
       ;;
-    *) die "unknown part $part: use score, pdq, files, preprocess, hamming, calibrate or evaluate" ;;
+    robustness) PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" scripts/bench/robustness.py --photographs --scenes "${SCENES:-200}" ;;
+    *) die "unknown part $part: use score, pdq, files, preprocess, hamming, calibrate, evaluate or robustness" ;;
   esac
 done

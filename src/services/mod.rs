@@ -8,6 +8,7 @@ pub mod banks;
 pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
+pub mod embedders;
 pub mod evaluate;
 pub mod exchange;
 pub mod health;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     banks::{Banks, curation::Curation, hits::Hits},
+    embedders::Embedders,
     exchange::Exchanges,
     lanes::Lanes,
     lookup::Lookup,
@@ -37,6 +39,7 @@ use self::{
 };
 use crate::{
     config::{Backend, Config},
+    domain::ids::TenantId,
     engines::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
@@ -103,9 +106,18 @@ impl App {
         let pixels = Arc::new(pixels);
         let lanes = Lanes::start(config)?;
         let hits = Arc::<Hits>::default();
-        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)).counting(hits.clone());
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes, hits.clone()).await?;
+        let embedders = Arc::new(Embedders::start(config)?);
+        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
+        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
+            .with_embedders(embedders.clone())
+            .counting(hits.clone());
+        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
+        let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
+        for kind in missing {
+            let model = kind.as_str();
+            warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
+        }
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }

@@ -112,6 +112,42 @@ fn compare_pairs_by_id_and_names_the_first_difference() {
     assert!(found.code == 2 && found.stderr.contains("the id \"i399\" is in A and not in B"), "{}", found.stderr);
 }
 
+#[test]
+fn hashes_are_evaluated_on_files_and_scenes_and_written_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("pictures")).unwrap();
+    for name in ["known.jpg", "known-rotated.jpg", "blank.png", "truncated.jpg", "message.txt"] {
+        std::fs::copy(sample(name), folder.path().join("pictures").join(name)).unwrap();
+    }
+    let words = ["hashes", "--scenes", "1", "--seed", "3", "--write", "out", "--json", "pictures"];
+    let found = evaluate(folder.path(), &words);
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let lines = found.json_lines();
+    let (head, rows) = lines.split_first().unwrap();
+    assert_eq!(head["setup"], json!({"radius": 31, "minimum_quality": 50, "embedding_radius": 0.25, "confidence": 0.95, "seed": 3}));
+    assert_eq!((&head["files"], &head["scenes"], &head["pictures"]), (&json!(5), &json!(1), &json!(2)), "{head}");
+    assert_eq!((head["left_out"].as_array().unwrap().len(), &head["copies"][0]["name"]), (3, &json!("pictures/known.jpg")));
+    let row = |name: &str, all: bool| rows.iter().find(|row| row["alteration"] == name && row["all_positions"] == all).unwrap();
+    for (name, all, recall) in [("none", false, 1.0), ("jpeg-70", false, 1.0), ("rotate-90", false, 0.0), ("rotate-90", true, 1.0)] {
+        assert_eq!(row(name, all)["recall"], json!(recall), "{name} {all}");
+    }
+    let interval = &row("rotate-90", true)["recall_interval"];
+    // Two of two: the lower end is the root of a fortieth.
+    assert!((interval[0].as_f64().unwrap() - 0.025f64.sqrt()).abs() < 1e-9 && interval[1] == json!(1.0), "{interval}");
+    let list = std::fs::read_to_string(folder.path().join("out/pictures.jsonl")).unwrap();
+    assert_eq!(list.lines().count(), rows.len(), "as many files a picture as rows a way of looking: two of each");
+    let again = evaluate(folder.path(), &words);
+    assert!(again.code == 2 && again.stderr.contains("is not empty"), "{}", again.stderr);
+
+    let table = evaluate(folder.path(), &["hashes", "--radius", "40", "pictures/known.jpg"]);
+    assert!(table.code == 0 && table.stdout.contains("pdq, radius 40, all eight positions"), "{} {}", table.stdout, table.stderr);
+    let nothing = evaluate(folder.path(), &["hashes", "pictures/message.txt"]);
+    assert!(nothing.code == 2 && nothing.stderr.contains("message.txt"), "{}", nothing.stderr);
+    for words in [&["hashes", "--scenes", "0"][..], &["hashes", "--radius", "257"], &["hashes", "--embedding-radius", "3"]] {
+        assert_eq!(evaluate(folder.path(), words).code, 2, "{words:?}");
+    }
+}
+
 /// A folder of pictures and texts with a manifest, and settings that find the models that `scripts/fetch.sh` fetched.
 struct Files {
     folder: tempfile::TempDir,

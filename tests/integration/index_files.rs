@@ -135,11 +135,11 @@ async fn changes_are_in_force_when_they_return_and_merges_come_later() {
     assert_eq!((server.finds(7), server.finds(39_999), server.parts()), (vec![8], vec![40_000], 1), "all of it waits in the tail");
     let old = server.banks.snapshot(TenantId::DEFAULT);
     disable(&server, 8).await;
-    assert_eq!(server.finds(7), []);
+    assert_eq!(server.finds(7), [0i64; 0]);
     let added = add(&server, 1_000_000).await;
     assert_eq!(server.finds(1_000_000), [added]);
     remove(&server, added).await;
-    assert_eq!(server.finds(1_000_000), []);
+    assert_eq!(server.finds(1_000_000), [0i64; 0]);
     // A lookup that began before sees what it began with.
     assert_eq!(old.banks()[0].len(), 40_000);
     server.watched(async || server.parts() == 2).await;

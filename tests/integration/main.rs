@@ -12,6 +12,7 @@ mod client;
 mod curation;
 mod decode;
 mod durability;
+mod embedding;
 mod exchange;
 mod hostile;
 mod http_app;

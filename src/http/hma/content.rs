@@ -186,9 +186,10 @@ pub(in crate::http) async fn add_content(
         item.metadata = metadata(fields.remove("metadata").unwrap_or_default())?;
         item.note = note(&fields.remove("note").unwrap_or_default())?;
     }
+    let embeddings = state.services.lookup.embeddings();
     let content = match params.filled("url") {
-        Some(url) => fetch_and_hash(&state, url, &params, until).await?,
-        None if upload.has_file() => hash_content(&state, upload.content()?, &params, until).await?,
+        Some(url) => fetch_and_hash(&state, url, &embeddings, &params, until).await?,
+        None if upload.has_file() => hash_content(&state, upload.content()?, &embeddings, &params, until).await?,
         None => return Err(bad("Neither `url` nor multipart file upload was received")),
     };
     item.quality = quality(&content);

@@ -43,31 +43,44 @@ impl Content {
     }
 }
 
-/// Hashes content as far as `types` goes.
+/// Hashes content as far as `types` goes; a photo without them gets these embeddings too.
 pub(super) async fn hash_content(
     state: &Shared,
     (kind, bytes): (ContentType, Bytes),
+    embeddings: &[SignalType],
     params: &Params,
     deadline: Instant,
 ) -> Result<Content, Refusal> {
-    let types = kind.types(params.get("types"), params.strict)?;
+    let types = kind.types(params.get("types"), params.strict, embeddings, &state.services.lookup.embeddings())?;
     let hashed = state.services.lookup.hash(bytes, wanted(&types), deadline).await?;
     picture(&hashed)?;
     Ok(Content { signals: signals(&types, &hashed)?, hashed })
 }
 
 /// Reads a form and hashes its one file. The caller holds a permit.
-pub(super) async fn hash_upload(state: &Shared, call: Call, params: &Params, request: Request) -> Result<(Content, Upload), Refusal> {
+pub(super) async fn hash_upload(
+    state: &Shared,
+    call: Call,
+    embeddings: &[SignalType],
+    params: &Params,
+    request: Request,
+) -> Result<(Content, Upload), Refusal> {
     let (parts, body) = request.into_parts();
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline };
     let mut upload = Upload::read(&parts, body, bounds).await?;
     let content = upload.content()?;
-    Ok((hash_content(state, content, params, deadline).await?, upload))
+    Ok((hash_content(state, content, embeddings, params, deadline).await?, upload))
 }
 
 /// Fetches content and hashes it. What it is says the query, or else the server that it comes from.
-pub(super) async fn fetch_and_hash(state: &Shared, url: &str, params: &Params, deadline: Instant) -> Result<Content, Refusal> {
+pub(super) async fn fetch_and_hash(
+    state: &Shared,
+    url: &str,
+    embeddings: &[SignalType],
+    params: &Params,
+    deadline: Instant,
+) -> Result<Content, Refusal> {
     let named = params.filled("content_type").map(ContentType::named).transpose()?;
     let media = state.services.lookup.fetch(url, deadline).await?;
     let told = media.content_type.unwrap_or_default().to_ascii_lowercase();
@@ -81,7 +94,7 @@ pub(super) async fn fetch_and_hash(state: &Shared, url: &str, params: &Params, d
             )));
         }
     };
-    hash_content(state, (kind, media.bytes), params, deadline).await
+    hash_content(state, (kind, media.bytes), embeddings, params, deadline).await
 }
 
 /// Hash what stands at a URL, if this server fetches any.
@@ -110,7 +123,7 @@ pub(in crate::http) async fn get_hash(
 ) -> Result<Response, Refusal> {
     let url = params.required("url")?;
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
-    let content = fetch_and_hash(&state, url, &params, call.arrived + state.options.deadline).await?;
+    let content = fetch_and_hash(&state, url, &[], &params, call.arrived + state.options.deadline).await?;
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }
 
@@ -123,7 +136,7 @@ pub(in crate::http) async fn get_hash(
     path = "/h/hash",
     tag = "hma",
     params(
-        ("types" = Option<String>, Query, description = "Signal types between commas: `pdq` for a photo, `video_md5` for a video, and for both `md5`, `sha1`, `sha256`"),
+        ("types" = Option<String>, Query, description = "Signal types between commas: `pdq` and `embedding:MODEL` for a photo, `video_md5` for a video, and for both `md5`, `sha1`, `sha256`"),
         ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
     ),
     request_body(content = super::HmaUpload, content_type = "multipart/form-data"),
@@ -142,6 +155,6 @@ pub(in crate::http) async fn post_hash(
     request: Request,
 ) -> Result<Response, Refusal> {
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
-    let (content, _) = hash_upload(&state, call, &params, request).await?;
+    let (content, _) = hash_upload(&state, call, &[], &params, request).await?;
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }

@@ -129,7 +129,8 @@ pub(in crate::http) async fn get_lookup(
         return Ok(Json(by_bank(&found, params.strict)).into_response());
     };
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
-    let content = fetch_and_hash(&state, url, &params, until).await?;
+    let embeddings = state.services.lookup.embeddings_held(&who);
+    let content = fetch_and_hash(&state, url, &embeddings, &params, until).await?;
     let Value::Object(mut matches) = of_content(&state, &who, &content, scope, &params, until).await? else {
         return Ok(content.answer(json!({})));
     };
@@ -171,7 +172,8 @@ pub(in crate::http) async fn post_lookup(
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
     let until = deadline(request.headers(), call.arrived, state.options.deadline)?;
     let scope = scope(&params, params.flag("bypass_coinflip", false)?)?;
-    let (content, _) = hash_upload(&state, call, &params, request).await?;
+    let embeddings = state.services.lookup.embeddings_held(&who);
+    let (content, _) = hash_upload(&state, call, &embeddings, &params, request).await?;
     let matches = of_content(&state, &who, &content, scope, &params, until).await?;
     Ok(content.answer(matches))
 }

@@ -48,21 +48,31 @@ impl ContentType {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| bad(format!("no such content_type: '{name}'")))
     }
 
-    /// The signal types that the caller wants of it: `types`, or what HMA makes of such content.
+    /// The signal types that the caller wants of it: `types`, or what HMA makes of such content and, of a photo, `embeddings` too. A caller may name those that this server
+    /// makes, `made`.
     ///
     /// # Errors
     /// 400 for what this content has not.
-    pub(super) fn types(self, types: Option<&str>, strict: bool) -> Result<Vec<SignalType>, Refusal> {
+    pub(super) fn types(
+        self,
+        types: Option<&str>,
+        strict: bool,
+        embeddings: &[SignalType],
+        made: &[SignalType],
+    ) -> Result<Vec<SignalType>, Refusal> {
+        let embeds = !strict && self == Self::Photo;
         let usual = match self {
             Self::Photo => SignalType::Pdq,
             Self::Video => SignalType::Md5,
         };
-        let Some(types) = types else { return Ok(vec![usual]) };
+        let Some(types) = types else {
+            return Ok(std::iter::once(usual).chain(embeddings.iter().copied().filter(|_| embeds)).collect());
+        };
         let mut wanted = Vec::new();
         for name in types.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             // HMA's name of MD5 is a video's; a photo has its digests by their own names.
             let known = kind_named(name, strict).filter(|_| self == Self::Video || name != VIDEO_MD5);
-            let kind = known.filter(|kind| *kind == usual || (!strict && kind.is_exact()));
+            let kind = known.filter(|kind| *kind == usual || (!strict && kind.is_exact()) || (embeds && made.contains(kind)));
             let kind = kind.ok_or_else(|| bad(format!("signal type '{name}' doesn't exist or is disabled")))?;
             if !wanted.contains(&kind) {
                 wanted.push(kind);
@@ -139,7 +149,13 @@ pub(super) fn is_form(parts: &Parts) -> bool {
 
 /// What the hashing floor has to make for these types.
 pub(super) fn wanted(types: &[SignalType]) -> Wanted {
-    Wanted { md5: types.contains(&SignalType::Md5), sha1: types.contains(&SignalType::Sha1), pdq: types.contains(&SignalType::Pdq) }
+    let embeddings = types.iter().copied().filter(|kind| matches!(kind, SignalType::Embedding(_))).collect();
+    Wanted {
+        md5: types.contains(&SignalType::Md5),
+        sha1: types.contains(&SignalType::Sha1),
+        pdq: types.contains(&SignalType::Pdq),
+        embeddings,
+    }
 }
 
 /// The signals of content, in the order of `types`; `None` for a PDQ hash that says nothing (its quality is below 50).
@@ -154,6 +170,10 @@ pub(super) fn signals(types: &[SignalType], hashed: &Hashed) -> Result<Vec<(Sign
             SignalType::Md5 => digests.md5.map(Signal::Md5),
             SignalType::Sha1 => digests.sha1.map(Signal::Sha1),
             SignalType::Sha256 => Some(Signal::Sha256(digests.sha256)),
+            SignalType::Embedding(_) => match hashed.embeddings.iter().find(|(made, _)| *made == kind) {
+                Some((_, embedding)) => Some(embedding.clone()?),
+                None => None,
+            },
             _ => picture(hashed)?.filter(|hash| hash.quality >= Quality::MATCHABLE).map(|hash| Signal::Pdq(hash.original())),
         };
         signals.push((kind, signal));

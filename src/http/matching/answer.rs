@@ -57,6 +57,9 @@ struct HashesBody {
     sha256: String,
     /// Null when the content has none; `unmatched` says why.
     pdq: Option<PdqBody>,
+    /// Vectors by signal type (`embedding:MODEL`), in base64 of little-endian 32-bit floats: of the embedders that this server runs, those that some bank holds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    embeddings: BTreeMap<&'static str, String>,
 }
 
 /// A PDQ hash, also one of too low a quality to match.
@@ -106,7 +109,7 @@ struct TakenBack {
 #[derive(Debug, Serialize, ToSchema)]
 struct UnmatchedBody {
     technology: &'static str,
-    /// `undecodable_media`, `media_too_large` or `quality_below_minimum`.
+    /// `undecodable_media`, `media_too_large`, `quality_below_minimum` or `technology_failed`.
     reason: &'static str,
     detail: String,
 }
@@ -145,9 +148,8 @@ impl Answering {
     /// # Errors
     /// What is no property of the content: overload, the deadline.
     pub(super) fn hashes(&mut self, hashed: &Hashed, dihedral: bool) -> Result<(), ApiError> {
-        let mut unmatched = |reason: UnscoredReason, detail| {
-            let technology = SignalType::Pdq.as_str();
-            self.0.unmatched.push(UnmatchedBody { technology, reason: reason.as_str(), detail });
+        let mut unmatched = |kind: SignalType, reason: UnscoredReason, detail| {
+            self.0.unmatched.push(UnmatchedBody { technology: kind.as_str(), reason: reason.as_str(), detail });
         };
         let mut pdq = None;
         match &hashed.pdq {
@@ -155,17 +157,28 @@ impl Answering {
             Some(Ok(hash)) => {
                 if hash.quality < Quality::MATCHABLE {
                     let detail = format!("quality {} is below {}", hash.quality.get(), Quality::MATCHABLE.get());
-                    unmatched(UnscoredReason::QualityBelowMinimum, detail);
+                    unmatched(SignalType::Pdq, UnscoredReason::QualityBelowMinimum, detail);
                 }
                 pdq = Some(PdqBody::of(hash, dihedral));
             }
-            Some(Err(LookupError::Picture(detail))) => unmatched(UnscoredReason::UndecodableMedia, detail.clone()),
-            Some(Err(LookupError::TooLarge(detail))) => unmatched(UnscoredReason::MediaTooLarge, detail.clone()),
+            Some(Err(LookupError::Picture(detail))) => unmatched(SignalType::Pdq, UnscoredReason::UndecodableMedia, detail.clone()),
+            Some(Err(LookupError::TooLarge(detail))) => unmatched(SignalType::Pdq, UnscoredReason::MediaTooLarge, detail.clone()),
             Some(Err(error)) => return Err(error.clone().into()),
+        }
+        let mut embeddings = BTreeMap::new();
+        for (kind, embedding) in &hashed.embeddings {
+            match embedding {
+                Ok(signal) => drop(embeddings.insert(kind.as_str(), signal.to_text())),
+                Err(LookupError::Picture(detail)) => unmatched(*kind, UnscoredReason::UndecodableMedia, detail.clone()),
+                Err(LookupError::TooLarge(detail)) => unmatched(*kind, UnscoredReason::MediaTooLarge, detail.clone()),
+                // The model failed, not the call: the other technologies have found what they find.
+                Err(LookupError::Internal(detail)) => unmatched(*kind, UnscoredReason::TechnologyFailed, detail.clone()),
+                Err(error) => return Err(error.clone().into()),
+            }
         }
         let digests = &hashed.digests;
         let (md5, sha1) = (digests.md5.map(hex::encode), digests.sha1.map(hex::encode));
-        self.0.hashes = Some(HashesBody { md5, sha1, sha256: hex::encode(digests.sha256), pdq });
+        self.0.hashes = Some(HashesBody { md5, sha1, sha256: hex::encode(digests.sha256), pdq, embeddings });
         Ok(())
     }
 

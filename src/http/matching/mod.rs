@@ -94,7 +94,8 @@ pub(super) async fn matches(
             }
         };
         let started = Instant::now();
-        let hashed = lookup.hash(bytes, Wanted::EVERYTHING, until).await?;
+        let wanted = Wanted { embeddings: lookup.embeddings_held(&who), ..Wanted::HASHES };
+        let hashed = lookup.hash(bytes, wanted, until).await?;
         answering.took("hash", started.elapsed());
         answering.hashes(&hashed, include.dihedral)?;
         let started = Instant::now();

@@ -18,15 +18,18 @@ use crate::{
         frame::Frame,
         hash::{Digests, PerceptualHash},
         ids::TenantId,
-        signal::{Distance, Signal},
+        preprocess::PreprocessSpec,
+        signal::{Distance, Signal, SignalType},
         time::Timestamp,
     },
     engines::{hashing, matching::Snapshot},
     outbound::{Media, MediaFetcher},
     services::{
+        access::Principal,
         banks::{Banks, hits::Hits},
+        embedders::{EmbedError, Embedders},
         lanes::Lanes,
-        pixels::PixelProcessor,
+        pixels::{PixelProcessor, Pixels},
     },
 };
 
@@ -38,20 +41,23 @@ pub struct Lookup {
     fetcher: MediaFetcher,
     /// What matched, if anybody wants to know.
     hits: Option<Arc<Hits>>,
+    embedders: Arc<Embedders>,
 }
 
 /// What somebody wants to know of an attachment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub md5: bool,
     pub sha1: bool,
     /// The perceptual hash; asks for a picture.
     pub pdq: bool,
+    /// Vectors of these embedders; ask for a picture too. What no embedder makes is left out.
+    pub embeddings: Vec<SignalType>,
 }
 
 impl Wanted {
-    /// All there is.
-    pub const EVERYTHING: Self = Self { md5: true, sha1: true, pdq: true };
+    /// All that needs no model.
+    pub const HASHES: Self = Self { md5: true, sha1: true, pdq: true, embeddings: Vec::new() };
 }
 
 /// The hashes of one attachment.
@@ -60,18 +66,36 @@ pub struct Hashed {
     pub digests: Digests,
     /// `None` when nobody wanted it; the error says why there is none.
     pub pdq: Option<Result<PerceptualHash, LookupError>>,
+    /// Of those that were wanted; the error says why there is none.
+    pub embeddings: Vec<(SignalType, Result<Signal, LookupError>)>,
 }
 
 impl Lookup {
     /// Over these banks and threads.
-    pub const fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
-        Self { banks, lanes, pixels, fetcher, hits: None }
+    pub fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
+        Self { banks, lanes, pixels, fetcher, hits: None, embedders: Arc::default() }
     }
 
     /// Counts what matches, for flood protection.
     #[must_use]
     pub fn counting(self, hits: Arc<Hits>) -> Self {
         Self { hits: Some(hits), ..self }
+    }
+
+    /// With these embedders, which are others' too.
+    #[must_use]
+    pub fn with_embedders(self, embedders: Arc<Embedders>) -> Self {
+        Self { embedders, ..self }
+    }
+
+    /// The embeddings that this server makes.
+    pub fn embeddings(&self) -> Vec<SignalType> {
+        self.embedders.kinds()
+    }
+
+    /// The same, of those that some bank of theirs holds.
+    pub fn embeddings_held(&self, who: &Principal) -> Vec<SignalType> {
+        self.embedders.kinds_held(&self.banks.snapshot_for(who))
     }
 
     /// The banks of `tenant` as they are now.
@@ -101,18 +125,37 @@ impl Lookup {
     /// Digests and hashes of an attachment.
     ///
     /// # Errors
-    /// When the threads are busy or the deadline passes. What is wrong with the picture stands in [`Hashed::pdq`].
+    /// When the threads are busy or the deadline passes. What is wrong with the picture stands in [`Hashed`].
     pub async fn hash(&self, bytes: Bytes, wanted: Wanted, deadline: Instant) -> Result<Hashed, LookupError> {
         let (decoder, pixels) = (self.lanes.decoder.clone(), self.pixels.clone());
+        let specs = self.embedders.specs(&wanted.embeddings);
+        let (md5, sha1, pdq) = (wanted.md5, wanted.sha1, wanted.pdq);
         let work = self.lanes.decode.run(move || {
-            let digests = hashing::digests::digests(&bytes, wanted.md5, wanted.sha1);
-            let pdq = wanted.pdq.then(|| {
+            let digests = hashing::digests::digests(&bytes, md5, sha1);
+            let looked = (pdq || !specs.is_empty()).then(|| {
                 let (_, frame) = decoder.decode(&bytes)?;
-                perceptual(&pixels, frame)
+                look(&pixels, frame, &specs)
             });
-            Hashed { digests, pdq }
+            (digests, looked)
         });
-        tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| LookupError::Deadline)?.map_err(LookupError::from)
+        let all = async {
+            let (digests, looked) = work.await?;
+            let (hash, embeddings) = match looked.transpose() {
+                Ok(pixels) => {
+                    let (hash, tensors) = pixels.map(|pixels| (pixels.hash, pixels.tensors)).unzip();
+                    (hash, self.embedders.run(&wanted.embeddings, tensors.unwrap_or_default()).await)
+                }
+                // Nothing of the picture can be had.
+                Err(error) => {
+                    let embeddings = wanted.embeddings.iter().map(|kind| (*kind, Err(error.clone()))).collect();
+                    return Ok(Hashed { digests, pdq: pdq.then_some(Err(error)), embeddings });
+                }
+            };
+            let hash = hash.filter(|_| pdq).map(|hash| hash.map_err(|error| LookupError::Picture(error.to_string())));
+            let embeddings = embeddings.into_iter().map(|(kind, result)| (kind, result.map_err(LookupError::from))).collect();
+            Ok::<_, LookupError>(Hashed { digests, pdq: hash, embeddings })
+        };
+        tokio::time::timeout_at(deadline.into(), all).await.map_err(|_| LookupError::Deadline)?
     }
 
     /// How far two signals are apart; `None` for different types and for vectors of different lengths.
@@ -124,8 +167,17 @@ impl Lookup {
     }
 }
 
-fn perceptual(pixels: &PixelProcessor, frame: Frame) -> Result<PerceptualHash, LookupError> {
-    let looked = pixels.look(&[Arc::new(frame)], &[]).pop();
-    let looked = looked.ok_or_else(|| LookupError::Internal("no result for a picture".to_owned()))?;
-    looked.hash.map_err(|error| LookupError::Picture(error.to_string()))
+fn look(pixels: &PixelProcessor, frame: Frame, specs: &[PreprocessSpec]) -> Result<Pixels, LookupError> {
+    let looked = pixels.look(&[Arc::new(frame)], specs).pop();
+    looked.ok_or_else(|| LookupError::Internal("no result for a picture".to_owned()))
+}
+
+impl From<EmbedError> for LookupError {
+    fn from(error: EmbedError) -> Self {
+        match error {
+            EmbedError::Overloaded => Self::Overloaded,
+            EmbedError::TooLarge(detail) => Self::TooLarge(detail),
+            EmbedError::Failed(detail) => Self::Internal(detail),
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub enum Sought {
     Signal(Signal),
     /// The picture of hashed content, in all eight positions where a bank looks for them.
     Picture(Hashed),
-    /// All digests and the picture.
+    /// All digests, the picture and its embeddings.
     Content(Hashed),
 }
 
@@ -137,7 +137,10 @@ fn query(banks: &Snapshot, sought: Sought, scope: &Scope) -> Query {
     match sought {
         Sought::Signal(signal) => Query { signals: vec![signal], ..whole },
         Sought::Picture(hashed) => Query { hash: hashed.pdq.and_then(Result::ok), ..whole },
-        Sought::Content(hashed) => Query { digests: Some(hashed.digests), hash: hashed.pdq.and_then(Result::ok), ..whole },
+        Sought::Content(hashed) => {
+            let signals = hashed.embeddings.into_iter().filter_map(|(_, signal)| signal.ok()).collect();
+            Query { digests: Some(hashed.digests), hash: hashed.pdq.and_then(Result::ok), signals, ..whole }
+        }
     }
 }
 

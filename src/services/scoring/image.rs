@@ -1,6 +1,9 @@
 //! The way of an image: decode and digests, then all pixels' stages over one upload, then banks and models.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -16,18 +19,21 @@ use crate::{
         attachment::{AttachmentFacts, AttachmentKind, MediaType},
         evidence::{Evidence, Unscored, UnscoredReason},
         frame::Frame,
-        hash::{Digests, PerceptualHash, Quality},
+        hash::{Digests, Quality},
         preprocess::OutputTooLarge,
         score::Technology,
-        signal::SignalType,
+        signal::{Signal, SignalType},
     },
     engines::{
         batch::Lane,
         hashing::{self, HashError},
-        matching::{Lookup, Snapshot},
+        matching::{Found, Lookup, Snapshot},
         media::{self, DecodeError, Decoder},
     },
-    services::pixels::{PixelEngine, Pixels},
+    services::{
+        embedders::{EmbedError, Embedders},
+        pixels::{PixelEngine, Pixels},
+    },
 };
 
 const PDQ: Technology = Technology::named(SignalType::Pdq.as_str());
@@ -43,9 +49,11 @@ pub(super) struct ImageWay {
     /// Searches in the banks: beside decoding, so that neither waits for the other, and in slices, so that a long search waits between them.
     pub matching: Arc<Lane>,
     pub decoder: Decoder,
-    /// With what each of `models` wants, in their order.
+    /// With what each of `models` wants, in their order, then each of `embedders`.
     pub pixels: PixelEngine,
     pub models: Vec<ImageModel>,
+    /// Run for banks that hold their signals.
+    pub embedders: Arc<Embedders>,
     /// Below this PDQ quality an attachment counts as not looked at.
     pub minimum_quality: Quality,
 }
@@ -89,13 +97,14 @@ impl ImageWay {
         let mut evidence = Evidence::default();
         match opened.decoded {
             Err(error) => {
-                self.find(banks, opened.digests, None, &mut evidence, timings).await?;
-                evidence.unscored = self.all_unscored(&error);
+                evidence.unscored = self.all_unscored(&error, &banks);
+                let found = self.find(banks, Lookup { digests: Some(opened.digests), ..Lookup::default() }).await?;
+                found.put(&mut evidence, timings);
             }
             Ok(decoded) => {
                 let pixels = match decoded {
                     Decoded::Pixels(pixels) => *pixels,
-                    Decoded::Frame(frame) => self.pixels.run(frame).await?,
+                    Decoded::Frame(frame) => self.pixels.run(frame, self.specs_for(&banks)).await?,
                 };
                 timings.add(pixels.backend, pixels.took);
                 if let Some(device) = pixels.device {
@@ -124,7 +133,7 @@ impl ImageWay {
                     Ok(frame) => Some((frame.width(), frame.height())),
                     Err(_) => way.decoder.header(&bytes).ok().map(|header| (header.width, header.height)),
                 };
-                let decoded = frame.map(|frame| match way.pixels.at_once(frame) {
+                let decoded = frame.map(|frame| match way.pixels.at_once(frame, way.specs_for(&banks)) {
                     Ok(pixels) => Decoded::Pixels(Box::new(pixels)),
                     Err(frame) => Decoded::Frame(frame),
                 });
@@ -137,7 +146,7 @@ impl ImageWay {
         Ok(opened)
     }
 
-    /// Banks first, then all models at once.
+    /// Banks (which may wait for the embedders) and all models at once.
     async fn judge(
         self: &Arc<Self>,
         pixels: Pixels,
@@ -153,11 +162,7 @@ impl ImageWay {
                     evidence.unscored.push(Unscored {
                         technology: PDQ,
                         reason: UnscoredReason::QualityBelowMinimum,
-                        detail: format!(
-                            "quality {} is below {}: too little detail to match",
-                            hash.quality.get(),
-                            self.minimum_quality.get()
-                        ),
+                        detail: format!("quality {} is below {}: too little detail to match", hash.quality.get(), minimum.get()),
                     });
                 }
                 Some(hash)
@@ -167,14 +172,32 @@ impl ImageWay {
                 None
             }
         };
-        self.find(banks, digests, hash, evidence, timings).await?;
-        let started = Instant::now();
-        let runs = self
-            .models
-            .iter()
-            .zip(pixels.tensors)
-            .map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?, points).await) });
-        for (model, result) in self.models.iter().zip(futures_util::future::join_all(runs).await) {
+        let mut tensors = pixels.tensors.into_iter();
+        let of_models: Vec<_> = tensors.by_ref().take(self.models.len()).collect();
+        let classify = async {
+            let started = Instant::now();
+            let runs = self.models.iter().zip(of_models);
+            let runs = runs.map(|(model, tensor)| async { Ok::<_, OutputTooLarge>(model.run(tensor?, points).await) });
+            (futures_util::future::join_all(runs).await, started.elapsed())
+        };
+        let search = async {
+            let started = Instant::now();
+            // There is a tensor for every embedder, or for none.
+            let held = self.embedders.kinds_held(&banks);
+            let kinds = self.embedders.kinds();
+            let wanted = kinds.iter().zip(tensors).filter(|(kind, _)| held.contains(kind));
+            let wanted: Vec<_> = wanted.map(|(_, tensor)| tensor).collect();
+            let embedded = self.embedders.run(&held, wanted).await;
+            let took = (!held.is_empty()).then(|| started.elapsed());
+            let (signals, failed) = of_embedders(embedded)?;
+            let found = self.find(banks, Lookup { digests: Some(digests), hash, signals, ..Lookup::default() }).await?;
+            Ok::<_, ScoreError>((found, failed, took))
+        };
+        let ((results, classified), searched) = futures_util::future::join(classify, search).await;
+        let (found, failed, embedded) = searched?;
+        found.put(evidence, timings);
+        evidence.unscored.extend(failed);
+        for (model, result) in self.models.iter().zip(results) {
             let unscored = |reason, detail| Unscored { technology: model.technology.clone(), reason, detail };
             match result {
                 Ok(Ok(scores)) => evidence.scores.extend(scores),
@@ -183,48 +206,77 @@ impl ImageWay {
                 Err(error) => evidence.unscored.push(unscored(UnscoredReason::MediaTooLarge, error.to_string())),
             }
         }
-        timings.add("classify", started.elapsed());
+        embedded.into_iter().for_each(|took| timings.add("embed", took));
+        timings.add("classify", classified);
         Ok(())
     }
 
+    /// How many of the engine's specs an attachment needs: those of the embedders only where a bank holds what they make.
+    fn specs_for(&self, banks: &Snapshot) -> usize {
+        if self.embedders.kinds_held(banks).is_empty() { self.models.len() } else { usize::MAX }
+    }
+
     /// What the banks hold of the attachment.
-    async fn find(
-        &self,
-        banks: Arc<Snapshot>,
-        digests: Digests,
-        hash: Option<PerceptualHash>,
-        evidence: &mut Evidence,
-        timings: &mut Timings,
-    ) -> Result<(), ScoreError> {
+    async fn find(&self, banks: Arc<Snapshot>, lookup: Lookup) -> Result<Searched, ScoreError> {
         if banks.banks().is_empty() {
-            return Ok(());
+            return Ok(Searched::default());
         }
-        let lookup = Arc::new(Lookup { digests: Some(digests), hash, ..Lookup::default() });
+        let lookup = Arc::new(lookup);
         let looks = banks.slices(&lookup).into_iter().map(|slice| {
             let (banks, lookup) = (banks.clone(), lookup.clone());
             self.matching.run(move || timed(trace_span!("match"), || banks.look(&slice, &lookup)))
         });
         let mut looks = stream::iter(looks).buffer_unordered(SLICES_AT_ONCE);
-        let mut found = Vec::new();
+        let (mut found, mut took) = (Vec::new(), Vec::new());
         while let Some(look) = looks.next().await {
-            let (matches, took) = look?;
+            let (matches, time) = look?;
             found.extend(matches);
-            timings.add("match", took);
+            took.push(time);
         }
-        let found = banks.together(&lookup, found);
-        (evidence.matches, evidence.suppressed) = (found.matches, found.suppressed);
-        Ok(())
+        Ok(Searched { found: banks.together(&lookup, found), took })
     }
 
     /// One entry for every technology that looks at pixels.
-    fn all_unscored(&self, error: &DecodeError) -> Vec<Unscored> {
+    fn all_unscored(&self, error: &DecodeError, banks: &Snapshot) -> Vec<Unscored> {
         let reason = match error {
             DecodeError::TooLarge { .. } | DecodeError::TooManyBytes { .. } => UnscoredReason::MediaTooLarge,
             _ => UnscoredReason::UndecodableMedia,
         };
-        let technologies = std::iter::once(PDQ).chain(self.models.iter().map(|model| model.technology.clone()));
+        let embedders = self.embedders.kinds_held(banks).into_iter().map(|kind| Technology::named(kind.as_str()));
+        let technologies = std::iter::once(PDQ).chain(embedders).chain(self.models.iter().map(|model| model.technology.clone()));
         technologies.map(|technology| Unscored { technology, reason, detail: error.to_string() }).collect()
     }
+}
+
+/// What the banks hold, and how long each slice of the search took.
+#[derive(Default)]
+struct Searched {
+    found: Found,
+    took: Vec<Duration>,
+}
+
+impl Searched {
+    fn put(self, evidence: &mut Evidence, timings: &mut Timings) {
+        self.took.into_iter().for_each(|took| timings.add("match", took));
+        (evidence.matches, evidence.suppressed) = (self.found.matches, self.found.suppressed);
+    }
+}
+
+/// Signals to look up, and the embedders that gave none.
+fn of_embedders(embedded: Vec<(SignalType, Result<Signal, EmbedError>)>) -> Result<(Vec<Signal>, Vec<Unscored>), ScoreError> {
+    let (mut signals, mut failed) = (Vec::new(), Vec::new());
+    for (kind, result) in embedded {
+        let reason = match &result {
+            Err(EmbedError::Overloaded) => return Err(ScoreError::overloaded()),
+            Err(EmbedError::TooLarge(_)) => UnscoredReason::MediaTooLarge,
+            _ => UnscoredReason::TechnologyFailed,
+        };
+        match result {
+            Ok(signal) => signals.push(signal),
+            Err(error) => failed.push(Unscored { technology: Technology::named(kind.as_str()), reason, detail: error.to_string() }),
+        }
+    }
+    Ok((signals, failed))
 }
 
 fn hash_reason(error: &HashError) -> UnscoredReason {

@@ -138,9 +138,9 @@ alterations! {
         "gamma-1.6", "gamma 1.6: darker shadows", [Gamma(1.6)];
     }
     "blur": {
-        "blur-2", "Gaussian, 2 thousandths of the shorter side", [Blur(2.0)];
         "blur-5", "Gaussian, 5 thousandths of the shorter side", [Blur(5.0)];
         "blur-10", "Gaussian, 10 thousandths of the shorter side", [Blur(10.0)];
+        "blur-20", "Gaussian, 20 thousandths of the shorter side", [Blur(20.0)];
     }
     "repost": {
         "repost", "60 % as large, 3 % cut off, a line of 4 %, JPEG of quality 60",
