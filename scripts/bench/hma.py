@@ -299,15 +299,8 @@ def round_of(options, report, kind, size, hma, folder):
             hma.flask("build_indices")
             built = time.monotonic() - start
             hma.start(jobs=False)
-            # Both workers have loaded the index once a row is found six times running.
-            run, start = 0, time.monotonic()
-            while run < 6:
-                status, answer = fetch(hma, path_of("lookup", near[0]))
-                run = run + 1 if status == 200 and answer else 0
-                if time.monotonic() - start > 600:
-                    sys.exit("HMA does not load its index")
-                time.sleep(0.05)
-            report.row(**facts, what="start", server="hma", import_s=filled, build_s=built, start_s=time.monotonic() - start, **memory(hma.roots()))
+            loading = hma.loaded()
+            report.row(**facts, what="start", server="hma", import_s=filled, build_s=built, start_s=loading, **memory(hma.roots()))
             total = compare(hma, ours, queries["10 %"][:200] + near[:options.compared])
             report.row(**facts, what="answers", equal=True, queries=200 + options.compared, matches=total)
         load = Load(folder, options.connections)
@@ -324,7 +317,7 @@ def round_of(options, report, kind, size, hma, folder):
             if hma:
                 hma.stop()
                 hma.start()
-                wait_for(lambda: fetch(hma, "/status")[0] == 200, 300, "HMA's index is not loaded")
+                hma.loaded()
                 fresh_seconds = freshness(hma, options.hma_adds, 30)
                 report.row(**facts, what="freshness", server="hma", median_s=statistics.median(fresh_seconds), longest_s=max(fresh_seconds))
                 updates(options, report, load, facts, hma, "hma", paths, options.update_seconds)
