@@ -63,6 +63,7 @@ fn score(criterion: &mut Criterion) {
         access: Access::new(app.store.clone(), false),
         lookup: app.lookup.clone(),
         curation: app.curation.clone(),
+        exchanges: app.exchanges.clone(),
         review: Review::new(app.store.clone(), Duration::from_secs(900)),
         points: app.points.clone(),
         monitor: app.monitor.clone(),

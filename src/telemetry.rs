@@ -29,6 +29,8 @@ pub mod metric {
     pub const GPU_STAGE_SECONDS: &str = "nightlight_gpu_stage_seconds";
     /// Gauge: signals held by all banks in memory.
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
+    /// Counter {outcome}: items of banks that suddenly matched everywhere; `quarantined`, or `shown` to a person because they had been confirmed.
+    pub const BANK_FLOODS_TOTAL: &str = "nightlight_bank_floods_total";
     /// Gauge {technology, label, slice}: 1 while a valid certificate stands behind the threshold in force. `slice` is a service, or `all`.
     pub const OPERATING_POINT_CERTIFIED: &str = "nightlight_operating_point_certified";
     /// Gauge {technology, label, slice}: raw scores at or above it are flagged. NaN when nothing is in force any more.
@@ -76,6 +78,7 @@ pub fn describe_metrics() {
     describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");
     describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
+    describe_counter!(metric::BANK_FLOODS_TOTAL, "items of banks that suddenly matched everywhere");
     describe_gauge!(metric::OPERATING_POINT_CERTIFIED, "1 while a valid certificate stands behind the threshold in force");
     describe_gauge!(metric::OPERATING_POINT_THRESHOLD, "raw scores at or above it are flagged");
     describe_gauge!(metric::OPERATING_POINT_TARGET_PRECISION, "the precision that is claimed or wanted");

@@ -44,7 +44,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 
 pub use self::{
-    curation::Feedback,
+    curation::{Feedback, Flood},
     engine::{Backend, Batching, Engine},
     error::{ConfigError, Origin},
     exchange::Exchange,
@@ -79,6 +79,7 @@ pub struct Config {
     pub routing: Routing,
     pub review: Review,
     pub feedback: Feedback,
+    pub flood: Flood,
     pub monitor: Monitor,
     pub audit: Audit,
     pub outbound: Outbound,
@@ -129,6 +130,7 @@ impl Config {
             routing: Routing::read(&layers)?,
             review: Review::read(&layers)?,
             feedback: Feedback::read(&layers)?,
+            flood: Flood::read(&layers)?,
             monitor: Monitor::read(&layers)?,
             audit: Audit::read(&layers)?,
             outbound: Outbound::read(&layers)?,

@@ -24,6 +24,8 @@ pub struct Review {
     pub claim_lease_s: u64,
     /// Share of decided items that another reviewer sees too, in 0..=1.
     pub double_rate: f64,
+    /// Whether attachments that matched the same wait as one item.
+    pub cluster_matches: bool,
 }
 
 impl Routing {
@@ -70,6 +72,7 @@ impl Review {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         // At most a week: a claim that outlives its reviewer keeps an item from everybody.
         let double_rate = super::monitor::real(layers, "review.double_rate", 0.0, 1.0)?;
-        Ok(Self { claim_lease_s: layers.number("review.claim_lease_s", 1..=604_800)?, double_rate })
+        let cluster_matches = layers.switch("review.cluster_matches")?;
+        Ok(Self { claim_lease_s: layers.number("review.claim_lease_s", 1..=604_800)?, double_rate, cluster_matches })
     }
 }

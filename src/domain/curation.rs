@@ -204,6 +204,33 @@ impl FeedbackRules {
     }
 }
 
+/// When an item counts as matching everywhere. What is done then, and why, `services::banks::flood` says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FloodRules {
+    /// Whether floods are looked for at all; hits are counted in any case.
+    pub enabled: bool,
+    /// Hits in a clock hour below which nothing is a flood; at least 1.
+    pub least_hits: u64,
+    /// How many times its own mean an item may match in an hour, at least 1: known material spreads, and that alone is no flood.
+    pub factor: f64,
+    /// Days that the mean is taken over, 1..=90.
+    pub history_days: u32,
+}
+
+impl Default for FloodRules {
+    /// A thousand hits in an hour, and ten times the mean of the last week.
+    fn default() -> Self {
+        Self { enabled: true, least_hits: 1000, factor: 10.0, history_days: 7 }
+    }
+}
+
+impl FloodRules {
+    /// How long hits are looked back at.
+    pub fn history(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(u64::from(self.history_days) * 24 * 3600)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

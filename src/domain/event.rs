@@ -152,6 +152,25 @@ pub enum EventBody {
         cause: String,
         by: Option<KeyId>,
     },
+    /// An item matched far more often than it used to: `hits` in this hour, `before` in the `hours` before. It was quarantined, or stays in force because
+    /// people here confirmed it; a person is asked to look at it.
+    BankItemFlooded {
+        bank: String,
+        content_id: i64,
+        hits: u64,
+        before: u64,
+        hours: u64,
+        quarantined: bool,
+        review_item: Option<ReviewItemId>,
+    },
+    /// Waiting items took the admission tests; so many have these standings now that had another one before.
+    BankItemsExamined {
+        bank: String,
+        bank_version: i64,
+        candidates: u64,
+        vetted: u64,
+        active: u64,
+    },
     /// Somebody said something of an item.
     BankOpinion {
         bank: String,
@@ -237,6 +256,8 @@ impl EventBody {
             Self::BankItemsAdded { .. } => "bank_items_added",
             Self::BankItemsWithdrawn { .. } => "bank_items_withdrawn",
             Self::BankItemChanged { .. } => "bank_item_changed",
+            Self::BankItemFlooded { .. } => "bank_item_flooded",
+            Self::BankItemsExamined { .. } => "bank_items_examined",
             Self::BankOpinion { .. } => "bank_opinion",
             Self::BankAccessChanged { .. } => "bank_access_changed",
             Self::OperatingPointDecertified(_) => "operating_point_decertified",

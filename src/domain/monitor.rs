@@ -84,6 +84,8 @@ pub struct Observation {
     pub cluster: Option<Pseudonym>,
     /// Whether it enters the precision: it reached the threshold, its verdict is not `uncertain`, and none of its cluster counted before.
     pub counted: bool,
+    /// How many attachments the decision was about: near-duplicates with the same flags wait as one item.
+    pub count: u64,
 }
 
 /// Why an epoch began, or what changed within it.

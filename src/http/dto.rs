@@ -148,8 +148,14 @@ pub(super) struct ReviewItemBody {
     pub category: Category,
     /// `image`, `video`, `text` or `conversation`.
     pub attachment_kind: &'static str,
-    /// The provider's reference; the attachment itself is not here.
+    /// The provider's reference; the attachment itself is not here. With a `subject`, that of an attachment that matched it.
     pub item_id: String,
+    /// How many attachments it stands for: those that matched the same while it was open were put to it, and one decision is for all.
+    pub count: u64,
+    /// The provider's newest references of them, newest first, at most 20.
+    pub item_ids: Vec<String>,
+    /// The item of a bank that is to be looked at, where it is no attachment; null otherwise. `confirmed` says that it belongs into its bank.
+    pub subject: Option<SubjectBody>,
     pub state: ReviewState,
     pub matches: Vec<MatchAnswer>,
     pub scores: Vec<ScoreEntry>,
@@ -162,6 +168,13 @@ pub(super) struct ReviewItemBody {
     pub review_decision: Option<ReviewDecisionBody>,
     /// The probability with which it came before a human: 1 unless it was drawn for the audit.
     pub inclusion_probability: f64,
+}
+
+/// An item of a bank.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SubjectBody {
+    pub bank: String,
+    pub content_id: i64,
 }
 
 /// Who holds an item, and until when.
@@ -196,6 +209,9 @@ impl From<ReviewItem> for ReviewItemBody {
             category: item.category,
             attachment_kind: item.attachment_kind.as_str(),
             item_id: item.item_id,
+            count: item.count,
+            item_ids: item.item_ids,
+            subject: item.subject.map(|subject| SubjectBody { bank: subject.bank, content_id: subject.content_id }),
             state: item.state,
             matches: item.evidence.matches.iter().map(Into::into).collect(),
             scores: item.evidence.scores.iter().map(Into::into).collect(),

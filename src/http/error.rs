@@ -13,9 +13,17 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::console;
 use crate::{
     domain::ids::RequestId,
-    services::{access::AccessError, banks::BankError, lookup::LookupError, review::ReviewError, scoring::ScoreError},
+    services::{
+        access::AccessError,
+        banks::BankError,
+        exchange::{ExchangeError, credentials::CredentialsError},
+        lookup::LookupError,
+        review::ReviewError,
+        scoring::ScoreError,
+    },
     store::StoreError,
     telemetry::metric,
 };
@@ -27,6 +35,8 @@ pub(super) enum Shape {
     Own,
     /// `{"message"}`, as HMA's clients read it.
     Message,
+    /// A page for people, in the console.
+    Page,
 }
 
 /// What went wrong, for programs. Each code has one status.
@@ -53,6 +63,8 @@ pub enum ErrorCode {
     NotClaimed,
     /// 409: the item has its decision.
     AlreadyDecided,
+    /// 409: there is one of this name.
+    Duplicate,
     /// 413: over one of the limits that the message names.
     TooLarge,
     /// 415: this kind of attachment is not scored here.
@@ -79,7 +91,7 @@ impl ErrorCode {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::ClaimedByAnother | Self::Reserved | Self::NotClaimed | Self::AlreadyDecided => StatusCode::CONFLICT,
+            Self::ClaimedByAnother | Self::Reserved | Self::NotClaimed | Self::AlreadyDecided | Self::Duplicate => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
@@ -154,6 +166,12 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..Self::new(ErrorCode::Internal, INTERNAL) }
     }
 
+    /// What the caller is told.
+    #[cfg(test)]
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The error as JSON.
     pub(super) fn body(&self, id: RequestId) -> ErrorBody {
         ErrorBody { error: ErrorDetail { code: self.code, message: self.message.to_string(), request_id: id.to_string() } }
@@ -166,16 +184,19 @@ impl ApiError {
         let body = match shape {
             Shape::Own => serde_json::to_vec(&self.body(id)),
             Shape::Message => serde_json::to_vec(&serde_json::json!({"message": self.message})),
+            Shape::Page => Ok(console::problem(self.code.status(), &self.message, id).into_bytes()),
         };
         *response.body_mut() = Body::from(body.unwrap_or_default());
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let kind = if shape == Shape::Page { "text/html; charset=utf-8" } else { "application/json" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
         }
         match self.code {
-            ErrorCode::Unauthenticated => {
+            // A browser would ask for a name and a password of its own.
+            ErrorCode::Unauthenticated if shape != Shape::Page => {
                 let schemes = HeaderValue::from_static(r#"Bearer realm="nightlight", Basic realm="nightlight""#);
                 headers.insert(header::WWW_AUTHENTICATE, schemes);
             }
@@ -236,9 +257,27 @@ impl From<BankError> for ApiError {
             BankError::Store(error) => error.into(),
             BankError::NotAdmitted(_) => Self::new(ErrorCode::Forbidden, message),
             BankError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
-            BankError::Duplicate => Self::malformed(message),
+            BankError::Duplicate => Self::new(ErrorCode::Duplicate, message),
             BankError::Malformed(_) => Self::malformed(message),
             BankError::Busy { .. } => Self::overloaded(&message, Duration::from_secs(1)),
+        }
+    }
+}
+
+impl From<ExchangeError> for ApiError {
+    fn from(error: ExchangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ExchangeError::UnknownApi(_) | ExchangeError::Invalid(_) => Self::malformed(message),
+            // Those name files of this machine.
+            ExchangeError::Credentials(CredentialsError::File { .. } | CredentialsError::Missing { .. }) | ExchangeError::Fetch(_) => {
+                Self::internal(message)
+            }
+            ExchangeError::Credentials(CredentialsError::Invalid { .. } | CredentialsError::NotNeeded(_)) => Self::malformed(message),
+            ExchangeError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
+            ExchangeError::Duplicate(_) => Self::new(ErrorCode::Duplicate, message),
+            ExchangeError::Busy(_) => Self::overloaded(&message, Duration::from_secs(1)),
+            ExchangeError::Store(error) => error.into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The API over HTTP: the only room that knows axum.
 //!
 //! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
-//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `review`, `operating_points`, `status`, `docs`; `auth` lets callers in, `error` is the one
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `review`, `operating_points`, `status`, `docs`, the pages of `console`; `auth` lets callers in, `error` is the one
 //! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
 //! accepts connections.
 //!
@@ -24,7 +24,7 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, banks::{Banks, curation::Curation}, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
 //! #         pixels::PixelProcessor, review::Review,
 //! #     },
 //! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
@@ -41,6 +41,7 @@
 //!     scorer: Arc::new(FakeScorer::echo()),
 //!     access: Access::new(store.clone(), true),
 //!     curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
+//!     exchanges: exchanges(&config, store.clone(), Some(banks.clone())),
 //!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
@@ -55,6 +56,7 @@
 mod auth;
 mod batch;
 mod body;
+mod console;
 mod docs;
 mod dto;
 mod error;
@@ -98,6 +100,7 @@ use crate::{
     services::{
         access::{Access, Permission},
         banks::curation::Curation,
+        exchange::Exchanges,
         health::HealthProbe,
         lookup::Lookup,
         monitor::Monitor,
@@ -166,6 +169,7 @@ pub struct HttpServices {
     pub access: Access,
     pub lookup: Arc<Lookup>,
     pub curation: Curation,
+    pub exchanges: Exchanges,
     pub review: Review,
     pub points: Arc<OperatingPoints>,
     pub monitor: Arc<Monitor>,
@@ -178,6 +182,7 @@ pub struct HttpState {
     services: HttpServices,
     metrics: PrometheusHandle,
     permits: Arc<Semaphore>,
+    console: console::Console,
 }
 
 /// How handlers hold it.
@@ -187,7 +192,7 @@ impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
     pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
         let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
-        Self { options, services, metrics, permits }
+        Self { options, services, metrics, permits, console: Default::default() }
     }
 
     /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
@@ -221,7 +226,7 @@ const fn route(path: &'static str, permission: Option<Permission>, handlers: Met
     Route { path, permission, handlers }
 }
 
-/// The whole API, except the pages under `/docs`.
+/// The whole API, except the pages under `/docs` and `/console`.
 fn routes(options: &HttpOptions) -> Vec<Route> {
     let metrics = if options.metrics_open { None } else { Some(Permission::Metrics) };
     let own = vec![
@@ -260,6 +265,7 @@ pub fn router(state: HttpState) -> Router {
     }
     router
         .merge(docs::pages())
+        .merge(console::pages(&state))
         .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path; see /docs"))
         .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed, "this path does not know that method; see Allow"))
         .layer(CatchPanicLayer::custom(error::panicked))

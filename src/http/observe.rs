@@ -15,6 +15,7 @@ use axum::{
 use super::{
     Call,
     body::Courteous,
+    console,
     error::{ApiError, ErrorCode, Shape},
     hma,
 };
@@ -25,7 +26,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let call = Call { id: RequestId::new(), arrived: Instant::now() };
-    let shape = if hma::answers(request.uri().path()) { Shape::Message } else { Shape::Own };
+    let shape = match request.uri().path() {
+        path if hma::answers(path) => Shape::Message,
+        path if console::answers(path) => Shape::Page,
+        _ => Shape::Own,
+    };
     let mut record = Record::begin(&request, call);
     request.extensions_mut().insert(call);
     let body = Body::new(Courteous(std::mem::take(request.body_mut())));
@@ -40,6 +45,9 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     // A UUID's text is always a header's value.
     if let Ok(id) = HeaderValue::from_str(&call.id.to_string()) {
         headers.insert(REQUEST_ID, id);
+    }
+    if shape == Shape::Page {
+        console::harden(headers);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    banks::{Banks, curation::Curation},
+    banks::{Banks, curation::Curation, hits::Hits},
     embedders::Embedders,
     exchange::Exchanges,
     lanes::Lanes,
@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     config::{Backend, Config},
-    domain::{curation::FeedbackRules, ids::TenantId},
+    domain::ids::TenantId,
     engines::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
@@ -103,12 +103,11 @@ impl App {
         let banks = Banks::load(&store, config.matching.dihedral).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let lanes = Lanes::start(config)?;
-        let embedders = Arc::new(Embedders::start(config)?);
-        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
-        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)).with_embedders(embedders.clone());
-        let lookup = Arc::new(lookup);
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes, embedders).await?;
+        let lanes = Lanes::start(config)?.with_embedders(Embedders::start(config)?);
+        let missing = lanes.embedders.missing(&banks.snapshot(TenantId::DEFAULT));
+        let hits = Arc::<Hits>::default();
+        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)).counting(hits.clone());
+        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes, hits.clone()).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
         for kind in missing {
             let model = kind.as_str();
@@ -117,7 +116,7 @@ impl App {
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
-        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules);
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let points = scoring.points().clone();
@@ -129,6 +128,7 @@ impl App {
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
             tokio::spawn(points.clone().watch(poll, stop.clone())),
             tokio::spawn(curation.clone().keep(stop.clone())),
+            tokio::spawn(curation.clone().keep_admitting(stop.clone())),
             tokio::spawn(monitor.clone().watch(refresh, stop.clone())),
         ];
         if let Some(every) = config.exchange.interval {
@@ -143,7 +143,7 @@ impl App {
             pseudonyms,
             scoring: Arc::new(scoring),
             exchanges,
-            lookup,
+            lookup: Arc::new(lookup),
             pixels,
             warnings,
             stop,
@@ -167,7 +167,7 @@ pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Ex
     let outbound = &config.outbound;
     let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
     let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
-    Exchanges::new(store, banks, &config.data_dir, client, FeedbackRules::default())
+    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules)
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

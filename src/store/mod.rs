@@ -68,18 +68,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
     banks::{
-        AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Item, ItemChange, ItemCursor, ItemFilter, ItemHits, ItemPatch,
-        MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged,
+        AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Examined, FloodedItem, Item, ItemChange, ItemCursor, ItemFilter,
+        ItemHits, ItemPatch, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, StandingCount, StateChanged, Surge, Waiting,
     },
     error::StoreError,
-    exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState},
+    exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState, OutboxWord},
     import::{BankImport, ImportInfo, Imported},
     keys::{NewKey, StoredKey},
     ledger::LedgerEntry,
     monitor::{AuditSample, GoldCount, OpenFlags, PairCount},
     operating_points::{CertificateDocument, CertificateKey, NewOperatingPoint, StoredPoint},
     outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
-    review::{Claim, NewDecision, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState},
+    review::{Claim, NewDecision, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState, Subject},
     writer::WriterStats,
 };
 use self::{transaction::WriteTx, writer::Job};

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Store, counters::CounterKey, error::StoreError, idempotency, review, transaction::WriteTx};
+use super::{
+    Store,
+    counters::CounterKey,
+    error::StoreError,
+    idempotency,
+    review::{self, clusters},
+    transaction::WriteTx,
+};
 use crate::domain::{
     attachment::AttachmentKind,
     decision::RoutingDecision,
-    event::Event,
+    event::{Event, EventBody},
     evidence::Evidence,
     ids::{ReviewItemId, TenantId},
     monitor::Provenance,
@@ -25,12 +32,15 @@ pub struct Outcome {
     pub review_item: Option<NewReviewItem>,
     pub counters: Vec<CounterIncrement>,
     pub idempotency: Option<IdempotentResponse>,
+    /// What near-duplicates have in common: while an item that was made under this key is undecided, the attachment is put to it and makes none of its own.
+    /// Then the event and the response name that item.
+    pub cluster: Option<String>,
 }
 
 impl Outcome {
     /// An outcome that writes nothing yet.
     pub const fn new(tenant: TenantId) -> Self {
-        Self { tenant, event: None, review_item: None, counters: Vec::new(), idempotency: None }
+        Self { tenant, event: None, review_item: None, counters: Vec::new(), idempotency: None, cluster: None }
     }
 }
 
@@ -85,12 +95,13 @@ struct Prepared {
     counters: Vec<CounterIncrement>,
     idempotency: Option<IdempotentResponse>,
     idempotency_ttl: Duration,
+    cluster: Option<String>,
 }
 
 impl Prepared {
     /// Checks what SQLite could only refuse when others depend on it, and does the writer's share that needs no lock.
     fn new(outcome: Outcome, idempotency_ttl: Duration) -> Result<Self, StoreError> {
-        let Outcome { tenant, event, review_item, counters, idempotency } = outcome;
+        let Outcome { tenant, event, review_item, counters, idempotency, cluster } = outcome;
         if event.as_ref().is_some_and(|event| event.tenant != tenant) {
             return Err(StoreError::Invalid("the event belongs to another tenant than its outcome".into()));
         }
@@ -98,11 +109,30 @@ impl Prepared {
             return Err(StoreError::Invalid("a counter grows by at most 4294967295 at once".into()));
         }
         let review_item = review_item.map(review::NewRow::new).transpose()?;
-        Ok(Self { tenant, event, review_item, counters, idempotency, idempotency_ttl })
+        Ok(Self { tenant, event, review_item, counters, idempotency, idempotency_ttl, cluster })
     }
 
-    async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+    /// The undecided item that stands for attachments like this one.
+    async fn open(&mut self, tx: &mut WriteTx) -> Result<Option<clusters::Open>, StoreError> {
+        let (Some(item), Some(key)) = (&self.review_item, &self.cluster) else { return Ok(None) };
+        let (own, open) = (item.id(), clusters::open(tx, self.tenant, key).await?);
+        if let Some(open) = &open {
+            if let Some(Event { body: EventBody::Scored(scored), .. }) = &mut self.event {
+                scored.review_item = open.id;
+            }
+            // A random id stands nowhere else in the text.
+            if let Some(response) = &mut self.idempotency
+                && let Ok(text) = std::str::from_utf8(&response.body)
+            {
+                response.body = text.replace(&own.to_string(), &open.id.to_string()).into();
+            }
+        }
+        Ok(open)
+    }
+
+    async fn write(mut self, tx: &mut WriteTx) -> Result<Option<ReviewItemId>, StoreError> {
         let tenant = self.tenant;
+        let open = self.open(tx).await?;
         // First what can be refused.
         if let Some(response) = &self.idempotency {
             let now = Timestamp::now();
@@ -111,25 +141,39 @@ impl Prepared {
         if let Some(event) = &self.event {
             tx.append(event).await?;
         }
-        if let Some(item) = self.review_item {
-            item.insert(tx.sql().await?, tenant).await?;
-        }
+        let review_item = match (self.review_item, open) {
+            (None, _) => None,
+            (Some(further), Some(open)) => {
+                let id = open.id;
+                clusters::join(tx, tenant, open, further).await?;
+                Some(id)
+            }
+            (Some(item), None) => {
+                let id = item.id();
+                item.insert(tx.sql().await?, tenant).await?;
+                if let Some(key) = self.cluster {
+                    clusters::begin(tx, tenant, key, id, Timestamp::now()).await?;
+                }
+                Some(id)
+            }
+        };
         for counter in self.counters {
             let (key, count) = CounterKey::new(tenant, counter);
             tx.count(key, count);
         }
-        Ok(())
+        Ok(review_item)
     }
 }
 
 impl Store {
-    /// Writes an outcome, all or nothing, and returns once it is durable.
+    /// Writes an outcome, all or nothing, and returns once it is durable: the review item that stands for the attachment, its own or an older one of its
+    /// cluster.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when the queue is full; [`StoreError::IdempotencyConflict`] and [`StoreError::AlreadyAnswered`] when the key is
     /// taken; [`StoreError::Duplicate`] for ids that exist. After any error nothing of the outcome was written, but for
     /// [`StoreError::Database`], after which it is not known whether it survives a crash.
-    pub async fn commit(&self, outcome: Outcome) -> Result<(), StoreError> {
+    pub async fn commit(&self, outcome: Outcome) -> Result<Option<ReviewItemId>, StoreError> {
         let prepared = Prepared::new(outcome, self.idempotency_ttl())?;
         self.write(move |tx| Box::pin(prepared.write(tx))).await
     }

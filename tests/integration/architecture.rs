@@ -49,7 +49,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("http_body_util", &["outbound"]),
     ("tokio_rustls", &["outbound"]),
     ("rustls_native_certs", &["outbound"]),
-    ("url", &["outbound"]),
+    // Addresses there, forms here.
+    ("url", &["outbound", "http"]),
     ("tower", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa_swagger_ui", &["http"]),
@@ -74,7 +75,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("age", &["services"]),
     ("parquet", &["services"]),
     ("fast_float2", &["services"]),
-    ("maud", &["services"]),
+    // Pages of the console, and reports that stand in files.
+    ("maud", &["http", "services"]),
     ("ed25519_dalek", &["services"]),
     // Both draw: cross-fitting and placement there, bootstrap here.
     ("rand_xoshiro", &["engines::calibration", "services"]),

@@ -16,10 +16,11 @@ use nightlight::{
     config::{Config, Sources},
     domain::ids::TenantId,
     http::{HttpOptions, HttpServices, HttpState, router},
-    outbound::MediaFetcher,
+    outbound::{Client, Limits, MediaFetcher, Policy, Retry},
     services::{
         access::{Access, Role},
         banks::{Banks, curation::Curation},
+        exchange::Exchanges,
         health::{Check, Health, constant},
         lanes::Lanes,
         lookup::Lookup,
@@ -41,9 +42,11 @@ pub struct App {
     pub scorer: Arc<FakeScorer>,
     pub store: Store,
     pub banks: Arc<Banks>,
+    pub exchanges: Exchanges,
     /// Knows the same store; what it does is another process's doing to the router.
     pub access: Access,
-    _folder: Option<tempfile::TempDir>,
+    /// Credentials of exchanges stand below it.
+    pub folder: tempfile::TempDir,
 }
 
 /// How an [`App`] differs from the usual one.
@@ -72,13 +75,13 @@ impl Setup {
         let settings = Settings::new(&config.monitor, &config.audit, []);
         let monitor = Monitor::start(store.clone(), points.clone(), settings).await.unwrap();
         let banks = Banks::load(&store, true).await.unwrap();
-        self.put_together(store, banks, review, (points, monitor), Some(folder))
+        self.put_together(store, banks, review, (points, monitor), folder)
     }
 
     /// Over somebody's store, review queue and monitor.
     pub async fn over(self, store: Store, review: Review, watched: (Arc<OperatingPoints>, Arc<Monitor>)) -> App {
         let banks = Banks::load(&store, true).await.unwrap();
-        self.put_together(store, banks, review, watched, None)
+        self.put_together(store, banks, review, watched, tempfile::tempdir().unwrap())
     }
 
     fn put_together(
@@ -87,7 +90,7 @@ impl Setup {
         banks: Arc<Banks>,
         review: Review,
         (points, monitor): (Arc<OperatingPoints>, Arc<Monitor>),
-        folder: Option<tempfile::TempDir>,
+        folder: tempfile::TempDir,
     ) -> App {
         let scorer = Arc::new(self.scorer);
         let access = Access::new(store.clone(), self.keys);
@@ -98,10 +101,14 @@ impl Setup {
             Arc::new(PixelProcessor::Cpu),
             self.fetcher.clone(),
         ));
+        let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), max_bytes: 1 << 20 };
+        let client = Client::new(Policy::default(), limits, Retry::NEVER);
+        let exchanges = Exchanges::new(store.clone(), Some(banks.clone()), folder.path(), client, Default::default());
         let services = HttpServices {
             scorer: Arc::clone(&scorer) as _,
             access,
             curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
+            exchanges: exchanges.clone(),
             lookup,
             review,
             points,
@@ -109,7 +116,7 @@ impl Setup {
             health,
         };
         let state = HttpState::new(self.options, services, metrics());
-        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, _folder: folder }
+        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, exchanges, folder }
     }
 }
 

@@ -84,7 +84,7 @@ async fn an_item_shows_its_evidence_and_not_its_content() {
         item,
         json!({
             "id": id, "created_at": null, "queue": "default", "priority": 0.5, "category": "new", "attachment_kind": "image",
-            "item_id": "their-7", "state": "open", "matches": [],
+            "item_id": "their-7", "count": 1, "item_ids": ["their-7"], "subject": null, "state": "open", "matches": [],
             "scores": [{"technology": "open-nsfw", "label": "nsfw", "raw": 0.75, "probability": null, "threshold": null,
                 "flagged": false, "operating_point": null}],
             "unscored": [{"technology": "pdq", "reason": "quality_below_minimum", "detail": "3 of 50"}],

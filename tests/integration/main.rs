@@ -15,6 +15,8 @@ mod exchange;
 mod hostile;
 mod http_app;
 mod http_auth;
+mod http_console;
+mod http_exchanges;
 mod http_hma;
 mod http_match;
 mod http_review;

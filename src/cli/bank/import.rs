@@ -99,9 +99,9 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Signals of which the same is said.
+/// Items of which the same is said.
 struct Chunk {
-    signals: Vec<Signal>,
+    items: Vec<Vec<Signal>>,
     info: ImportInfo,
 }
 
@@ -200,7 +200,7 @@ impl Import {
         let mut stored = Ok(());
         while let Some(chunk) = chunks.recv().await {
             bar.set_position(lines.load(Relaxed));
-            stored = import.add_from(&chunk.signals, &chunk.info).await;
+            stored = import.add_items(chunk.items.iter().map(Vec::as_slice), &chunk.info).await;
             if stored.is_err() {
                 break; // the reader ends when nobody listens
             }
@@ -235,10 +235,10 @@ fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
     Ok(BufWriter::new(fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?))
 }
 
-/// Reads everything, and sends signals in chunks as long as nothing was bad.
+/// Reads everything, and sends items in chunks as long as nothing was bad.
 fn read(mut source: Source, default: Option<SignalType>, said: &ImportInfo, chunks: &mpsc::Sender<Chunk>) -> Result<Reading, Failure> {
     let mut read = Reading::default();
-    let mut waiting = Chunk { signals: Vec::with_capacity(CHUNK), info: said.clone() };
+    let mut waiting = Chunk { items: Vec::with_capacity(CHUNK), info: said.clone() };
     let mut errors = source.errors.take();
     let mut unwritten = None;
     let ended = formats::read(source.format, &mut source.input, default, &mut |entry| {
@@ -266,14 +266,14 @@ fn read(mut source: Source, default: Option<SignalType>, said: &ImportInfo, chun
     if let Some(error) = unwritten.or_else(|| errors.and_then(|mut errors| errors.flush().err())) {
         return Err(Failure::failed(format!("--errors: {error}; nothing was imported")));
     }
-    if read.bad == 0 && !waiting.signals.is_empty() {
+    if read.bad == 0 && !waiting.items.is_empty() {
         // Nobody listens when the store failed, which is told there.
         let _ = chunks.blocking_send(waiting);
     }
     Ok(read)
 }
 
-/// Adds a record's signals to what waits; `false` when nobody wants them any more.
+/// Adds a record's item to what waits; `false` when nobody wants them any more.
 fn take(record: Record, said: &ImportInfo, waiting: &mut Chunk, chunks: &mpsc::Sender<Chunk>) -> bool {
     // A list that names its members says by that who submitted; a row that names a source says more than the command line.
     let info = match (&record.member, record.category) {
@@ -284,14 +284,14 @@ fn take(record: Record, said: &ImportInfo, waiting: &mut Chunk, chunks: &mpsc::S
             category: category.or(said.category),
         },
     };
-    if !waiting.signals.is_empty() && (info != waiting.info || waiting.signals.len() >= CHUNK) {
-        let full = std::mem::replace(waiting, Chunk { signals: Vec::with_capacity(CHUNK), info: info.clone() });
+    if !waiting.items.is_empty() && (info != waiting.info || waiting.items.len() >= CHUNK) {
+        let full = std::mem::replace(waiting, Chunk { items: Vec::with_capacity(CHUNK), info: info.clone() });
         if chunks.blocking_send(full).is_err() {
             return false;
         }
     }
     waiting.info = info;
-    waiting.signals.extend(record.signals);
+    waiting.items.push(record.signals);
     true
 }
 

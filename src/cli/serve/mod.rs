@@ -74,6 +74,7 @@ fn greet(config: &Config, address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "nightlight {} listens on {base}/", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  API and documentation  {base}/docs")?;
+    writeln!(out, "  console                {base}/console")?;
     writeln!(out, "  review queue           {base}/review/items")?;
     writeln!(out, "  state and metrics      {base}/readyz  {base}/metrics")?;
     if config.auth.enabled && !file.exists() {

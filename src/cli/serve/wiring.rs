@@ -38,6 +38,7 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
         access: Access::new(app.store.clone(), config.auth.enabled),
         lookup: Arc::clone(&app.lookup),
         curation: app.curation.clone(),
+        exchanges: app.exchanges.clone(),
         review: review(config, app),
         points: Arc::clone(&app.points),
         monitor: Arc::clone(&app.monitor),

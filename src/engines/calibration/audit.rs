@@ -125,25 +125,28 @@ pub struct Recall {
 }
 
 /// What reached the threshold.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Above {
     pub flagged: u64,
     /// Decided ones, without `uncertain`, and confirmed among them.
     pub decided: u64,
     pub confirmed: u64,
+    /// The decisions that they have, and those that confirmed: of near-duplicates one decides all, and says no more of what still waits than one does.
+    pub decisions: u64,
+    pub confirming: u64,
 }
 
 /// The recall of a threshold; `None` when nothing above was decided, or when there seems to be no positive at all. `below` must have been made at the
 /// confidence `1 - (1 - confidence) / 2`: see [`half()`].
 pub fn recall(above: Above, below: &Below, confidence: f64) -> Option<Recall> {
-    if above.decided == 0 {
+    if above.decisions == 0 {
         return None;
     }
     let flagged = above.flagged.max(above.decided) as f64;
-    let share = above.confirmed as f64 / above.decided as f64;
+    let share = above.confirming as f64 / above.decisions as f64;
     let waiting = flagged - above.decided as f64;
     let found = |share: f64| above.confirmed as f64 + waiting * share;
-    let [low, high] = clopper_pearson(above.confirmed, above.decided, half(confidence));
+    let [low, high] = clopper_pearson(above.confirming, above.decisions, half(confidence));
     let of = |above: f64, below: f64| if above + below > 0.0 { Some(above / (above + below)) } else { None };
     let estimate = of(found(share), below.estimate)?;
     let interval = [of(found(low), below.interval[1]).unwrap_or(0.0), of(found(high), below.interval[0]).unwrap_or(1.0)];
@@ -266,11 +269,14 @@ mod tests {
     fn recall_puts_both_sides_together() {
         let stratum = AuditStratum { cells: vec![AuditCell { population: 10, positives: 4, negatives: 6, prediction: 0.0 }] };
         let below = below(&[stratum], half(0.95)).unwrap();
-        let above = Above { flagged: 16, decided: 16, confirmed: 16 };
+        let above = Above { flagged: 16, decided: 16, confirmed: 16, decisions: 16, confirming: 16 };
         let known = recall(above, &below, 0.95).unwrap();
         assert_eq!((known.estimate, known.interval), (0.8, [0.8, 0.8]), "everything was looked at");
-        let half_decided = recall(Above { decided: 8, confirmed: 8, ..above }, &below, 0.95).unwrap();
+        let half_decided = recall(Above { decided: 8, confirmed: 8, decisions: 8, confirming: 8, ..above }, &below, 0.95).unwrap();
         assert!(half_decided.estimate == 0.8 && half_decided.interval[0] < 0.8 && half_decided.interval[1] == 0.8, "{half_decided:?}");
-        assert_eq!(recall(Above { flagged: 3, decided: 0, confirmed: 0 }, &below, 0.95), None);
+        // Eight copies of one picture: they are known for certain, and say of the other eight what one decision says.
+        let copies = recall(Above { decided: 8, confirmed: 8, decisions: 1, confirming: 1, ..above }, &below, 0.95).unwrap();
+        assert!(copies.estimate == 0.8 && copies.interval[0] < half_decided.interval[0], "{copies:?} {half_decided:?}");
+        assert_eq!(recall(Above { flagged: 3, ..Above::default() }, &below, 0.95), None);
     }
 }

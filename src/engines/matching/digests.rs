@@ -7,7 +7,7 @@
 use super::{
     index::Sizes,
     kind::{Held, Kind, Near},
-    segment::Position,
+    packed::{self, Packed},
     simd::{Simd, prefetch},
 };
 use crate::domain::signal::{Distance, Signal, SignalType};
@@ -27,7 +27,7 @@ pub struct Table<const N: usize> {
     pub(super) bits: u32,
     /// 2^bits + 1 places in `postings`.
     pub(super) offsets: Vec<u32>,
-    pub(super) postings: Vec<Position>,
+    pub(super) postings: Packed,
 }
 
 impl<const N: usize> Table<N> {
@@ -46,11 +46,12 @@ impl<const N: usize> Table<N> {
             sum += *offset;
             *offset = sum;
         }
-        let mut postings = vec![Position::default(); rows.len()];
+        let width = packed::bits_below(rows.len());
+        let mut postings = Packed::zeros(width, rows.len());
         for (position, row) in rows.iter().enumerate().rev() {
             let place = &mut offsets[bucket(row, bits)];
             *place -= 1;
-            postings[*place as usize] = Position::new(position as u32);
+            packed::set(postings.bytes_mut(), width, *place as usize, position as u32);
         }
         Self { rows, bits, offsets, postings }
     }
@@ -89,6 +90,10 @@ impl<const N: usize> super::kind::Rows for Column<N> {
         self.0.push(*digest);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.0.reserve_exact(more);
+    }
+
     fn shrink(&mut self) {
         self.0.shrink_to_fit();
     }
@@ -106,7 +111,7 @@ impl<const N: usize> Held for Table<N> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.rows.capacity() * N + self.offsets.capacity() * size_of::<u32>() + self.postings.capacity() * size_of::<Position>()
+        self.rows.capacity() * N + self.offsets.capacity() * size_of::<u32>() + self.postings.memory_bytes()
     }
 }
 
@@ -187,7 +192,7 @@ impl<const N: usize> Kind for Digest<N> {
             prefetch(&table.offsets, bucket(digest, table.bits));
         }
         for (query, digest) in (0..).zip(queries) {
-            let positions = table.postings[table.places(digest)].iter().map(|position| position.get());
+            let positions = table.places(digest).map(|place| table.postings.get(place));
             let same = positions.filter(|&position| table.rows[position as usize] == *digest);
             found.extend(same.map(|position| Near { query, position, distance: 0 }));
         }

@@ -133,6 +133,11 @@ impl super::kind::Rows for Vectors {
         self.squares.push(dot(row, &doubles));
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.data.reserve_exact(more * self.dimensions);
+        self.squares.reserve_exact(more);
+    }
+
     fn shrink(&mut self) {
         self.data.shrink_to_fit();
         self.squares.shrink_to_fit();

@@ -23,7 +23,7 @@ pub struct Sizes {
     pub full: usize,
 }
 
-/// Signals that one segment can hold: what three bytes can number.
+/// Signals that one segment can hold: what 24 bits can number.
 pub(super) const LARGEST: usize = 1 << 24;
 
 /// Queries whose work is cut together: those that scan share the memory traffic.

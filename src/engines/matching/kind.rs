@@ -21,6 +21,8 @@ pub trait Held: Send + Sync {
 /// Signals that grow by appending and are scanned: the tail of an index.
 pub trait Rows: Held + Clone {
     fn push(&mut self, item: &Self::Item);
+    /// Makes room for so many more, and no more than that.
+    fn reserve(&mut self, more: usize);
     /// Gives back memory that was kept for more.
     fn shrink(&mut self);
 }

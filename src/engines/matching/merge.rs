@@ -24,31 +24,61 @@ pub struct Merge<K: Kind> {
     made: Option<Part<Sealed<K>>>,
 }
 
-/// Content ids and signals that are not removed, and whether each is disabled: what a segment is made of.
-struct Material<K: Kind> {
-    items: Vec<(i64, K::Item, bool)>,
+/// What a segment is made of: content ids and signals that are not removed, and which of them are disabled. They are gathered in the columns that the segment keeps, so that
+/// a merge takes little more memory than what it makes.
+struct Material<'a, K: Kind> {
+    kind: &'a K,
+    ids: Vec<i64>,
+    rows: K::Rows,
+    /// Places, ascending.
+    disabled: Vec<u32>,
 }
 
-impl<K: Kind> Material<K> {
-    fn add(&mut self, len: usize, id: impl Fn(u32) -> i64, rows: &dyn Held<Item = K::Item>, states: Option<&States>) {
-        let item = |position| (id(position), rows.get(position), states.is_some_and(|states| states.disabled(position)));
-        self.items.extend(in_use(len, states).map(item));
+impl<'a, K: Kind> Material<'a, K> {
+    fn new(kind: &'a K, len: usize) -> Self {
+        let mut rows = kind.rows();
+        rows.reserve(len);
+        Self { kind, ids: Vec::with_capacity(len), rows, disabled: Vec::new() }
     }
 
-    fn part(mut self, kind: &K) -> Option<Part<Sealed<K>>> {
-        if self.items.is_empty() {
+    fn add(&mut self, len: usize, id: impl Fn(u32) -> i64, rows: &dyn Held<Item = K::Item>, states: Option<&States>) {
+        for position in in_use(len, states) {
+            if states.is_some_and(|states| states.disabled(position)) {
+                self.disabled.push(self.ids.len() as u32);
+            }
+            self.ids.push(id(position));
+            self.rows.push(&rows.get(position));
+        }
+    }
+
+    /// The same by ascending ids, as a segment wants them. Usually they ascend already.
+    fn sorted(mut self) -> Self {
+        if !self.ids.is_sorted() {
+            let mut order: Vec<u32> = (0..self.ids.len() as u32).collect();
+            order.sort_by_key(|&place| self.ids[place as usize]);
+            let mut sorted = Self::new(self.kind, order.len());
+            for place in order {
+                if self.disabled.binary_search(&place).is_ok() {
+                    sorted.disabled.push(sorted.ids.len() as u32);
+                }
+                sorted.ids.push(self.ids[place as usize]);
+                sorted.rows.push(&self.rows.get(place));
+            }
+            self = sorted;
+        }
+        self.rows.shrink();
+        self
+    }
+
+    fn part(self) -> Option<Part<Sealed<K>>> {
+        if self.ids.is_empty() {
             return None;
         }
-        // The segment finds ids by bisection. Usually they ascend already.
-        self.items.sort_by_key(|item| item.0);
-        let disabled: Vec<u32> = (0..).zip(&self.items).filter(|(_, item)| item.2).map(|(position, _)| position).collect();
-        let ids: Vec<i64> = self.items.iter().map(|item| item.0).collect();
-        let mut rows = kind.rows();
-        self.items.drain(..).for_each(|(_, item, _)| rows.push(&item));
-        drop(self);
-        rows.shrink();
-        let mut part = Part::new(Sealed { ids: Ids::new(&ids), segment: kind.segment(rows) });
-        disabled.into_iter().for_each(|position| part.states_mut(ids.len()).set(position, ItemState::Disabled));
+        let Self { kind, ids, rows, disabled } = self.sorted();
+        let len = ids.len();
+        let ids = Ids::new(&{ ids });
+        let mut part = Part::new(Sealed { ids, segment: kind.segment(rows) });
+        disabled.into_iter().for_each(|position| part.states_mut(len).set(position, ItemState::Disabled));
         Some(part)
     }
 }
@@ -66,16 +96,16 @@ impl<K: Kind> Index<K> {
                 tail.rows.shrink();
                 Some(Part::new(Sealed { ids: Ids::new(&tail.ids), segment: self.kind.segment(tail.rows) }))
             }
-            Ok(tail) => self.tail_material(&tail, tail.len(), states.as_deref()).part(&self.kind),
-            Err(tail) => self.tail_material(&tail, tail.len(), states.as_deref()).part(&self.kind),
+            Ok(tail) => self.of_tail(&tail, states.as_deref()),
+            Err(tail) => self.of_tail(&tail, states.as_deref()),
         };
         self.segments.extend(made);
     }
 
-    fn tail_material(&self, tail: &Tail<K>, len: usize, states: Option<&States>) -> Material<K> {
-        let mut material = Material { items: Vec::with_capacity(len) };
-        material.add(len, |position| tail.ids[position as usize], &tail.rows, states);
-        material
+    fn of_tail(&self, tail: &Tail<K>, states: Option<&States>) -> Option<Part<Sealed<K>>> {
+        let mut material = Material::new(&self.kind, tail.len());
+        material.add(tail.len(), |position| tail.ids[position as usize], &tail.rows, states);
+        material.part()
     }
 
     /// Which segments to merge next, and whether with the tail: none when the index is tidy. A long tail becomes a segment, together with the segments
@@ -105,13 +135,12 @@ impl<K: Kind> Index<K> {
         let (range, with_tail) = self.untidy()?;
         let from = self.segments[range].to_vec();
         let tail = if with_tail { self.tail.data.len() } else { 0 };
-        let mut material = self.tail_material(&self.tail.data, 0, None);
-        material.items.reserve_exact(from.iter().map(|part| part.data.len() - part.removals()).sum::<usize>() + tail);
+        let mut material = Material::new(&self.kind, from.iter().map(|part| part.data.len() - part.removals()).sum::<usize>() + tail);
         for part in &from {
             material.add(part.data.len(), |position| part.data.ids.get(position), &part.data.segment, part.states.as_deref());
         }
         material.add(tail, |position| self.tail.data.ids[position as usize], &self.tail.data.rows, self.tail.states.as_deref());
-        Some(Merge { from, tail: (tail, self.tail.states.clone(), self.tails), made: material.part(&self.kind) })
+        Some(Merge { from, tail: (tail, self.tail.states.clone(), self.tails), made: material.part() })
     }
 
     /// Puts a merge in the place of what it was made of, with the states that were set since. Returns false, and leaves everything as it is, when other parts stand

@@ -50,6 +50,7 @@ mod keys;
 mod kind;
 mod lookup;
 mod merge;
+mod packed;
 mod pdq;
 mod photodna;
 pub mod plain;

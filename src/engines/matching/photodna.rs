@@ -149,6 +149,10 @@ impl super::kind::Rows for Vectors {
         self.data.extend_from_slice(vector);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.data.reserve_exact(more * self.bytes);
+    }
+
     fn shrink(&mut self) {
         self.data.shrink_to_fit();
     }

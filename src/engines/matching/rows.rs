@@ -126,6 +126,11 @@ impl super::kind::Rows for Rows {
         self.second.push(second);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.first.reserve_exact(more);
+        self.second.reserve_exact(more);
+    }
+
     fn shrink(&mut self) {
         self.first.shrink_to_fit();
         self.second.shrink_to_fit();

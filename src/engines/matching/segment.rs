@@ -1,7 +1,8 @@
 //! An immutable, indexed part of a bank.
 //!
 //! For each of the 16 keys the positions of the hashes stand sorted by their key (`postings`), and `offsets` says where each key value's bucket begins.
-//! Positions take three bytes, so a segment holds at most 2^24 hashes; with both halves of the hash that is 80 bytes per hash in all.
+//! Positions take as many bits as they need: 20 in a full segment of 2^20 hashes, so that with both halves of the hash and the offsets it is 76 bytes per hash in
+//! all. A segment holds at most 2^24 hashes.
 //!
 //! Random access is the whole cost of a search: nothing is computed that would not hide behind a cache miss. So every step asks for all the memory that the
 //! next one will touch (the heads of the buckets of the next query, the buckets, the candidates of a batch) before it looks at any of it.
@@ -12,6 +13,7 @@ use super::{
     index::LARGEST,
     keys::{KEY_BITS, KEYS, Keys, keys, masks},
     kind::{Held, Near},
+    packed::{self, Packed},
     plan::{self, Costs, MOST, Thresholds},
     rows::{BLOCK, Half, Rows, halves},
     simd::{Simd, Work, prefetch},
@@ -39,24 +41,6 @@ const BOTH_HALVES: u32 = 48;
 /// Looking at the next level of thresholds takes some microseconds; plans that cost less than ten times that are good enough.
 const PLANNING: u64 = 300_000;
 
-/// A position in three bytes, little end first.
-#[derive(Clone, Copy, Default)]
-#[repr(transparent)]
-pub struct Position([u8; 3]);
-
-impl Position {
-    #[inline(always)]
-    pub(super) fn new(position: u32) -> Self {
-        let bytes = position.to_le_bytes();
-        Self([bytes[0], bytes[1], bytes[2]])
-    }
-
-    #[inline(always)]
-    pub(super) fn get(self) -> u32 {
-        u32::from_le_bytes([self.0[0], self.0[1], self.0[2], 0])
-    }
-}
-
 /// Hashes, and the way from a key to them.
 pub struct Segment {
     pub(super) rows: Rows,
@@ -64,8 +48,9 @@ pub struct Segment {
     bits: u32,
     /// For each key 2^bits + 1 places in its part of `postings`.
     offsets: Vec<u32>,
-    /// For each key all positions.
-    postings: Vec<Position>,
+    /// For each key all positions, in `stride` places.
+    postings: Packed,
+    stride: usize,
 }
 
 /// One hash to look for.
@@ -104,7 +89,7 @@ impl Segment {
     pub fn new(rows: Rows) -> Self {
         let len = rows.len();
         assert!(len <= LARGEST, "{len} hashes");
-        let bits = len.max(2).ilog2().min(KEY_BITS);
+        let bits = Self::key_bits(len);
         let (mask, buckets) = ((1u16 << (bits - 1) << 1).wrapping_sub(1), 1usize << bits);
         let mut keyed = vec![0u16; len.next_multiple_of(KEYED) * KEYS];
         keyed.par_chunks_mut(KEYED * KEYS).enumerate().for_each(|(block, keyed)| {
@@ -115,8 +100,10 @@ impl Segment {
             }
         });
         let mut offsets = vec![0u32; KEYS * (buckets + 1)];
-        let mut postings = vec![Position::default(); KEYS * len];
-        let tables = offsets.par_chunks_exact_mut(buckets + 1).zip(postings.par_chunks_exact_mut(len.max(1))).enumerate();
+        let (width, stride) = Self::layout(len);
+        let mut postings = Packed::zeros(width, KEYS * stride);
+        let parts = postings.bytes_mut().par_chunks_exact_mut(stride * width as usize / 8);
+        let tables = offsets.par_chunks_exact_mut(buckets + 1).zip(parts).enumerate();
         tables.for_each(|(key, (offsets, postings))| {
             let values = || keyed.chunks_exact(KEYED * KEYS).flat_map(|block| &block[key * KEYED..][..KEYED]).take(len);
             // Counting sort: `offsets[k + 1]` is where the next hash of bucket k goes, and at last where the bucket ends.
@@ -130,11 +117,21 @@ impl Segment {
             offsets[buckets] = sum;
             for (position, &value) in values().enumerate() {
                 let end = &mut ends[usize::from(value)];
-                postings[*end as usize] = Position::new(position as u32);
+                packed::set(postings, width, *end as usize, position as u32);
                 *end += 1;
             }
         });
-        Self { rows, bits, offsets, postings }
+        Self { rows, bits, offsets, postings, stride }
+    }
+
+    /// Bits of a key that are used for so many hashes.
+    fn key_bits(len: usize) -> u32 {
+        len.max(2).ilog2().min(KEY_BITS)
+    }
+
+    /// Bits of a posting, and places of each key's.
+    fn layout(len: usize) -> (u32, usize) {
+        (packed::bits_below(len), packed::whole_bytes(len.max(1)))
     }
 
     /// Place of a bucket's head in `offsets`.
@@ -149,7 +146,7 @@ impl Segment {
     fn bucket(&self, key: usize, value: u16) -> (u32, u32) {
         let head = self.head(key, value);
         let (start, end) = (self.offsets[head], self.offsets[head + 1]);
-        ((key * self.len()) as u32 + start, end - start)
+        ((key * self.stride) as u32 + start, end - start)
     }
 
     /// Asks for the heads of the buckets that [`search`](Self::search) will look at first.
@@ -245,7 +242,7 @@ impl Held for Segment {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.rows.memory_bytes() + self.offsets.capacity() * size_of::<u32>() + self.postings.capacity() * size_of::<Position>()
+        self.rows.memory_bytes() + self.offsets.capacity() * size_of::<u32>() + self.postings.memory_bytes()
     }
 }
 
@@ -270,7 +267,7 @@ impl Work for Probing<'_> {
                 for mask in masks(level, segment.bits) {
                     let (first, len) = segment.bucket(key, value ^ mask);
                     if len > 0 {
-                        prefetch(&segment.postings, first as usize);
+                        segment.postings.prefetch(first as usize);
                         buckets.push((first, len));
                     }
                 }
@@ -281,14 +278,18 @@ impl Work for Probing<'_> {
         let mut looking = Looking { rows: &segment.rows, query, number, seen, found };
         batch.clear();
         for &(first, len) in &*buckets {
-            for places in segment.postings[first as usize..][..len as usize].chunks(BATCH) {
-                if batch.len() + places.len() > BATCH {
+            let (mut place, end) = (first as usize, (first + len) as usize);
+            while place < end {
+                let next = end.min(place + BATCH);
+                if batch.len() + (next - place) > BATCH {
                     looking.look(batch);
                 }
-                for position in places {
-                    prefetch(&segment.rows.first, position.get() as usize);
-                    batch.push(position.get());
+                for place in place..next {
+                    let position = segment.postings.get(place);
+                    prefetch(&segment.rows.first, position as usize);
+                    batch.push(position);
                 }
+                place = next;
             }
         }
         looking.look(batch);

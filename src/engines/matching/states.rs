@@ -76,23 +76,35 @@ impl States {
         }
     }
 
-    /// Positions below `len` whose state is not what it was, with what it is now.
+    /// Positions below `len` whose state is not what it was, with what it is now. Looks at 64 at a time.
     pub fn differing(then: Option<&Self>, now: Option<&Self>, len: usize) -> impl Iterator<Item = (u32, ItemState)> {
+        let word = |states: Option<&Self>, at: usize| {
+            let of = |bits: &Bits| bits.0.get(at).copied().unwrap_or(0);
+            states.map_or((0, 0), |states| (of(&states.disabled), of(&states.removed)))
+        };
         let same = match (then, now) {
             (Some(then), Some(now)) => std::ptr::eq(then, now),
             (None, None) => true,
             _ => false,
         };
-        let of = move |states: Option<&Self>, position: u32| match states {
-            Some(states) if states.removed(position) => ItemState::Removed,
-            Some(states) if states.disabled(position) => ItemState::Disabled,
-            _ => ItemState::Enabled,
+        let words = 0..if same { 0 } else { len.div_ceil(64) };
+        let changed = words.map(move |at| {
+            let (then, now) = (word(then, at), word(now, at));
+            (at, now, (then.0 ^ now.0) | (then.1 ^ now.1))
+        });
+        let of_word = move |(at, (disabled, removed), mut bits): (usize, (u64, u64), u64)| {
+            std::iter::from_fn(move || {
+                let bit = bits.trailing_zeros();
+                bits = bits.checked_sub(1)? & bits;
+                let state = match (removed >> bit & 1, disabled >> bit & 1) {
+                    (1, _) => ItemState::Removed,
+                    (_, 1) => ItemState::Disabled,
+                    _ => ItemState::Enabled,
+                };
+                Some(((at * 64) as u32 + bit, state))
+            })
         };
-        let positions = 0..if same { 0 } else { len as u32 };
-        positions
-            .map(move |position| (position, of(then, position), of(now, position)))
-            .filter(|(_, then, now)| then != now)
-            .map(|(position, _, now)| (position, now))
+        changed.filter(|(.., bits)| *bits != 0).flat_map(of_word).filter(move |(position, _)| (*position as usize) < len)
     }
 
     /// The states of positions `first..len`, as positions from 0 on.

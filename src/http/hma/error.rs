@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::super::error::{ApiError, ErrorCode};
-use crate::services::{banks::BankError, lookup::LookupError};
+use crate::services::{access::AccessError, banks::BankError, exchange::ExchangeError, lookup::LookupError};
 
 /// The body of an error under `/h`, `/m`, `/c`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,6 +60,22 @@ pub(super) fn taken(error: BankError, message: &'static str) -> Refusal {
 
 impl From<BankError> for Refusal {
     fn from(error: BankError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<ExchangeError> for Refusal {
+    /// A name that is taken is 403 here, as for banks; HMA answers 500.
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Duplicate(_) => Self::Error(ApiError::new(ErrorCode::Forbidden, "Exchange already exists")),
+            error => Self::Error(error.into()),
+        }
+    }
+}
+
+impl From<AccessError> for Refusal {
+    fn from(error: AccessError) -> Self {
         Self::Error(error.into())
     }
 }

@@ -14,6 +14,9 @@
 //! | `distance` of exact types | `"0"` | `"-"` |
 //! | `bypass_coinflip` of `GET /m/lookup` | honoured | ignored |
 //! | picture that is turned or mirrored, by file | found where the bank looks for it | not found |
+//! | the answer of `PUT /c/exchange/{name}` | the exchange | its fields' names in one word |
+//! | a field of `api_json` that the API does not know | 400 | passed over |
+//! | a fetch that failed | its status says why | it does not |
 //! | `enabled: false` of a new bank | the bank is off | the bank is on |
 //! | other signal types than `pdq` and `video_md5` | known | unknown |
 //!
@@ -26,6 +29,7 @@ mod coin;
 pub(super) mod compare;
 pub(super) mod content;
 mod error;
+pub(super) mod exchanges;
 pub(super) mod hash;
 pub(super) mod lookup;
 mod params;
@@ -68,6 +72,12 @@ pub(super) fn routes() -> Vec<Route> {
         route("/c/bank/{bank}/content", Some(Permission::Curate), post(content::add_content)),
         route("/c/bank/{bank}/content/{id}", Some(Permission::Curate), get(content::show).put(content::update).delete(content::delete)),
         route("/c/bank/{bank}/signal", Some(Permission::Curate), post(content::add_signal)),
+        route("/c/exchanges", Some(Permission::Curate), get(exchanges::list).post(exchanges::create)),
+        route("/c/exchange/{exchange}", Some(Permission::Curate), get(exchanges::show).put(exchanges::update).delete(exchanges::delete)),
+        route("/c/exchange/{exchange}/status", Some(Permission::Curate), get(exchanges::status)),
+        route("/c/exchanges/apis", Some(Permission::Curate), get(exchanges::apis)),
+        route("/c/exchanges/api/{api}", Some(Permission::Curate), get(exchanges::api).post(exchanges::set_credentials)),
+        route("/c/exchanges/api/{api}/schema", Some(Permission::Curate), get(exchanges::schema)),
         route("/c/content_type", Some(Permission::Match), get(status::content_types)),
         route("/m/index/status", Some(Permission::Match), get(types::status)),
         route("/c/signal_type", Some(Permission::Match), get(types::list)),

@@ -100,10 +100,26 @@ impl Access {
     /// [`AccessError::MissingKey`], [`AccessError::InvalidKey`], or the store's.
     pub async fn authenticate(&self, presented: Option<&str>) -> Result<Principal, AccessError> {
         if !self.enabled {
-            return Ok(Principal { key: NO_KEY, tenant: TenantId::DEFAULT, name: "no key".into(), role: Role::Admin });
+            return self.holder(None).await;
         }
         let key: ApiKey = presented.ok_or(AccessError::MissingKey)?.parse().map_err(|_| AccessError::InvalidKey)?;
-        let digest = key.digest();
+        self.holder(Some(key.digest())).await
+    }
+
+    /// Whether callers need a key.
+    pub const fn asks_for_keys(&self) -> bool {
+        self.enabled
+    }
+
+    /// Who holds the key with this digest, for sessions: they remember the digest of the key that began them, and not the key.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn holder(&self, digest: Option<[u8; 32]>) -> Result<Principal, AccessError> {
+        if !self.enabled {
+            return Ok(Principal { key: NO_KEY, tenant: TenantId::DEFAULT, name: "no key".into(), role: Role::Admin });
+        }
+        let digest = digest.ok_or(AccessError::MissingKey)?;
         let asked = Instant::now();
         if let Some(principal) = self.cache.get(&digest, asked) {
             return Ok(principal);

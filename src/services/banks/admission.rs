@@ -9,6 +9,8 @@
 //! * **Guard**: none of its PDQ hashes is that of a featureless picture or of a grid. See [`is_degenerate`].
 //! * **Confirmation**: a reviewer or curator of this server confirms it, and none disputes it.
 
+use std::sync::Arc;
+
 use super::{BankError, curation::Curation, load_bank};
 use crate::{
     domain::{
@@ -17,7 +19,8 @@ use crate::{
         ids::TenantId,
         signal::Signal,
     },
-    store::{Bank, Change, Item, ItemFilter, ItemPatch},
+    engines::matching,
+    store::{Bank, Item, ItemFilter},
 };
 
 /// Items that are examined at a time.
@@ -63,104 +66,145 @@ fn pdq(item: &Item) -> impl Iterator<Item = PdqHash> {
     item.signals.iter().filter_map(|signal| if let Signal::Pdq(hash) = signal { Some(*hash) } else { None })
 }
 
-/// The tests that the bank asks for.
-pub(super) async fn test(curation: &Curation, bank: &Bank, item: &Item) -> Result<Vec<Outcome>, BankError> {
-    let rules = bank.admission;
-    let mut outcomes = Vec::new();
-    let mut say = |test, passed, detail| outcomes.push(Outcome { test, passed, detail });
-    let mut sources: Vec<&str> = item.provenance.iter().map(|from| from.source.as_str()).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    say("sources", sources.len() >= usize::from(rules.sources), format!("{} of {} different sources", sources.len(), rules.sources));
-    if rules.minimum_quality > 0 && pdq(item).next().is_some() {
-        let told = item.quality.map_or_else(|| "no quality was told".to_owned(), |quality| format!("quality {quality}"));
-        let passed = item.quality.is_some_and(|quality| quality >= rules.minimum_quality);
-        say("quality", passed, format!("{told}, at least {} is asked", rules.minimum_quality));
-    }
-    if let Some(most) = rules.benign_collisions {
-        let near = collisions(curation, bank, item).await?;
-        say("collisions", near <= most as usize, format!("{near} of at most {most} items of negative banks lie within the radius"));
-    }
-    if rules.guard {
-        let passed = !pdq(item).any(|hash| is_degenerate(&hash));
-        let detail = if passed { "its hashes have features" } else { "a hash is that of a featureless picture or of a grid" };
-        say("guard", passed, detail.to_owned());
-    }
-    if rules.confirmation {
-        let local = |source| matches!(source, OpinionSource::Review | OpinionSource::Curator);
-        let said = curation.store.opinions(bank.tenant, &bank.name, item.content_id).await?;
-        let count = |opinion| said.iter().filter(|one| local(one.source) && one.opinion == opinion).count();
-        let (confirms, disputes) = (count(Opinion::Confirm), count(Opinion::Dispute));
-        say("confirmation", confirms > 0 && disputes == 0, format!("{confirms} confirm it here, {disputes} dispute it"));
-    }
-    Ok(outcomes)
+/// A bank's tests, and what they look at beside the items: read once for any number of items.
+struct Examiner<'a> {
+    curation: &'a Curation,
+    bank: Bank,
+    /// The benign corpus, where the bank asks for it.
+    negatives: Vec<Arc<matching::Bank>>,
 }
 
-/// Items of the tenant's negative banks within the bank's PDQ radius of the item.
-async fn collisions(curation: &Curation, bank: &Bank, item: &Item) -> Result<usize, BankError> {
-    let mut near = 0;
-    for stored in
-        curation.store.banks(bank.tenant).await?.into_iter().filter(|stored| stored.purpose == Purpose::Negative && stored.enabled)
-    {
-        let held = curation.banks.as_ref().and_then(|banks| {
-            banks.snapshot(bank.tenant).banks().iter().find(|held| held.number == stored.number && held.version == stored.version).cloned()
-        });
-        let negative = match held {
-            Some(held) => held,
-            None => std::sync::Arc::new(load_bank(&curation.store, &stored, false, None).await?),
-        };
-        let mut ids: Vec<i64> =
-            pdq(item).flat_map(|hash| negative.pdq().search(&[hash], bank.max_distance)).map(|hit| hit.content_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        near += ids.len();
+impl<'a> Examiner<'a> {
+    async fn of(curation: &'a Curation, bank: Bank) -> Result<Self, BankError> {
+        let mut negatives = Vec::new();
+        if bank.admission.benign_collisions.is_some() {
+            for stored in curation.store.banks(bank.tenant).await? {
+                if stored.purpose == Purpose::Negative && stored.enabled {
+                    negatives.push(negative(curation, &stored).await?);
+                }
+            }
+        }
+        Ok(Self { curation, bank, negatives })
     }
-    Ok(near)
+
+    /// The tests that the bank asks for.
+    async fn test(&self, item: &Item) -> Result<Vec<Outcome>, BankError> {
+        let rules = self.bank.admission;
+        let mut outcomes = Vec::new();
+        let mut say = |test, passed, detail| outcomes.push(Outcome { test, passed, detail });
+        let mut sources: Vec<&str> = item.provenance.iter().map(|from| from.source.as_str()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        say("sources", sources.len() >= usize::from(rules.sources), format!("{} of {} different sources", sources.len(), rules.sources));
+        if rules.minimum_quality > 0 && pdq(item).next().is_some() {
+            let told = item.quality.map_or_else(|| "no quality was told".to_owned(), |quality| format!("quality {quality}"));
+            let passed = item.quality.is_some_and(|quality| quality >= rules.minimum_quality);
+            say("quality", passed, format!("{told}, at least {} is asked", rules.minimum_quality));
+        }
+        if let Some(most) = rules.benign_collisions {
+            let near = self.collisions(item);
+            say("collisions", near <= most as usize, format!("{near} of at most {most} items of negative banks lie within the radius"));
+        }
+        if rules.guard {
+            let passed = !pdq(item).any(|hash| is_degenerate(&hash));
+            let detail = if passed { "its hashes have features" } else { "a hash is that of a featureless picture or of a grid" };
+            say("guard", passed, detail.to_owned());
+        }
+        if rules.confirmation {
+            let local = |source| matches!(source, OpinionSource::Review | OpinionSource::Curator);
+            let said = self.curation.store.opinions(self.bank.tenant, &self.bank.name, item.content_id).await?;
+            let count = |opinion| said.iter().filter(|one| local(one.source) && one.opinion == opinion).count();
+            let (confirms, disputes) = (count(Opinion::Confirm), count(Opinion::Dispute));
+            say("confirmation", confirms > 0 && disputes == 0, format!("{confirms} confirm it here, {disputes} dispute it"));
+        }
+        Ok(outcomes)
+    }
+
+    /// Items of the tenant's negative banks within the bank's PDQ radius of the item.
+    fn collisions(&self, item: &Item) -> usize {
+        let near = |negative: &matching::Bank| {
+            let mut ids: Vec<i64> =
+                pdq(item).flat_map(|hash| negative.pdq().search(&[hash], self.bank.max_distance)).map(|hit| hit.content_id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.len()
+        };
+        self.negatives.iter().map(|negative| near(negative)).sum()
+    }
+
+    /// The standing that an item gets; `None` when it stays.
+    async fn next(&self, item: &Item) -> Result<Option<Standing>, BankError> {
+        if !matches!(item.standing, Standing::Candidate | Standing::Vetted) {
+            return Ok(None);
+        }
+        let failed: Vec<&'static str> = self.test(item).await?.into_iter().filter(|one| !one.passed).map(|one| one.test).collect();
+        let standing = match failed[..] {
+            [] => Standing::Active,
+            ["confirmation"] => Standing::Vetted,
+            _ => Standing::Candidate,
+        };
+        Ok(Some(standing).filter(|standing| *standing != item.standing))
+    }
+
+    /// Moves the items that get another standing; how many.
+    async fn advance(&self, items: &[Item]) -> Result<u64, BankError> {
+        let mut examined = Vec::new();
+        for item in items {
+            if let Some(standing) = self.next(item).await? {
+                examined.push((item.content_id, item.standing, standing));
+            }
+        }
+        if examined.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.curation.store.admit(self.bank.tenant, &self.bank.name, examined).await?)
+    }
+}
+
+/// A negative bank as it is now: the replica's where it has it.
+async fn negative(curation: &Curation, stored: &Bank) -> Result<Arc<matching::Bank>, BankError> {
+    let held = curation.banks.as_ref().and_then(|banks| {
+        banks.snapshot(stored.tenant).banks().iter().find(|held| held.number == stored.number && held.version == stored.version).cloned()
+    });
+    match held {
+        Some(held) => Ok(held),
+        None => Ok(Arc::new(load_bank(&curation.store, stored, false, None).await?)),
+    }
+}
+
+/// The tests that the bank asks for, and how the item does.
+pub(super) async fn test(curation: &Curation, bank: Bank, item: &Item) -> Result<Vec<Outcome>, BankError> {
+    Examiner::of(curation, bank).await?.test(item).await
 }
 
 /// Has items take the tests, and moves those that pass; how many moved.
 pub(super) async fn examine(curation: &Curation, tenant: TenantId, name: &str, content_ids: Vec<i64>) -> Result<u64, BankError> {
     let Some(bank) = curation.store.bank(tenant, name).await? else { return Err(BankError::NotFound("bank")) };
-    let wanted: Vec<_> = content_ids.into_iter().map(|id| (name.to_owned(), id)).collect();
+    if bank.admission.asks_nothing() {
+        return Ok(0);
+    }
+    let examiner = Examiner::of(curation, bank).await?;
     let mut moved = 0;
-    for item in curation.store.items(tenant, &wanted).await? {
-        moved += u64::from(advance(curation, &bank, &item).await?);
+    for ids in content_ids.chunks(PAGE as usize) {
+        let wanted: Vec<_> = ids.iter().map(|id| (name.to_owned(), *id)).collect();
+        moved += examiner.advance(&curation.store.items(tenant, &wanted).await?).await?;
     }
     Ok(moved)
 }
 
-async fn advance(curation: &Curation, bank: &Bank, item: &Item) -> Result<bool, BankError> {
-    if !matches!(item.standing, Standing::Candidate | Standing::Vetted) {
-        return Ok(false);
-    }
-    let failed: Vec<&'static str> = test(curation, bank, item).await?.into_iter().filter(|one| !one.passed).map(|one| one.test).collect();
-    let standing = match failed[..] {
-        [] => Standing::Active,
-        ["confirmation"] => Standing::Vetted,
-        _ => Standing::Candidate,
-    };
-    if standing == item.standing {
-        return Ok(false);
-    }
-    let patch = ItemPatch { standing: Some(standing), ..ItemPatch::default() };
-    let change = Change::rule("admission", item.standing);
-    Ok(curation.store.change_item(bank.tenant, &bank.name, item.content_id, patch, change).await?.1)
-}
-
-/// Examines all candidates and vetted items of a bank.
+/// Examines all candidates and vetted items of a bank. One that asks nothing any more takes them all.
 pub(super) async fn examine_waiting(curation: &Curation, tenant: TenantId, name: &str) -> Result<u64, BankError> {
     let Some(bank) = curation.store.bank(tenant, name).await? else { return Err(BankError::NotFound("bank")) };
+    let examiner = Examiner::of(curation, bank).await?;
     let mut moved = 0;
     for standing in [Standing::Vetted, Standing::Candidate] {
         let mut after = 0;
         loop {
             let filter = ItemFilter { standing: Some(standing), after, limit: PAGE, ..ItemFilter::default() };
-            let page = curation.store.list_items(&bank, filter).await?;
+            let page = curation.store.list_items(&examiner.bank, filter).await?;
             let Some(last) = page.last() else { break };
             after = last.content_id;
-            for item in &page {
-                moved += u64::from(advance(curation, &bank, item).await?);
-            }
+            moved += examiner.advance(&page).await?;
         }
     }
     Ok(moved)

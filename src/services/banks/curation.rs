@@ -20,11 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BankError, Banks, admission};
+use super::{BankError, Banks, admission, hits::Hits};
 use crate::{
     domain::{
         bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Standing},
-        curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, Metadata},
+        curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, FloodRules, Metadata},
         ids::{KeyId, TenantId},
         signal::Signal,
         time::Timestamp,
@@ -46,8 +46,6 @@ pub const DEFAULT_PAGE: u32 = 50;
 pub const LONGEST_PAGE: u32 = 500;
 /// How long adding waits for an import to finish; those of exchanges are short.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often items are looked for whose time is over.
-const SWEEP: Duration = Duration::from_millis(500);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -96,6 +94,9 @@ pub struct Curation {
     /// The replica to refresh; the command line has none.
     pub(super) banks: Option<Arc<Banks>>,
     rules: FeedbackRules,
+    /// What matched; looked at by [`keep`](Self::keep).
+    pub(super) hits: Arc<Hits>,
+    pub(super) flood: FloodRules,
 }
 
 fn name(what: &str, text: &str) -> Result<(), BankError> {
@@ -128,38 +129,14 @@ fn quality(quality: Option<u8>) -> Result<(), BankError> {
 
 impl Curation {
     /// Over a store; `banks` is refreshed after each change.
-    pub const fn new(store: Store, banks: Option<Arc<Banks>>, rules: FeedbackRules) -> Self {
-        Self { store, banks, rules }
+    pub fn new(store: Store, banks: Option<Arc<Banks>>, rules: FeedbackRules) -> Self {
+        Self { store, banks, rules, hits: Arc::default(), flood: FloodRules::default() }
     }
 
-    /// Keeps banks in order until `stop`: puts items back whose time out of force is over, within half a second, and erases what deleted banks have left.
-    pub async fn keep(self, stop: tokio_util::sync::CancellationToken) {
-        let mut failing = false;
-        while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-            let kept = async {
-                if self.store.end_disabled(Timestamp::now()).await? > 0 {
-                    self.in_force().await;
-                }
-                self.store.purge_deleted_banks().await
-            };
-            // A purge of millions of rows ends at the next chunk when the server stops: the rest goes after the next start.
-            let Some(kept) = stop.run_until_cancelled(kept).await else { return };
-            if let Err(error) = &kept
-                && !failing
-            {
-                tracing::error!(%error, "banks cannot be kept in order; it is tried again");
-            }
-            failing = kept.is_err();
-        }
-    }
-
-    /// Waits until a change is in force here. It is durable already, so a failure is only late.
-    async fn in_force(&self) {
-        if let Some(banks) = &self.banks
-            && let Err(error) = banks.refresh(&self.store).await
-        {
-            tracing::warn!(%error, "the banks could not be refreshed after a change; their next round does it");
-        }
+    /// Has [`keep`](Self::keep) write these hits down, and act on floods by these rules.
+    #[must_use]
+    pub fn watching(self, hits: Arc<Hits>, flood: FloodRules) -> Self {
+        Self { hits, flood, ..self }
     }
 
     async fn admitted(&self, who: &Principal, bank: &str, right: BankRight) -> Result<(), BankError> {
@@ -171,6 +148,17 @@ impl Curation {
     async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
         who.require(Permission::Curate)?;
         self.admitted(who, bank, BankRight::Curate).await
+    }
+
+    /// Whether somebody may fill the bank of this name: curate it, or make it when there is none.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`], [`BankError::NotAdmitted`], or the store's.
+    pub async fn may_fill(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
+        match self.curates(who, bank).await {
+            Err(BankError::NotFound(_)) => Ok(()),
+            done => done,
+        }
     }
 
     /// The banks that somebody may match against or curate, by name.
@@ -426,7 +414,7 @@ impl Curation {
     pub async fn admission(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<admission::Outcome>, BankError> {
         let item = self.item(who, bank, content_id).await?;
         let settings = self.bank(who, bank).await?;
-        admission::test(self, &settings, &item).await
+        admission::test(self, settings, &item).await
     }
 
     /// Examines what waits for admission in a bank, after an import; how many items moved.

@@ -2,15 +2,28 @@
 //!
 //! [`Banks`] holds one immutable [`Snapshot`] per tenant and swaps it when the store's tail of bank changes has grown, whoever wrote the
 //! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
+//!
+//! # How soon
+//! A change is in force when [`refresh`](Banks::refresh) returns: new signals are appended to a bank's tail, which is scanned, and states are bits. That costs milliseconds whatever the
+//! bank's size. What takes longer happens beside it, in [`watch`](Banks::watch): parts are merged, a merge is made of a snapshot and taken over in a moment, and an import of
+//! more than a hundred thousand signals is read and indexed before it is shown at once; until then the bank's older signals keep their present states and settings.
+//!
+//! # What lookups notice
+//! Nothing. Parts that a merge replaced are kept for another second and given back by the thread that tidies up, so that not even giving back memory falls to a lookup.
 
 pub mod admission;
 pub mod curation;
 mod error;
+pub mod flood;
+pub mod hits;
+mod keeper;
+mod load;
+mod tidy;
 
-pub use self::error::BankError;
+pub use self::{error::BankError, load::load_bank};
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -18,76 +31,17 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
+use self::load::{follow, follow_but_signals, is_long};
 use super::access::{Principal, Role};
 use crate::{
     domain::{
         curation::{AccessList, BankRight},
-        hash::Quality,
         ids::{BankId, TenantId},
         time::Timestamp,
     },
     engines::matching::{Bank, Snapshot},
-    store::{self, ItemCursor, Store, StoreError},
+    store::{self, Store, StoreError},
 };
-
-/// Signals read from the store at a time: a few megabytes.
-const PAGE: u32 = 50_000;
-
-/// The bank at exactly its stored version; what `known` (an earlier one) holds already is shared, not read again. Indexing runs on the threads for such
-/// work.
-///
-/// # Errors
-/// When the store cannot be read.
-pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, known: Option<&Bank>) -> Result<Bank, StoreError> {
-    let minimum_quality = Quality::new(stored.minimum_quality);
-    let mut bank = match known {
-        Some(known) => known.clone(),
-        None => Bank::new(stored.name.clone(), stored.max_distance, minimum_quality, dihedral),
-    };
-    let mut states = ItemCursor::after(bank.version);
-    bank.number = stored.number;
-    (bank.version, bank.enabled) = (stored.version, stored.enabled);
-    (bank.max_distance, bank.minimum_quality) = (stored.max_distance, minimum_quality);
-    (bank.enabled_ratio, bank.purpose) = (stored.enabled_ratio, stored.purpose);
-    bank.radii.clone_from(&stored.radii);
-    bank.name.clone_from(&stored.name);
-    bank.disputed = Arc::new(store.disputed_items(stored).await?.into_iter().collect());
-    // Signals are numbered 1..=signals and never change, so what is held is what was read.
-    let mut after = bank.last_signal;
-    while after < stored.signals {
-        let page = store.load_signals(stored, after, PAGE).await?;
-        let Some(&(last, ..)) = page.last() else {
-            return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
-        };
-        after = last;
-        bank = changed(bank, move |bank| {
-            bank.extend(page.into_iter().map(|(_, content_id, signal)| (content_id, signal)));
-            bank.last_signal = last;
-        })
-        .await?;
-    }
-    loop {
-        let page = store.item_changes(stored, states, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        states = last.at;
-        bank = changed(bank, move |bank| {
-            for change in &page {
-                bank.set(change.at.content_id, change.state);
-            }
-        })
-        .await?;
-    }
-    changed(bank, Bank::settle).await
-}
-
-/// Changes a bank on a thread for such work.
-async fn changed(mut bank: Bank, change: impl FnOnce(&mut Bank) + Send + 'static) -> Result<Bank, StoreError> {
-    let work = move || {
-        change(&mut bank);
-        bank
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
-}
 
 /// All tenants' banks.
 pub struct Banks {
@@ -100,6 +54,9 @@ pub struct Banks {
     changed_at: std::sync::Mutex<Option<Timestamp>>,
     /// Why the last refresh failed, for `/readyz`.
     failure: std::sync::Mutex<Option<String>>,
+    /// How many banks are being read beside.
+    loads: tokio::sync::watch::Sender<usize>,
+    tidier: tidy::Tidier,
 }
 
 /// What lookups are given.
@@ -113,7 +70,24 @@ struct Current {
 #[derive(Default)]
 struct Seen {
     change: Option<i64>,
-    banks: HashMap<BankId, Arc<Bank>>,
+    banks: HashMap<BankId, Held>,
+    lists: HashMap<i64, AccessList>,
+    /// Banks of which much is new, while it is read.
+    loading: HashSet<BankId>,
+}
+
+#[derive(Clone)]
+struct Held {
+    tenant: TenantId,
+    bank: Arc<Bank>,
+}
+
+/// Where many new signals are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Long {
+    /// Before it returns: at start there is nobody who waits.
+    Here,
+    Beside,
 }
 
 impl Banks {
@@ -122,15 +96,17 @@ impl Banks {
     /// # Errors
     /// When the store cannot be read.
     pub async fn load(store: &Store, dihedral: bool) -> Result<Arc<Self>, StoreError> {
-        let banks = Self {
+        let banks = Arc::new(Self {
             dihedral,
             current: ArcSwap::default(),
             seen: tokio::sync::Mutex::default(),
             changed_at: std::sync::Mutex::default(),
             failure: std::sync::Mutex::default(),
-        };
-        banks.refresh(store).await?;
-        Ok(Arc::new(banks))
+            loads: tokio::sync::watch::Sender::new(0),
+            tidier: tidy::Tidier::new(),
+        });
+        banks.follow(store, Long::Here).await?;
+        Ok(banks)
     }
 
     /// The banks of `tenant` as they are now.
@@ -159,48 +135,138 @@ impl Banks {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes over what changed in the store since the last time. Cheap when nothing did.
+    /// Takes over what changed in the store since the last time. Cheap when nothing did, and some milliseconds for what people change. Imports of more than a hundred thousand signals are
+    /// read beside: see [`loaded`](Self::loaded).
     ///
     /// # Errors
     /// When the store cannot be read; the banks stay as they were.
-    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+    pub async fn refresh(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
+        self.follow(store, Long::Beside).await
+    }
+
+    /// Waits until nothing is read beside.
+    pub async fn loaded(&self) {
+        // It ends only with the banks themselves.
+        let _ = self.loads.subscribe().wait_for(|loads| *loads == 0).await;
+    }
+
+    async fn follow(self: &Arc<Self>, store: &Store, long: Long) -> Result<(), StoreError> {
         let mut seen = self.seen.lock().await;
         let change = store.last_bank_change().await?;
         if seen.change == Some(change) {
             return Ok(());
         }
-        let (mut loaded, mut lists, access) = (HashMap::new(), HashMap::new(), store.bank_access().await?);
-        let mut tenants: HashMap<TenantId, Vec<Arc<Bank>>> = HashMap::new();
+        let (mut banks, mut lists, mut beside, access) = (HashMap::new(), HashMap::new(), Vec::new(), store.bank_access().await?);
         for stored in store.all_banks().await? {
-            let bank = match seen.banks.get(&stored.id) {
-                Some(known) if known.version == stored.version && known.enabled == stored.enabled => known.clone(),
-                known => Arc::new(load_bank(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?),
-            };
-            tenants.entry(stored.tenant).or_default().push(bank.clone());
             if let Some(list) = access.get(&stored.id) {
                 lists.insert(stored.number, list.clone());
             }
-            loaded.insert(stored.id, bank);
+            let known = seen.banks.get(&stored.id).map(|held| &held.bank);
+            let loading = seen.loading.contains(&stored.id);
+            let bank = match known {
+                Some(known) if known.version == stored.version && known.enabled == stored.enabled => known.clone(),
+                known if loading || is_long(&stored, known.map(Arc::as_ref)) && long == Long::Beside => {
+                    let now = match known {
+                        Some(known) => Some(Arc::new(follow_but_signals(store, &stored, known).await?)),
+                        None => None,
+                    };
+                    if !loading {
+                        beside.push((stored.clone(), now.clone()));
+                    }
+                    let Some(now) = now else { continue };
+                    now
+                }
+                known if is_long(&stored, known.map(Arc::as_ref)) => {
+                    Arc::new(load_bank(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?)
+                }
+                known => Arc::new(follow(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?),
+            };
+            banks.insert(stored.id, Held { tenant: stored.tenant, bank });
         }
-        let signals: usize = loaded.values().map(|bank| bank.len()).sum();
-        metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
         let newest = store.bank_changes_since(change - 1).await?.last().map(|change| change.at);
         *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner) = newest;
-        let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, Arc::new(Snapshot::new(banks)))).collect();
-        self.current.store(Arc::new(Current { snapshots, lists }));
-        *seen = Seen { change: Some(change), banks: loaded };
+        (seen.change, seen.banks, seen.lists) = (Some(change), banks, lists);
+        for (stored, known) in beside {
+            seen.loading.insert(stored.id);
+            self.loads.send_modify(|loads| *loads += 1);
+            tokio::spawn(self.clone().read_beside(store.clone(), stored, known));
+        }
+        self.publish(&seen);
         Ok(())
     }
 
-    /// Refreshes every `every` until `stop`.
-    pub async fn watch(self: Arc<Self>, store: Store, every: Duration, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            let failure = self.refresh(&store).await.err().map(|error| error.to_string());
-            let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            if failure.is_some() && *last != failure {
-                tracing::error!(error = failure, "the banks could not be refreshed; the last known ones stay in force");
-            }
-            *last = failure;
+    /// Gives lookups what is seen.
+    fn publish(&self, seen: &Seen) {
+        let signals: usize = seen.banks.values().map(|held| held.bank.len()).sum();
+        metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
+        let mut tenants: HashMap<TenantId, Vec<Arc<Bank>>> = HashMap::new();
+        for held in seen.banks.values() {
+            tenants.entry(held.tenant).or_default().push(held.bank.clone());
         }
+        let snapshot = |mut banks: Vec<Arc<Bank>>| {
+            banks.sort_by(|a, b| a.name.cmp(&b.name));
+            Arc::new(Snapshot::new(banks))
+        };
+        let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, snapshot(banks))).collect();
+        self.current.store(Arc::new(Current { snapshots, lists: seen.lists.clone() }));
+        self.tidier.wake();
+    }
+
+    /// Reads what is new in a bank and shows it at once.
+    async fn read_beside(self: Arc<Self>, store: Store, stored: store::Bank, known: Option<Arc<Bank>>) {
+        let id = stored.id;
+        let read = self.read(&store, stored, known).await;
+        let mut seen = self.seen.lock().await;
+        seen.loading.remove(&id);
+        if let Err(error) = read {
+            // The next round begins anew.
+            seen.change = None;
+            self.failed(Some(error.to_string()));
+        }
+        drop(seen);
+        self.loads.send_modify(|loads| *loads -= 1);
+    }
+
+    async fn read(&self, store: &Store, mut stored: store::Bank, known: Option<Arc<Bank>>) -> Result<(), StoreError> {
+        let mut bank = load_bank(store, &stored, self.dihedral, known.as_deref()).await?;
+        loop {
+            // What changed meanwhile.
+            let mut seen = self.seen.lock().await;
+            let Some(now) = store.bank(stored.tenant, &stored.name).await?.filter(|now| now.id == stored.id) else {
+                // Renamed or deleted: in the first case somebody looks again.
+                seen.change = None;
+                return Ok(());
+            };
+            if is_long(&now, Some(&bank)) {
+                drop(seen);
+                stored = now;
+                bank = load_bank(store, &stored, self.dihedral, Some(&bank)).await?;
+                continue;
+            }
+            let bank = Arc::new(follow(store, &now, self.dihedral, Some(&bank)).await?);
+            seen.banks.insert(now.id, Held { tenant: now.tenant, bank });
+            self.publish(&seen);
+            return Ok(());
+        }
+    }
+
+    /// Keeps why refreshing fails, and tells it once.
+    fn failed(&self, failure: Option<String>) {
+        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_some() && *last != failure {
+            tracing::error!(error = failure, "the banks could not be refreshed; the last known ones stay in force");
+        }
+        *last = failure;
+    }
+
+    /// Refreshes every `every`, and tidies up, until `stop`.
+    pub async fn watch(self: Arc<Self>, store: Store, every: Duration, stop: CancellationToken) {
+        let refreshing = async {
+            while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+                let failure = self.refresh(&store).await.err().map(|error| error.to_string());
+                self.failed(failure);
+            }
+        };
+        tokio::join!(refreshing, self.keep_tidy(&stop));
     }
 }

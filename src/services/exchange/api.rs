@@ -173,8 +173,8 @@ impl Api {
             Self::LocalFile => {
                 let help = "if the file row doesn't list the signal type, interpret as this type";
                 vec![
-                    field("filename", "text", true, Value::Null, "the absolute file path to the signal file", Value::Null),
-                    field("signal_type", "text", false, Value::Null, help, Value::Null),
+                    field("filename", "string", true, Value::Null, "the absolute file path to the signal file", Value::Null),
+                    field("signal_type", "string", false, Value::Null, help, Value::Null),
                 ]
             }
             Self::StopNcii | Self::Tat | Self::Sample => Vec::new(),
@@ -182,7 +182,7 @@ impl Api {
         let credentials: Vec<Value> = self
             .credential_fields()
             .iter()
-            .map(|(name, required, help)| field(name, "text", *required, Value::Null, help, Value::Null))
+            .map(|(name, required, help)| field(name, "string", *required, Value::Null, help, Value::Null))
             .collect();
         let credentials = if credentials.is_empty() { Value::Null } else { json!({"fields": credentials}) };
         json!({"config_schema": {"fields": settings}, "credentials_schema": credentials})

@@ -182,6 +182,18 @@ impl Keychain {
         };
         write().map_err(|source| CredentialsError::File { path: path.clone(), source })
     }
+
+    /// Removes the file, if there is one.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn remove(&self, api: Api) -> Result<(), CredentialsError> {
+        let path = self.file(api);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CredentialsError::File { path, source }),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -220,6 +232,9 @@ mod tests {
         assert_eq!(keychain.get(Api::Ncmec).unwrap(), found);
         fs::write(&path, "user:pass:word\n").unwrap();
         assert_eq!(keychain.get(Api::Ncmec).unwrap().get("password"), "pass:word");
+        keychain.remove(Api::Ncmec).unwrap();
+        keychain.remove(Api::Ncmec).unwrap();
+        assert!(!keychain.has(Api::Ncmec));
     }
 
     #[test]

@@ -148,13 +148,15 @@ impl Exchanges {
         self.store.exchange(tenant, name).await?.ok_or_else(|| ExchangeError::NotFound(name.to_owned()))
     }
 
-    /// Sets an exchange up, and makes the bank of its name if there is none. The first fetch follows in the background.
+    /// Sets an exchange up, and makes the bank of its name if there is none. The first fetch follows in the background, unless the settings say
+    /// `"enabled": false`.
     ///
     /// # Errors
     /// [`ExchangeError::UnknownApi`], [`ExchangeError::Invalid`] for a wrong setting or name, [`ExchangeError::Duplicate`].
     pub async fn create(&self, tenant: TenantId, name: &str, api: &str, settings: &Value, by: Option<KeyId>) -> Result<(), ExchangeError> {
         let api: Api = api.parse()?;
-        let settings = api.settings(settings).map_err(ExchangeError::Invalid)?;
+        let (settings, enabled) = switched(settings)?;
+        let settings = api.settings(&settings).map_err(ExchangeError::Invalid)?;
         // As for banks: the name is shown, and stands in paths.
         if name.is_empty() || name.chars().count() > 128 || name.chars().any(char::is_control) {
             return Err(ExchangeError::Invalid("an exchange's name must have 1 to 128 characters and no control characters".to_owned()));
@@ -167,7 +169,7 @@ impl Exchanges {
             Err(error) => return Err(error.into()),
         }
         let settings = serde_json::to_value(&settings).unwrap_or_default(); // plain structs
-        match self.store.create_exchange(tenant, name, api.as_str(), &settings, by).await {
+        match self.store.create_exchange(tenant, name, api.as_str(), (&settings, enabled), by).await {
             Err(StoreError::Duplicate(_)) => Err(ExchangeError::Duplicate(name.to_owned())),
             done => Ok(done?),
         }
@@ -242,6 +244,14 @@ impl Exchanges {
         Ok(self.keychain.set(api, json)?)
     }
 
+    /// Forgets the credentials that [`set_credentials`](Self::set_credentials) kept; those of the environment stay.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Credentials`].
+    pub fn forget_credentials(&self, api: Api) -> Result<(), ExchangeError> {
+        Ok(self.keychain.remove(api)?)
+    }
+
     fn fetcher(&self, exchange: &Exchange) -> Result<Box<dyn Fetcher>, ExchangeError> {
         let api: Api = exchange.api.parse()?;
         let settings: Settings = api.settings(&exchange.settings).map_err(ExchangeError::Invalid)?;
@@ -300,6 +310,16 @@ impl Exchanges {
         if let Err(error) = self.write_back(exchange, now).await {
             tracing::warn!(exchange = exchange.name, %error, "feedback could not be sent");
         }
+    }
+}
+
+/// Settings without the switch that HMA's clients put among them, and how it stands.
+fn switched(settings: &Value) -> Result<(Value, bool), ExchangeError> {
+    let mut settings = settings.clone();
+    match settings.as_object_mut().and_then(|fields| fields.remove("enabled")) {
+        None => Ok((settings, true)),
+        Some(Value::Bool(enabled)) => Ok((settings, enabled)),
+        Some(_) => Err(ExchangeError::Invalid("api_json: enabled must be true or false".to_owned())),
     }
 }
 

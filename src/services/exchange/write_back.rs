@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{ids::TenantId, time::Timestamp},
-    store::{Exchange, FeedbackOutcome, Item, OutboxEntry, OutboxResult},
+    store::{Exchange, FeedbackOutcome, Item, OutboxEntry, OutboxResult, OutboxWord},
 };
 
 /// Words that are sent in one turn.
@@ -38,6 +38,15 @@ impl Exchanges {
     pub async fn feedback(&self, tenant: TenantId, name: &str) -> Result<Sent, ExchangeError> {
         let exchange = self.get(tenant, name).await?;
         self.write_back(&exchange, Timestamp::now()).await
+    }
+
+    /// What an exchange is to be told, was told, or cannot be told; at most `limit` words.
+    ///
+    /// # Errors
+    /// [`ExchangeError::NotFound`].
+    pub async fn outbox(&self, tenant: TenantId, name: &str, limit: u32) -> Result<Vec<OutboxWord>, ExchangeError> {
+        let exchange = self.get(tenant, name).await?;
+        Ok(self.store.outbox_words(&exchange, limit).await?)
     }
 
     pub(super) async fn write_back(&self, exchange: &Exchange, now: Timestamp) -> Result<Sent, ExchangeError> {

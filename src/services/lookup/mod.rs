@@ -26,8 +26,8 @@ use crate::{
     outbound::{Media, MediaFetcher},
     services::{
         access::Principal,
-        banks::Banks,
-        embedders::{EmbedError, Embedders},
+        banks::{Banks, hits::Hits},
+        embedders::EmbedError,
         lanes::Lanes,
         pixels::{PixelProcessor, Pixels},
     },
@@ -39,7 +39,8 @@ pub struct Lookup {
     lanes: Lanes,
     pixels: Arc<PixelProcessor>,
     fetcher: MediaFetcher,
-    embedders: Arc<Embedders>,
+    /// What matched, if anybody wants to know.
+    hits: Option<Arc<Hits>>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -70,24 +71,24 @@ pub struct Hashed {
 
 impl Lookup {
     /// Over these banks and threads.
-    pub fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
-        Self { banks, lanes, pixels, fetcher, embedders: Arc::default() }
+    pub const fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
+        Self { banks, lanes, pixels, fetcher, hits: None }
     }
 
-    /// With these embedders, which are others' too.
+    /// Counts what matches, for flood protection.
     #[must_use]
-    pub fn with_embedders(self, embedders: Arc<Embedders>) -> Self {
-        Self { embedders, ..self }
+    pub fn counting(self, hits: Arc<Hits>) -> Self {
+        Self { hits: Some(hits), ..self }
     }
 
     /// The embeddings that this server makes.
     pub fn embeddings(&self) -> Vec<SignalType> {
-        self.embedders.kinds()
+        self.lanes.embedders.kinds()
     }
 
     /// The same, of those that some bank of theirs holds.
     pub fn embeddings_held(&self, who: &Principal) -> Vec<SignalType> {
-        self.embedders.kinds_held(&self.banks.snapshot_for(who))
+        self.lanes.embedders.kinds_held(&self.banks.snapshot_for(who))
     }
 
     /// The banks of `tenant` as they are now.
@@ -120,7 +121,7 @@ impl Lookup {
     /// When the threads are busy or the deadline passes. What is wrong with the picture stands in [`Hashed`].
     pub async fn hash(&self, bytes: Bytes, wanted: Wanted, deadline: Instant) -> Result<Hashed, LookupError> {
         let (decoder, pixels) = (self.lanes.decoder.clone(), self.pixels.clone());
-        let specs = self.embedders.specs(&wanted.embeddings);
+        let specs = self.lanes.embedders.specs(&wanted.embeddings);
         let (md5, sha1, pdq) = (wanted.md5, wanted.sha1, wanted.pdq);
         let work = self.lanes.decode.run(move || {
             let digests = hashing::digests::digests(&bytes, md5, sha1);
@@ -135,7 +136,7 @@ impl Lookup {
             let (hash, embeddings) = match looked.transpose() {
                 Ok(pixels) => {
                     let (hash, tensors) = pixels.map(|pixels| (pixels.hash, pixels.tensors)).unzip();
-                    (hash, self.embedders.run(&wanted.embeddings, tensors.unwrap_or_default()).await)
+                    (hash, self.lanes.embedders.run(&wanted.embeddings, tensors.unwrap_or_default()).await)
                 }
                 // Nothing of the picture can be had.
                 Err(error) => {

@@ -89,6 +89,10 @@ impl Lookup {
             }
             banks.together(&query, looked)
         };
+        // Somebody who looks at what is out of force is no traffic.
+        if let Some(hits) = self.hits.as_ref().filter(|_| !scope.include_disabled) {
+            hits.count(who.tenant, &found.matches, None);
+        }
         Ok(Found { matches: found.matches, suppressed: found.suppressed, negatives: found.negatives, banks })
     }
 

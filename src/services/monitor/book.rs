@@ -204,6 +204,7 @@ mod tests {
             certificate: None,
             cluster: None,
             counted: verdict != Verdict::Uncertain,
+            count: 1,
         }
     }
 

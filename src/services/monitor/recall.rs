@@ -37,7 +37,7 @@ const PAGE: u32 = 2_000;
 pub struct RecallReport {
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
-    /// Flagged, decided (without `uncertain`) and confirmed.
+    /// Flagged, decided (without `uncertain`) and confirmed attachments.
     pub flagged: u64,
     pub decided: u64,
     pub confirmed: u64,
@@ -122,12 +122,14 @@ impl Window<'_> {
             let cell = |(bin, population)| AuditCell { population, positives: 0, negatives: 0, prediction: prediction(bin) };
             strata.insert(rate, AuditStratum { cells: population.into_iter().enumerate().map(cell).collect() });
         }
-        let (mut decided, mut confirmed) = (0, 0);
+        let mut above = Above::default();
         self.observations(key, |seen| {
             let positive = seen.verdict == Verdict::Confirmed;
             if seen.reached {
-                decided += 1;
-                confirmed += u64::from(positive);
+                above.decided += seen.count;
+                above.confirmed += if positive { seen.count } else { 0 };
+                above.decisions += 1;
+                above.confirming += u64::from(positive);
                 return;
             }
             let stratum = strata.get_mut(seen.inclusion_probability.to_string().as_str()).filter(|_| seen.purpose == Purpose::Audit);
@@ -140,8 +142,9 @@ impl Window<'_> {
         .await?;
         let strata: Vec<_> = strata.into_values().collect();
         let Some(below) = below(&strata, half(confidence)) else { return Ok(None) };
+        let Above { decided, confirmed, .. } = above;
         let flagged = self.bins(key, REACHED).iter().sum::<u64>().max(decided);
-        let found = recall(Above { flagged, decided, confirmed }, &below, confidence);
+        let found = recall(Above { flagged, ..above }, &below, confidence);
         Ok(Some(RecallReport {
             since: self.since,
             flagged,

@@ -34,7 +34,7 @@ pub struct ScoreAnswer {
     /// Technologies that gave no result, and why.
     pub unscored: Vec<UnscoredAnswer>,
     pub decision: RoutingDecision,
-    /// The entry in the review queue; null when `route` is `none`.
+    /// The entry in the review queue, which may stand for earlier attachments too that matched the same; null when `route` is `none`.
     pub review_item: Option<String>,
     pub versions: Versions,
     /// The probability with which an attachment like this one comes before a human: 1 when it was routed, the stratum's rate when it was drawn

@@ -52,7 +52,10 @@ use crate::{
         time::Timestamp,
     },
     engines::routing::Policy,
-    services::{banks::Banks, operating_points::OperatingPoints},
+    services::{
+        banks::{Banks, hits::Hits},
+        operating_points::OperatingPoints,
+    },
     store::{IdempotentResponse, Store, StoreError},
 };
 
@@ -67,6 +70,8 @@ pub struct Scoring {
     policy: Policy,
     pseudonyms: Pseudonyms,
     sampler: audit::Sampler,
+    cluster_matches: bool,
+    hits: Arc<Hits>,
     keys: Arc<Keys>,
     images: Arc<ImageWay>,
     texts: Vec<TextModel>,
@@ -162,6 +167,7 @@ impl Scoring {
             banks: &banks,
             audit_rate,
             drawn,
+            cluster_matches: self.cluster_matches,
         };
         let mut outcome = finding.outcome(&self.policy, &self.pseudonyms, review_item);
         let mut answer = ScoreAnswer {
@@ -190,11 +196,13 @@ impl Scoring {
             answer.timings_ms = timings.so_far();
             outcome.idempotency = Some(IdempotentResponse { body: without_digest(&answer)?, ..record });
         }
-        let store = self.store.clone();
+        let (store, hits, tenant) = (self.store.clone(), self.hits.clone(), request.tenant);
         let commit = tokio::spawn(async move {
             let committing = std::time::Instant::now();
-            store.commit(outcome).await?;
+            let stands_for_it = store.commit(outcome).await?;
             timings.add("commit", committing.elapsed());
+            answer.review_item = stands_for_it.map(|id| id.to_string());
+            hits.count(tenant, &evidence.matches, Some(&item_id));
             count(&answer);
             let body = finish(answer, timings)?;
             if let Some(turn) = turn.filter(|_| !durable) {

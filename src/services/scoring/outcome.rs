@@ -45,6 +45,8 @@ pub(super) struct Finding<'a> {
     pub audit_rate: Option<f64>,
     /// The same, if it was drawn.
     pub drawn: Option<f64>,
+    /// Whether attachments that matched the same wait as one review item.
+    pub cluster_matches: bool,
 }
 
 impl Finding<'_> {
@@ -53,6 +55,7 @@ impl Finding<'_> {
         let mut outcome = Outcome::new(self.tenant);
         outcome.counters = self.counters();
         if let Some(id) = review_item {
+            outcome.cluster = self.review_cluster(pseudonyms);
             outcome.event = Some(self.event(policy, pseudonyms, id));
             outcome.review_item = Some(NewReviewItem {
                 id,
@@ -70,6 +73,28 @@ impl Finding<'_> {
             });
         }
         outcome
+    }
+
+    /// What the attachment has in common with those that it can wait with: the nearest match, and everything that its decision will be an observation of, so that
+    /// the books of technologies, services and clusters stay right. Audit samples stand for themselves.
+    fn review_cluster(&self, pseudonyms: &Pseudonyms) -> Option<String> {
+        let nearest = self.evidence.matches.first().filter(|_| self.cluster_matches && self.drawn.is_none())?;
+        let flags = self.evidence.scores.iter().filter(|score| score.reached()).filter_map(|score| {
+            let point = score.operating_point.as_ref()?;
+            Some((score.technology.as_str(), &score.label, point.threshold.get(), &point.certificate))
+        });
+        let matched: BTreeSet<&str> = self.evidence.matches.iter().map(|hit| hit.technology.as_str()).collect();
+        let key = serde_json::json!({
+            "queue": self.decision.queue,
+            "bank": nearest.bank,
+            "content_id": nearest.content_id,
+            "nearest": nearest.technology.as_str(),
+            "matched": matched,
+            "flags": flags.collect::<Vec<_>>(),
+            "service": self.context.service,
+            "cluster": self.cluster(pseudonyms),
+        });
+        Some(key.to_string())
     }
 
     fn cluster(&self, pseudonyms: &Pseudonyms) -> Option<Pseudonym> {

@@ -18,9 +18,8 @@ use crate::{
     },
     services::{
         StartError,
-        banks::Banks,
+        banks::{Banks, hits::Hits},
         certificates::ModelFacts,
-        embedders::Embedders,
         lanes::Lanes,
         operating_points::OperatingPoints,
         pixels::{PixelEngine, PixelProcessor},
@@ -37,7 +36,7 @@ impl Scoring {
         pseudonyms: Pseudonyms,
         processor: Arc<PixelProcessor>,
         lanes: Lanes,
-        embedders: Arc<Embedders>,
+        hits: Arc<Hits>,
     ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
@@ -81,8 +80,8 @@ impl Scoring {
             versions.insert(name.clone(), encoder.digest().as_str().to_owned());
         }
 
-        versions.extend(embedders.digests());
-        specs.extend(embedders.specs(&embedders.kinds()));
+        versions.extend(lanes.embedders.digests());
+        specs.extend(lanes.embedders.specs(&lanes.embedders.kinds()));
         let specs: Arc<[_]> = specs.into();
         let pixels = PixelEngine::start(processor, &specs, images)?;
         let images = ImageWay {
@@ -91,14 +90,28 @@ impl Scoring {
             decoder: lanes.decoder,
             pixels,
             models,
-            embedders,
+            embedders: lanes.embedders,
             minimum_quality: config.matching.pdq_minimum_quality,
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
         let points = OperatingPoints::load(config, running.into_iter().collect(), store.clone()).await?;
         let sampler = Sampler::new(&config.audit);
-        Ok(Self { store, banks, points, policy, pseudonyms, sampler, keys, images, texts: text_models, models: versions })
+        let cluster_matches = config.review.cluster_matches;
+        Ok(Self {
+            store,
+            banks,
+            points,
+            policy,
+            pseudonyms,
+            sampler,
+            cluster_matches,
+            hits,
+            keys,
+            images,
+            texts: text_models,
+            models: versions,
+        })
     }
 }
 

@@ -98,11 +98,8 @@ async fn holders(tx: &mut WriteTx, bank: &Locked, signals: &[Signal]) -> Result<
 
 /// Whether signals lie above the published ones.
 async fn has_leftovers(tx: &mut WriteTx, bank: &Locked) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM bank_signals WHERE bank = ? AND number > ?)")
-        .bind(bank.number)
-        .bind(bank.signals)
-        .fetch_one(tx.sql().await?)
-        .await?)
+    let some = "SELECT EXISTS (SELECT 1 FROM bank_signals WHERE bank = ?1 AND number > ?2) OR EXISTS (SELECT 1 FROM bank_imports WHERE bank = ?1 AND first > ?2)";
+    Ok(sqlx::query_scalar(some).bind(bank.number).bind(bank.signals).fetch_one(tx.sql().await?).await?)
 }
 
 async fn add(tx: &mut WriteTx, bank: &mut Locked, item: NewItem, now: Timestamp) -> Result<AddedItem, StoreError> {

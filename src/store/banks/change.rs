@@ -53,7 +53,7 @@ impl Change {
 }
 
 /// Moves an item from one life to another, and writes it down; nothing when it is the same.
-pub(super) async fn shift(
+pub(in crate::store) async fn shift(
     tx: &mut WriteTx,
     bank: &mut Locked,
     (content_id, from, to): (i64, Life, Life),
@@ -93,6 +93,12 @@ async fn record(
         by: change.by,
     };
     bank.record(tx, now, body).await
+}
+
+/// Notes that a person says that the item matches rightly.
+pub(in crate::store) async fn release(tx: &mut WriteTx, bank: &Locked, content_id: i64, now: Timestamp) -> Result<(), StoreError> {
+    // As for a quality: the text of an integer.
+    say(tx, bank, content_id, "released_at", Some(now.micros().to_string())).await
 }
 
 /// Writes words of an item.
@@ -145,6 +151,9 @@ async fn apply(
     }
     if from != to {
         shift(tx, bank, (content_id, from, to), change, now).await?;
+        if from.standing == Standing::Quarantined && to.standing.state() == ItemState::Enabled {
+            release(tx, bank, content_id, now).await?;
+        }
     } else if words {
         if category.is_some() {
             bank.publish(tx, now).await?; // lookups name it

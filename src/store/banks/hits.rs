@@ -42,7 +42,7 @@ impl Store {
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let mut by_bank: BTreeMap<(TenantId, String), Vec<(i64, i64, u64)>> = BTreeMap::new();
+                let mut by_bank: BTreeMap<_, Vec<(i64, i64, u64)>> = BTreeMap::new();
                 for one in hits {
                     by_bank.entry((one.tenant, one.bank)).or_default().push((one.content_id, one.hour.hour().micros(), one.hits));
                 }

@@ -18,7 +18,7 @@ use crate::{
     store::{
         Store,
         error::StoreError,
-        row::{json, named, number, time},
+        row::{json, named, number, optional_time, time},
     },
 };
 
@@ -45,6 +45,8 @@ pub struct Item {
     pub confirms: u32,
     /// Those whose newest word disputes it.
     pub disputes: u32,
+    /// When a person last put it back after a quarantine, or said after a flood that it matches rightly.
+    pub released_at: Option<Timestamp>,
 }
 
 /// Which items of a bank, and how many.
@@ -93,6 +95,7 @@ fn item(row: &SqliteRow, now: Timestamp) -> Result<Item, StoreError> {
         provenance: provenance.collect(),
         confirms: number(row, "confirms")?,
         disputes: number(row, "disputes")?,
+        released_at: optional_time(row, "released_at")?,
     })
 }
 
@@ -106,7 +109,7 @@ impl Store {
              SELECT banks.name, wanted.id, coalesce(standing, 'active') AS standing, coalesce(disable_until, 0) AS disable_until, note, metadata,
                  coalesce(items.category, (SELECT category FROM bank_imports WHERE number = {IMPORT_OF} AND last >= wanted.id))
                      AS category,
-                 quality,
+                 quality, released_at,
                  coalesce(items.created_at, (SELECT at FROM bank_imports WHERE number = {IMPORT_OF} AND last >= wanted.id),
                      banks.created_at) AS created_at,
                  (SELECT json_group_array(json_array(signal_type, hex(signal))) FROM

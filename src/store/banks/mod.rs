@@ -17,7 +17,9 @@
 
 mod access;
 mod add;
+mod admit;
 mod change;
+mod flood;
 mod hits;
 mod items;
 mod locked;
@@ -32,14 +34,20 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 pub use self::{
     add::{AddedItem, NewItem},
+    admit::{Examined, Waiting},
     change::{Change, ItemPatch},
+    flood::{FloodedItem, Surge},
     hits::ItemHits,
     items::{Item, ItemFilter, StandingCount},
     opinions::{NewOpinion, OpinionRecord},
     settings::BankUpdate,
     states::{ItemChange, ItemCursor, StateChanged},
 };
-pub(super) use self::{locked::Locked, opinions::opine};
+pub(super) use self::{
+    change::{release, shift},
+    locked::{Life, Locked},
+    opinions::opine,
+};
 use super::{
     Store,
     error::StoreError,

@@ -13,7 +13,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 pub use self::{
-    outbox::{OutboxEntry, OutboxResult, OutboxState, Outcome as FeedbackOutcome},
+    outbox::{OutboxEntry, OutboxResult, OutboxState, OutboxWord, Outcome as FeedbackOutcome},
     pages::{EntryItems, ExchangePage},
 };
 use super::{
@@ -153,7 +153,7 @@ impl Store {
         tenant: TenantId,
         name: &str,
         api: &str,
-        settings: &serde_json::Value,
+        (settings, enabled): (&serde_json::Value, bool),
         by: Option<KeyId>,
     ) -> Result<(), StoreError> {
         let (name, api, settings) = (name.to_owned(), api.to_owned(), settings.to_string());
@@ -162,12 +162,13 @@ impl Store {
                 sqlx::query(
                     // What people said before is not this exchange's to hear.
                     "INSERT INTO exchanges (tenant_id, name, api, settings, enabled, created_at, opinions_seq)
-                     VALUES (?, ?, ?, ?, 1, ?, (SELECT coalesce(max(seq), 0) FROM bank_opinions))",
+                     VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) FROM bank_opinions))",
                 )
                 .bind(blob(tenant.0))
                 .bind(name.clone())
                 .bind(api.clone())
                 .bind(settings)
+                .bind(enabled)
                 .bind(Timestamp::now().micros())
                 .execute(tx.sql().await?)
                 .await

@@ -16,7 +16,7 @@ use crate::{
     store::{
         Store,
         error::StoreError,
-        row::{named, number},
+        row::{named, number, optional_time, time},
     },
 };
 
@@ -56,6 +56,23 @@ pub struct OutboxState {
     pub sent: u64,
     pub given_up: u64,
     /// Why something was given up, or else why something waits.
+    pub failure: Option<String>,
+}
+
+/// A word of an outbox, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxWord {
+    /// The item that it was said of.
+    pub content_id: i64,
+    pub opinion: Opinion,
+    pub queued_at: Timestamp,
+    /// When it is tried next, if it is to be.
+    pub next_at: Timestamp,
+    pub sent_at: Option<Timestamp>,
+    pub given_up: bool,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last try failed.
     pub failure: Option<String>,
 }
 
@@ -170,6 +187,32 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Words of an exchange's outbox, at most `limit`: first those that were given up, then those that wait, then those that were sent, newest first.
+    pub async fn outbox_words(&self, exchange: &Exchange, limit: u32) -> Result<Vec<OutboxWord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT content_id, opinion, queued_at, next_at, sent_at, given_up, attempts, failure FROM exchange_outbox WHERE exchange = ?
+             ORDER BY given_up DESC, sent_at IS NOT NULL, coalesce(sent_at, queued_at) DESC, content_id LIMIT ?",
+        )
+        .bind(exchange.number)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(OutboxWord {
+                    content_id: row.try_get("content_id")?,
+                    opinion: named(row, "opinion")?,
+                    queued_at: time(row, "queued_at")?,
+                    next_at: time(row, "next_at")?,
+                    sent_at: optional_time(row, "sent_at")?,
+                    given_up: row.try_get("given_up")?,
+                    attempts: number(row, "attempts")?,
+                    failure: row.try_get("failure")?,
+                })
+            })
+            .collect()
     }
 
     /// How the outbox of an exchange stands.

@@ -78,10 +78,18 @@ impl Lease {
         if renewed.rows_affected() == 1 { Ok(()) } else { Err(StoreError::ImportLost) }
     }
 
-    /// Removes what lies above the published signals, newest first and in chunks.
+    /// Removes what lies above the published signals in chunks: what is said of them first, so that it never speaks of later signals with their numbers;
+    /// then the signals, newest first; then who else was named, and the record of the import.
     pub(super) async fn clear(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        let (bank, chunk) = (self.bank, CHUNK as i64);
+        self.until_nothing(
+            tx,
+            "DELETE FROM bank_imports WHERE number IN (SELECT number FROM bank_imports WHERE bank = ?1
+             AND first > (SELECT signals FROM banks WHERE number = ?1) LIMIT ?2)",
+        )
+        .await?;
         loop {
-            let removed = tx
+            let more = tx
                 .single(|tx| {
                     async move {
                         self.renew(tx).await?;
@@ -89,8 +97,8 @@ impl Lease {
                             "SELECT max(signals, (SELECT coalesce(max(number), 0) FROM bank_signals WHERE bank = ?1) - ?2)
                              FROM banks WHERE number = ?1",
                         )
-                        .bind(self.bank)
-                        .bind(CHUNK as i64)
+                        .bind(bank)
+                        .bind(chunk)
                         .fetch_one(tx.sql().await?)
                         .await?;
                         // Keys are written after their rows, so every key has its row to be found by.
@@ -98,53 +106,55 @@ impl Lease {
                             "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
                                  (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND number > ?)",
                         )
-                        .bind(self.bank)
+                        .bind(bank)
                         .bind(from)
                         .execute(tx.sql().await?)
                         .await?;
-                        sqlx::query("DELETE FROM bank_items WHERE bank = ? AND content_id > ?")
-                            .bind(self.bank)
-                            .bind(from)
-                            .execute(tx.sql().await?)
-                            .await?;
-                        let removed = sqlx::query("DELETE FROM bank_signals WHERE bank = ? AND number > ?")
-                            .bind(self.bank)
-                            .bind(from)
-                            .execute(tx.sql().await?)
-                            .await?;
-                        Ok(removed.rows_affected())
+                        for statement in [
+                            "DELETE FROM bank_items WHERE bank = ? AND content_id > ?",
+                            "DELETE FROM bank_signals WHERE bank = ? AND number > ?",
+                        ] {
+                            sqlx::query(statement).bind(bank).bind(from).execute(tx.sql().await?).await?;
+                        }
+                        Ok(sqlx::query_scalar::<_, bool>(
+                            "SELECT EXISTS (SELECT 1 FROM bank_signals JOIN banks ON bank = banks.number
+                             WHERE bank = ? AND bank_signals.number > signals)",
+                        )
+                        .bind(bank)
+                        .fetch_one(tx.sql().await?)
+                        .await?)
                     }
                     .boxed()
                 })
                 .await?;
-            if removed == 0 {
+            if !more {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
         }
+        self.until_nothing(
+            tx,
+            "DELETE FROM bank_item_sources WHERE rowid IN (SELECT rowid FROM bank_item_sources
+             WHERE import IN (SELECT number FROM bank_imports WHERE bank = ?1 AND last IS NULL) LIMIT ?2)",
+        )
+        .await?;
+        self.until_nothing(
+            tx,
+            "DELETE FROM bank_imports WHERE number IN
+             (SELECT number FROM bank_imports WHERE bank = ?1 AND last IS NULL LIMIT ?2)",
+        )
+        .await
+    }
+
+    /// Repeats a statement on this bank, of a chunk each time, until it changes nothing.
+    async fn until_nothing(self, tx: &mut WriteTx, statement: &'static str) -> Result<(), StoreError> {
         loop {
             let removed = tx
                 .single(|tx| {
                     async move {
                         self.renew(tx).await?;
-                        let named = sqlx::query(
-                            "DELETE FROM bank_item_sources WHERE rowid IN (SELECT rowid FROM bank_item_sources WHERE import IN
-                                 (SELECT number FROM bank_imports WHERE bank = ? AND last IS NULL) LIMIT ?)",
-                        )
-                        .bind(self.bank)
-                        .bind(CHUNK as i64)
-                        .execute(tx.sql().await?)
-                        .await?;
-                        if named.rows_affected() == 0 {
-                            sqlx::query(
-                                "DELETE FROM bank_imports WHERE bank = ?1
-                                 AND (last IS NULL OR first > (SELECT signals FROM banks WHERE number = ?1))",
-                            )
-                            .bind(self.bank)
-                            .execute(tx.sql().await?)
-                            .await?;
-                        }
-                        Ok(named.rows_affected())
+                        let done = sqlx::query(statement).bind(self.bank).bind(CHUNK as i64).execute(tx.sql().await?).await?;
+                        Ok(done.rows_affected())
                     }
                     .boxed()
                 })

@@ -23,7 +23,12 @@ mod window;
 
 pub use self::info::ImportInfo;
 use self::{info::Said, lease::Lease, window::Window};
-use super::{Store, banks::BankDefaults, error::StoreError, transaction::WriteTx};
+use super::{
+    Store,
+    banks::{BankDefaults, MOST_SIGNALS},
+    error::StoreError,
+    transaction::WriteTx,
+};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{EventId, TenantId},
@@ -68,31 +73,39 @@ pub struct BankImport {
     waiting_bytes: usize,
     /// What is said of each that waits, as numbers of `said`.
     waiting_said: Vec<u32>,
+    /// At which place in `waiting` the item of each begins.
+    waiting_items: Vec<u32>,
     said: Said,
     /// The highest content id written.
     last: i64,
     added: u64,
+    /// Of these, signals that are not the first of their item.
+    further: i64,
     already_present: u64,
 }
 
 impl BankImport {
-    /// Adds signals; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the caller's choice.
+    /// Adds items of one signal each; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the caller's
+    /// choice.
     ///
     /// # Errors
     /// [`StoreError::ImportLost`] when another import took over. After any error, give up.
     pub async fn add(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
-        self.add_from(signals, &ImportInfo::default()).await
+        self.add_items(signals.iter().map(std::slice::from_ref), &ImportInfo::default()).await
     }
 
-    /// Adds signals of which this is said; as [`add`](Self::add). Signals that the bank holds already stay what they are.
+    /// Adds items of which this is said, each of some signals; as [`add`](Self::add). Signals that the bank holds already stay with their item, and one with more
+    /// than [`MOST_SIGNALS`] becomes several.
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    pub async fn add_from(&mut self, signals: &[Signal], info: &ImportInfo) -> Result<(), StoreError> {
+    pub async fn add_items(&mut self, items: impl IntoIterator<Item = &[Signal]>, info: &ImportInfo) -> Result<(), StoreError> {
         let said = self.said.number(info);
-        for signals in signals.chunks(CHUNK) {
+        for signals in items.into_iter().flat_map(|signals| signals.chunks(MOST_SIGNALS)) {
+            let first = self.waiting.len() as u32;
             self.waiting.extend_from_slice(signals);
             self.waiting_said.resize(self.waiting.len(), said);
+            self.waiting_items.resize(self.waiting.len(), first);
             self.waiting_bytes += signals.iter().map(Signal::size).sum::<usize>();
             if self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
                 self.flush().await?;
@@ -108,7 +121,7 @@ impl BankImport {
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let said = std::mem::take(&mut self.waiting_said);
+        let (said, items) = (std::mem::take(&mut self.waiting_said), std::mem::take(&mut self.waiting_items));
         let (given, lease) = (waiting.len() as u64, self.lease);
         let mut window = Window::sorted(waiting).await?;
         if self.last > 0 {
@@ -117,8 +130,7 @@ impl BankImport {
                 .name_again(&mut self.tx, lease, self.record, held.into_iter().map(|(place, item)| (said[place], item)).collect())
                 .await?;
         }
-        window.number(self.last);
-        self.said.write(&mut self.tx, lease, window.numbered().map(|(place, number)| (said[place], number))).await?;
+        window.number(self.last, &items);
         for table in [window::ROWS, window::KEYS] {
             for chunk in window.chunks(table) {
                 self.tx
@@ -133,12 +145,14 @@ impl BankImport {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+        self.said.write(&mut self.tx, lease, window.numbered().map(|(place, number)| (said[place], number))).await?;
         let added = window.len() as u64;
         if self.tested {
             self.make_candidates(self.last, self.last + added as i64).await?;
         }
         self.last += added as i64;
         self.added += added;
+        self.further += window.further() as i64;
         self.already_present += given - added;
         Ok(())
     }
@@ -154,7 +168,8 @@ impl BankImport {
                         lease.renew(tx).await?;
                         sqlx::query(
                             "INSERT INTO bank_items (tenant_id, bank, content_id, standing)
-                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals WHERE bank = ? AND number > ? AND number <= ?",
+                             SELECT tenant_id, bank, number, 'candidate' FROM bank_signals
+                             WHERE bank = ? AND number > ? AND number <= ? AND content_id IS NULL",
                         )
                         .bind(lease.bank)
                         .bind(after)
@@ -183,19 +198,22 @@ impl BankImport {
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
         self.flush().await?;
-        let Self { mut tx, lease, name, last, added, already_present, record, tested, published: first, .. } = self;
+        let Self { mut tx, lease, name, last, added, further, already_present, record, tested, published: first, .. } = self;
         let bank_version = tx
             .single(|tx| {
                 async move {
                     lease.renew(tx).await?;
                     let now = Timestamp::now();
-                    let published =
-                        sqlx::query("UPDATE banks SET version = version + 1, signals = ? WHERE number = ? AND (version = 0 OR ? > 0)")
-                            .bind(last)
-                            .bind(lease.bank)
-                            .bind(added as i64)
-                            .execute(tx.sql().await?)
-                            .await?;
+                    let published = sqlx::query(
+                        "UPDATE banks SET version = version + 1, signals = ?, further_signals = further_signals + ?
+                         WHERE number = ? AND (version = 0 OR ? > 0)",
+                    )
+                    .bind(last)
+                    .bind(further)
+                    .bind(lease.bank)
+                    .bind(added as i64)
+                    .execute(tx.sql().await?)
+                    .await?;
                     sqlx::query("UPDATE bank_imports SET last = -1 WHERE number = ?").bind(record).execute(tx.sql().await?).await?;
                     if tested {
                         // In one piece with the version that brings the items, because others may have made versions meanwhile.
@@ -273,9 +291,11 @@ impl Store {
             waiting: Vec::new(),
             waiting_bytes: 0,
             waiting_said: Vec::new(),
+            waiting_items: Vec::new(),
             said: Said::default(),
             last,
             added: 0,
+            further: 0,
             already_present: 0,
         })
     }

@@ -21,7 +21,10 @@ struct Entry {
     signal: Signal,
     /// Its place in the window as it was given.
     place: u32,
-    content_id: i64,
+    /// Its number in the bank.
+    number: i64,
+    /// Its place among the signals of its item; so the item's content id is `number - offset`.
+    offset: u32,
 }
 
 /// Distinct signals, sorted.
@@ -29,11 +32,12 @@ pub(super) struct Window {
     entries: Vec<Entry>,
 }
 
-/// Entries of one type and length for one transaction.
+/// Entries of one type, length and offset for one transaction.
 pub(super) struct Chunk {
     kind: SignalType,
     /// Bytes of one signal.
     size: usize,
+    offset: u32,
     records: Vec<u8>,
     /// A JSON array of one number per record.
     numbers: String,
@@ -49,15 +53,15 @@ pub(super) struct Table {
 /// In what order a table is filled without jumping about in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    ContentId,
+    Number,
     Signal,
 }
 
 /// The bank's signals.
 pub(super) const ROWS: Table = Table {
-    insert: "INSERT INTO bank_signals (tenant_id, bank, number, signal_type, signal)
-             SELECT ?1, ?2, value, ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
-    order: Order::ContentId,
+    insert: "INSERT INTO bank_signals (tenant_id, bank, number, content_id, signal_type, signal)
+             SELECT ?1, ?2, value, iif(?7 = 0, NULL, value - ?7), ?3, substr(?4, key * ?5 + 1, ?5) FROM json_each(?6)",
+    order: Order::Number,
 };
 
 /// What keeps them unique.
@@ -71,7 +75,7 @@ impl Window {
     /// Sorts on a thread for such work: a million signals take a noticeable part of a second.
     pub(super) async fn sorted(signals: Vec<Signal>) -> Result<Self, StoreError> {
         let sort = move || {
-            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, content_id: 0 };
+            let entry = |(place, signal): (usize, Signal)| Entry { signal, place: place as u32, number: 0, offset: 0 };
             let mut entries: Vec<Entry> = signals.into_iter().enumerate().map(entry).collect();
             entries.sort_unstable_by(|a, b| (&a.signal, a.place).cmp(&(&b.signal, b.place)));
             entries.dedup_by(|next, kept| next.signal == kept.signal); // the first of its kind stays
@@ -106,20 +110,31 @@ impl Window {
         Ok(items)
     }
 
-    /// Gives content ids after `last`, in the order of the file.
-    pub(super) fn number(&mut self, last: i64) {
+    /// Gives numbers after `last`, in the order of the file; `items` says of each place at which place its item begins. What is left of an item, where the
+    /// bank holds some of its signals, is an item still.
+    pub(super) fn number(&mut self, last: i64, items: &[u32]) {
         let mut places: Vec<(u32, usize)> = self.entries.iter().enumerate().map(|(at, entry)| (entry.place, at)).collect();
         places.sort_unstable();
-        for (content_id, (_, at)) in (last + 1..).zip(places) {
-            self.entries[at].content_id = content_id;
+        let mut before: Option<(u32, u32)> = None; // the item and the offset
+        for (number, (place, at)) in (last + 1..).zip(places) {
+            let item = items[place as usize];
+            let offset = before.filter(|before| before.0 == item).map_or(0, |before| before.1 + 1);
+            before = Some((item, offset));
+            let entry = &mut self.entries[at];
+            (entry.number, entry.offset) = (number, offset);
         }
     }
 
-    /// Places in the window with their content ids, in the order of the file.
+    /// Places in the window with their numbers, in the order of the file.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, i64)> {
-        let mut numbered: Vec<(usize, i64)> = self.entries.iter().map(|entry| (entry.place as usize, entry.content_id)).collect();
+        let mut numbered: Vec<(usize, i64)> = self.entries.iter().map(|entry| (entry.place as usize, entry.number)).collect();
         numbered.sort_unstable();
         numbered.into_iter()
+    }
+
+    /// How many signals are not the first of their item.
+    pub(super) fn further(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.offset > 0).count()
     }
 
     /// How many signals.
@@ -129,12 +144,12 @@ impl Window {
 
     /// The window in pieces for a table.
     pub(super) fn chunks(&self, table: Table) -> Vec<Chunk> {
-        self.pieces(table.order, |entry| entry.content_id)
+        self.pieces(table.order, |entry| entry.number)
     }
 
     fn pieces(&self, order: Order, number: fn(&Entry) -> i64) -> Vec<Chunk> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
-        if order == Order::ContentId {
+        if order == Order::Number {
             entries.sort_unstable_by_key(|entry| entry.place);
         }
         let mut pieces = Vec::new();
@@ -147,11 +162,11 @@ impl Window {
             }
             let (piece, others) = rest.split_at(taken);
             rest = others;
-            let mut alike: BTreeMap<(SignalType, usize), Chunk> = BTreeMap::new();
+            let mut alike: BTreeMap<(u32, SignalType, usize), Chunk> = BTreeMap::new();
             for entry in piece {
-                let (kind, size) = (entry.signal.kind(), entry.signal.size());
-                let empty = || Chunk { kind, size, records: Vec::new(), numbers: String::from("[") };
-                let chunk = alike.entry((kind, size)).or_insert_with(empty);
+                let (kind, size, offset) = (entry.signal.kind(), entry.signal.size(), entry.offset);
+                let empty = || Chunk { kind, size, offset, records: Vec::new(), numbers: String::from("[") };
+                let chunk = alike.entry((offset, kind, size)).or_insert_with(empty);
                 let comma = if chunk.records.is_empty() { "" } else { "," };
                 chunk.numbers.push_str(&format!("{comma}{}", number(entry)));
                 chunk.records.extend_from_slice(&entry.signal.to_bytes());
@@ -175,6 +190,7 @@ impl Chunk {
             .bind(self.records)
             .bind(self.size as i64)
             .bind(self.numbers)
+            .bind(self.offset)
             .execute(connection)
             .await?;
         Ok(())

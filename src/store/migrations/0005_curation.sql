@@ -28,6 +28,7 @@ CREATE TABLE bank_items (
     category      TEXT,
     quality       INTEGER,
     created_at    INTEGER,
+    released_at   INTEGER, -- when a person last said that it matches rightly, after a flood
     PRIMARY KEY (bank, content_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -112,6 +113,11 @@ ALTER TABLE review_items ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE review_items ADD COLUMN item_ids TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE review_items ADD COLUMN subject TEXT;
 
+CREATE INDEX review_items_of_subject ON review_items (tenant_id, subject) WHERE subject IS NOT NULL;
+
+-- How many attachments the decision was about.
+ALTER TABLE observations ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+
 -- What later attachments must have matched to be put to an open review item.
 CREATE TABLE review_clusters (
     tenant_id   BLOB    NOT NULL,
@@ -120,3 +126,5 @@ CREATE TABLE review_clusters (
     started_at  INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX review_clusters_of_item ON review_clusters (tenant_id, review_item);

@@ -16,14 +16,14 @@ use crate::{
     store::{
         ReviewItem, Store,
         error::StoreError,
-        row::{blob, named, time, uuid},
+        row::{blob, named, number, time, uuid},
         transaction::WriteTx,
     },
 };
 
 const SELECT: &str =
     "SELECT seq, tenant_id, review_item, technology, label, service, scored_at, decided_at, raw, reached, verdict, purpose,
-    inclusion_probability, certificate, cluster, counted FROM observations WHERE ";
+    inclusion_probability, certificate, cluster, counted, count FROM observations WHERE ";
 
 fn observation(row: &SqliteRow) -> Result<Observation, StoreError> {
     Ok(Observation {
@@ -43,6 +43,7 @@ fn observation(row: &SqliteRow) -> Result<Observation, StoreError> {
         certificate: row.try_get("certificate")?,
         cluster: row.try_get::<Option<String>, _>("cluster")?.map(Pseudonym),
         counted: row.try_get("counted")?,
+        count: number(row, "count")?,
     })
 }
 
@@ -77,8 +78,8 @@ pub(in crate::store) async fn record(tx: &mut WriteTx, item: &ReviewItem, verdic
     for word in words(item) {
         sqlx::query(
             "INSERT INTO observations (tenant_id, review_item, technology, label, service, scored_at, decided_at, raw, reached, verdict, purpose,
-             inclusion_probability, certificate, cluster, counted)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?9 AND ?10 <> 'uncertain' AND NOT EXISTS
+             inclusion_probability, certificate, cluster, count, counted)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?9 AND ?10 <> 'uncertain' AND NOT EXISTS
              (SELECT 1 FROM observations WHERE tenant_id = ?1 AND technology = ?3 AND label = ?4 AND cluster = ?14 AND counted = 1 AND cluster IS NOT NULL)",
         )
         .bind(blob(item.tenant.0))
@@ -95,6 +96,7 @@ pub(in crate::store) async fn record(tx: &mut WriteTx, item: &ReviewItem, verdic
         .bind(provenance.inclusion_probability)
         .bind(word.certificate.map(str::to_owned))
         .bind(provenance.cluster.as_ref().map(|cluster| cluster.0.clone()))
+        .bind(i64::try_from(item.count).unwrap_or(i64::MAX))
         .execute(tx.sql().await?)
         .await?;
     }

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::ReviewItem;
+use super::{ReviewItem, Subject};
 use crate::{
     domain::{
-        bank::{Opinion, OpinionSource},
+        bank::{Opinion, OpinionSource, Standing},
         curation::FeedbackRules,
         decision::Verdict,
-        ids::KeyId,
+        ids::{KeyId, TenantId},
         monitor::Purpose,
         time::Timestamp,
     },
     store::{
-        banks::{Locked, NewOpinion, opine},
+        banks::{Change, Life, Locked, NewOpinion, opine, release, shift},
         error::StoreError,
         transaction::WriteTx,
     },
@@ -36,6 +36,9 @@ pub(super) async fn tell(
     if item.provenance.purpose == Purpose::Gold {
         return Ok(());
     }
+    if let Some(subject) = &item.subject {
+        return tell_subject(tx, item.tenant, subject, (reviewer, opinion), rules, now).await;
+    }
     let matched: BTreeSet<(&str, i64)> = item.evidence.matches.iter().map(|hit| (hit.bank.as_str(), hit.content_id)).collect();
     for (bank, content_id) in matched {
         let said = async {
@@ -49,4 +52,34 @@ pub(super) async fn tell(
         }
     }
     Ok(())
+}
+
+/// Says the verdict of the item that was looked at after a flood. Whoever confirms it says that it matches rightly: it is in force again, and spared for a while.
+async fn tell_subject(
+    tx: &mut WriteTx,
+    tenant: TenantId,
+    subject: &Subject,
+    (reviewer, opinion): (KeyId, Opinion),
+    rules: FeedbackRules,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let content_id = subject.content_id;
+    let told = async {
+        let mut bank = Locked::find(tx, tenant, &subject.bank).await?;
+        let new = NewOpinion { source: OpinionSource::Review, who: reviewer.to_string(), opinion };
+        if opine(tx, &mut bank, content_id, new, rules, now).await? == Standing::Retired || opinion == Opinion::Dispute {
+            return Ok(());
+        }
+        let from = bank.life(tx, content_id).await?;
+        if from.standing == Standing::Quarantined {
+            let to = Life { standing: Standing::Active, ..from };
+            let change = Change { by: Some(reviewer), cause: "feedback", only_if: None };
+            shift(tx, &mut bank, (content_id, from, to), change, now).await?;
+        }
+        release(tx, &bank, content_id, now).await
+    };
+    match told.await {
+        Err(StoreError::NotFound(_)) => Ok(()), // it is there no more
+        told => told,
+    }
 }

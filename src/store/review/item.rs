@@ -18,7 +18,7 @@ use crate::{
     store::{
         error::StoreError,
         outcome::NewReviewItem,
-        row::{blob, json, named, optional_time, optional_uuid, time, uuid},
+        row::{blob, json, named, number, optional_time, optional_uuid, time, uuid},
     },
 };
 
@@ -63,6 +63,20 @@ pub struct ReviewDecision {
     pub decided_at: Timestamp,
 }
 
+/// An item of a bank that a person is asked to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub bank: String,
+    pub content_id: i64,
+}
+
+impl Subject {
+    /// As the table holds it: JSON, [bank, content id].
+    pub(in crate::store) fn text(&self) -> String {
+        serde_json::json!([self.bank, self.content_id]).to_string()
+    }
+}
+
 /// One entry of the review queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReviewItem {
@@ -86,6 +100,12 @@ pub struct ReviewItem {
     pub review_decision: Option<ReviewDecision>,
     /// Says of doubles and gold items what they are: never show `purpose` to a reviewer.
     pub provenance: Provenance,
+    /// How many attachments it stands for: itself, and those that matched the same and were put to it while it was open.
+    pub count: u64,
+    /// The provider's newest references of them, newest first, at most [`NEWEST`](super::clusters::NEWEST).
+    pub item_ids: Vec<String>,
+    /// What is to be looked at, where it is no attachment; `item_id` is then one that matched it.
+    pub subject: Option<Subject>,
 }
 
 impl ReviewItem {
@@ -162,6 +182,9 @@ pub(in crate::store) struct NewRow {
     decision: String,
     flags: String,
     provenance: Provenance,
+    /// JSON.
+    item_ids: String,
+    subject: Option<Subject>,
 }
 
 /// What reached its threshold or was matched, as JSON: `[["pdq","match"],["open-nsfw","nsfw"]]`.
@@ -195,14 +218,32 @@ impl NewRow {
             decision: serde_json::to_string(&decision).map_err(invalid)?,
             flags: flags(&evidence).map_err(invalid)?,
             provenance,
+            item_ids: "[]".to_owned(),
+            subject: None,
         })
+    }
+
+    /// About an item of a bank; `item_ids` are attachments that matched it, newest first.
+    pub(in crate::store) fn about(self, subject: Subject, item_ids: &[String]) -> Result<Self, StoreError> {
+        let item_ids = serde_json::to_string(item_ids).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        Ok(Self { item_ids, subject: Some(subject), ..self })
+    }
+
+    pub(in crate::store) const fn id(&self) -> ReviewItemId {
+        self.id
+    }
+
+    /// What a further attachment brings to an item that it is put to.
+    pub(super) fn joining(self) -> (String, f64) {
+        (self.item_id, self.priority)
     }
 
     /// Adds the item, open and unclaimed.
     pub(in crate::store) async fn insert(self, connection: &mut SqliteConnection, tenant: TenantId) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision,
-             flags, purpose, inclusion_probability, service, cluster) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             flags, purpose, inclusion_probability, service, cluster, item_ids, subject)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(blob(tenant.0))
         .bind(blob(self.id.0))
@@ -219,6 +260,8 @@ impl NewRow {
         .bind(self.provenance.inclusion_probability)
         .bind(self.provenance.service)
         .bind(self.provenance.cluster.map(|cluster| cluster.0))
+        .bind(self.item_ids)
+        .bind(self.subject.map(|subject| subject.text()))
         .execute(connection)
         .await
         .map_err(|error| StoreError::constraint(error, "review item"))?;
@@ -229,8 +272,8 @@ impl NewRow {
 /// All columns of an item and its review decision.
 const SELECT: &str =
     "SELECT items.tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, state,
-    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at, purpose, inclusion_probability, service, cluster
-    FROM review_items AS items
+    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at, purpose, inclusion_probability, service, cluster, count, item_ids,
+    subject FROM review_items AS items
     LEFT JOIN review_decisions AS decisions ON decisions.tenant_id = items.tenant_id AND decisions.review_item = items.id
     WHERE items.tenant_id = ";
 
@@ -284,6 +327,12 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
         }),
         _ => None,
     };
+    let item_id: String = row.try_get("item_id")?;
+    let mut item_ids: Vec<String> = json(row, "item_ids")?;
+    if item_ids.is_empty() {
+        item_ids.push(item_id.clone());
+    }
+    let subject: Option<(String, i64)> = if row.try_get::<Option<&str>, _>("subject")?.is_some() { json(row, "subject")? } else { None };
     Ok(ReviewItem {
         id: ReviewItemId(uuid(row, "id")?),
         tenant: TenantId(uuid(row, "tenant_id")?),
@@ -292,7 +341,7 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
         priority: row.try_get("priority")?,
         category: named(row, "category")?,
         attachment_kind: named(row, "attachment_kind")?,
-        item_id: row.try_get("item_id")?,
+        item_id,
         evidence: json(row, "evidence")?,
         decision: json(row, "decision")?,
         state: named(row, "state")?,
@@ -304,5 +353,8 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
             service: row.try_get("service")?,
             cluster: row.try_get::<Option<String>, _>("cluster")?.map(Pseudonym),
         },
+        count: number(row, "count")?,
+        item_ids,
+        subject: subject.map(|(bank, content_id)| Subject { bank, content_id }),
     })
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+pub(super) mod clusters;
 mod feedback;
 mod item;
 
 pub(super) use self::item::NewRow;
-pub use self::item::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState};
+pub use self::item::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState, Subject};
 use super::{
     Store,
     error::StoreError,
@@ -114,7 +115,7 @@ pub(super) enum Copy {
     Gold { id: ReviewItemId, truth: Verdict },
 }
 
-/// Puts a copy of an item into the queue that looks like any other: open, new, with the same evidence.
+/// Puts a copy of an item into the queue that looks like any other: open, new, with the same evidence. Of an item of a bank there is none.
 pub(super) async fn copy(
     tx: &mut WriteTx,
     tenant: TenantId,
@@ -130,7 +131,7 @@ pub(super) async fn copy(
         "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, flags,
          service, cluster, inclusion_probability, purpose, copy_of, gold_truth)
          SELECT tenant_id, ?3, ?4, queue, priority, category, attachment_kind, item_id, evidence, decision, flags,
-         service, cluster, inclusion_probability, ?5, id, ?6 FROM review_items WHERE tenant_id = ?1 AND id = ?2",
+         service, cluster, inclusion_probability, ?5, id, ?6 FROM review_items WHERE tenant_id = ?1 AND id = ?2 AND subject IS NULL",
     )
     .bind(blob(tenant.0))
     .bind(blob(original.0))
@@ -244,13 +245,15 @@ impl Store {
                     .bind(blob(id.0))
                     .execute(tx.sql().await?)
                     .await?;
-                let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at, count: None };
+                let count = Some(clusters::end(tx, tenant, id).await?).filter(|count| *count > 1);
+                let body = EventBody::ReviewDecided { review_item: id, reviewer, verdict, claimed_at: claim.claimed_at, count };
                 let item = attempt.record(tx, body).await?;
                 monitor::record(tx, &item, verdict, now).await?;
                 if let Some(rules) = feedback {
                     feedback::tell(tx, &item, (reviewer, verdict), rules, now).await?;
                 }
-                if let Some(copied) = again.filter(|_| matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit)) {
+                let comes_back = matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit) && item.subject.is_none();
+                if let Some(copied) = again.filter(|_| comes_back) {
                     copy(tx, tenant, id, Copy::Double { id: copied }, now).await?;
                 }
                 Ok(item)

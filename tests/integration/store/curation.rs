@@ -6,7 +6,10 @@ use nightlight::{
         curation::{BankRight, BankSettings, DisableUntil, FeedbackRules, Metadata},
         signal::Signal,
     },
-    store::{AddedItem, BankDefaults, BankUpdate, Change, Item, ItemChange, ItemCursor, ItemFilter, ItemPatch, NewItem, NewOpinion},
+    store::{
+        AddedItem, BankDefaults, BankUpdate, Change, ImportInfo, Item, ItemChange, ItemCursor, ItemFilter, ItemPatch, MOST_SIGNALS,
+        NewItem, NewOpinion,
+    },
 };
 
 use super::{banks::pdq, *};
@@ -156,6 +159,50 @@ async fn adding_beside_imports() {
     let bank = store.bank(TENANT, "A").await.unwrap().unwrap();
     assert_eq!(store.load_signals(&bank, 0, 10).await.unwrap(), [(1, 1, pdq(1)), (2, 2, pdq(4))]);
     assert!(matches!(import.finish().await, Err(StoreError::ImportLost)));
+}
+
+/// Records of lists name several signals. Those that the bank holds stay with their item; what is left of a record is one item.
+#[tokio::test]
+async fn an_import_keeps_what_belongs_together_together() {
+    let (folder, store) = new_store().await;
+    let said = |source: &str, category| ImportInfo { source: Some(source.into()), submitter: None, category };
+    let md5 = |byte| Signal::Md5([byte; 16]);
+    let mut import = store.begin_import(TENANT, "A", DEFAULTS).await.unwrap();
+    let first = [vec![md5(1), pdq(1)], vec![md5(2)], vec![pdq(2), md5(1), pdq(3), md5(3)]]; // md5(1) came before
+    import.add_items(first.iter().map(Vec::as_slice), &said("X", Some(HarmCategory::A1))).await.unwrap();
+    import.add_items([&[pdq(4), pdq(5)][..]], &said("Y", None)).await.unwrap();
+    assert_eq!(import.finish().await.unwrap().added, 8);
+    let bank = store.bank(TENANT, "A").await.unwrap().unwrap();
+    assert_eq!((bank.signals, bank.items), (8, 4));
+    let ids: Vec<i64> = store.load_signals(&bank, 0, 10).await.unwrap().into_iter().map(|(_, content_id, _)| content_id).collect();
+    assert_eq!(ids, [1, 1, 3, 4, 4, 4, 7, 7]);
+    assert_eq!(item(&store, 4).await.signals, [pdq(2), pdq(3), md5(3)]);
+    assert_eq!((sources(&item(&store, 4).await), item(&store, 4).await.category), (vec!["X"], Some(HarmCategory::A1)));
+    assert_eq!((sources(&item(&store, 7).await), item(&store, 7).await.category), (vec!["Y"], None));
+
+    // A second list names some of it again, and brings the rest of a record; more signals than an item can have are several items.
+    let mut import = store.begin_import(TENANT, "A", DEFAULTS).await.unwrap();
+    let many: Vec<Signal> = (100..100 + MOST_SIGNALS as u64 + 1).map(pdq).collect();
+    import.add_items([&[md5(1), md5(9), pdq(9)][..], &many], &said("Z", Some(HarmCategory::B2))).await.unwrap();
+    import.add_items([&[pdq(2)][..]], &said("X", None)).await.unwrap();
+    import.finish().await.unwrap();
+    assert_eq!(sources(&item(&store, 1).await), ["X", "Z"]);
+    assert_eq!(sources(&item(&store, 4).await), ["X"], "X said so before");
+    assert_eq!(item(&store, 9).await.signals, [md5(9), pdq(9)]);
+    assert_eq!(store.bank(TENANT, "A").await.unwrap().unwrap().items, 7);
+
+    // What an import that died had said is never said of what comes after it.
+    let mut import = store.begin_import(TENANT, "A", DEFAULTS).await.unwrap();
+    import.add_items([&[pdq(50), pdq(51)][..], &[pdq(1)]], &said("DEAD", Some(HarmCategory::A2))).await.unwrap();
+    import.flush().await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("nightlight.db"));
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("UPDATE banks SET import_until = 0").execute(&mut connection).await.unwrap();
+    let added = add(&store, NewItem { provenance: from("curator"), ..NewItem::new(vec![pdq(50)]) }).await;
+    let new = item(&store, added.content_id).await;
+    assert_eq!((sources(&new), new.category, sources(&item(&store, 1).await)), (vec!["curator"], None, vec!["X", "Z"]));
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM bank_imports WHERE source = 'DEAD'").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]
