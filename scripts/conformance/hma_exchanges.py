@@ -67,7 +67,7 @@ def exchange_schemas_of_ncmec_and_stop_ncii(api):
     fields = {field["name"]: field for field in schema["config_schema"]["fields"]}
     includes(fields["environment"], {"type": "enum", "required": True})
     assert fields["environment"]["choices"], fields["environment"]
-    equal({field["name"] for field in schema["credentials_schema"]["fields"]}, {"user", "password"})
+    assert {"user", "password"} <= {field["name"] for field in schema["credentials_schema"]["fields"]}, schema
     schema = status(api.get("/c/exchanges/api/stop_ncii/schema"), 200).json
     assert {"subscription_key", "fetch_function_key"} <= {field["name"] for field in schema["credentials_schema"]["fields"]}, schema
 
@@ -122,7 +122,7 @@ def exchange_that_is_not_there_is_a_404(api):
 def exchange_tells_when_it_fetched(api):
     name = exchange(api, "fb_threatexchange", privacy_group=1, enabled=False)
     new = status(api.get(f"/c/exchange/{name}/status"), 200).json
-    equal(set(new), FETCH_STATUS)
+    assert FETCH_STATUS <= set(new), new
     equal((new["checkpoint_ts"], new["running_fetch_start_ts"], new["last_fetch_complete_ts"], new["up_to_date"], new["fetched_items"]),
           (None, None, None, False, 0))
 
@@ -135,7 +135,7 @@ def exchange_of_samples_is_fetched_and_matched(api):
     found = api.lookup(UNRELATED)[name]
     equal([match["distance"] for match in found], ["0"])
     state = api.get(f"/c/exchange/{name}/status").json
-    equal((set(state), state["last_fetch_succeeded"], state["up_to_date"]), (FETCH_STATUS, True, True))
+    equal((state["last_fetch_succeeded"], state["up_to_date"]), (True, True))
     assert state["fetched_items"] >= 18 and state["last_fetch_complete_ts"] > 1.7e9, state
     shown = api.get(f"/c/bank/{name}/content/{found[0]['bank_content_id']}").json
     equal(list(shown["metadata"]["collab"]), [name])

@@ -266,7 +266,7 @@ def exchange_of_a_name_that_is_taken(api):
     return 403 if answer == 409 else answer
 
 
-@quirk(hma="nameapienabled", default={"name": "T_PUT", "api": "sample", "enabled": False})
+@quirk(hma="nameapienabled", default={"name": "T_PUT", "api": "sample", "enabled": False}, strict="nameapienabled")
 def exchange_answers_a_change_with_itself(api):
     status(api.post("/c/exchanges", {"api": "sample", "bank": "T_PUT", "api_json": {"enabled": False}}), 201)
     answer = status(api.put("/c/exchange/T_PUT", {"enabled": False}), 200)

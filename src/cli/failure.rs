@@ -7,6 +7,7 @@ use crate::{
     services::{
         StartError,
         access::AccessError,
+        banks::BankError,
         datasets::DatasetError,
         evaluate::{CompareError, EvaluateError},
         exchange::{ExchangeError, export::ExportError},
@@ -103,6 +104,16 @@ impl From<AccessError> for Failure {
     }
 }
 
+impl From<BankError> for Failure {
+    fn from(error: BankError) -> Self {
+        match error {
+            BankError::Store(error) => error.into(),
+            BankError::Busy { .. } => Self::failed(error.to_string()),
+            _ => Self::input(error.to_string()),
+        }
+    }
+}
+
 impl From<DatasetError> for Failure {
     fn from(error: DatasetError) -> Self {
         Self::input(error.to_string())
@@ -125,6 +136,7 @@ impl From<ExchangeError> for Failure {
     fn from(error: ExchangeError) -> Self {
         match error {
             ExchangeError::Store(error) => error.into(),
+            ExchangeError::Bank(error) => error.into(),
             ExchangeError::Fetch(_) | ExchangeError::Busy(_) => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }

@@ -11,6 +11,8 @@ pub struct Matching {
     pub pdq_minimum_quality: Quality,
     /// Whether all eight variants of a picture are searched.
     pub dihedral: bool,
+    /// Whether the banks' indices are kept on disk too, in the data directory.
+    pub index_files: bool,
 }
 
 impl Matching {
@@ -19,6 +21,7 @@ impl Matching {
             pdq_max_distance: layers.number("matching.pdq_max_distance", 0..=i64::from(PdqHash::BITS))?,
             pdq_minimum_quality: Quality::new(layers.number("matching.pdq_minimum_quality", 0..=100)?),
             dihedral: layers.switch("matching.dihedral")?,
+            index_files: layers.switch("matching.index_files")?,
         })
     }
 }

@@ -22,6 +22,11 @@ pub struct Models {
 }
 
 impl Models {
+    /// Whether no model is configured, so that this server only matches hashes.
+    pub fn is_empty(&self) -> bool {
+        self.image.is_empty() && self.embedding.is_empty() && self.conversation.is_empty()
+    }
+
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         Ok(Self {
             directory: layers.path("models.directory")?,

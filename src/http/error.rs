@@ -278,6 +278,7 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::Duplicate(_) => Self::new(ErrorCode::Duplicate, message),
             ExchangeError::Busy(_) => Self::overloaded(&message, Duration::from_secs(1)),
             ExchangeError::Store(error) => error.into(),
+            ExchangeError::Bank(error) => error.into(),
         }
     }
 }

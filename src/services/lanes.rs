@@ -1,4 +1,4 @@
-//! The threads that decode, digest, hash, embed and search: one set for everything that looks at attachments, so that their number is a bound.
+//! The threads that decode, digest, hash and search: one set for everything that looks at attachments, so that their number is a bound.
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use crate::{
         batch::Lane,
         media::{Decoder, Limits},
     },
-    services::embedders::Embedders,
 };
 
 /// Cloning shares the threads.
@@ -20,8 +19,6 @@ pub struct Lanes {
     /// Searches in the banks: beside decoding, so that neither waits for the other.
     pub matching: Arc<Lane>,
     pub decoder: Decoder,
-    /// None, unless somebody gave some.
-    pub embedders: Arc<Embedders>,
 }
 
 impl Lanes {
@@ -38,13 +35,6 @@ impl Lanes {
             decode: Arc::new(Lane::spawn("decode", or_cores(config.engine.decode_threads), config.batching.queue)?),
             matching: Arc::new(Lane::spawn("match", or_cores(config.engine.match_threads), config.batching.queue)?),
             decoder: Decoder::new(media, BufferPool::new(config.engine.pixel_pool_bytes)),
-            embedders: Arc::default(),
         })
-    }
-
-    /// With what makes vectors of pictures.
-    #[must_use]
-    pub fn with_embedders(self, embedders: Embedders) -> Self {
-        Self { embedders: Arc::new(embedders), ..self }
     }
 }

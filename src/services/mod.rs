@@ -100,14 +100,19 @@ impl App {
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(store_options(config)).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
-        let banks = Banks::load(&store, config.matching.dihedral).await?;
+        let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
+        let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let lanes = Lanes::start(config)?.with_embedders(Embedders::start(config)?);
-        let missing = lanes.embedders.missing(&banks.snapshot(TenantId::DEFAULT));
+        let lanes = Lanes::start(config)?;
         let hits = Arc::<Hits>::default();
-        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config)).counting(hits.clone());
-        let scoring = Scoring::start(config, store.clone(), banks.clone(), pseudonyms.clone(), pixels.clone(), lanes, hits.clone()).await?;
+        let embedders = Arc::new(Embedders::start(config)?);
+        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
+        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
+            .with_embedders(embedders.clone())
+            .counting(hits.clone());
+        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
+        let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
         for kind in missing {
             let model = kind.as_str();

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod gpu;
 pub mod populations;
+pub mod recall;
 pub mod scorer;
 #[cfg(feature = "testing")]
 pub mod vfs;

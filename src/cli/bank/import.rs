@@ -24,7 +24,10 @@ use crate::{
         ids::TenantId,
         signal::{Signal, SignalType},
     },
-    services::exchange::formats::{self, Bad, Change, Entry, Format, FormatError, Record},
+    services::{
+        banks::curation::Curation,
+        exchange::formats::{self, Bad, Change, Entry, Format, FormatError, Record},
+    },
     store::{BankDefaults, BankImport, ImportInfo, Store},
 };
 
@@ -45,7 +48,7 @@ pub(in crate::cli) struct Import {
     /// What the file is; auto tells it by its first bytes
     ///
     /// lines (`signal_type signal` or bare), csv (columns by name), ncmec (Hash Sharing v2, XML), threatexchange, stopncii, tat (JSON), arachnid (JSON lines or
-    /// CSV). Each signal becomes an item of its own. Signals of types that are not matched are skipped and counted; entries that the list says are deleted are
+    /// CSV). What one entry of a list holds becomes one item. Signals of types that are not matched are skipped and counted; entries that the list says are deleted are
     /// counted and not imported.
     #[arg(long, value_name = "F", default_value = "auto",
         value_parser = PossibleValuesParser::new(["auto", "lines", "csv", "ncmec", "threatexchange", "stopncii", "tat", "arachnid"]))]
@@ -56,10 +59,10 @@ pub(in crate::cli) struct Import {
     #[arg(long, value_name = "T")]
     signal_type: Option<SignalType>,
     /// Organisation that the list comes from; kept with every item, where the list does not say another one [default: none]
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = super::source_name)]
     source: Option<String>,
     /// Who in that organisation submitted it
-    #[arg(long, value_name = "NAME", value_parser = name, requires = "source")]
+    #[arg(long, value_name = "NAME", value_parser = super::source_name, requires = "source")]
     submitter: Option<String>,
     /// Category of items whose list does not say one: A1, A2, B1, B2 or other
     #[arg(long, value_name = "C")]
@@ -74,12 +77,6 @@ pub(in crate::cli) struct Import {
     file: PathBuf,
 }
 
-/// A source's name, as `domain::bank::Provenance` has it.
-fn name(text: &str) -> Result<String, String> {
-    let sound = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if sound { Ok(text.to_owned()) } else { Err("a name has 1 to 128 characters and no control characters".to_owned()) }
-}
-
 #[derive(Serialize)]
 struct ImportedLine<'a> {
     bank: &'a str,
@@ -92,6 +89,9 @@ struct ImportedLine<'a> {
     /// Entries that the list says are deleted.
     #[serde(skip_serializing_if = "is_zero")]
     deleted: u64,
+    /// In a bank with admission tests: items that these moved on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    examined: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -178,6 +178,13 @@ impl Import {
             }
         };
         let imported = import.finish().await?;
+        let tested = banks.iter().any(|bank| bank.name == self.bank && !bank.admission.asks_nothing());
+        let examined = if tested {
+            let curation = Curation::new(store.clone(), None, config.feedback.rules);
+            Some(curation.admit_waiting(TenantId::DEFAULT, &self.bank).await?)
+        } else {
+            None
+        };
         output::json_line(&ImportedLine {
             bank: &self.bank,
             added: imported.added,
@@ -185,6 +192,7 @@ impl Import {
             bank_version: imported.bank_version,
             skipped: read.skipped,
             deleted: read.deleted,
+            examined,
         })?;
         Ok(())
     }

@@ -4,11 +4,14 @@
 //! each value's bucket begins: 16 bytes of an MD5 take 21 in all, where a hash table of signals and ids takes nearly a hundred. A bucket holds two to four
 //! digests, so a lookup is a handful of cache misses, and nothing is asked of the digests: lists of chosen ones make a bucket long, never an answer wrong.
 
+use std::io;
+
 use super::{
     index::Sizes,
     kind::{Held, Kind, Near},
     packed::{self, Packed},
     simd::{Simd, prefetch},
+    stored::{self, Input, Output, Unreadable},
 };
 use crate::domain::signal::{Distance, Signal, SignalType};
 
@@ -54,6 +57,16 @@ impl<const N: usize> Table<N> {
             packed::set(postings.bytes_mut(), width, *place as usize, position as u32);
         }
         Self { rows, bits, offsets, postings }
+    }
+
+    fn read(len: usize, from: &mut Input) -> Result<Self, Unreadable> {
+        let (bits, width) = (Self::bits(len), packed::bits_below(len));
+        let (rows, offsets) = (from.column(len)?, from.column::<u32>((1 << bits) + 1)?);
+        stored::check_offsets(&offsets, len)?;
+        let bytes = from.column(Packed::bytes_of(width, len))?;
+        let postings = Packed::from_bytes(width, len, bytes).ok_or(Unreadable::Damaged("postings"))?;
+        stored::check_position(postings.largest(0..len), len)?;
+        Ok(Self { rows, bits, offsets, postings })
     }
 
     fn places(&self, digest: &[u8; N]) -> std::ops::Range<usize> {
@@ -185,6 +198,16 @@ impl<const N: usize> Kind for Digest<N> {
 
     fn segment(&self, rows: Column<N>) -> Table<N> {
         Table::new(rows.0)
+    }
+
+    fn write(table: &Table<N>, to: &mut Output) -> io::Result<()> {
+        to.column(&table.rows)?;
+        to.column(&table.offsets)?;
+        to.column(table.postings.bytes())
+    }
+
+    fn read(&self, len: usize, from: &mut Input) -> Result<Table<N>, Unreadable> {
+        Table::read(len, from)
     }
 
     fn search(table: &Table<N>, queries: &[[u8; N]], _simd: Simd, found: &mut Vec<Near>) {

@@ -3,12 +3,13 @@
 //! Sums are of doubles, and products of two floats are exact in doubles, so a distance is right to the last digits of a float; sums are taken in one fixed order, so it is the same on every
 //! processor. The raw distance is the float's bits, which are ordered as the floats are where nothing is negative. A search reads every vector: nothing shorter is exact.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use super::{
     index::Sizes,
     kind::{Held, Kind, Near},
     simd::{Simd, Work},
+    stored::{Input, Output, Unreadable},
 };
 use crate::domain::signal::{Distance, EmbeddingModel, Signal, SignalType};
 
@@ -204,6 +205,15 @@ impl Kind for Embedding {
 
     fn segment(&self, rows: Vectors) -> Vectors {
         rows
+    }
+
+    fn write(segment: &Vectors, to: &mut Output) -> io::Result<()> {
+        to.column(&segment.data)?;
+        to.column(&segment.squares)
+    }
+
+    fn read(&self, len: usize, from: &mut Input) -> Result<Vectors, Unreadable> {
+        Ok(Vectors { dimensions: self.dimensions, data: from.column(len * self.dimensions)?, squares: from.column(len)? })
     }
 
     fn search(segment: &Vectors, queries: &[Query], simd: Simd, found: &mut Vec<Near>) {

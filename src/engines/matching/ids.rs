@@ -1,6 +1,8 @@
 //! Content ids of a segment, ascending, in little memory.
 
-use std::ops::Range;
+use std::{io, ops::Range};
+
+use super::stored::{Input, Output, Unreadable};
 
 /// Ascending content ids by position.
 #[derive(Debug)]
@@ -60,6 +62,53 @@ impl Ids {
             low
         };
         below(&|id| id < content_id)..below(&|id| id <= content_id)
+    }
+
+    pub fn write(&self, to: &mut Output) -> io::Result<()> {
+        match self {
+            Self::Runs(runs) => {
+                to.number(0)?;
+                to.number(runs.len() as i64)?;
+                to.column(&runs.iter().map(|run| run.position).collect::<Vec<_>>())?;
+                to.column(&runs.iter().map(|run| run.first).collect::<Vec<_>>())
+            }
+            Self::Offsets { first, offsets } => {
+                to.number(1)?;
+                to.number(*first)?;
+                to.column(offsets)
+            }
+            Self::Plain(ids) => {
+                to.number(2)?;
+                to.column(ids)
+            }
+        }
+    }
+
+    /// The ids of `len` signals.
+    pub fn read(len: usize, from: &mut Input) -> Result<Self, Unreadable> {
+        let right = |right: bool| if right { Ok(()) } else { Err(Unreadable::Damaged("content ids do not ascend")) };
+        match from.number()? {
+            0 => {
+                let count = from.count()?;
+                let (positions, firsts) = (from.column::<u32>(count)?, from.column::<i64>(count)?);
+                let runs: Vec<Run> = positions.into_iter().zip(firsts).map(|(position, first)| Run { position, first }).collect();
+                right(runs.first().is_some_and(|run| run.position == 0) && runs.last().is_some_and(|run| (run.position as usize) < len))?;
+                right(runs.is_sorted_by(|a, b| a.position < b.position && a.first < b.first))?;
+                right(runs.last().is_some_and(|run| run.first.checked_add(len as i64).is_some()))?;
+                Ok(Self::Runs(runs))
+            }
+            1 => {
+                let (first, offsets) = (from.number()?, from.column::<u32>(len)?);
+                right(first.checked_add(i64::from(u32::MAX)).is_some() && offsets.is_sorted())?;
+                Ok(Self::Offsets { first, offsets })
+            }
+            2 => {
+                let ids = from.column::<i64>(len)?;
+                right(ids.is_sorted())?;
+                Ok(Self::Plain(ids))
+            }
+            _ => Err(Unreadable::Damaged("content ids of an unknown form")),
+        }
     }
 
     /// Bytes on the heap.

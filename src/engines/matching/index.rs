@@ -11,6 +11,7 @@ use super::{
     kind::{Held, Kind, Near, Rows},
     simd::Simd,
     states::States,
+    stored::SegmentId,
 };
 use crate::domain::bank::ItemState;
 
@@ -57,6 +58,8 @@ pub(super) struct Part<T> {
 
 /// A segment and its content ids, ascending.
 pub(super) struct Sealed<K: Kind> {
+    /// What it is called where it is stored.
+    pub id: SegmentId,
     pub ids: Ids,
     pub segment: K::Segment,
 }
@@ -90,6 +93,10 @@ impl<T> Part<T> {
 }
 
 impl<K: Kind> Sealed<K> {
+    pub fn new(ids: Ids, segment: K::Segment) -> Self {
+        Self { id: SegmentId::new(), ids, segment }
+    }
+
     pub fn len(&self) -> usize {
         self.segment.len()
     }

@@ -3,7 +3,13 @@
 //! Distances are raw numbers here: 32 bits that are ordered as the distances are, so that hits of every type sort alike. Each type says what its raw
 //! numbers mean (bits, squared Euclidean distance, the bits of a float) and which of them a radius includes.
 
-use super::{index::Sizes, simd::Simd};
+use std::io;
+
+use super::{
+    index::Sizes,
+    simd::Simd,
+    stored::{Input, Output, Unreadable},
+};
 use crate::domain::signal::{Distance, Signal, SignalType};
 
 /// Signals by position.
@@ -69,6 +75,10 @@ pub trait Kind: Clone + Send + Sync + 'static {
     fn segment(&self, rows: Self::Rows) -> Self::Segment;
     /// As [`scan`](Self::scan) does.
     fn search(segment: &Self::Segment, queries: &[Self::Query], simd: Simd, found: &mut Vec<Near>);
+    /// Writes a segment, for [`read`](Self::read).
+    fn write(segment: &Self::Segment, to: &mut Output) -> io::Result<()>;
+    /// Reads a segment of `len` signals. Whatever is read, no search of it leaves its memory; that it is right is for the caller's checksum to say.
+    fn read(&self, len: usize, from: &mut Input) -> Result<Self::Segment, Unreadable>;
     /// Asks for the memory that a search for this query will look at first.
     fn prepare(_segment: &Self::Segment, _query: &Self::Query) {}
 }

@@ -77,7 +77,7 @@ impl<'a, K: Kind> Material<'a, K> {
         let Self { kind, ids, rows, disabled } = self.sorted();
         let len = ids.len();
         let ids = Ids::new(&{ ids });
-        let mut part = Part::new(Sealed { ids, segment: kind.segment(rows) });
+        let mut part = Part::new(Sealed::new(ids, kind.segment(rows)));
         disabled.into_iter().for_each(|position| part.states_mut(len).set(position, ItemState::Disabled));
         Some(part)
     }
@@ -94,7 +94,7 @@ impl<K: Kind> Index<K> {
         let made = match Arc::try_unwrap(data) {
             Ok(mut tail) if states.is_none() && tail.ids.is_sorted() && !tail.ids.is_empty() => {
                 tail.rows.shrink();
-                Some(Part::new(Sealed { ids: Ids::new(&tail.ids), segment: self.kind.segment(tail.rows) }))
+                Some(Part::new(Sealed::new(Ids::new(&tail.ids), self.kind.segment(tail.rows))))
             }
             Ok(tail) => self.of_tail(&tail, states.as_deref()),
             Err(tail) => self.of_tail(&tail, states.as_deref()),

@@ -61,6 +61,10 @@ mod signals;
 mod simd;
 mod snapshot;
 mod states;
+mod stored;
+mod stored_bank;
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;
 
@@ -72,3 +76,5 @@ pub use lookup::{BankMask, Draw, Found, Lookup};
 pub use pdq::PdqIndex;
 pub use signals::{AnyMerge, SignalHit, SignalIndex, index_for, sized_index_for};
 pub use snapshot::{Slice, Snapshot};
+pub use stored::{Output, SegmentId, Unreadable};
+pub use stored_bank::{Open, StoredBank};

@@ -1,6 +1,6 @@
 //! PDQ hashes as a type of signals.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, io};
 
 use super::{
     index::{Index, Sizes},
@@ -8,6 +8,7 @@ use super::{
     rows::Rows,
     segment::{Query, Scanning, Scratch, Segment},
     simd::Simd,
+    stored::{Input, Output, Unreadable},
 };
 use crate::domain::{
     hash::PdqHash,
@@ -90,6 +91,14 @@ impl Kind for Pdq {
         let mut scratch = SCRATCH.take();
         segment.search(queries, &mut scratch, simd, found);
         SCRATCH.set(scratch);
+    }
+
+    fn write(segment: &Segment, to: &mut Output) -> io::Result<()> {
+        segment.write(to)
+    }
+
+    fn read(&self, len: usize, from: &mut Input) -> Result<Segment, Unreadable> {
+        Segment::read(len, from)
     }
 
     fn prepare(segment: &Segment, query: &Query) {

@@ -3,12 +3,13 @@
 //! Raw distances are squared, whole numbers: at most 924 * 255^2, so nothing is rounded. A segment is sorted by the vectors' norms. By the triangle inequality the norms of two
 //! vectors differ by no more than their distance, so all within a radius of a query stand in one stretch, and only that is scanned.
 
-use std::{ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use super::{
     index::Sizes,
     kind::{Held, Kind, Near},
     simd::{Simd, Work, prefetch},
+    stored::{self, Input, Output, Unreadable},
 };
 use crate::domain::signal::{Distance, Signal, SignalType};
 
@@ -239,6 +240,22 @@ impl Kind for PhotoDna {
 
     fn segment(&self, rows: Vectors) -> ByNorm {
         ByNorm::new(&rows)
+    }
+
+    fn write(segment: &ByNorm, to: &mut Output) -> io::Result<()> {
+        to.column(&segment.vectors.data)?;
+        [&segment.norms, &segment.positions, &segment.places].into_iter().try_for_each(|column| to.column(column))
+    }
+
+    fn read(&self, len: usize, from: &mut Input) -> Result<ByNorm, Unreadable> {
+        let vectors = Vectors { bytes: self.bytes, data: from.column(len * self.bytes)? };
+        let (norms, positions, places) = (from.column::<u32>(len)?, from.column::<u32>(len)?, from.column::<u32>(len)?);
+        if !norms.is_sorted() {
+            return Err(Unreadable::Damaged("norms do not ascend"));
+        }
+        stored::check_position(positions.iter().copied().max(), len)?;
+        stored::check_position(places.iter().copied().max(), len)?;
+        Ok(ByNorm { vectors, norms, positions, places })
     }
 
     fn search(segment: &ByNorm, queries: &[Query], simd: Simd, found: &mut Vec<Near>) {

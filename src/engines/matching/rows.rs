@@ -20,6 +20,11 @@ impl Half {
     }
 }
 
+// SAFETY: two words and nothing between, before or behind them; every value of them is one.
+unsafe impl bytemuck::Zeroable for Half {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Half {}
+
 /// Hashes by position.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {

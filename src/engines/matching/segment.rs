@@ -7,6 +7,8 @@
 //! Random access is the whole cost of a search: nothing is computed that would not hide behind a cache miss. So every step asks for all the memory that the
 //! next one will touch (the heads of the buckets of the next query, the buckets, the candidates of a batch) before it looks at any of it.
 
+use std::io;
+
 use rayon::prelude::*;
 
 use super::{
@@ -17,6 +19,7 @@ use super::{
     plan::{self, Costs, MOST, Thresholds},
     rows::{BLOCK, Half, Rows, halves},
     simd::{Simd, Work, prefetch},
+    stored::{self, Input, Output, Unreadable},
 };
 use crate::domain::hash::PdqHash;
 
@@ -132,6 +135,28 @@ impl Segment {
     /// Bits of a posting, and places of each key's.
     fn layout(len: usize) -> (u32, usize) {
         (packed::bits_below(len), packed::whole_bytes(len.max(1)))
+    }
+
+    pub(super) fn write(&self, to: &mut Output) -> io::Result<()> {
+        to.column(&self.rows.first)?;
+        to.column(&self.rows.second)?;
+        to.column(&self.offsets)?;
+        to.column(self.postings.bytes())
+    }
+
+    pub(super) fn read(len: usize, from: &mut Input) -> Result<Self, Unreadable> {
+        let (bits, (width, stride)) = (Self::key_bits(len), Self::layout(len));
+        let buckets = 1usize << bits;
+        let rows = Rows { first: from.column(len)?, second: from.column(len)? };
+        let offsets: Vec<u32> = from.column(KEYS * (buckets + 1))?;
+        offsets.chunks_exact(buckets + 1).try_for_each(|offsets| stored::check_offsets(offsets, len))?;
+        let bytes = from.column(Packed::bytes_of(width, KEYS * stride))?;
+        let postings = Packed::from_bytes(width, KEYS * stride, bytes).ok_or(Unreadable::Damaged("postings"))?;
+        // Where every number of that width is a position there is nothing to check.
+        if len < 1 << width {
+            (0..KEYS).try_for_each(|key| stored::check_position(postings.largest(key * stride..key * stride + len), len))?;
+        }
+        Ok(Self { rows, bits, offsets, postings, stride })
     }
 
     /// Place of a bucket's head in `offsets`.

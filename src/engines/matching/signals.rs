@@ -1,12 +1,18 @@
 //! The one trait behind which every type of signals is searched.
 
-use std::{any::Any, fmt, ops::Range};
+use std::{
+    any::Any,
+    fmt,
+    io::{self, Write},
+    ops::Range,
+};
 
 use super::{
     digests::Digest,
     index::{Index, Reach, Sizes},
     kind::Kind,
     pdq::Pdq,
+    stored::{Output, SegmentId},
 };
 use crate::domain::{
     bank::ItemState,
@@ -68,6 +74,21 @@ pub trait SignalIndex: fmt::Debug + Send + Sync {
 
     /// Takes a merge over, with the states that were set since. False, and nothing happens, when it came too late.
     fn adopt(&mut self, merge: AnyMerge) -> bool;
+
+    /// The segments that it is made of, beside what [`write`](Self::write) writes.
+    fn segments(&self) -> Vec<SegmentId>;
+
+    /// Writes a segment.
+    ///
+    /// # Errors
+    /// `to`'s, and [`io::ErrorKind::NotFound`] for a segment that is not the index's.
+    fn write_segment(&self, id: SegmentId, to: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes everything else.
+    ///
+    /// # Errors
+    /// `to`'s.
+    fn write(&self, to: &mut Output) -> io::Result<()>;
 
     /// For what only one type has.
     fn as_any(&self) -> &dyn Any;
@@ -160,6 +181,18 @@ impl<K: Kind> SignalIndex for Index<K> {
 
     fn adopt(&mut self, merge: AnyMerge) -> bool {
         merge.0.downcast().is_ok_and(|merge| Self::adopt(self, *merge))
+    }
+
+    fn segments(&self) -> Vec<SegmentId> {
+        self.segments.iter().map(|part| part.data.id).collect()
+    }
+
+    fn write_segment(&self, id: SegmentId, to: &mut dyn Write) -> io::Result<()> {
+        Self::write_segment(self, id, to)
+    }
+
+    fn write(&self, to: &mut Output) -> io::Result<()> {
+        Self::write(self, to)
     }
 
     fn as_any(&self) -> &dyn Any {

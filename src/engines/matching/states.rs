@@ -121,6 +121,17 @@ impl States {
         states
     }
 
+    /// 64 states to a word: what is disabled, what is removed.
+    pub fn columns(&self) -> [&[u64]; 2] {
+        [&self.disabled.0, &self.removed.0]
+    }
+
+    /// The same back.
+    pub fn of_columns(disabled: Vec<u64>, removed: Vec<u64>) -> Self {
+        let removals = removed.iter().map(|word| word.count_ones() as usize).sum();
+        Self { disabled: Bits(disabled.into()), removed: Bits(removed.into()), removals }
+    }
+
     /// Bytes on the heap.
     pub fn memory_bytes(&self) -> usize {
         size_of_val(&*self.disabled.0) + size_of_val(&*self.removed.0)

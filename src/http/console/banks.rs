@@ -33,10 +33,8 @@ pub(super) fn in_force(bank: &Bank) -> String {
 }
 
 /// Words for what a bank is for.
-pub(super) const PURPOSES: [(&str, &str); 2] = [
-    (Purpose::Known.as_str(), "known material: a hit is a match"),
-    (Purpose::Negative.as_str(), "negative: known to be harmless, a hit takes matches back"),
-];
+pub(super) const PURPOSES: [(&str, &str); 2] =
+    [(Purpose::Known.as_str(), "known: a hit is a match"), (Purpose::Negative.as_str(), "negative: a hit takes matches back")];
 
 /// Items of one standing.
 pub(super) fn of_standing(counts: &[StandingCount], standing: Standing) -> u64 {
@@ -91,7 +89,7 @@ fn new_bank(visitor: &Visitor) -> Markup {
             form.grid method="post" action="/console/banks" {
                 (token(visitor))
                 (Field::new("new", "name", "Name").help("1 to 128 characters; it is shown with every match.").required().line("text"))
-                (Field::new("new", "purpose", "Purpose").value(defaults.purpose).choice(&PURPOSES))
+                (Field::new("new", "purpose", "Purpose").value(defaults.purpose).help("Known material, or known to be harmless.").choice(&PURPOSES))
                 (Field::new("new", "max_distance", "PDQ radius").value(defaults.max_distance).help("Bits of 256. 31 is PDQ's own recommendation.").required().number("0", "256", "1"))
                 (Field::new("new", "minimum_quality", "Least PDQ quality").value(defaults.minimum_quality).help("0 to 100; attachments below it are not matched.").required().number("0", "100", "1"))
                 div.actions { button { "Make the bank" } }

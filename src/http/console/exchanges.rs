@@ -16,7 +16,6 @@ use super::{
 use crate::{
     services::{
         access::{Permission, Role},
-        banks::BankError,
         exchange::api::Api,
     },
     store::Exchange,
@@ -29,11 +28,7 @@ pub(super) fn address(name: &str) -> String {
 
 /// Lets those at an exchange who curate its bank, or who would make it.
 pub(super) async fn admitted(state: &Shared, visitor: &Visitor, name: &str) -> Result<(), ApiError> {
-    visitor.who.require(Permission::Curate)?;
-    match state.services.curation.access(&visitor.who, name).await {
-        Ok(_) | Err(BankError::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(state.services.curation.may_fill(&visitor.who, name).await?)
 }
 
 /// What an API is for, in some words.
@@ -102,7 +97,7 @@ fn choices(state: &Shared, visitor: &Visitor) -> Markup {
             ul.choices {
                 @for api in Api::ALL.into_iter().filter(|api| offered(visitor, *api)) {
                     li {
-                        a href=(format!("/console/new-exchange/{api}")) { (api) } ": " (words(api))
+                        a href=(format!("/console/new-exchange/{api}")) { (api) } ": " (words(api)) " "
                         @match state.services.exchanges.has_credentials(api) {
                             Some(true) => span.badge { "has credentials" },
                             Some(false) => span.badge.off { "needs credentials" },
@@ -150,7 +145,8 @@ pub(super) async fn form(State(state): State<Shared>, visitor: Visitor, At(name)
 fn setting_field(setting: &Value) -> Markup {
     let text = |name: &str| setting[name].as_str().unwrap_or_default();
     let name = format!("set-{}", text("name"));
-    let label = text("name").replace('_', " ");
+    let mut label = text("name").replace('_', " ");
+    label.get_mut(..1).map(str::make_ascii_uppercase);
     let mut field = Field::new("new", &name, &label).help(text("help"));
     if setting["required"] == true {
         field = field.required();

@@ -13,6 +13,7 @@ use super::{
     banks::address,
     form::{Fields, Posted, see_other},
     items::{categories, kinds, note},
+    keys::name_of,
     page::{Field, Part, page, standing, table, token, trail, when},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         time::Timestamp,
     },
     services::banks::admission::Outcome,
-    store::{Item, ItemPatch, OpinionRecord},
+    store::{Item, ItemPatch, OpinionRecord, StoredKey},
 };
 
 /// The end of an item's time out of force, as a form has it: UTC, to the minute; empty is none.
@@ -46,6 +47,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At((bank
     let (who, curation) = (&visitor.who, &state.services.curation);
     let item = curation.item(who, &bank, id).await?;
     let opinions = curation.opinions(who, &bank, id).await?;
+    let keys = state.services.access.keys(who.tenant).await?;
     let removed = item.state == ItemState::Removed;
     // What is gone for good needs no admission.
     let tests = if removed { Vec::new() } else { curation.admission(who, &bank, id).await? };
@@ -57,7 +59,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At((bank
         (signals(&item))
         @if !removed { (admission(&tests)) }
         (provenance(&item))
-        (said(&opinions))
+        (said(&opinions, &keys))
         @if !removed { (details(&visitor, &item)) (retirement(&visitor, &item)) }
     };
     Ok(page(&visitor, Part::Banks, &format!("Item {id} of {bank}"), &body))
@@ -158,13 +160,15 @@ fn provenance(item: &Item) -> Markup {
     }
 }
 
-fn said(opinions: &[OpinionRecord]) -> Markup {
+fn said(opinions: &[OpinionRecord], keys: &[StoredKey]) -> Markup {
+    // Members of exchanges have names; everybody else is a key.
+    let name = |who: &str| who.parse().map_or_else(|_| who.to_owned(), |key| name_of(keys, key));
     html! {
         h2 { "What is said of it" }
         @if opinions.is_empty() { p { "Nothing yet." } } @else {
             (table("Opinions on this item", &["Opinion", "From", "Who", "When"], &html! {
                 @for one in opinions {
-                    tr { th scope="row" { (one.opinion) } td { (one.source) } td { (one.who) } td { (when(one.at)) } }
+                    tr { th scope="row" { (one.opinion) } td { (one.source) } td { (name(&one.who)) } td { (when(one.at)) } }
                 }
             }))
         }

@@ -162,7 +162,7 @@ fn signals(text: &str) -> Result<Vec<Signal>, ApiError> {
 }
 
 /// An error without the text that it is about.
-fn spoken(error: &crate::domain::signal::SignalError) -> String {
+pub(super) fn spoken(error: &crate::domain::signal::SignalError) -> String {
     use crate::domain::signal::SignalError;
     match error {
         SignalError::UnknownType(_) => "the type is not known; use md5, sha1, sha256, pdq, photodna or embedding:MODEL".to_owned(),
@@ -183,11 +183,8 @@ pub(super) async fn add(
         source: fields.owned("source"),
         submitter: fields.owned("submitter"),
         disable_until: until(fields.raw("until"))?.unwrap_or_default(),
-        ..Entry::new(signals(fields.raw("signals"))?)
+        ..Entry::new(signals(fields.required("signals", "Signals")?)?)
     };
-    if entry.signals.is_empty() {
-        return Err(ApiError::malformed("Signals: please write at least one"));
-    }
     let added = state.services.curation.add(&visitor.who, &name, entry).await?;
     let item = state.services.curation.item(&visitor.who, &name, added.content_id).await?;
     visitor.session.notify(

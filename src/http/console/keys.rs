@@ -40,7 +40,8 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
     Ok(page(&visitor, Part::Banks, &format!("Keys of {name}"), &body))
 }
 
-fn name_of(keys: &[StoredKey], id: KeyId) -> String {
+/// A key's name and role, or its id when there is none of it.
+pub(super) fn name_of(keys: &[StoredKey], id: KeyId) -> String {
     let known = keys.iter().find(|key| key.id == id);
     known.map_or_else(
         || id.to_string(),

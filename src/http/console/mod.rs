@@ -10,6 +10,7 @@
 //! | `banks`, `bank`, `settings` | all banks; one bank, and how it is set |
 //! | `items`, `item` | what is in a bank; one item, and what can be done with it |
 //! | `keys` | which keys may use a bank |
+//! | `lookup` | looking a signal up in all banks |
 //! | `exchanges`, `exchange` | lists of others that banks follow, and what they are told |
 //! | `review` | the review queue |
 //! | `page`, `form`, `session` | what all pages look like; what forms bring; who is signed in |
@@ -27,6 +28,7 @@ mod form;
 mod item;
 mod items;
 mod keys;
+mod lookup;
 mod page;
 mod review;
 mod session;
@@ -102,6 +104,7 @@ pub(super) fn pages(state: &Shared) -> Router<Shared> {
         .route("/console/banks/{bank}/items/{id}", get(item::show))
         .route("/console/banks/{bank}/items/{id}/{action}", post(item::act))
         .route("/console/banks/{bank}/keys", get(keys::show).post(keys::change))
+        .route("/console/lookup", get(lookup::show).post(lookup::find))
         .route("/console/exchanges", get(exchanges::list).post(exchanges::create))
         .route("/console/new-exchange/{api}", get(exchanges::form))
         .route("/console/exchanges/{name}", get(exchange::show))

@@ -25,13 +25,15 @@ pub(super) async fn style() -> Response {
 pub(super) enum Part {
     Home,
     Banks,
+    Lookup,
     Exchanges,
     Review,
 }
 
 /// Name, address and permission of the parts.
-const PARTS: [(Part, &str, &str, Permission); 3] = [
+const PARTS: [(Part, &str, &str, Permission); 4] = [
     (Part::Banks, "Banks", "/console/banks", Permission::Match),
+    (Part::Lookup, "Look up", "/console/lookup", Permission::Match),
     (Part::Exchanges, "Exchanges", "/console/exchanges", Permission::Curate),
     (Part::Review, "Review", "/console/review", Permission::Review),
 ];

@@ -10,9 +10,9 @@ use super::{
         Shared,
         error::{ApiError, ErrorCode},
     },
-    At, Visitor,
+    At, Visitor, banks,
     form::{Fields, Posted, see_other},
-    page::{Field, Part, page, segment, table, token, trail, when},
+    page::{Field, Part, count, page, segment, table, token, trail, when},
 };
 use crate::{
     domain::{
@@ -66,7 +66,7 @@ pub(super) async fn list(State(state): State<Shared>, visitor: Visitor, uri: Uri
             div.actions { button.plain { "Show" } }
         }
         @if found.items.is_empty() { p { "Nothing waits here." } } @else {
-            (table("Items of the review queue, most urgent first", &["Item", "Queue", "Priority", "Category", "Kind", "Since", "State"],
+            (table("Items of the review queue, most urgent first", &["Item", "Attachments", "Queue", "Priority", "Category", "Kind", "Since", "State"],
                 &html! { @for item in &found.items { (row(&visitor, item)) } }))
             @if let Some(next) = found.next {
                 nav.pages aria-label="Pages of the queue" { a href=(elsewhere(&query, &next.to_string())) { "Next page" } }
@@ -100,10 +100,19 @@ fn held(visitor: &Visitor, item: &ReviewItem) -> &'static str {
     }
 }
 
+/// What is to be looked at, in some words.
+fn name(item: &ReviewItem) -> String {
+    match &item.subject {
+        Some(subject) => format!("item {} of bank {}", subject.content_id, subject.bank),
+        None => item.item_id.clone(),
+    }
+}
+
 fn row(visitor: &Visitor, item: &ReviewItem) -> Markup {
     html! {
         tr {
-            th scope="row" { a href=(address(item.id)) { (item.item_id) } }
+            th scope="row" { a href=(address(item.id)) { (name(item)) } }
+            td.number { (count(item.count)) }
             td { (item.queue) }
             td.number { (format!("{:.2}", item.priority)) }
             td { (item.category.as_str()) }
@@ -123,7 +132,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
     let item = state.services.review.item(&visitor.who, id_of(&id)?).await?;
     let body = html! {
         (trail(&[("/console/review".to_owned(), "Review queue")]))
-        h1 { "Review " (item.item_id) }
+        h1 { "Review " (name(&item)) }
         dl.facts {
             div { dt { "State" } dd { (held(&visitor, &item)) } }
             div { dt { "Queue" } dd { (item.queue) } }
@@ -131,8 +140,19 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
             div { dt { "Category" } dd { (item.category.as_str()) } }
             div { dt { "Kind" } dd { (item.attachment_kind.as_str()) } }
             div { dt { "Since" } dd { (when(item.created_at)) } }
+            div { dt { "Attachments" } dd { (count(item.count)) } }
+            @if item.count > 1 || item.subject.is_some() { div.whole { dt { "The newest of them" } dd { (item.item_ids.join(", ")) } } }
         }
-        p.soft { "Nightlight keeps no content: look at the attachment in your own system, under the item's id above." }
+        @if let Some(subject) = &item.subject {
+            p.soft {
+                "This item of a bank matched far more than it used to and is out of force. Confirmed: it belongs into the bank; rejected: it does not. "
+                @if visitor.who.role.allows(Permission::Curate) {
+                    a href=(format!("{}/items/{}", banks::address(&subject.bank), subject.content_id)) { "Look at it" } "."
+                }
+            }
+        } @else {
+            p.soft { "Nightlight keeps no content: look at the attachment in your own system, under the item's id above." }
+        }
         (decision(&visitor, &item))
         h2 { "Why it is here" }
         ul { @for reason in &item.decision.reasons { li { (reason.text) } } }

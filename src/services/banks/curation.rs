@@ -23,17 +23,14 @@ use std::{
 use super::{BankError, Banks, admission, hits::Hits};
 use crate::{
     domain::{
-        bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Standing},
+        bank::{HarmCategory, ItemState, Provenance, Standing},
         curation::{AccessList, BankRight, BankSettings, DisableUntil, FeedbackRules, FloodRules, Metadata},
-        ids::{KeyId, TenantId},
+        ids::KeyId,
         signal::Signal,
         time::Timestamp,
     },
     services::access::{Permission, Principal, Role},
-    store::{
-        AddedItem, Bank, BankUpdate, Change, Item, ItemFilter, ItemHits, ItemPatch, NewItem, NewOpinion, OpinionRecord, StandingCount,
-        Store, StoreError,
-    },
+    store::{AddedItem, Bank, BankUpdate, Change, Item, ItemFilter, ItemHits, ItemPatch, NewItem, StandingCount, Store, StoreError},
 };
 
 /// Characters of a bank's name, and of a source's or submitter's.
@@ -93,13 +90,13 @@ pub struct Curation {
     pub(super) store: Store,
     /// The replica to refresh; the command line has none.
     pub(super) banks: Option<Arc<Banks>>,
-    rules: FeedbackRules,
+    pub(super) rules: FeedbackRules,
     /// What matched; looked at by [`keep`](Self::keep).
     pub(super) hits: Arc<Hits>,
     pub(super) flood: FloodRules,
 }
 
-fn name(what: &str, text: &str) -> Result<(), BankError> {
+pub(super) fn name(what: &str, text: &str) -> Result<(), BankError> {
     if text.is_empty() || text.chars().count() > LONGEST_NAME || text.chars().any(char::is_control) {
         return Err(BankError::Malformed(format!("{what} must have 1 to {LONGEST_NAME} characters and no control characters")));
     }
@@ -145,7 +142,7 @@ impl Curation {
     }
 
     /// Whether somebody may look at a bank's items or change them.
-    async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
+    pub(super) async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
         who.require(Permission::Curate)?;
         self.admitted(who, bank, BankRight::Curate).await
     }
@@ -365,66 +362,6 @@ impl Curation {
         }
         self.change(who, bank, content_id, ItemPatch { standing: Some(Standing::Retired), ..ItemPatch::default() }).await?;
         Ok(true)
-    }
-
-    /// Says something of an item, as a curator, for an appeal, or for a member of an exchange (`member`; the others speak for themselves). The item as it is
-    /// then.
-    ///
-    /// # Errors
-    /// [`BankError::Malformed`] for a member without an exchange or the other way round, and for the source `review`, which review decisions are; and those of
-    /// [`item`](Self::item).
-    pub async fn opine(
-        &self,
-        who: &Principal,
-        bank: &str,
-        content_id: i64,
-        (source, opinion): (OpinionSource, Opinion),
-        member: Option<String>,
-    ) -> Result<Item, BankError> {
-        self.curates(who, bank).await?;
-        let speaker = match (source, member) {
-            (OpinionSource::Exchange, Some(member)) => member,
-            (OpinionSource::Curator | OpinionSource::Appeal, None) => who.key.to_string(),
-            (OpinionSource::Review, _) => {
-                return Err(BankError::Malformed("decide the review item; its verdict is the opinion".to_owned()));
-            }
-            _ => return Err(BankError::Malformed("a member is named for the source exchange, and for no other".to_owned())),
-        };
-        name("a member", &speaker)?;
-        let new = NewOpinion { source, who: speaker, opinion };
-        self.store.add_opinion(who.tenant, bank, content_id, new, self.rules).await?;
-        admission::examine(self, who.tenant, bank, vec![content_id]).await?;
-        self.in_force().await;
-        self.item(who, bank, content_id).await
-    }
-
-    /// What is said of an item, newest first.
-    ///
-    /// # Errors
-    /// As [`item`](Self::item).
-    pub async fn opinions(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<OpinionRecord>, BankError> {
-        self.curates(who, bank).await?;
-        Ok(self.store.opinions(who.tenant, bank, content_id).await?)
-    }
-
-    /// Which admission tests an item passes, and which it does not.
-    ///
-    /// # Errors
-    /// As [`item`](Self::item).
-    pub async fn admission(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<admission::Outcome>, BankError> {
-        let item = self.item(who, bank, content_id).await?;
-        let settings = self.bank(who, bank).await?;
-        admission::test(self, settings, &item).await
-    }
-
-    /// Examines what waits for admission in a bank, after an import; how many items moved.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn admit_waiting(&self, tenant: TenantId, bank: &str) -> Result<u64, BankError> {
-        let moved = admission::examine_waiting(self, tenant, bank).await?;
-        self.in_force().await;
-        Ok(moved)
     }
 
     /// Which keys may use a bank.

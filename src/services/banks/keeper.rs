@@ -86,6 +86,14 @@ impl Curation {
         Ok(moved)
     }
 
+    /// Erases what deleted banks have left; how many rows. A server does so by itself.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn purge(&self) -> Result<u64, BankError> {
+        Ok(self.store.purge_deleted_banks().await?)
+    }
+
     /// Waits until a change is in force here. It is durable already, so a failure is only late.
     pub(super) async fn in_force(&self) {
         if let Some(banks) = &self.banks

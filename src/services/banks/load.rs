@@ -24,6 +24,11 @@ pub async fn load_bank(store: &Store, stored: &store::Bank, dihedral: bool, know
     changed(bank, Bank::settle).await
 }
 
+/// The bank with nothing in it.
+pub(super) fn empty(stored: &store::Bank, dihedral: bool) -> Bank {
+    Bank::new(stored.name.clone(), stored.max_distance, Quality::new(stored.minimum_quality), dihedral)
+}
+
 /// Whether so much is new that [`load_bank`] takes long.
 pub(super) fn is_long(stored: &store::Bank, known: Option<&Bank>) -> bool {
     stored.signals - known.map_or(0, |known| known.last_signal) > MANY
@@ -33,7 +38,7 @@ pub(super) fn is_long(stored: &store::Bank, known: Option<&Bank>) -> bool {
 pub(super) async fn follow(store: &Store, stored: &store::Bank, dihedral: bool, known: Option<&Bank>) -> Result<Bank, StoreError> {
     let mut bank = match known {
         Some(known) => known.clone(),
-        None => Bank::new(stored.name.clone(), stored.max_distance, Quality::new(stored.minimum_quality), dihedral),
+        None => empty(stored, dihedral),
     };
     let states = ItemCursor::after(bank.version);
     set_up(store, stored, &mut bank).await?;

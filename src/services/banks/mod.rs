@@ -3,10 +3,16 @@
 //! [`Banks`] holds one immutable [`Snapshot`] per tenant and swaps it when the store's tail of bank changes has grown, whoever wrote the
 //! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
 //!
+//! What people and programs do with banks is [`curation`]; what new items must show is [`admission`]; and what happens to an item that suddenly matches
+//! everywhere is [`flood`] protection's.
+//!
 //! # How soon
 //! A change is in force when [`refresh`](Banks::refresh) returns: new signals are appended to a bank's tail, which is scanned, and states are bits. That costs milliseconds whatever the
 //! bank's size. What takes longer happens beside it, in [`watch`](Banks::watch): parts are merged, a merge is made of a snapshot and taken over in a moment, and an import of
 //! more than a hundred thousand signals is read and indexed before it is shown at once; until then the bank's older signals keep their present states and settings.
+//!
+//! # At start
+//! Indices are read from files beside the database, and then follow it like a running server's: see [`folder`].
 //!
 //! # What lookups notice
 //! Nothing. Parts that a merge replaced are kept for another second and given back by the thread that tidies up, so that not even giving back memory falls to a lookup.
@@ -15,15 +21,18 @@ pub mod admission;
 pub mod curation;
 mod error;
 pub mod flood;
+mod folder;
 pub mod hits;
 mod keeper;
 mod load;
 mod tidy;
+mod words;
 
 pub use self::{error::BankError, load::load_bank};
 
 use std::{
     collections::{HashMap, HashSet},
+    path::PathBuf,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -31,7 +40,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use self::load::{follow, follow_but_signals, is_long};
+use self::{
+    folder::IndexFolder,
+    load::{empty, follow, follow_but_signals, is_long},
+};
 use super::access::{Principal, Role};
 use crate::{
     domain::{
@@ -57,6 +69,8 @@ pub struct Banks {
     /// How many banks are being read beside.
     loads: tokio::sync::watch::Sender<usize>,
     tidier: tidy::Tidier,
+    /// Where indices are kept on disk, if they are.
+    folder: Option<Arc<IndexFolder>>,
 }
 
 /// What lookups are given.
@@ -91,11 +105,23 @@ enum Long {
 }
 
 impl Banks {
-    /// Loads every bank of the store.
+    /// Loads every bank of the store, without files.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn load(store: &Store, dihedral: bool) -> Result<Arc<Self>, StoreError> {
+        Self::open(store, dihedral, None).await
+    }
+
+    /// Loads every bank of the store, from the files in `indices` as far as they are of use. [`watch`](Self::watch) writes them. A folder that cannot be used is told and done without.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open(store: &Store, dihedral: bool, indices: Option<PathBuf>) -> Result<Arc<Self>, StoreError> {
+        let folder = indices.map(IndexFolder::open).transpose().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the folder of indices cannot be used; the next start builds them anew");
+            None
+        });
         let banks = Arc::new(Self {
             dihedral,
             current: ArcSwap::default(),
@@ -104,6 +130,7 @@ impl Banks {
             failure: std::sync::Mutex::default(),
             loads: tokio::sync::watch::Sender::new(0),
             tidier: tidy::Tidier::new(),
+            folder: folder.map(Arc::new),
         });
         banks.follow(store, Long::Here).await?;
         Ok(banks)
@@ -163,9 +190,11 @@ impl Banks {
             }
             let known = seen.banks.get(&stored.id).map(|held| &held.bank);
             let loading = seen.loading.contains(&stored.id);
+            let read = if known.is_none() && long == Long::Here { self.read_file(store, &stored).await? } else { None };
+            let from = read.as_ref().or(known.map(Arc::as_ref));
             let bank = match known {
                 Some(known) if known.version == stored.version && known.enabled == stored.enabled => known.clone(),
-                known if loading || is_long(&stored, known.map(Arc::as_ref)) && long == Long::Beside => {
+                _ if loading || is_long(&stored, from) && long == Long::Beside => {
                     let now = match known {
                         Some(known) => Some(Arc::new(follow_but_signals(store, &stored, known).await?)),
                         None => None,
@@ -176,10 +205,8 @@ impl Banks {
                     let Some(now) = now else { continue };
                     now
                 }
-                known if is_long(&stored, known.map(Arc::as_ref)) => {
-                    Arc::new(load_bank(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?)
-                }
-                known => Arc::new(follow(store, &stored, self.dihedral, known.map(Arc::as_ref)).await?),
+                _ if is_long(&stored, from) => Arc::new(load_bank(store, &stored, self.dihedral, from).await?),
+                _ => Arc::new(follow(store, &stored, self.dihedral, from).await?),
             };
             banks.insert(stored.id, Held { tenant: stored.tenant, bank });
         }
@@ -193,6 +220,36 @@ impl Banks {
         }
         self.publish(&seen);
         Ok(())
+    }
+
+    /// What the files hold of a bank, at the version that they were written of.
+    async fn read_file(&self, store: &Store, stored: &store::Bank) -> Result<Option<Bank>, StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(None) };
+        let (id, empty) = (stored.id, empty(stored, self.dihedral));
+        let read = tokio::task::spawn_blocking(move || folder.read(id, empty)).await.map_err(|_| StoreError::Closed)?;
+        let useless = |error: &dyn std::fmt::Display| {
+            tracing::warn!(bank = %id, %error, "a bank's index on disk is of no use; it is built anew");
+        };
+        let (mark, bank) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                useless(&error);
+                return Ok(None);
+            }
+        };
+        let change = store.bank_change(mark.change).await?;
+        let same = change.is_some_and(|change| {
+            (change.bank, change.version, change.signals, change.at.micros()) == (id, bank.version, bank.last_signal, mark.at)
+        });
+        if !same || bank.number != stored.number || bank.version > stored.version || bank.last_signal > stored.signals {
+            useless(&"it is not of this database");
+            return Ok(None);
+        }
+        if let Some(folder) = &self.folder {
+            folder.holds(id, &bank);
+        }
+        Ok(Some(bank))
     }
 
     /// Gives lookups what is seen.
@@ -267,6 +324,6 @@ impl Banks {
                 self.failed(failure);
             }
         };
-        tokio::join!(refreshing, self.keep_tidy(&stop));
+        tokio::join!(refreshing, self.keep_tidy(&store, &stop));
     }
 }

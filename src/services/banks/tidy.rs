@@ -1,18 +1,33 @@
 //! Keeps the banks' indices in few long parts, beside everything else.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Banks;
+use super::{
+    Banks,
+    folder::{IndexFolder, LAG, Mark},
+};
 use crate::{
     domain::ids::BankId,
     engines::matching::{Bank, BankMerge},
+    store::{Store, StoreError},
 };
 
 /// How long a part is kept that a merge replaced: longer than any lookup, so that no lookup is the last to hold it and has to give back its memory.
 const KEPT: Duration = Duration::from_secs(1);
+
+/// Why an index could not be written.
+#[derive(Debug, thiserror::Error)]
+enum SaveError {
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the thread that wrote: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
 
 /// What tidying up needs.
 pub(super) struct Tidier {
@@ -46,11 +61,51 @@ impl Tidier {
 }
 
 impl Banks {
-    /// Tidies up whenever something changed, until `stop`.
-    pub(super) async fn keep_tidy(&self, stop: &CancellationToken) {
-        while stop.run_until_cancelled(self.tidier.changed.notified()).await.is_some() {
+    /// Tidies up whenever something changed, and keeps the files, until `stop`.
+    pub(super) async fn keep_tidy(&self, store: &Store, stop: &CancellationToken) {
+        let mut failing = false;
+        // Without a change, files may still be due.
+        while stop.run_until_cancelled(tokio::time::timeout(LAG, self.tidier.changed.notified())).await.is_some() {
             while !stop.is_cancelled() && self.tidy_one().await {}
+            if !stop.is_cancelled() {
+                self.save(store, false, &mut failing).await;
+            }
         }
+        self.save(store, true, &mut failing).await;
+    }
+
+    /// Writes what is due of the files, and removes those that are of no bank any more; at the end (`last`) only what is quick.
+    async fn save(&self, store: &Store, last: bool, failing: &mut bool) {
+        let Some(folder) = &self.folder else { return };
+        let saved = self.save_to(store, folder, last).await;
+        if let Err(error) = &saved
+            && !*failing
+        {
+            tracing::warn!(error = %error, "indices cannot be written; it is tried again, and without them the next start builds them anew");
+        }
+        *failing = saved.is_err();
+    }
+
+    async fn save_to(&self, store: &Store, folder: &Arc<IndexFolder>, last: bool) -> Result<(), SaveError> {
+        let (banks, complete) = {
+            let seen = self.seen.lock().await;
+            let banks: Vec<(BankId, Arc<Bank>)> = seen.banks.iter().map(|(id, held)| (*id, held.bank.clone())).collect();
+            (banks, seen.loading.is_empty())
+        };
+        let live: HashSet<BankId> = banks.iter().map(|(id, _)| *id).collect();
+        for (id, bank) in banks {
+            if !folder.wants(id, &bank, last) {
+                continue;
+            }
+            let Some(change) = store.newest_change_of(id, bank.version).await? else { continue };
+            let (folder, mark) = (folder.clone(), Mark { bank: id, change: change.seq, at: change.at.micros() });
+            tokio::task::spawn_blocking(move || folder.save(mark, &bank)).await??;
+        }
+        if complete && !last && folder.is_stale(&live) {
+            let folder = folder.clone();
+            tokio::task::spawn_blocking(move || folder.sweep(&live)).await??;
+        }
+        Ok(())
     }
 
     /// Makes the next merge and takes it over; false when all banks are tidy.

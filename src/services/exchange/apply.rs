@@ -93,6 +93,7 @@ impl Exchanges {
         done.added = self.add(exchange, &adding, &mut items).await?;
         done.withdrawn = self.withdraw(exchange, &known, &items).await?;
         done.opinions = self.opine(exchange, &said, &items).await?;
+        let touched: BTreeSet<i64> = items.values().flatten().copied().collect();
         let entries = items.into_iter().map(|(key, content_ids)| {
             let reference = said.get(&key).and_then(|record| record.reference.clone());
             EntryItems { key, reference, content_ids }
@@ -110,6 +111,7 @@ impl Exchanges {
             bad,
         };
         self.store.commit_exchange_page(lease, page).await?;
+        self.curation.examine(exchange.tenant, &exchange.name, touched.into_iter().collect()).await?;
         Ok(done)
     }
 

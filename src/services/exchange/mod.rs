@@ -34,7 +34,7 @@ use self::{
     credentials::{CredentialsError, Keychain},
     fetch::{FetchError, Fetcher, fetcher},
 };
-use super::banks::Banks;
+use super::banks::{BankError, Banks, curation::Curation};
 use crate::{
     domain::{
         curation::{BankSettings, FeedbackRules},
@@ -66,6 +66,9 @@ pub enum ExchangeError {
     Busy(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What came could not be examined; it waits.
+    #[error(transparent)]
+    Bank(#[from] BankError),
 }
 
 /// How an exchange stands.
@@ -111,6 +114,8 @@ pub struct Exchanges {
     store: Store,
     /// The banks in memory, where there are any: what a page brought is in force at once.
     banks: Option<Arc<Banks>>,
+    /// Examines what a page brought into a bank with admission tests.
+    curation: Curation,
     keychain: Keychain,
     client: Client,
     rules: FeedbackRules,
@@ -129,7 +134,8 @@ const TICK: Duration = Duration::from_secs(1);
 impl Exchanges {
     /// Over this store; credentials are looked for in the environment and in `data_dir`.
     pub fn new(store: Store, banks: Option<Arc<Banks>>, data_dir: &Path, client: Client, rules: FeedbackRules) -> Self {
-        Self { store, banks, keychain: Keychain::new(data_dir), client, rules }
+        let curation = Curation::new(store.clone(), banks.clone(), rules);
+        Self { store, banks, curation, keychain: Keychain::new(data_dir), client, rules }
     }
 
     /// All exchanges of the tenant, by name.

@@ -27,7 +27,7 @@ use crate::{
     services::{
         access::Principal,
         banks::{Banks, hits::Hits},
-        embedders::EmbedError,
+        embedders::{EmbedError, Embedders},
         lanes::Lanes,
         pixels::{PixelProcessor, Pixels},
     },
@@ -41,6 +41,7 @@ pub struct Lookup {
     fetcher: MediaFetcher,
     /// What matched, if anybody wants to know.
     hits: Option<Arc<Hits>>,
+    embedders: Arc<Embedders>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -71,8 +72,8 @@ pub struct Hashed {
 
 impl Lookup {
     /// Over these banks and threads.
-    pub const fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
-        Self { banks, lanes, pixels, fetcher, hits: None }
+    pub fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
+        Self { banks, lanes, pixels, fetcher, hits: None, embedders: Arc::default() }
     }
 
     /// Counts what matches, for flood protection.
@@ -81,14 +82,20 @@ impl Lookup {
         Self { hits: Some(hits), ..self }
     }
 
+    /// With these embedders, which are others' too.
+    #[must_use]
+    pub fn with_embedders(self, embedders: Arc<Embedders>) -> Self {
+        Self { embedders, ..self }
+    }
+
     /// The embeddings that this server makes.
     pub fn embeddings(&self) -> Vec<SignalType> {
-        self.lanes.embedders.kinds()
+        self.embedders.kinds()
     }
 
     /// The same, of those that some bank of theirs holds.
     pub fn embeddings_held(&self, who: &Principal) -> Vec<SignalType> {
-        self.lanes.embedders.kinds_held(&self.banks.snapshot_for(who))
+        self.embedders.kinds_held(&self.banks.snapshot_for(who))
     }
 
     /// The banks of `tenant` as they are now.
@@ -121,7 +128,7 @@ impl Lookup {
     /// When the threads are busy or the deadline passes. What is wrong with the picture stands in [`Hashed`].
     pub async fn hash(&self, bytes: Bytes, wanted: Wanted, deadline: Instant) -> Result<Hashed, LookupError> {
         let (decoder, pixels) = (self.lanes.decoder.clone(), self.pixels.clone());
-        let specs = self.lanes.embedders.specs(&wanted.embeddings);
+        let specs = self.embedders.specs(&wanted.embeddings);
         let (md5, sha1, pdq) = (wanted.md5, wanted.sha1, wanted.pdq);
         let work = self.lanes.decode.run(move || {
             let digests = hashing::digests::digests(&bytes, md5, sha1);
@@ -136,7 +143,7 @@ impl Lookup {
             let (hash, embeddings) = match looked.transpose() {
                 Ok(pixels) => {
                     let (hash, tensors) = pixels.map(|pixels| (pixels.hash, pixels.tensors)).unzip();
-                    (hash, self.lanes.embedders.run(&wanted.embeddings, tensors.unwrap_or_default()).await)
+                    (hash, self.embedders.run(&wanted.embeddings, tensors.unwrap_or_default()).await)
                 }
                 // Nothing of the picture can be had.
                 Err(error) => {

@@ -27,6 +27,8 @@
 //!   has probability 1; others come from the audit.
 //! - Of a cluster (`context.cluster`) the first decided item, once and for ever: ten thousand copies of a picture are one observation. The
 //!   precision is therefore that of clusters. Further items are recorded and reported.
+//! - Attachments that matched the same and were flagged by the same wait as one review item, and its decision is one observation of all of them: the precision
+//!   counts it once, recall counts the attachments and lets it speak for what still waits like one decision. Audit samples never wait so.
 //! - `uncertain` counts on neither side and is reported.
 //! - Double and gold items say something of reviewers and nothing of technologies.
 //!

@@ -34,6 +34,7 @@ pub use assess::Assessment;
 pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
+pub(in crate::services) use start::Parts;
 
 use self::{
     idempotency::{Begun, Keys, Turn},

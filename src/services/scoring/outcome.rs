@@ -168,10 +168,105 @@ pub fn bin(raw: f32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::bin;
+    use super::*;
+    use crate::domain::{
+        attachment::AttachmentKind,
+        decision::{Category, Reason},
+        evidence::Match,
+        operating_point::OperatingPoint,
+        score::{RawScore, Score},
+    };
 
     #[test]
     fn bins_cover_every_finite_score() {
         assert_eq!([bin(-3.0), bin(0.0), bin(0.049), bin(0.05), bin(0.999), bin(1.0), bin(7.0)], [0, 0, 0, 1, 19, 19, 19]);
+    }
+
+    fn hit(technology: SignalType, content_id: i64, distance: u32) -> Match {
+        Match {
+            technology,
+            bank: "A".to_owned(),
+            content_id,
+            distance: distance.into(),
+            max_distance: 31.into(),
+            quality: None,
+            transform: None,
+            disputed: false,
+            category: None,
+        }
+    }
+
+    fn score(raw: f32, threshold: f32) -> Score {
+        Score {
+            technology: Technology::named("model"),
+            label: "label".into(),
+            raw: RawScore::new(raw).unwrap(),
+            probability: None,
+            operating_point: Some(OperatingPoint::configured(RawScore::new(threshold).unwrap(), None, None, None)),
+            detail: None,
+        }
+    }
+
+    /// The key under which an attachment waits.
+    fn key(matches: Vec<Match>, scores: Vec<Score>, context: &Context, drawn: Option<f64>) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        // The same pseudonyms for every call of one test are those of one key file.
+        std::fs::write(folder.path().join("pseudonym.key"), [7; 32]).unwrap();
+        let pseudonyms = Pseudonyms::open(folder.path()).unwrap();
+        let facts = AttachmentFacts {
+            kind: AttachmentKind::Image,
+            media_type: "image/jpeg".into(),
+            bytes: 1,
+            width: None,
+            height: None,
+            messages: None,
+            sha256: String::new(),
+        };
+        let decision = RoutingDecision {
+            route: Route::Review,
+            queue: Some("default".into()),
+            priority: 0.9,
+            category: Category::Known,
+            reasons: vec![Reason { code: "bank_match".into(), technology: None, text: String::new() }],
+            policy: "default@1".into(),
+        };
+        let finding = Finding {
+            tenant: TenantId::DEFAULT,
+            at: Timestamp::now(),
+            facts: &facts,
+            context,
+            item_id: "x",
+            evidence: &Evidence { matches, scores, ..Evidence::default() },
+            decision: &decision,
+            models: &ModelVersions::new(),
+            banks: &BTreeMap::new(),
+            audit_rate: drawn,
+            drawn,
+            cluster_matches: true,
+        };
+        finding.review_cluster(&pseudonyms)
+    }
+
+    #[test]
+    fn what_waits_together_is_one_observation() {
+        use SignalType::{Md5, Pdq};
+        let plain = Context::default();
+        let first = key(vec![hit(Pdq, 1, 3), hit(Pdq, 2, 9)], vec![score(0.9, 0.8)], &plain, None);
+        assert!(first.is_some());
+        // Another copy: other distances, another second match, another raw score that reaches the same threshold.
+        assert_eq!(first, key(vec![hit(Pdq, 1, 12)], vec![score(0.81, 0.8)], &plain, None));
+        let others = [
+            key(vec![hit(Pdq, 2, 3)], vec![score(0.9, 0.8)], &plain, None),
+            key(vec![hit(Md5, 1, 0), hit(Pdq, 1, 0)], vec![score(0.9, 0.8)], &plain, None),
+            key(vec![hit(Pdq, 1, 3)], vec![score(0.79, 0.8)], &plain, None),
+            key(vec![hit(Pdq, 1, 3)], vec![score(0.9, 0.7)], &plain, None),
+            key(vec![hit(Pdq, 1, 3)], vec![score(0.9, 0.8)], &Context { service: Some("chat".into()), ..Context::default() }, None),
+            key(vec![hit(Pdq, 1, 3)], vec![score(0.9, 0.8)], &Context { cluster: Some("c".into()), ..Context::default() }, None),
+        ];
+        assert!(others.iter().all(|other| other.is_some() && *other != first), "{others:?}");
+        let account = Context { account_id: Some("a".into()), item_id: Some("i".into()), ..Context::default() };
+        assert_eq!(key(vec![hit(Pdq, 1, 3)], vec![score(0.9, 0.8)], &account, None), first, "whoever sends it");
+        assert_eq!(key(vec![], vec![score(0.9, 0.8)], &plain, None), None, "nothing matched");
+        assert_eq!(key(vec![hit(Pdq, 1, 3)], vec![], &plain, Some(0.1)), None, "audit samples stand for themselves");
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         StartError,
         banks::{Banks, hits::Hits},
         certificates::ModelFacts,
+        embedders::Embedders,
         lanes::Lanes,
         operating_points::OperatingPoints,
         pixels::{PixelEngine, PixelProcessor},
@@ -27,23 +28,29 @@ use crate::{
     store::Store,
 };
 
+/// What scoring shares with others.
+pub(in crate::services) struct Parts {
+    pub banks: Arc<Banks>,
+    pub processor: Arc<PixelProcessor>,
+    pub lanes: Lanes,
+    pub embedders: Arc<Embedders>,
+    pub hits: Arc<Hits>,
+}
+
 impl Scoring {
-    /// Loads the models and starts the queues.
+    /// Loads the models and starts the queues. Without any model ONNX Runtime is not needed.
     pub(in crate::services) async fn start(
         config: &Config,
         store: Store,
-        banks: Arc<Banks>,
         pseudonyms: Pseudonyms,
-        processor: Arc<PixelProcessor>,
-        lanes: Lanes,
-        hits: Arc<Hits>,
+        Parts { banks, processor, lanes, embedders, hits }: Parts,
     ) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let mut versions = ModelVersions::new();
         let mut running: Vec<(String, ModelFacts)> = Vec::new();
 
-        let runtime = Runtime::open(&config.models.onnxruntime)?;
+        let runtime = || Runtime::open(&config.models.onnxruntime); // loaded once
         let sessions = or_cores(config.models.sessions);
         let pool = PoolConfig { sessions: sessions.try_into().unwrap_or(std::num::NonZero::<usize>::MIN), ..PoolConfig::default() };
         let wait = Duration::from_micros(config.batching.max_wait_us);
@@ -53,7 +60,7 @@ impl Scoring {
 
         let (mut models, mut specs) = (Vec::new(), Vec::new());
         for name in &config.models.image {
-            let classifier = ImageClassifier::open(&runtime, Manifest::load(&folder(name))?, &pool)?;
+            let classifier = ImageClassifier::open(&runtime()?, Manifest::load(&folder(name))?, &pool)?;
             check_labels(config, name, &classifier.manifest().labels, None)?;
             let facts = ModelFacts::new(classifier.manifest(), &classifier.digest(), pool.execution_provider);
             versions.insert(name.clone(), facts.digest.clone());
@@ -67,6 +74,7 @@ impl Scoring {
         let mut text_models = Vec::new();
         for name in &config.models.conversation {
             let manifest = Manifest::load(&folder(name))?;
+            let runtime = runtime()?;
             let encoder = encoder_of(&manifest, &runtime, &pool, &config.models.directory, &mut encoders)?;
             let head = TextHead::open(&runtime, manifest, &encoder, &pool)?;
             check_labels(config, name, head.labels(), Some(CONVERSATION))?;
@@ -80,8 +88,8 @@ impl Scoring {
             versions.insert(name.clone(), encoder.digest().as_str().to_owned());
         }
 
-        versions.extend(lanes.embedders.digests());
-        specs.extend(lanes.embedders.specs(&lanes.embedders.kinds()));
+        versions.extend(embedders.digests());
+        specs.extend(embedders.specs(&embedders.kinds()));
         let specs: Arc<[_]> = specs.into();
         let pixels = PixelEngine::start(processor, &specs, images)?;
         let images = ImageWay {
@@ -90,7 +98,7 @@ impl Scoring {
             decoder: lanes.decoder,
             pixels,
             models,
-            embedders: lanes.embedders,
+            embedders,
             minimum_quality: config.matching.pdq_minimum_quality,
         };
         let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));

@@ -98,7 +98,8 @@ impl Store {
                     let ids = serde_json::to_string(&ids).map_err(|error| StoreError::Invalid(error.to_string()))?;
                     bank.feed(tx, &ids, state).await?;
                 }
-                bank.publish(tx, now).await?;
+                // Who is merely vetted is in force no more than before.
+                bank.publish_changes(tx, now).await?;
                 let count = |standing| moved.get(&standing).copied().unwrap_or(0);
                 let body = EventBody::BankItemsExamined {
                     bank: name,

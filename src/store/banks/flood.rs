@@ -93,7 +93,7 @@ impl Store {
     ) -> Result<Vec<Surge>, StoreError> {
         let ids = serde_json::to_string(content_ids).map_err(|error| StoreError::Invalid(error.to_string()))?;
         let rows = sqlx::query(
-            "SELECT hits.content_id, hits.hits, (SELECT coalesce(sum(hits), 0) FROM bank_hits AS past WHERE past.bank = hits.bank
+            "SELECT hits.content_id, hits.hits, (SELECT coalesce(sum(past.hits), 0) FROM bank_hits AS past WHERE past.bank = hits.bank
                  AND past.content_id = hits.content_id AND past.hour >= ?4 AND past.hour < ?5) AS before
              FROM banks CROSS JOIN json_each(?3) AS ids CROSS JOIN bank_hits AS hits
              ON hits.bank = banks.number AND hits.content_id = ids.value AND hits.hour = ?5

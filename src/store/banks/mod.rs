@@ -19,6 +19,7 @@ mod access;
 mod add;
 mod admit;
 mod change;
+mod changes;
 mod flood;
 mod hits;
 mod items;
@@ -192,18 +193,7 @@ impl Store {
             .bind(seq)
             .fetch_all(self.readers())
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(BankChange {
-                    seq: row.try_get("seq")?,
-                    tenant: TenantId(uuid(row, "tenant_id")?),
-                    bank: BankId(uuid(row, "bank")?),
-                    version: row.try_get("version")?,
-                    signals: row.try_get("signals")?,
-                    at: time(row, "at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(changes::change).collect()
     }
 
     /// Signals of exactly this version of the bank whose number is above `after` (0 for all), by number, at most `limit`: number, content id, signal.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use nightlight::{
     domain::{
-        bank::{HarmCategory, Opinion, OpinionSource, Provenance, Standing},
-        curation::FeedbackRules,
+        bank::{Admission, HarmCategory, Opinion, OpinionSource, Provenance, Standing},
+        curation::{BankSettings, FeedbackRules},
         ids::TenantId,
         signal::{Signal, SignalType},
     },
     services::exchange::{ExchangeError, Exchanges},
-    store::{Change as ItemOrder, Item, ItemFilter, ItemPatch, NewItem, NewOpinion, Store, StoreOptions},
+    store::{BankUpdate, Change as ItemOrder, Item, ItemFilter, ItemPatch, NewItem, NewOpinion, Store, StoreOptions},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -340,4 +340,21 @@ async fn what_cannot_be_set_up_says_why() {
     assert!(matches!(world.exchanges.remove(TENANT, "C", None).await, Err(ExchangeError::NotFound(_))));
     assert_eq!((world.exchanges.has_credentials(Api::Tat), world.exchanges.has_credentials(Api::Sample)), (Some(false), None));
     world.store.close().await;
+}
+
+/// A bank with admission tests has them run on what the list brings.
+#[tokio::test]
+async fn what_a_list_brings_takes_the_bank_s_tests() {
+    let world = World::ncmec(Books { entries: entries(30, now() - 100_000), page: 20, now: now(), ..Books::default() }).await;
+    let settings = |sources| {
+        let admission = Admission { sources, guard: true, ..Admission::default() };
+        BankUpdate { name: None, settings: Some(BankSettings { admission, ..BankSettings::default() }) }
+    };
+    world.store.update_bank(TENANT, NAME, settings(2), None).await.unwrap();
+    assert_eq!(world.fetch().await.added, 30);
+    assert_eq!(world.standings().await, BTreeMap::from([("candidate".to_owned(), 30)]), "one source is not two");
+    let other = World::ncmec(Books { entries: entries(30, now() - 100_000), page: 20, now: now(), ..Books::default() }).await;
+    other.store.update_bank(TENANT, NAME, settings(1), None).await.unwrap();
+    other.fetch().await;
+    assert_eq!(other.standings().await, BTreeMap::from([("active".to_owned(), 30)]));
 }

@@ -262,3 +262,32 @@ async fn a_bank_s_list_of_keys_holds_here_too() {
     assert!(!shown.contains("/items/") && shown.contains("Items and signals are shown to keys"), "{shown}");
     refused(&admin.submit(keys, keys, &[("key", "x"), ("right", "match")]).await, 400);
 }
+
+#[tokio::test]
+async fn a_signal_is_looked_up_in_and_out_of_force() {
+    let (app, id) = with_bank().await;
+    app.store.create_bank(TENANT, "HARMLESS", BankSettings { purpose: Purpose::Negative, ..BankSettings::default() }, None).await.unwrap();
+    let (near, digest) = (PDQ.replace("f8f8", "f8f9"), "07".repeat(16));
+    app.store.add_items(TENANT, "HARMLESS", vec![NewItem::new(vec![near.parse().map(Signal::Pdq).unwrap()])], None).await.unwrap();
+    let mut quarantined = NewItem::new(vec![Signal::Md5([7; 16])]);
+    quarantined.standing = Standing::Quarantined;
+    let held_back = add_item(&app, quarantined).await;
+    app.banks.refresh(&app.store).await.unwrap();
+    let (curator, scorer) = (Browser::new(&app, Role::Curator).await, Browser::new(&app, Role::Scorer).await);
+    let find = async |browser: &Browser<'_>, signal: &str, radius: &str| {
+        browser.submit("/console/lookup", "/console/lookup", &[("signal", signal), ("radius", radius)]).await
+    };
+    let shown = page(&find(&curator, PDQ, "").await);
+    assert!(shown.contains(&format!("/console/banks/DEMO/items/{id}\"")) && shown.contains("HARMLESS"), "{shown}");
+    assert!(!shown.contains(PDQ), "it is not told back");
+    let exact = page(&find(&curator, PDQ, "0").await);
+    assert!(exact.contains("/items/") && !exact.contains("HARMLESS"), "{exact}");
+    let shown = page(&find(&curator, &format!("md5 {digest}"), "").await);
+    assert!(shown.contains(&format!("/items/{held_back}\"")) && shown.contains("out of force") && shown.contains("quarantined"), "{shown}");
+    assert!(!page(&find(&scorer, PDQ, "").await).contains("/items/"), "a scorer may match and sees no items");
+    assert!(page(&find(&curator, &"0".repeat(64), "").await).contains("Nothing is found"));
+    for (signal, radius) in [("", ""), ("secret-nonsense", ""), (PDQ, "257"), (PDQ, "-1"), (PDQ, "x")] {
+        let told = refused(&find(&curator, signal, radius).await, 400);
+        assert!(!told.contains("secret-nonsense") && !told.contains(PDQ), "{told}");
+    }
+}

@@ -73,6 +73,7 @@ async fn browsers_are_held_to_our_own_content_on_every_answer() {
         "/console/banks/DEMO/keys",
         &format!("/console/banks/DEMO/items/{id}"),
         "/console/exchanges",
+        "/console/lookup",
         "/console/new-exchange/ncmec",
         "/console/review",
         "/console/nothing",
