@@ -55,6 +55,20 @@ done = function(summary, latency)
 end
 """
 
+# HMA's `_prepare_index` (background_tasks/build_index.py) on a file, in a process that may take so much memory and no more.
+BUILD = """
+import resource, sys, time
+resource.setrlimit(resource.RLIMIT_AS, (int(float(sys.argv[2]) * 2**30),) * 2)
+from threatexchange.signal_type.pdq.signal import PdqSignal
+start = time.monotonic()
+try:
+    index = PdqSignal.get_index_cls().build([(line.strip(), at + 1) for at, line in enumerate(open(sys.argv[1]))])
+    outcome = "built"
+except MemoryError:
+    outcome = "out of memory"
+print(outcome, time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
 
 class Nightlight:
     """A running Nightlight with one bank from a file; no models, since lookups need none."""
@@ -179,6 +193,16 @@ def freshness(server, times, pause):
     return seconds
 
 
+def index_alone(path, gibibytes):
+    """What becomes of HMA's index build, one copy, under a bound of memory: its outcome, seconds, and peak resident MiB."""
+    done = subprocess.run([sys.executable, "-c", BUILD, path, str(gibibytes)], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        # faiss ends the process where C++ finds no memory.
+        return {"outcome": f"ended with {done.returncode}", "said": done.stderr.strip().splitlines()[-1:]}
+    outcome, seconds, peak = done.stdout.rsplit(maxsplit=2)
+    return {"outcome": outcome, "seconds": float(seconds), "peak_mib": round(float(peak))}
+
+
 class Stream:
     """Adds hashes at a steady rate while it stands; `with Stream(server, 20):`."""
 
@@ -299,17 +323,12 @@ def round_of(options, report, kind, size, hma, folder):
             hma.flask("build_indices")
             built = time.monotonic() - start
             hma.start(jobs=False)
-            # Both workers have loaded the index once a row is found six times running.
-            run, start = 0, time.monotonic()
-            while run < 6:
-                status, answer = fetch(hma, path_of("lookup", near[0]))
-                run = run + 1 if status == 200 and answer else 0
-                if time.monotonic() - start > 600:
-                    sys.exit("HMA does not load its index")
-                time.sleep(0.05)
-            report.row(**facts, what="start", server="hma", import_s=filled, build_s=built, start_s=time.monotonic() - start, **memory(hma.roots()))
+            loading = hma.loaded()
+            report.row(**facts, what="start", server="hma", import_s=filled, build_s=built, start_s=loading, **memory(hma.roots()))
             total = compare(hma, ours, queries["10 %"][:200] + near[:options.compared])
             report.row(**facts, what="answers", equal=True, queries=200 + options.compared, matches=total)
+        elif options.hma_memory:
+            report.row(**facts, what="index alone", server="hma", limit_gib=options.hma_memory, **index_alone(path, options.hma_memory))
         load = Load(folder, options.connections)
         lookups(options, report, load, facts, hma, ours, queries)
         report.row(**facts, what="memory", server="nightlight", **memory(ours.roots()))
@@ -324,7 +343,7 @@ def round_of(options, report, kind, size, hma, folder):
             if hma:
                 hma.stop()
                 hma.start()
-                wait_for(lambda: fetch(hma, "/status")[0] == 200, 300, "HMA's index is not loaded")
+                hma.loaded()
                 fresh_seconds = freshness(hma, options.hma_adds, 30)
                 report.row(**facts, what="freshness", server="hma", median_s=statistics.median(fresh_seconds), longest_s=max(fresh_seconds))
                 updates(options, report, load, facts, hma, "hma", paths, options.update_seconds)
@@ -348,6 +367,7 @@ def main():
     parser.add_argument("--update-seconds", type=int, default=70, help="HMA builds its index anew once in 60")
     parser.add_argument("--hma-adds", type=int, default=3)
     parser.add_argument("--hma-limit", type=int, default=1_000_000)
+    parser.add_argument("--hma-memory", type=float, default=0, help="above the limit, build HMA's index once with so many GiB; its own goal for 10 M is 8")
     parser.add_argument("--port", type=int, default=5110)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", help="append rows to this file as JSON lines")
