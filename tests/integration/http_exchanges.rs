@@ -111,6 +111,11 @@ async fn the_status_tells_how_the_last_fetch_went() {
         "up_to_date": false, "fetched_items": 0,
     });
     assert_eq!(app.get("/c/exchange/S/status").await.ok(), before);
+    // HMA's own tests look its samples up.
+    app.exchanges.fetch(TenantId::DEFAULT, "S", &Default::default()).await.unwrap();
+    let sample = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22";
+    let found = app.get(&format!("/m/lookup?signal_type=pdq&signal={sample}")).await.ok();
+    assert_eq!(found["S"][0]["distance"], "0", "{found}");
     let path = app.folder.path().join("list");
     std::fs::write(&path, format!("{}\nnonsense\n", "a".repeat(32))).unwrap();
     create(&app, json!({"bank": "L", "api": "local_file", "api_json": {"filename": path}})).await;
