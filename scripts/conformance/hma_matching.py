@@ -118,17 +118,6 @@ def banks_filter_lookups_and_raw_lookups(api):
 
 
 @check
-def signal_added_twice_is_two_contents(api):
-    bank, pdq = api.bank(), random_pdq()
-    ids = sorted(api.signal(bank, pdq=pdq) for _ in range(2))
-    equal(len(set(ids)), 2, "ids")
-    api.until("added", lambda: sorted(api.get("/m/raw_lookup", signal_type="pdq", signal=pdq).json["matches"]) == ids)
-    equal(sorted(match["bank_content_id"] for match in api.lookup(pdq)[bank]), ids)
-    api.delete(f"/c/bank/{bank}/content/{ids[0]}")
-    api.until("one deleted", lambda: api.lookup(pdq) == {bank: [{"bank_content_id": ids[1], "distance": "0"}]})
-
-
-@check
 def video_md5_is_looked_up_exactly(api):
     bank, digest = api.bank(), md5(random_pdq().encode())
     content = api.signal(bank, video_md5=digest)

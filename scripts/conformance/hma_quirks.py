@@ -237,6 +237,15 @@ def content_of_another_bank(api):
     return shown.status, changed.status, deleted.json if deleted.json.get("deleted") else None
 
 
+@quirk(hma=(2, "first"), default=(1, "second"))
+def signal_added_twice_to_a_bank(api):
+    """HMA makes two contents, so that a signal that is deleted may still match; Nightlight keeps one, which takes the new note."""
+    bank, pdq = api.bank(), random_pdq()
+    ids = [api.signal(bank, pdq=pdq, note=note) for note in ("first", "second")]
+    api.until("added", lambda: sorted(match["bank_content_id"] for match in api.lookup(pdq).get(bank, [])) == sorted(set(ids)))
+    return len(set(ids)), api.get(f"/c/bank/{bank}/content/{ids[0]}").json["note"]
+
+
 @quirk(hma=500, default=204)
 def signal_type_is_changed(api):
     return api.put("/c/signal_type/video_md5", {"enabled_ratio": 1.0}).status
@@ -274,6 +283,11 @@ def exchange_answers_a_change_with_itself(api):
         return {name: value for name, value in answer.json.items() if name in ("name", "api", "enabled")}
     except ValueError:
         return answer.body.decode()
+
+
+@quirk(hma=201, default=400, strict=201)
+def exchange_with_a_setting_that_its_api_does_not_know(api):
+    return api.post("/c/exchanges", {"api": "sample", "bank": "T_EXTRA", "api_json": {"enabled": False, "banana": 1}}).status
 
 
 # Fetching
