@@ -359,7 +359,8 @@ def main():
     parser.add_argument("--update-seconds", type=int, default=70, help="HMA builds its index anew once in 60")
     parser.add_argument("--hma-adds", type=int, default=3)
     parser.add_argument("--hma-limit", type=int, default=1_000_000)
-    parser.add_argument("--hma-memory", type=float, default=0, help="above the limit, ask HMA's index alone, and build it once with so many GiB; its own goal for 10 M is 8")
+    parser.add_argument("--hma-memory", type=float, default=0,
+                        help="above the limit, ask HMA's index alone, and build it once with so many GiB; its own goal for 10 M is 8")
     parser.add_argument("--port", type=int, default=5110)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", help="append rows to this file as JSON lines")

@@ -1,9 +1,10 @@
-"""HMA's PDQ index without HMA, for banks that two of its workers cannot hold: what a lookup costs at least, and whether its build fits into memory.
+"""HMA's PDQ index without HMA, for banks that two of its workers cannot hold: what a lookup costs at least, and whether it can be built.
 
     hma_index.py query BANK QUERIES…    the index filled straight from numpy, then every query alone, one thread: processor seconds a query
     hma_index.py build BANK GIBIBYTES   HMA's `_prepare_index` (background_tasks/build_index.py) in a process that may take so much memory
 
-BANK and QUERIES hold 64 hex digits a line. Prints a JSON object for each list of queries, or for the build. When the machine runs out of memory, this process is the one to be ended.
+BANK and QUERIES hold 64 hex digits a line. Prints a JSON object for each list of queries, or for the build. When the machine runs out of memory,
+this process is the one to be ended.
 """
 import json
 import pathlib

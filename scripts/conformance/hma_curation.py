@@ -247,8 +247,8 @@ def signals_of_several_types_are_one_content(api):
 @check
 def signals_that_are_none_are_a_400(api):
     path = f"/c/bank/{api.bank()}/signal"
-    for body in [{}, {"note": "x"}, {"banana": hma.SPECIMEN}, {"pdq": "banana"}, {"pdq": hma.SPECIMEN[1:]}, {"pdq": hma.SPECIMEN + "0"}, {"video_md5": hma.SPECIMEN},
-                 {"pdq": "g" * 64}, {"pdq": hma.SPECIMEN, "video_md5": "x"}]:
+    for body in [{}, {"note": "x"}, {"banana": hma.SPECIMEN}, {"pdq": "banana"}, {"pdq": hma.SPECIMEN[1:]}, {"pdq": hma.SPECIMEN + "0"},
+                 {"video_md5": hma.SPECIMEN}, {"pdq": "g" * 64}, {"pdq": hma.SPECIMEN, "video_md5": "x"}]:
         message(api.post(path, body), 400)
 
 

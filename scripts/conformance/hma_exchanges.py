@@ -1,4 +1,4 @@
-"""Checks of HMA's exchange endpoints that HMA and Nightlight pass alike: APIs, their schemas and credentials, and exchanges of all that takes no network."""
+"""Checks of HMA's exchange endpoints that HMA and Nightlight pass alike: APIs, their schemas and credentials, exchanges that take no network."""
 import os
 import secrets
 import tempfile
