@@ -20,6 +20,8 @@ import urllib.request
 
 # HMA's reference configuration (`development_omm_config.py`), with `local_file` beside its exchanges; secrets are for loopback only.
 CONFIG = """
+from logging.config import dictConfig
+
 from OpenMediaMatch.storage.postgres.impl import DefaultOMMStore
 from threatexchange.signal_type.pdq.signal import PdqSignal
 from threatexchange.signal_type.md5 import VideoMD5Signal
@@ -42,6 +44,12 @@ STORAGE_IFACE_INSTANCE = DefaultOMMStore(
     exchange_types=[StaticSampleSignalExchangeAPI, LocalFileSignalExchangeAPI, FBThreatExchangeSignalExchangeAPI, NCMECSignalExchangeAPI,
                     StopNCIISignalExchangeAPI],
 )
+dictConfig({
+    "version": 1,
+    "formatters": {"default": {"format": "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"}},
+    "handlers": {"wsgi": {"class": "logging.StreamHandler", "stream": "ext://flask.logging.wsgi_errors_stream", "formatter": "default"}},
+    "root": {"level": "INFO", "handlers": ["wsgi"]},
+})
 """
 # HMA's defaults, in seconds.
 TIMERS = {"FETCHER": 240, "INDEXER": 60, "INDEX_CACHE": 30}
@@ -157,12 +165,22 @@ class Hma:
 
     def start(self, jobs=True):
         """Starts the workers, and the process of the background tasks; returns once the port answers."""
+        log = self.home / "gunicorn.log"
+        self.log_at = log.stat().st_size if log.is_file() else 0
         serving = self.environment(TASK_FETCHER="false", TASK_INDEXER="false", TASK_INDEX_CACHE="true")
         self.web = self.gunicorn(self.port, self.workers, serving)
         if jobs:
             working = self.environment(TASK_FETCHER="true", TASK_INDEXER="true", TASK_INDEX_CACHE="false")
             self.jobs = self.gunicorn(self.port + 2, 1, working)
         wait_for(lambda: self.get("/status/live"), 60, "HMA does not answer: see gunicorn.log")
+
+    def loaded(self, seconds=600):
+        """Waits until every worker has loaded the PDQ index; asking tells little, since the one that has it answers for the one that is busy."""
+        def count():
+            with (self.home / "gunicorn.log").open("rb") as log:
+                log.seek(self.log_at)
+                return log.read().count(b"CachedIndex[pdq] Updated checkpoint")
+        return wait_for(lambda: count() >= self.workers, seconds, "HMA does not load its index: see gunicorn.log")
 
     def gunicorn(self, port, workers, environment):
         log = (self.home / "gunicorn.log").open("ab")

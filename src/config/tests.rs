@@ -47,6 +47,7 @@ fn default_toml_is_the_manual() {
 fn sections_read_exactly_the_keys_of_default_toml() {
     let sources = [
         include_str!("mod.rs"),
+        include_str!("curation.rs"),
         include_str!("engine.rs"),
         include_str!("exchange.rs"),
         include_str!("limits.rs"),

@@ -65,7 +65,7 @@ fn banks_are_made_set_renamed_shown_and_deleted() {
         (
             &20.into(),
             &0.5.into(),
-            &900.0.into(),
+            &900.into(),
             &json!({"sources": 1, "minimum_quality": 0, "benign_collisions": null, "guard": true, "confirmation": false})
         ),
         "{set}"
@@ -132,7 +132,7 @@ fn items_are_added_told_moved_and_judged() {
     let bad = house.refused(&["add", "--bank", "A", "-"], &format!("{PDQ}\n{}\n", &MD5[1..]));
     assert!(bad.contains("line 2") && !bad.contains(&MD5[1..9]), "{bad}");
     assert!(house.refused(&["add", "--bank", "A", "-"], "").contains("1 to 64 signals"));
-    assert!(house.refused(&["add", "--bank", "A", "--disable-until", "-5", "-"], PDQ).contains("--disable-until"));
+    assert!(house.refused(&["add", "--bank", "A", "--disable-until=-5", "-"], PDQ).contains("--disable-until"));
     assert!(house.refused(&["add", "--bank", "NONE", "-"], PDQ).contains("the banks are A"));
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use nightlight::{
+    config::{Config, Sources},
     domain::{
         attachment::AttachmentKind,
         bank::{Admission, ItemState, Opinion, OpinionSource, Standing},
@@ -17,6 +18,7 @@ use nightlight::{
         time::Timestamp,
     },
     engines::matching::Lookup as Query,
+    outbound::MediaFetcher,
     services::{
         access::{Principal, Role},
         banks::{
@@ -24,6 +26,9 @@ use nightlight::{
             curation::{Curation, Entry},
             hits::Hits,
         },
+        lanes::Lanes,
+        lookup::{Lookup, Scope, Sought},
+        pixels::PixelProcessor,
         review::{Listing, Review},
     },
     store::{BankDefaults, IdempotentResponse, ImportInfo, ItemPatch, NewReviewItem, Outcome, ReviewItem, Store, StoreOptions, Subject},
@@ -279,6 +284,32 @@ async fn a_busy_item_is_no_flood() {
     (0..150).for_each(|_| house.hits.count(TENANT, &[hit(busy)], None));
     house.curation.sweep(now).await.unwrap();
     assert!(!house.found(1), "twenty-five times is not");
+}
+
+/// Who only looks up floods like who scores; looking at what is out of force is no traffic.
+#[tokio::test(flavor = "multi_thread")]
+async fn look_ups_count_too() {
+    let house = House::new().await;
+    house.bank(BankSettings::default()).await;
+    let meme = house.add(1).await;
+    let lanes = Lanes::start(&Config::load(&Sources::default()).unwrap()).unwrap();
+    let lookup = Lookup::new(house.banks.clone(), lanes, Arc::new(PixelProcessor::Cpu), MediaFetcher::off()).counting(house.hits.clone());
+    let look = async |scope: &Scope| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let found = lookup.find(&Principal::operator(), Sought::Signal(Signal::Pdq(pdq(1))), scope, deadline).await.unwrap();
+        found.matches.len()
+    };
+    let everything = Scope { include_disabled: true, ..Scope::default() };
+    for _ in 0..30 {
+        assert_eq!(look(&everything).await, 1);
+    }
+    house.curation.sweep(Timestamp::now()).await.unwrap();
+    assert!(house.found(1));
+    for _ in 0..30 {
+        look(&Scope::default()).await;
+    }
+    house.curation.sweep(Timestamp::now()).await.unwrap();
+    assert_eq!((house.standing(meme).await, look(&Scope::default()).await, look(&everything).await), (Standing::Quarantined, 0, 1));
 }
 
 #[tokio::test]

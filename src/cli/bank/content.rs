@@ -58,13 +58,18 @@ pub(in crate::cli) struct Add {
     #[arg(long, value_name = "URI")]
     uri: Option<String>,
     /// Anything else, as JSON
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", value_parser = parsed)]
     metadata: Option<Value>,
     /// Out of force until then, in seconds since 1970; 1 is until somebody says otherwise
     #[arg(long, value_name = "TIME", default_value_t = 0)]
     disable_until: i64,
     /// The signals of this one item, `signal` or `signal_type signal` a line; - reads standard input
     file: PathBuf,
+}
+
+/// A value of its own would take any text for a JSON string.
+fn parsed(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 #[derive(Args, Debug)]

