@@ -12,7 +12,7 @@
 //! more than a hundred thousand signals is read and indexed before it is shown at once; until then the bank's older signals keep their present states and settings.
 //!
 //! # At start
-//! Indices are read from files beside the database, and then follow it like a running server's: see [`folder`].
+//! Indices are read from files beside the database, and then follow it like a running server's: see `folder.rs`.
 //!
 //! # What lookups notice
 //! Nothing. Parts that a merge replaced are kept for another second and given back by the thread that tidies up, so that not even giving back memory falls to a lookup.

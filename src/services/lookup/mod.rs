@@ -17,15 +17,11 @@ use crate::{
     domain::{
         frame::Frame,
         hash::{Digests, PerceptualHash},
-        ids::TenantId,
         preprocess::PreprocessSpec,
         signal::{Distance, Signal, SignalType},
         time::Timestamp,
     },
-    engines::{
-        hashing,
-        matching::{self, Snapshot},
-    },
+    engines::{hashing, matching},
     outbound::{Media, MediaFetcher},
     services::{
         access::Principal,
@@ -99,11 +95,6 @@ impl Lookup {
     /// The same, of those that some bank of theirs holds.
     pub fn embeddings_held(&self, who: &Principal) -> Vec<SignalType> {
         self.embedders.kinds_held(&self.banks.snapshot_for(who))
-    }
-
-    /// The banks of `tenant` as they are now.
-    pub fn banks(&self, tenant: TenantId) -> Arc<Snapshot> {
-        self.banks.snapshot(tenant)
     }
 
     /// When the newest change was made that lookups see.
