@@ -56,6 +56,7 @@ fn score(criterion: &mut Criterion) {
         let defaults = BankDefaults { max_distance: 31, minimum_quality: 50 };
         app.store.import_signals(TenantId::DEFAULT, "RANDOM", defaults, hashes()).await.expect("an import");
         app.banks.refresh(&app.store).await.expect("the banks");
+        app.banks.loaded().await;
         app
     });
     let services = HttpServices {

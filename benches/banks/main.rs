@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --features testing --bench banks -- recall [QUERIES] [HASHES]` counts every radius from 0 to 64 against comparing everything with everything;
 //! `… -- fill FOLDER HASHES [correlated]` makes a store with a bank; `… -- start FOLDER` starts from it in processes of their own, from the database alone and from the files beside it;
-//! `… -- updates FOLDER [UPDATES]` measures lookups with and without a stream of changes, how soon a change is in force, and resident memory. JSON lines on stdout.
+//! `… -- imports FOLDER [IMPORTS]` measures lookups while imports of 20,000 hashes keep merges going; `… -- updates FOLDER [UPDATES]` measures lookups with and without a stream of changes, how soon a change is in force, and resident memory. JSON lines on stdout.
 
 use std::{
     error::Error,
@@ -48,9 +48,12 @@ fn main() -> Answered {
         ["fill", folder, hashes, ref kind @ ..] => runtime.block_on(fill(Path::new(folder), hashes.parse()?, *kind == ["correlated"])),
         ["start", folder] => start(folder),
         ["started", folder, files] => runtime.block_on(started(Path::new(folder), files == "files")),
+        ["imports", folder, ref sizes @ ..] => runtime.block_on(imports(Path::new(folder), number(sizes, 0, 30)?)),
         ["updates", folder, ref sizes @ ..] => runtime.block_on(updates(Path::new(folder), number(sizes, 0, 1000)?)),
         _ => {
-            eprintln!("recall [QUERIES] [HASHES] | fill FOLDER HASHES [correlated] | start FOLDER | updates FOLDER [UPDATES]");
+            eprintln!(
+                "recall [QUERIES] [HASHES] | fill FOLDER HASHES [correlated] | start FOLDER | updates FOLDER [UPDATES] | imports FOLDER [IMPORTS]"
+            );
             Ok(())
         }
     }
@@ -241,6 +244,46 @@ async fn updates(folder: &Path, updates: usize) -> Answered {
             }),
         );
     }
+    stop.cancel();
+    watching.await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Twenty thousand hashes at a time: more than a tail, so that each of them is merged, and some of these merges make a full segment.
+async fn imports(folder: &Path, imports: usize) -> Answered {
+    let store = open(folder).await?;
+    let banks = Banks::open(&store, false, Some(folder.join("index"))).await?;
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(banks.clone().watch(store.clone(), Duration::from_millis(200), stop.clone()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let parts = || banks.snapshot(TenantId::DEFAULT).banks().iter().map(|bank| bank.pdq().parts()).sum::<usize>();
+    let (before, from) = (memory(), parts());
+    let end = Arc::new(AtomicBool::new(false));
+    let quiet = lookups(banks.clone(), end.clone(), 3000);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    end.store(true, Ordering::Relaxed);
+    let quiet = quantiles(quiet.join().map_err(|_| "the lookups panicked")?);
+    let end = Arc::new(AtomicBool::new(false));
+    let busy = lookups(banks.clone(), end.clone(), 4000);
+    let (started, mut random, mut added, mut refreshes) = (Instant::now(), Random(u64::from(std::process::id()) << 32), 0, Vec::new());
+    for _ in 0..imports {
+        let signals: Vec<Signal> = Hashes::Uniform.many(&mut random, 20_000).into_iter().map(Signal::Pdq).collect();
+        added += store.import_signals(TenantId::DEFAULT, BANK, DEFAULTS, signals).await?.added;
+        let begun = Instant::now();
+        banks.refresh(&store).await?;
+        refreshes.push(begun.elapsed().as_secs_f64());
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    end.store(true, Ordering::Relaxed);
+    let busy = quantiles(busy.join().map_err(|_| "the lookups panicked")?);
+    say(
+        "imports",
+        json!({
+            "added": added, "seconds": seconds, "refresh": quantiles(refreshes), "parts_before": from, "parts_after": parts(), "lookups_without": quiet,
+            "lookups_with": busy, "resident_before": before, "resident_after": memory(),
+        }),
+    );
     stop.cancel();
     watching.await?;
     store.close().await;

@@ -55,21 +55,6 @@ done = function(summary, latency)
 end
 """
 
-# HMA's `_prepare_index` (background_tasks/build_index.py) on a file, in a process that may take so much memory and no more.
-BUILD = """
-import resource, sys, time
-resource.setrlimit(resource.RLIMIT_AS, (int(float(sys.argv[2]) * 2**30),) * 2)
-from threatexchange.signal_type.pdq.signal import PdqSignal
-start = time.monotonic()
-try:
-    index = PdqSignal.get_index_cls().build([(line.strip(), at + 1) for at, line in enumerate(open(sys.argv[1]))])
-    outcome = "built"
-except MemoryError:
-    outcome = "out of memory"
-print(outcome, time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
-
-
 class Nightlight:
     """A running Nightlight with one bank from a file; no models, since lookups need none."""
 
@@ -193,14 +178,21 @@ def freshness(server, times, pause):
     return seconds
 
 
-def index_alone(path, gibibytes):
-    """What becomes of HMA's index build, one copy, under a bound of memory: its outcome, seconds, and peak resident MiB."""
-    done = subprocess.run([sys.executable, "-c", BUILD, path, str(gibibytes)], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    if done.returncode:
-        # faiss ends the process where C++ finds no memory.
-        return {"outcome": f"ended with {done.returncode}", "said": done.stderr.strip().splitlines()[-1:]}
-    outcome, seconds, peak = done.stdout.rsplit(maxsplit=2)
-    return {"outcome": outcome, "seconds": float(seconds), "peak_mib": round(float(peak))}
+def index_alone(report, facts, folder, bank, queries, gibibytes):
+    """HMA's index without the rest of HMA (`hma_index.py`): what a lookup costs it at least, and whether its build fits into its memory."""
+    lists = []
+    for number, asked in enumerate(queries.values()):
+        lists.append(pathlib.Path(folder) / f"queries-{number}")
+        lists[-1].write_text("\n".join(asked[:300]))
+    script = pathlib.Path(__file__).with_name("hma_index.py")
+    for what, arguments in [("query", [bank, *lists]), ("build", [bank, gibibytes])]:
+        done = subprocess.run([sys.executable, script, what, *map(str, arguments)], capture_output=True, text=True)
+        for hits, line in zip(queries, done.stdout.splitlines()):
+            report.row(**facts, what=f"index alone, {what}", server="hma", **({"hits": hits} if what == "query" else {"limit_gib": gibibytes}),
+                       **json.loads(line))
+        if done.returncode:
+            # faiss, or the kernel, ends the process where there is no memory.
+            report.row(**facts, what=f"index alone, {what}", server="hma", outcome=f"ended with {done.returncode}")
 
 
 class Stream:
@@ -327,10 +319,10 @@ def round_of(options, report, kind, size, hma, folder):
             report.row(**facts, what="start", server="hma", import_s=filled, build_s=built, start_s=loading, **memory(hma.roots()))
             total = compare(hma, ours, queries["10 %"][:200] + near[:options.compared])
             report.row(**facts, what="answers", equal=True, queries=200 + options.compared, matches=total)
-        elif options.hma_memory:
-            report.row(**facts, what="index alone", server="hma", limit_gib=options.hma_memory, **index_alone(path, options.hma_memory))
         load = Load(folder, options.connections)
         lookups(options, report, load, facts, hma, ours, queries)
+        if not hma and options.hma_memory:
+            index_alone(report, facts, folder, path, queries, options.hma_memory)
         report.row(**facts, what="memory", server="nightlight", **memory(ours.roots()))
         if hma:
             report.row(**facts, what="memory", server="hma", **memory(hma.roots()), workers_pss_mib=memory([hma.web.pid])["pss_mib"])
@@ -367,7 +359,7 @@ def main():
     parser.add_argument("--update-seconds", type=int, default=70, help="HMA builds its index anew once in 60")
     parser.add_argument("--hma-adds", type=int, default=3)
     parser.add_argument("--hma-limit", type=int, default=1_000_000)
-    parser.add_argument("--hma-memory", type=float, default=0, help="above the limit, build HMA's index once with so many GiB; its own goal for 10 M is 8")
+    parser.add_argument("--hma-memory", type=float, default=0, help="above the limit, ask HMA's index alone, and build it once with so many GiB; its own goal for 10 M is 8")
     parser.add_argument("--port", type=int, default=5110)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", help="append rows to this file as JSON lines")

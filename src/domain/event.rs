@@ -14,6 +14,7 @@ use super::{
     monitor::{DriftAlarm, StateCause, Tally},
     operating_point::{Fallback, PointKey},
     score::Technology,
+    signal::SignalType,
     time::Timestamp,
 };
 
@@ -70,6 +71,12 @@ pub enum EventBody {
         bank_version: i64,
         state: ItemState,
         items: Option<u64>,
+    },
+    /// Signals of a type take part in another share of lookups, 0..=1.
+    SignalTypeChanged {
+        signal_type: SignalType,
+        enabled_ratio: f64,
+        by: Option<KeyId>,
     },
     /// An exchange was set up, changed or removed.
     ExchangeChanged {
@@ -260,6 +267,7 @@ impl EventBody {
             Self::BankItemsExamined { .. } => "bank_items_examined",
             Self::BankOpinion { .. } => "bank_opinion",
             Self::BankAccessChanged { .. } => "bank_access_changed",
+            Self::SignalTypeChanged { .. } => "signal_type_changed",
             Self::OperatingPointDecertified(_) => "operating_point_decertified",
             Self::OperatingPointRecertified(_) => "operating_point_recertified",
             Self::OperatingPointConfirmed(_) => "operating_point_confirmed",

@@ -277,8 +277,8 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::NotFound(_) => Self::new(ErrorCode::NotFound, message),
             ExchangeError::Duplicate(_) => Self::new(ErrorCode::Duplicate, message),
             ExchangeError::Busy(_) => Self::overloaded(&message, Duration::from_secs(1)),
-            ExchangeError::Store(error) => error.into(),
             ExchangeError::Bank(error) => error.into(),
+            ExchangeError::Store(error) => error.into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The API over HTTP: the only room that knows axum.
 //!
 //! [`router`] puts together what callers see from an [`HttpState`]: services, limits and what the status pages need. Each concern has its file:
-//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `review`, `operating_points`, `status`, `docs`, the pages of `console`; `auth` lets callers in, `error` is the one
+//! `score` and `batch` (with `input`, `multipart` and `body` below them), `hma`, `banks`, `review`, `operating_points`, `status`, `docs`, the pages of `console`; `auth` lets callers in, `error` is the one
 //! place that turns errors into answers, `observe` gives every request its id, its log line and its metrics, and [`serve`] is the loop that
 //! accepts connections.
 //!
@@ -54,6 +54,7 @@
 //! ```
 
 mod auth;
+mod banks;
 mod batch;
 mod body;
 mod console;
@@ -247,7 +248,7 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/metrics", metrics, get(status::metrics)),
         route("/openapi.json", None, get(docs::openapi_json)),
     ];
-    own.into_iter().chain(hma::routes()).collect()
+    own.into_iter().chain(banks::routes()).chain(hma::routes()).collect()
 }
 
 /// The API as a service.

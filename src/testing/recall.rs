@@ -123,6 +123,14 @@ impl Banks {
         for (at, hash) in kind.many(&mut random, hashes).into_iter().enumerate() {
             // Few are known to be harmless; every tenth item has the hash before it as a second one.
             let bank = if at % 50 == 0 { NEGATIVE } else { at % NEGATIVE };
+            // What is known to be harmless resembles something that is not.
+            let hash = match bank {
+                NEGATIVE if at > 0 => {
+                    let (from, distance) = (items[random.below(items.len())].2, random.below(41));
+                    at_distance(&mut random, from, distance)
+                }
+                _ => hash,
+            };
             items.push((bank, (at - usize::from(at % 10 == 9 && at % 50 != 0)) as i64, hash));
         }
         for (number, bank) in banks.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use nightlight::{
-    domain::{curation::BankRight, ids::TenantId, signal::Signal},
+    domain::{curation::BankRight, ids::TenantId},
     services::access::Role,
 };
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ async fn exchanges_are_set_up_listed_changed_and_forgotten() {
         assert_eq!(deleted, json!({"message": "Exchange deleted"}));
     }
     assert_eq!(app.get("/c/exchanges").await.ok(), json!(["NCMEC", "TEST_EXCHANGE"]));
-    app.get("/c/bank/TE").await.ok();
+    refused(&app.get("/c/bank/TE").await, 404);
 }
 
 #[tokio::test]
@@ -110,7 +110,12 @@ async fn the_status_tells_how_the_last_fetch_went() {
         "checkpoint_ts": null, "running_fetch_start_ts": null, "last_fetch_complete_ts": null, "last_fetch_succeeded": null,
         "up_to_date": false, "fetched_items": 0,
     });
-    assert_eq!(app.get("/c/exchange/S/status?hma_strict=1").await.ok(), before);
+    assert_eq!(app.get("/c/exchange/S/status").await.ok(), before);
+    // HMA's own tests look its samples up.
+    app.exchanges.fetch(TenantId::DEFAULT, "S", &Default::default()).await.unwrap();
+    let sample = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22";
+    let found = app.get(&format!("/m/lookup?signal_type=pdq&signal={sample}")).await.ok();
+    assert_eq!(found["S"][0]["distance"], "0", "{found}");
     let path = app.folder.path().join("list");
     std::fs::write(&path, format!("{}\nnonsense\n", "a".repeat(32))).unwrap();
     create(&app, json!({"bank": "L", "api": "local_file", "api_json": {"filename": path}})).await;
@@ -119,13 +124,14 @@ async fn the_status_tells_how_the_last_fetch_went() {
         // What the server's background does every interval.
         let _ = app.exchanges.fetch(TenantId::DEFAULT, name, &Default::default()).await;
     }
-    let read = app.get("/c/exchange/L/status").await.ok();
+    let read = app.get("/c/exchange/L/status?details=true").await.ok();
     let told = [&read["last_fetch_succeeded"], &read["up_to_date"], &read["fetched_items"], &read["bad_items"], &read["failure"]];
     assert_eq!(told, [&json!(true), &json!(true), &json!(1), &json!(1), &Value::Null], "{read}");
     assert!(read["last_fetch_complete_ts"].as_i64().unwrap() > 1_700_000_000);
     let md5 = app.get(&format!("/m/lookup?signal_type=video_md5&signal={}", "a".repeat(32))).await.ok();
     assert_eq!(md5["L"].as_array().unwrap().len(), 1, "what was fetched matches");
-    let failed = app.get("/c/exchange/GONE/status").await.ok();
+    assert_eq!(app.get("/c/exchange/L").await.ok()["signal_type"], Value::Null, "HMA tells what was not given too");
+    let failed = app.get("/c/exchange/GONE/status?details=true").await.ok();
     assert_eq!((failed["last_fetch_succeeded"].as_bool(), failed["fetched_items"].as_u64()), (Some(false), Some(0)));
     assert!(failed["failure"].is_string());
 }
@@ -195,12 +201,45 @@ async fn curators_set_exchanges_up_and_administrators_what_is_the_servers_own() 
 }
 
 #[tokio::test]
-async fn an_exchange_can_fill_a_bank_that_is_there() {
+async fn what_an_exchange_brought_is_told_and_goes_with_it() {
     let app = Setup::default().start().await;
-    call(&app, "POST", "/c/banks", json!({"name": "A"})).await;
-    call(&app, "POST", "/c/bank/A/signal", json!({"video_md5": "b".repeat(32)})).await.ok();
-    assert_eq!(create(&app, json!({"bank": "A", "api": "sample"})).await.status, 201);
-    let bank = app.store.bank(TenantId::DEFAULT, "A").await.unwrap().unwrap();
-    let held = app.store.load_signals(&bank, 0, 10).await.unwrap();
-    assert!(held.iter().any(|(.., signal)| *signal == Signal::Md5([0xbb; 16])), "what was in it stays");
+    let [own, both, listed] = ["b".repeat(32), "c".repeat(32), "d".repeat(32)];
+    let path = app.folder.path().join("list");
+    std::fs::write(&path, format!("{both}\n{listed}\n")).unwrap();
+    let follow = async |name: &str| {
+        create(&app, json!({"bank": name, "api": "local_file", "api_json": {"filename": path}})).await;
+        app.exchanges.fetch(TenantId::DEFAULT, name, &Default::default()).await.unwrap();
+    };
+    // A bank that was there before, and one of the exchange's own.
+    call(&app, "POST", "/c/banks", json!({"name": "SHARED"})).await;
+    for md5 in [&own, &both] {
+        call(&app, "POST", "/c/bank/SHARED/signal", json!({"video_md5": md5})).await.ok();
+    }
+    follow("SHARED").await;
+    follow("ALONE").await;
+    let found = async |md5: &str| -> Vec<String> {
+        let found = app.get(&format!("/m/lookup?signal_type=video_md5&signal={md5}")).await.ok();
+        found.as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(
+        (found(&own).await, found(&both).await, found(&listed).await),
+        (vec!["SHARED".to_owned()], vec!["ALONE".to_owned(), "SHARED".to_owned()], vec!["ALONE".to_owned(), "SHARED".to_owned()])
+    );
+    let collab = async |content_id: i64| app.get(&format!("/c/bank/SHARED/content/{content_id}")).await.ok()["metadata"]["collab"].clone();
+    assert_eq!(collab(1).await, Value::Null, "a curator's word is no exchange");
+    assert_eq!(collab(3).await, json!({"SHARED": [format!("md5 {listed}")]}));
+    // While it is read, what it shares with others cannot be told apart.
+    let lease = app.store.lease_exchange(TenantId::DEFAULT, "SHARED").await.unwrap().unwrap();
+    refused(&call(&app, "DELETE", "/c/exchange/SHARED", Value::Null).await, 429);
+    app.store.end_exchange_fetch(lease, Ok(true)).await.unwrap();
+    for name in ["SHARED", "ALONE"] {
+        call(&app, "DELETE", &format!("/c/exchange/{name}"), Value::Null).await.ok();
+    }
+    assert_eq!(app.get("/c/exchanges").await.ok(), json!([]));
+    assert_eq!(
+        (found(&own).await, found(&both).await, found(&listed).await),
+        (vec!["SHARED".to_owned()], vec!["SHARED".to_owned()], vec![])
+    );
+    let names: Vec<Value> = app.get("/c/banks").await.ok().as_array().unwrap().iter().map(|bank| bank["name"].clone()).collect();
+    assert_eq!(names, ["SHARED"]);
 }

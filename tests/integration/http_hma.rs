@@ -280,20 +280,6 @@ async fn indices_tell_their_size() {
     assert!(names(app.get("/c/signal_type").await.ok()).contains(&"photodna".to_owned()));
 }
 
-#[tokio::test]
-async fn a_signal_types_ratio_is_one() {
-    let app = Setup::default().start().await;
-    let put = async |name: &str, body: Value| {
-        let request = axum::http::Request::put(format!("/c/signal_type/{name}")).body(body.to_string().into()).unwrap();
-        app.send(request).await
-    };
-    let answer = put("pdq", json!({"enabled_ratio": 1.0})).await;
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
-    refused(&put("pdq", json!({"enabled_ratio": 0.5})).await, 400);
-    refused(&put("pdq", json!({})).await, 400);
-    refused(&put("banana", json!({"enabled_ratio": 1.0})).await, 404);
-}
-
 /// A bank's ratio, with everything else as it is.
 async fn ratio(app: &App, name: &str, enabled_ratio: f64) {
     let settings = app.store.bank(TenantId::DEFAULT, name).await.unwrap().unwrap().settings();

@@ -143,3 +143,81 @@ async fn metadata_stand_with_the_matches_when_asked_for() {
     assert_eq!(ask(&app, json!({"signals": signals})).await["matches"], json!([]));
     assert_eq!(ask(&app, json!({"signals": signals, "include": ["disabled"]})).await["matches"][0]["content_id"], 1);
 }
+
+/// A signal of every type, one that is near it where there is such a thing, the radius that lies between them, and how far they are apart.
+fn every_type() -> [(&'static str, String, Option<(String, f64)>); 6] {
+    let photodna = |first: [u8; 2]| STANDARD.encode([&first[..], &[9; 142]].concat());
+    [
+        ("md5", "a".repeat(32), None),
+        ("sha1", "b".repeat(40), None),
+        ("sha256", "c".repeat(64), None),
+        ("pdq", HASH.to_owned(), Some((at_distance(HASH, 40), 40.0))),
+        ("photodna", photodna([0, 0]), Some((photodna([3, 4]), 5.0))),
+        ("embedding:sscd", "1,0".to_owned(), Some(("3,4".to_owned(), 0.4))),
+    ]
+}
+
+#[tokio::test]
+async fn every_type_of_signals_has_numbers_metadata_and_a_radius_of_the_request() {
+    let app = Setup::default().start().await;
+    let post = async |path: &str, body: Value| app.post(path, "application/json", body.to_string()).await;
+    for name in ["A", "B"] {
+        assert_eq!(post("/banks", json!({"name": name})).await.status, 201);
+    }
+    let item = |at: usize, (kind, signal, _): &(&str, String, Option<(String, f64)>)| {
+        json!({
+            "signals": [{"signal_type": kind, "signal": signal}], "note": format!("item {at}"), "category": "A2",
+            "metadata": {"content_id": at.to_string()}, "provenance": {"source": "NCMEC"},
+        })
+    };
+    let items: Vec<Value> = every_type().iter().enumerate().map(|(at, one)| item(at, one)).collect();
+    post("/banks/A/items", json!({"items": items})).await.ok();
+    let same: Vec<Value> = every_type().iter().map(|(kind, signal, _)| json!({"signal_type": kind, "signal": signal})).collect();
+    let found = ask(&app, json!({"signals": same, "include": ["metadata"], "banks": ["A"]})).await;
+    let matches = found["matches"].as_array().unwrap();
+    assert_eq!(matches.len(), 6, "{found}");
+    for (at, (one, (kind, ..))) in matches.iter().zip(every_type()).enumerate() {
+        let told =
+            [&one["signal"], &one["technology"], &one["bank"], &one["content_id"], &one["distance"], &one["category"], &one["standing"]];
+        assert_eq!(told, [&json!(at), &json!(kind), &json!("A"), &json!(at + 1), &json!(0), &json!("A2"), &json!("active")]);
+        assert_eq!((&one["note"], &one["metadata"]), (&json!(format!("item {at}")), &json!({"content_id": at.to_string()})));
+        assert_eq!((&one["provenance"][0]["source"], &one["transform"], &one["quality"]), (&json!("NCMEC"), &Value::Null, &Value::Null));
+    }
+    assert_eq!(ask(&app, json!({"signals": same, "banks": ["B"]})).await["matches"], json!([]));
+    assert_eq!(found["versions"]["banks"].as_object().unwrap().len(), 1);
+
+    // Outside of the banks' radii, inside of the request's, and outside of it again.
+    let near = |one: &(&'static str, String, Option<(String, f64)>)| one.2.clone().map(|(signal, apart)| (one.0, signal, apart));
+    for (kind, signal, apart) in every_type().iter().filter_map(near) {
+        let signals = json!([{"signal_type": kind, "signal": signal}]);
+        assert_eq!(ask(&app, json!({"signals": signals})).await["matches"], json!([]), "{kind}");
+        let within = ask(&app, json!({"signals": signals, "radius": {kind: apart + 0.01}})).await;
+        let one = &within["matches"][0];
+        assert!((one["distance"].as_f64().unwrap() - apart).abs() < 1e-6, "{one}");
+        assert!((one["max_distance"].as_f64().unwrap() - apart - 0.01).abs() < 1e-5, "{one}");
+        assert_eq!(ask(&app, json!({"signals": signals, "radius": {kind: apart - 0.01}})).await["matches"], json!([]), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_to_be_harmless_takes_matches_of_every_type_back() {
+    let app = Setup::default().start().await;
+    let post = async |path: &str, body: Value| app.post(path, "application/json", body.to_string()).await;
+    let items: Vec<Value> =
+        every_type().iter().map(|(kind, signal, _)| json!({"signals": [{"signal_type": kind, "signal": signal}]})).collect();
+    for (name, purpose) in [("A", "known"), ("HARMLESS", "negative")] {
+        assert_eq!(post("/banks", json!({"name": name, "purpose": purpose})).await.status, 201);
+        post(&format!("/banks/{name}/items"), json!({"items": items})).await.ok();
+    }
+    let signals: Vec<Value> = every_type().iter().map(|(kind, signal, _)| json!({"signal_type": kind, "signal": signal})).collect();
+    let found = ask(&app, json!({"signals": signals})).await;
+    assert_eq!(found["matches"], json!([]));
+    let taken = found["suppressed"].as_array().unwrap();
+    assert_eq!((taken.len(), found["negative"].as_array().unwrap().len()), (6, 6));
+    for (at, one) in taken.iter().enumerate() {
+        assert_eq!((&one["signal"], &one["matched"]["bank"], &one["by"]["bank"]), (&json!(at), &json!("A"), &json!("HARMLESS")));
+        assert_eq!(one["matched"]["technology"], one["by"]["technology"]);
+    }
+    let raw = ask(&app, json!({"signals": signals, "include": ["disabled"]})).await;
+    assert_eq!((raw["matches"].as_array().unwrap().len(), &raw["suppressed"]), (6, &json!([])));
+}

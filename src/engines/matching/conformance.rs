@@ -223,7 +223,7 @@ fn check(subject: &Subject, index: &dyn SignalIndex, model: &Model, queries: &[S
             assert!(parts == right, "{why}: parts within {radius}");
         }
     }
-    assert_eq!((0..index.parts()).map(|part| index.part_len(part)).sum::<usize>() >= model.len(), true, "{why}");
+    assert!((0..index.parts()).map(|part| index.part_len(part)).sum::<usize>() >= model.len(), "{why}");
 }
 
 /// A bank of one index, written: its file and those of its segments.

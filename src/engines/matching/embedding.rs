@@ -2,6 +2,8 @@
 //!
 //! Sums are of doubles, and products of two floats are exact in doubles, so a distance is right to the last digits of a float; sums are taken in one fixed order, so it is the same on every
 //! processor. The raw distance is the float's bits, which are ordered as the floats are where nothing is negative. A search reads every vector: nothing shorter is exact.
+//! Sign-bit LSH (Charikar, Similarity estimation techniques from rounding algorithms, STOC 2002) misses neighbours with a probability that depends on the data, so it could only choose
+//! an order here, and is not offered: 100,000 vectors of 512 numbers are 200 MB, read in some tens of milliseconds a query.
 
 use std::{io, sync::Arc};
 

@@ -62,12 +62,28 @@ impl Draw {
             Self::Coin(coin) => return enabled && ratio >= coin,
             Self::Number(number) => number,
         };
-        // SplitMix64's mixing (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014); 53 bits of it are a double in 0..1.
-        let mut mixed = number.wrapping_add((bank as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        enabled && (((mixed ^ mixed >> 31) >> 11) as f64 / (1u64 << 53) as f64) < ratio
+        enabled && uniform(number, bank as u64) < ratio
     }
+
+    /// Whether signals of the type at this place, which take part in this share of lookups, take part in this one.
+    pub(super) fn takes_type(self, place: usize, share: f64) -> bool {
+        let drawn = match self {
+            Self::Every => true,
+            Self::Coin(coin) => share >= coin,
+            // Far from all banks.
+            Self::Number(number) => uniform(number, u64::MAX / 2 + place as u64) < share,
+        };
+        drawn && share > 0.0
+    }
+}
+
+/// A number in 0..1 that the draw and a place decide.
+fn uniform(number: u64, place: u64) -> f64 {
+    // SplitMix64's mixing (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014); 53 bits of it are a double in 0..1.
+    let mut mixed = number.wrapping_add((place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ mixed >> 31) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Some of a snapshot's banks, by their place in [`Snapshot::banks`](super::Snapshot::banks).

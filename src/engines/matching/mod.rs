@@ -34,8 +34,12 @@
 //!
 //! # Changes
 //! New hashes go to a tail that is scanned. When the tail is long enough it becomes an indexed segment, and segments of similar length are merged, so that
-//! there are few and each hash is moved a logarithmic number of times. Disabling and removing set a bit beside a segment, which is asked for hits only. All
+//! there are few and each hash is moved a logarithmic number of times: a merge is made of a snapshot, beside the updates, and taken over in a moment ([`Bank::merge`]). Disabling and removing set a bit beside a segment, which is asked for hits only. All
 //! parts are shared between snapshots until they change.
+//!
+//! # On disk
+//! A segment can be written and read as it stands ([`Bank::write_segment`], [`StoredBank`]), so that a server starts without building anything. [`conformance`] holds every type of
+//! signals to one set of laws, this one included.
 
 mod bank;
 #[cfg(any(test, feature = "testing"))]
@@ -74,7 +78,7 @@ pub use hit::{Hit, linear};
 pub use index::{Reach, Sizes};
 pub use lookup::{BankMask, Draw, Found, Lookup};
 pub use pdq::PdqIndex;
-pub use signals::{AnyMerge, SignalHit, SignalIndex, index_for, sized_index_for};
+pub use signals::{AnyMerge, SignalHit, SignalIndex, distance, index_for, sized_index_for};
 pub use snapshot::{Slice, Snapshot};
 pub use stored::{Output, SegmentId, Unreadable};
 pub use stored_bank::{Open, StoredBank};

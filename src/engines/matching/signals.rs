@@ -118,6 +118,19 @@ pub fn sized_index_for(signal: &Signal, sizes: Option<Sizes>) -> Box<dyn SignalI
     }
 }
 
+/// How far two signals are apart; `None` for signals of different types or lengths, and for digests that are not equal.
+pub fn distance(left: &Signal, right: &Signal) -> Option<Distance> {
+    fn apart<K: Kind>(kind: K, left: &Signal, right: &Signal) -> Option<Distance> {
+        Some(K::distance(K::apart(&kind.item(left)?, &kind.item(right)?)))
+    }
+    match left {
+        Signal::Md5(_) | Signal::Sha1(_) | Signal::Sha256(_) => (left == right).then_some(Distance::ZERO),
+        Signal::Pdq(_) => apart(Pdq, left, right),
+        Signal::PhotoDna(bytes) => apart(super::photodna::PhotoDna::of(bytes.len()), left, right),
+        Signal::Embedding(model, bytes) => apart(super::embedding::Embedding::of(*model, bytes.len()), left, right),
+    }
+}
+
 impl Clone for Box<dyn SignalIndex> {
     fn clone(&self) -> Self {
         self.snapshot()

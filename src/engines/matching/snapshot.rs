@@ -21,6 +21,8 @@ const SLICE: usize = 1 << 22;
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     banks: Vec<Arc<Bank>>,
+    /// The shares of lookups in which types take part, 0..=1; those that are not here do in all.
+    shares: Arc<BTreeMap<SignalType, f64>>,
 }
 
 /// A part of a search that is worth a turn of its own: see [`Snapshot::slices`].
@@ -48,7 +50,24 @@ fn work((kind, bytes): Shape, signals: usize) -> usize {
 impl Snapshot {
     /// A snapshot of `banks`; disabled ones are searched only by lookups that ask for it.
     pub fn new(banks: Vec<Arc<Bank>>) -> Self {
-        Self { banks }
+        Self { banks, shares: Arc::default() }
+    }
+
+    /// The same banks, of which types take part in these shares of lookups only: 0 is not at all.
+    #[must_use]
+    pub fn with_shares(self, shares: Arc<BTreeMap<SignalType, f64>>) -> Self {
+        Self { shares, ..self }
+    }
+
+    /// The same of some banks only.
+    #[must_use]
+    pub fn narrowed(&self, mut keep: impl FnMut(&Bank) -> bool) -> Self {
+        Self { banks: self.banks.iter().filter(|bank| keep(bank)).cloned().collect(), shares: self.shares.clone() }
+    }
+
+    /// The share of lookups in which a type takes part.
+    pub fn share(&self, kind: SignalType) -> f64 {
+        self.shares.get(&kind).copied().unwrap_or(1.0)
     }
 
     /// The banks, enabled or not.
@@ -66,9 +85,9 @@ impl Snapshot {
         self.enabled().filter(|bank| bank.holds(SignalType::Pdq)).map(|bank| bank.minimum_quality).max()
     }
 
-    /// Whether any enabled bank holds signals of this type; others need not be computed.
+    /// Whether any enabled bank holds signals of this type, and they take part; others need not be computed.
     pub fn holds(&self, kind: SignalType) -> bool {
-        self.enabled().any(|bank| bank.holds(kind))
+        self.share(kind) > 0.0 && self.enabled().any(|bank| bank.holds(kind))
     }
 
     fn enabled(&self) -> impl Iterator<Item = &Arc<Bank>> {
@@ -77,7 +96,11 @@ impl Snapshot {
 
     /// Everything that the banks hold of what is looked up: complete, recall is 1.0.
     pub fn find(&self, lookup: &Lookup) -> Found {
-        self.together(lookup, self.slices(lookup).iter().flat_map(|slice| self.look(slice, lookup)).collect())
+        let slices = self.slices(lookup);
+        let found = slices.iter().flat_map(|slice| self.look(slice, lookup)).collect();
+        // One index names each item once, in order; a search among near-duplicates has thousands of hits.
+        let alone = matches!(&slices[..], [Slice(looks)] if looks.len() == 1);
+        if alone { self.suppress(lookup, found) } else { self.together(lookup, found) }
     }
 
     /// The work of [`find`](Self::find) in slices, each about the same amount, so that a search of a hundred million hashes neither holds a thread for
@@ -92,7 +115,7 @@ impl Snapshot {
         let (mut slices, mut slice, mut done) = (Vec::new(), Vec::new(), 0);
         for (at, bank) in self.banks.iter().enumerate().filter(|(at, bank)| self.answers(*at, bank, lookup)) {
             for (&shape, index) in &bank.indices {
-                if lookup.asked(bank, shape).signals().is_empty() {
+                if !self.takes_part(shape.0, lookup) || lookup.asked(bank, shape).signals().is_empty() {
                     continue;
                 }
                 let mut start = 0;
@@ -116,6 +139,12 @@ impl Snapshot {
     fn answers(&self, at: usize, bank: &Bank, lookup: &Lookup) -> bool {
         let in_force = || lookup.draw.takes(at, bank.enabled, bank.enabled_ratio);
         lookup.banks.as_ref().is_none_or(|mask| mask.contains(at)) && (lookup.include_disabled || in_force())
+    }
+
+    /// Whether signals of a type take part in this lookup: of all banks or of none, drawn apart from them.
+    fn takes_part(&self, kind: SignalType, lookup: &Lookup) -> bool {
+        let Some((place, share)) = self.shares.keys().position(|known| *known == kind).zip(self.shares.get(&kind)) else { return true };
+        lookup.include_disabled || lookup.draw.takes_type(place, *share)
     }
 
     /// What one slice holds of the lookup.
@@ -151,8 +180,16 @@ impl Snapshot {
         let first: Vec<bool> = found.iter().map(|item| seen.insert((item.technology, &item.bank, item.content_id))).collect();
         let mut first = first.into_iter();
         found.retain(|_| first.next() == Some(true));
+        self.suppress(lookup, found)
+    }
+
+    /// Sorted hits without what known harmless material takes back.
+    fn suppress(&self, lookup: &Lookup, found: Vec<Match>) -> Found {
         let negative: HashSet<&str> =
             self.banks.iter().filter(|bank| bank.purpose == Purpose::Negative).map(|bank| bank.name.as_str()).collect();
+        if negative.is_empty() {
+            return Found { matches: found, ..Found::default() };
+        }
         let (negatives, matches) = found.into_iter().partition(|item| negative.contains(item.bank.as_str()));
         if lookup.include_disabled { Found { matches, suppressed: Vec::new(), negatives } } else { Found::suppress(matches, negatives) }
     }
@@ -350,6 +387,34 @@ mod tests {
         harmless.set(3, ItemState::Disabled);
         harmless.set(1, ItemState::Removed);
         assert_eq!(snapshot(&[&known, &harmless]).find(&lookup).matches.len(), 4);
+    }
+
+    #[test]
+    fn types_take_part_in_their_share_of_lookups() {
+        let picture = picture(90);
+        let digests = Digests { md5: Some([1; 16]), sha1: Some([2; 20]), sha256: [3; 32] };
+        let (mut a, mut b) = (bank("A"), bank("B"));
+        for bank in [&mut a, &mut b] {
+            bank.extend([(1, Signal::Pdq(picture.hashes[0])), (2, Signal::Md5([1; 16])), (3, Signal::Sha256([3; 32]))]);
+        }
+        let shares = BTreeMap::from([(SignalType::Pdq, 0.3), (SignalType::Md5, 0.0)]);
+        let snapshot = snapshot(&[&a, &b]).with_shares(Arc::new(shares));
+        let lookup = |draw: Draw| Lookup { digests: Some(digests), draw, ..of_hash(&picture) };
+        let found: Vec<Found> = (0..1000).map(|number| snapshot.find(&lookup(Draw::new(number)))).collect();
+        let of = |found: &Found, kind| found.matches.iter().filter(|item| item.technology == kind).count();
+        // Four standard deviations of 1000 draws are 58; a type is drawn for all banks at once.
+        let drawn: Vec<usize> = found.iter().map(|found| of(found, SignalType::Pdq)).collect();
+        assert!(drawn.iter().all(|count| [0, 2].contains(count)));
+        assert!((242..=358).contains(&drawn.iter().filter(|count| **count == 2).count()));
+        assert!(found.iter().all(|found| of(found, SignalType::Md5) == 0 && of(found, SignalType::Sha256) == 2));
+        // One coin for everything; what is off stays off when all banks are asked.
+        for (draw, pdq) in [(Draw::Coin(0.29), 2), (Draw::Coin(0.31), 0), (Draw::Every, 2)] {
+            let found = snapshot.find(&lookup(draw));
+            assert_eq!((of(&found, SignalType::Pdq), of(&found, SignalType::Md5)), (pdq, 0));
+        }
+        let all = snapshot.find(&Lookup { include_disabled: true, ..lookup(Draw::Coin(1.0)) });
+        assert_eq!((all.matches.len(), snapshot.holds(SignalType::Md5), snapshot.holds(SignalType::Pdq)), (6, false, true));
+        assert_eq!(snapshot.narrowed(|bank| bank.name == "A").share(SignalType::Pdq), 0.3);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::signal::{Distance, SignalType},
-    services::lookup::Lookup,
+    services::{access::Principal, lookup::Lookup},
 };
 
 /// Bits within which two PDQ hashes are the same picture (`PDQ_CONFIDENT_MATCH_THRESHOLD` in facebook/ThreatExchange,
@@ -23,8 +23,9 @@ const PDQ_SAME: u32 = 31;
 
 /// Compare pairs of signals.
 ///
-/// Each type's pair is answered with whether they match and how far they are apart: PDQ within 31 bits, digests when they are equal. Other types
-/// have no distance that means the same for everybody: they match when they are equal.
+/// Each type's pair is answered with whether they match and how far they are apart: PDQ within 31 bits, digests when they are equal. PhotoDNA hashes and
+/// embeddings have no radius that means the same for everybody: they match within the widest one of the enabled banks, or when they are equal. Vectors of
+/// different lengths have no distance.
 #[utoipa::path(
     post,
     path = "/m/compare",
@@ -39,6 +40,7 @@ const PDQ_SAME: u32 = 31;
 pub(in crate::http) async fn compare(
     State(state): State<Shared>,
     Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
     params: Params,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
@@ -53,10 +55,11 @@ pub(in crate::http) async fn compare(
             signal(kind, text, params.strict, &format!("Invalid {name} hash"))
         };
         let distance = Lookup::distance(&read(left)?, &read(right)?);
-        let same = match kind {
-            SignalType::Pdq => distance.is_some_and(|distance| distance <= Distance::from(PDQ_SAME)),
-            _ => distance == Some(Distance::ZERO),
+        let radius = match kind {
+            SignalType::Pdq => Distance::from(PDQ_SAME),
+            kind => state.services.lookup.widest_radius(&who, kind),
         };
+        let same = distance.is_some_and(|distance| distance <= radius);
         compared.insert(name, json!([same, {"distance": distance}]));
     }
     Ok(Json(Value::Object(compared)))

@@ -1,5 +1,7 @@
 //! `/c/bank/{bank}/content` and `/c/bank/{bank}/signal`: what is in a bank.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Extension, Path, Request, State},
@@ -123,10 +125,26 @@ impl Named {
     }
 }
 
+/// The exchange that names the item, and the names of its entries.
+async fn collab(state: &Shared, who: &Principal, item: &Item) -> Result<Option<BTreeMap<String, Vec<String>>>, Refusal> {
+    // An exchange fills the bank of its name.
+    if !item.provenance.iter().any(|from| from.source == item.bank) {
+        return Ok(None);
+    }
+    let entries = state.services.exchanges.entries_of(who.tenant, &item.bank, item.content_id).await?;
+    Ok((!entries.is_empty()).then(|| BTreeMap::from([(item.bank.clone(), entries)])))
+}
+
 /// Adds an item and answers with its id and signals.
+///
+/// HMA adds another item when the bank holds the signals already. Here a signal stands once in a bank, so the item that holds it gets what was said now.
 async fn add(state: &Shared, who: &Principal, bank: &Bank, item: Entry) -> Result<Value, Refusal> {
     let signals = by_type(&item.signals);
+    let said = ItemPatch { note: item.note.clone().map(Some), metadata: item.metadata.clone().map(Some), ..ItemPatch::default() };
     let added = state.services.curation.add(who, &bank.name, item).await?;
+    if !added.created && (said.note.is_some() || said.metadata.is_some()) {
+        state.services.curation.change(who, &bank.name, added.content_id, said).await?;
+    }
     Ok(json!({"id": unique_id(bank.number, added.content_id), "signals": signals}))
 }
 
@@ -288,8 +306,12 @@ pub(in crate::http) async fn show(
     if yes("include_signals", "false") {
         answer["signals"] = Value::Object(by_type(&item.signals));
     }
-    if let Some(Metadata { content_id, content_uri, json }) = item.metadata.filter(|_| yes("include_metadata", "true")) {
-        answer["metadata"] = json!({"content_id": content_id, "content_uri": content_uri, "json": json, "collab": null});
+    if yes("include_metadata", "true") {
+        let collab = collab(&state, &who, &item).await?;
+        if item.metadata.is_some() || collab.is_some() {
+            let Metadata { content_id, content_uri, json } = item.metadata.unwrap_or_default();
+            answer["metadata"] = json!({"content_id": content_id, "content_uri": content_uri, "json": json, "collab": collab});
+        }
     }
     if let Some(note) = item.note {
         answer["note"] = note.into();
@@ -330,12 +352,13 @@ pub(in crate::http) async fn update(
         ..ItemPatch::default()
     };
     let item = state.services.curation.change(&who, &named.bank.name, item.content_id, patch).await?;
+    let collab = collab(&state, &who, &item).await?;
     Ok(Json(json!({
         "id": unique_id(named.bank.number, item.content_id),
         "disable_until_ts": disable_until_ts(item.disable_until),
         "original_media_uri": null,
         "bank": description(&named.bank),
-        "collab_metadata": {},
+        "collab_metadata": collab.unwrap_or_default(),
         "user_metadata": item.metadata,
         "note": item.note,
     })))

@@ -44,17 +44,27 @@ async fn exchange_named(state: &Shared, who: &Principal, name: &str) -> Result<E
     })
 }
 
-/// An exchange as HMA describes it: its settings stand beside its name.
+/// An exchange as HMA describes it: its settings stand beside its name, those that nobody gave with their defaults.
 fn description(exchange: &Exchange) -> Value {
     let mut fields = Map::from_iter([
         ("name".to_owned(), json!(exchange.name)),
         ("api".to_owned(), json!(exchange.api)),
         ("enabled".to_owned(), json!(exchange.enabled)),
     ]);
+    if let Ok(api) = exchange.api.parse() {
+        fields.extend(setting_fields(api).into_iter().map(|(name, field)| (name, field["default"].clone())));
+    }
     if let Value::Object(settings) = &exchange.settings {
         fields.extend(settings.clone());
     }
     Value::Object(fields)
+}
+
+/// The settings of an API: name, and what its schema says of it.
+fn setting_fields(api: Api) -> Vec<(String, Value)> {
+    let mut schema = api.schema();
+    let Value::Array(fields) = schema["config_schema"]["fields"].take() else { return Vec::new() };
+    fields.into_iter().filter_map(|field| Some((field["name"].as_str()?.to_owned(), field))).collect()
 }
 
 /// HMA's `api_json`: the settings, among which it keeps the name, the API and the switch. What it does not know it passes over; here a wrong word is told.
@@ -62,16 +72,10 @@ fn settings(json: Value, api: Api, strict: bool) -> Result<Map<String, Value>, R
     let Value::Object(mut settings) = json else { return Err(bad("Field `api_json` must be object")) };
     settings.retain(|name, _| name != "name" && name != "api");
     if strict {
-        let known = setting_names(api);
-        settings.retain(|name, _| name == "enabled" || known.contains(name));
+        let known = setting_fields(api);
+        settings.retain(|name, _| name == "enabled" || known.iter().any(|(field, _)| field == name));
     }
     Ok(settings)
-}
-
-fn setting_names(api: Api) -> Vec<String> {
-    let schema = api.schema();
-    let fields = schema["config_schema"]["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
-    fields.iter().filter_map(|field| field["name"].as_str().map(str::to_owned)).collect()
 }
 
 fn unreadable(error: ExchangeError) -> Refusal {
@@ -93,7 +97,7 @@ fn seconds(at: Option<Timestamp>) -> Option<i64> {
     at.map(|at| at.micros().div_euclid(1_000_000))
 }
 
-fn status_body(status: &Status, strict: bool) -> Value {
+fn status_body(status: &Status, details: bool) -> Value {
     let mut body = json!({
         "checkpoint_ts": seconds(status.checkpoint),
         "running_fetch_start_ts": seconds(status.running_since),
@@ -102,7 +106,7 @@ fn status_body(status: &Status, strict: bool) -> Value {
         "up_to_date": status.up_to_date,
         "fetched_items": status.entries,
     });
-    if !strict {
+    if details {
         body["failure"] = json!(status.failure);
         body["skipped_items"] = json!(status.skipped);
         body["bad_items"] = json!(status.bad);
@@ -200,10 +204,10 @@ pub(in crate::http) async fn show(
     tag = "hma",
     params(
         ("exchange" = String, Path, description = "Its name"),
-        ("hma_strict" = Option<bool>, Query, description = "Only what HMA tells"),
+        ("details" = Option<bool>, Query, description = "With `failure`, `skipped_items` (of types that are not matched), `bad_items` (unreadable) and `feedback`, which HMA has not"),
     ),
     responses(
-        (status = 200, description = "`{\"last_fetch_complete_ts\", \"last_fetch_succeeded\", \"checkpoint_ts\", \"running_fetch_start_ts\", \"up_to_date\", \"fetched_items\"}`: times in seconds since 1970, null before the first; and `failure`, `skipped_items` (of types that are not matched), `bad_items` (unreadable), `feedback`", content_type = "application/json"),
+        (status = 200, description = "`{\"last_fetch_complete_ts\", \"last_fetch_succeeded\", \"checkpoint_ts\", \"running_fetch_start_ts\", \"up_to_date\", \"fetched_items\"}`: times in seconds since 1970, null before the first", content_type = "application/json"),
         (status = 403, description = "This key may not curate its bank", body = HmaErrorBody),
         (status = 404, description = "No such exchange", body = HmaErrorBody),
     )
@@ -214,8 +218,9 @@ pub(in crate::http) async fn status(
     Path(name): Path<String>,
     params: Params,
 ) -> Result<Json<Value>, Refusal> {
+    let details = params.flag("details", false)?;
     exchange_named(&state, &who, &name).await?;
-    Ok(Json(status_body(&state.services.exchanges.status(who.tenant, &name).await?, params.strict)))
+    Ok(Json(status_body(&state.services.exchanges.status(who.tenant, &name).await?, details)))
 }
 
 /// Turn an exchange on or off, or set it otherwise. Other settings name another list, which is read from its beginning.
@@ -266,13 +271,15 @@ pub(in crate::http) async fn update(
     updated.map_err(unreadable)?;
     if params.strict {
         // It hands its framework a dictionary, whose iteration gives the names.
-        let names = ["name", "api", "enabled"].map(str::to_owned).into_iter().chain(setting_names(api));
+        let names = ["name", "api", "enabled"].map(str::to_owned).into_iter().chain(setting_fields(api).into_iter().map(|(name, _)| name));
         return Ok(([(header::CONTENT_TYPE, "application/json")], names.collect::<String>()).into_response());
     }
     Ok(Json(description(&exchange_named(&state, &who, &name).await?)).into_response())
 }
 
-/// Forget an exchange. Its bank stays, with what it brought.
+/// Forget an exchange, and delete its bank.
+///
+/// A bank that holds items of other sources stays, without what the exchange alone brought.
 #[utoipa::path(
     delete,
     path = "/c/exchange/{exchange}",
@@ -281,6 +288,7 @@ pub(in crate::http) async fn update(
     responses(
         (status = 200, description = "`{\"message\": \"Exchange deleted\"}`, also when there was none", content_type = "application/json"),
         (status = 403, description = "This key may not curate its bank", body = HmaErrorBody),
+        (status = 429, description = "It is read this moment, and its bank holds items of others: try again", body = HmaErrorBody),
     )
 )]
 pub(in crate::http) async fn delete(
@@ -289,7 +297,7 @@ pub(in crate::http) async fn delete(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     state.services.curation.may_fill(&who, &name).await?;
-    match state.services.exchanges.remove(who.tenant, &name, who.by()).await {
+    match state.services.exchanges.leave(&state.services.curation, &who, &name).await {
         Ok(()) | Err(ExchangeError::NotFound(_)) => Ok(Json(json!({"message": "Exchange deleted"}))),
         Err(error) => Err(error.into()),
     }

@@ -1,13 +1,13 @@
 //! `/m/lookup` and `/m/raw_lookup`: what the banks hold.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use axum::{
     Json,
     extract::{Extension, Request, State},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,11 +16,12 @@ use super::{
     error::{HmaErrorBody, Refusal, bad},
     hash::{Content, fetch_and_hash, hash_upload},
     params::{Params, kind_named, name_of, signal},
+    types::enabled,
 };
 use crate::{
     domain::{
         evidence::Match,
-        signal::{Signal, SignalType},
+        signal::{Distance, Signal, SignalType},
     },
     services::{
         access::Principal,
@@ -46,14 +47,44 @@ pub(super) const fn content_id_in(bank: i64, id: i64) -> Option<i64> {
 #[derive(Debug, Serialize)]
 struct MatchBody {
     bank_content_id: i64,
-    distance: String,
+    distance: Printed,
+}
+
+/// A distance as text; HMA's of exact types has no number in it.
+#[derive(Debug)]
+enum Printed {
+    Number(Distance),
+    None,
+}
+
+impl Serialize for Printed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(distance) => serializer.collect_str(distance),
+            Self::None => serializer.serialize_str("-"),
+        }
+    }
+}
+
+/// One match of a raw lookup.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum RawMatch {
+    Id(i64),
+    Whole(MatchBody),
+}
+
+/// The answer of a raw lookup. Of many near-duplicates it is long, so it is written without a tree of values in between.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct RawMatches {
+    matches: Vec<RawMatch>,
 }
 
 impl MatchBody {
     fn of(found: &Found, matched: &Match, strict: bool) -> Option<Self> {
         let bank_content_id = unique_id(found.number(&matched.bank)?, matched.content_id);
         let exact = matched.technology.is_exact() && strict;
-        Some(Self { bank_content_id, distance: if exact { "-".to_owned() } else { matched.distance.to_string() } })
+        Some(Self { bank_content_id, distance: if exact { Printed::None } else { Printed::Number(matched.distance) } })
     }
 }
 
@@ -83,9 +114,10 @@ fn named_banks(params: &Params) -> Option<Vec<String>> {
 }
 
 /// The signal that the query names.
-fn signal_in(params: &Params) -> Result<Signal, Refusal> {
+fn signal_in(state: &Shared, who: &Principal, params: &Params) -> Result<Signal, Refusal> {
     let (text, name) = (params.required("signal")?, params.required("signal_type")?);
     let kind = kind_named(name, params.strict).ok_or_else(|| bad(format!("No such SignalType '{name}'")))?;
+    enabled(state, who, kind, params.strict)?;
     signal(kind, text, params.strict, "invalid signal")
 }
 
@@ -125,7 +157,7 @@ pub(in crate::http) async fn get_lookup(
         if params.filled("signal").is_none() || params.filled("signal_type").is_none() {
             return Err(bad("Either url or both signal and signal_type are required"));
         }
-        let found = state.services.lookup.find(&who, Sought::Signal(signal_in(&params)?), &scope, until).await?;
+        let found = state.services.lookup.find(&who, Sought::Signal(signal_in(&state, &who, &params)?), &scope, until).await?;
         return Ok(Json(by_bank(&found, params.strict)).into_response());
     };
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
@@ -134,8 +166,11 @@ pub(in crate::http) async fn get_lookup(
     let Value::Object(mut matches) = of_content(&state, &who, &content, scope, &params, until).await? else {
         return Ok(content.answer(json!({})));
     };
-    let one = params.get("signal_type").and_then(|name| matches.remove(name));
-    Ok(content.answer(one.unwrap_or(Value::Object(matches))))
+    // A type that the content has no hash of has no matches.
+    Ok(content.answer(match params.get("signal_type") {
+        Some(name) => matches.remove(name).unwrap_or_else(|| json!({})),
+        None => Value::Object(matches),
+    }))
 }
 
 /// Look up a file.
@@ -189,6 +224,10 @@ async fn of_content(
 ) -> Result<Value, Refusal> {
     let mut answer = Map::new();
     for (kind, signal) in &content.signals {
+        // HMA hashes no content with a type that is off.
+        if enabled(state, who, *kind, params.strict).is_err() {
+            continue;
+        }
         let matches = match signal {
             None if params.strict => return Err(bad("invalid signal: invalid PDQ hash")),
             None => json!({}),
@@ -229,14 +268,15 @@ pub(in crate::http) async fn raw_lookup(
     Extension(call): Extension<Call>,
     Extension(who): Extension<Principal>,
     params: Params,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<RawMatches>, Refusal> {
     let with_distance = params.flag("include_distance", false)?;
     let scope = Scope { banks: named_banks(&params), include_disabled: true, ..Scope::default() };
     let until = call.arrived + state.options.deadline;
-    let found = Arc::new(state.services.lookup.find(&who, Sought::Signal(signal_in(&params)?), &scope, until).await?);
+    let sought = Sought::Signal(signal_in(&state, &who, &params)?);
+    let found = state.services.lookup.find(&who, sought, &scope, until).await?;
     let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
-    let matches: Vec<Value> = bodies.map(|body| if with_distance { json!(body) } else { body.bank_content_id.into() }).collect();
-    Ok(Json(json!({ "matches": matches })))
+    let matches = bodies.map(|body| if with_distance { RawMatch::Whole(body) } else { RawMatch::Id(body.bank_content_id) });
+    Ok(Json(RawMatches { matches: matches.collect() }))
 }
 
 #[cfg(test)]

@@ -97,37 +97,48 @@ pub(in crate::http) async fn index(
     responses((status = 200, description = "`[{\"name\": \"pdq\", \"enabled_ratio\": 1.0}]`", content_type = "application/json"))
 )]
 pub(in crate::http) async fn list(State(state): State<Shared>, Extension(who): Extension<Principal>, params: Params) -> Json<Value> {
-    Json(held(&state, &who, params.strict).keys().map(|kind| json!({"name": name_of(*kind), "enabled_ratio": 1.0})).collect())
+    let entry = |kind: &SignalType| json!({"name": name_of(*kind), "enabled_ratio": state.services.lookup.share(&who, *kind)});
+    Json(held(&state, &who, params.strict).keys().map(entry).collect())
 }
 
-/// Set a signal type's ratio.
+/// Set the share of lookups in which signals of a type take part.
 ///
-/// Every type that a bank holds is searched, so the ratio is 1 and nothing else can be kept: set the banks' ratios.
+/// It is kept, and counts in every bank and every lookup, those of `/score` too. A type whose ratio is 0 is off: lookups that ask for it are refused.
 #[utoipa::path(
     put,
     path = "/c/signal_type/{name}",
     tag = "hma",
     params(("name" = String, Path, description = "`pdq`, `video_md5`, …")),
-    request_body(content = std::collections::BTreeMap<String, f64>, content_type = "application/json", description = "`{\"enabled_ratio\": 1.0}`"),
+    request_body(content = std::collections::BTreeMap<String, f64>, content_type = "application/json", description = "`{\"enabled_ratio\": 1.0}`, 0 to 1"),
     responses(
         (status = 204, description = "It is so"),
-        (status = 400, description = "Not 1", body = HmaErrorBody),
+        (status = 400, description = "Not in 0 to 1", body = HmaErrorBody),
+        (status = 403, description = "Not the role `admin`", body = HmaErrorBody),
         (status = 404, description = "No such type", body = HmaErrorBody),
     )
 )]
 pub(in crate::http) async fn update(
     State(state): State<Shared>,
     Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
     Path(name): Path<String>,
     params: Params,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    kind_named(&name, params.strict).ok_or_else(|| not_found(format!("No such signal type '{name}'")))?;
+    let kind = kind_named(&name, params.strict).ok_or_else(|| not_found(format!("No such signal type '{name}'")))?;
     let body = body::json(&state, call, request).await?;
     let ratio = body.get("enabled_ratio").filter(|ratio| !ratio.is_null()).ok_or_else(|| bad("enabled_ratio is required"))?;
     let number = ratio.as_f64().or_else(|| ratio.as_str()?.parse().ok()).ok_or_else(|| bad(format!("Invalid float: '{ratio}'")))?;
-    if number == 1.0 {
-        return Ok(StatusCode::NO_CONTENT);
+    state.services.curation.set_signal_share(&who, kind, number).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// # Errors
+/// 400 for a type that is off, in HMA's words; HMA itself turns none off.
+pub(super) fn enabled(state: &Shared, who: &Principal, kind: SignalType, strict: bool) -> Result<(), Refusal> {
+    if strict || state.services.lookup.share(who, kind) > 0.0 {
+        Ok(())
+    } else {
+        Err(bad(format!("SignalType '{}' is not enabled", name_of(kind))))
     }
-    Err(bad("a signal type takes part in every lookup: its enabled_ratio is 1; set the enabled_ratio of the banks"))
 }

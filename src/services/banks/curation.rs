@@ -147,17 +147,6 @@ impl Curation {
         self.admitted(who, bank, BankRight::Curate).await
     }
 
-    /// Whether somebody may fill the bank of this name: curate it, or make it when there is none.
-    ///
-    /// # Errors
-    /// [`BankError::Forbidden`], [`BankError::NotAdmitted`], or the store's.
-    pub async fn may_fill(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
-        match self.curates(who, bank).await {
-            Err(BankError::NotFound(_)) => Ok(()),
-            done => done,
-        }
-    }
-
     /// The banks that somebody may match against or curate, by name.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::ids::BankId,
@@ -141,10 +142,13 @@ impl IndexFolder {
         self.lock.is_some() && now
     }
 
-    /// Writes what is new of a bank: its segments, then what names them.
-    pub(super) fn save(&self, mark: Mark, bank: &Bank) -> io::Result<()> {
+    /// Writes what is new of a bank: its segments, then what names them. Gives up between two segments when the server stops; the next one builds the bank anew.
+    pub(super) fn save(&self, mark: Mark, bank: &Bank, stop: &CancellationToken) -> io::Result<()> {
         let held: HashSet<SegmentId> = self.saved().get(&mark.bank).map(|saved| saved.segments.clone()).unwrap_or_default();
         for segment in bank.segments().into_iter().filter(|segment| !held.contains(segment)) {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
             self.put(&self.file(&segment.to_string(), SEGMENT), |to| bank.write_segment(segment, to))?;
         }
         self.stale.store(true, Ordering::Relaxed);

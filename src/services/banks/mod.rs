@@ -12,7 +12,7 @@
 //! more than a hundred thousand signals is read and indexed before it is shown at once; until then the bank's older signals keep their present states and settings.
 //!
 //! # At start
-//! Indices are read from files beside the database, and then follow it like a running server's: see [`folder`].
+//! Indices are read from files beside the database, and then follow it like a running server's: see `folder.rs`.
 //!
 //! # What lookups notice
 //! Nothing. Parts that a merge replaced are kept for another second and given back by the thread that tidies up, so that not even giving back memory falls to a lookup.
@@ -25,6 +25,7 @@ mod folder;
 pub mod hits;
 mod keeper;
 mod load;
+mod shares;
 mod tidy;
 mod words;
 
@@ -52,7 +53,7 @@ use crate::{
         time::Timestamp,
     },
     engines::matching::{Bank, Snapshot},
-    store::{self, Store, StoreError},
+    store::{self, SignalShares, Store, StoreError},
 };
 
 /// All tenants' banks.
@@ -86,6 +87,8 @@ struct Seen {
     change: Option<i64>,
     banks: HashMap<BankId, Held>,
     lists: HashMap<i64, AccessList>,
+    /// In which share of lookups signal types take part.
+    shares: HashMap<TenantId, SignalShares>,
     /// Banks of which much is new, while it is read.
     loading: HashSet<BankId>,
 }
@@ -145,11 +148,11 @@ impl Banks {
     pub fn snapshot_for(&self, who: &Principal) -> Arc<Snapshot> {
         let current = self.current.load();
         let all = current.snapshots.get(&who.tenant).cloned().unwrap_or_default();
-        let admits = |bank: &Arc<Bank>| current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Match));
-        if who.role == Role::Admin || current.lists.is_empty() || all.banks().iter().all(admits) {
+        let admits = |bank: &Bank| current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Match));
+        if who.role == Role::Admin || current.lists.is_empty() || all.banks().iter().all(|bank| admits(bank)) {
             return all;
         }
-        Arc::new(Snapshot::new(all.banks().iter().filter(|bank| admits(bank)).cloned().collect()))
+        Arc::new(all.narrowed(admits))
     }
 
     /// When the newest change that is in force here was made; `None` before the first.
@@ -179,8 +182,8 @@ impl Banks {
 
     async fn follow(self: &Arc<Self>, store: &Store, long: Long) -> Result<(), StoreError> {
         let mut seen = self.seen.lock().await;
-        let change = store.last_bank_change().await?;
-        if seen.change == Some(change) {
+        let (change, shares) = (store.last_bank_change().await?, store.signal_shares().await?);
+        if seen.change == Some(change) && seen.shares == shares {
             return Ok(());
         }
         let (mut banks, mut lists, mut beside, access) = (HashMap::new(), HashMap::new(), Vec::new(), store.bank_access().await?);
@@ -212,7 +215,7 @@ impl Banks {
         }
         let newest = store.bank_changes_since(change - 1).await?.last().map(|change| change.at);
         *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner) = newest;
-        (seen.change, seen.banks, seen.lists) = (Some(change), banks, lists);
+        (seen.change, seen.banks, seen.lists, seen.shares) = (Some(change), banks, lists, shares);
         for (stored, known) in beside {
             seen.loading.insert(stored.id);
             self.loads.send_modify(|loads| *loads += 1);
@@ -260,11 +263,16 @@ impl Banks {
         for held in seen.banks.values() {
             tenants.entry(held.tenant).or_default().push(held.bank.clone());
         }
-        let snapshot = |mut banks: Vec<Arc<Bank>>| {
+        // Shares are told of a tenant without banks too.
+        for tenant in seen.shares.keys() {
+            tenants.entry(*tenant).or_default();
+        }
+        let snapshot = |tenant: TenantId, mut banks: Vec<Arc<Bank>>| {
             banks.sort_by(|a, b| a.name.cmp(&b.name));
-            Arc::new(Snapshot::new(banks))
+            let shares = seen.shares.get(&tenant).cloned().unwrap_or_default();
+            Arc::new(Snapshot::new(banks).with_shares(Arc::new(shares)))
         };
-        let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, snapshot(banks))).collect();
+        let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, snapshot(tenant, banks))).collect();
         self.current.store(Arc::new(Current { snapshots, lists: seen.lists.clone() }));
         self.tidier.wake();
     }

@@ -68,16 +68,16 @@ impl Banks {
         while stop.run_until_cancelled(tokio::time::timeout(LAG, self.tidier.changed.notified())).await.is_some() {
             while !stop.is_cancelled() && self.tidy_one().await {}
             if !stop.is_cancelled() {
-                self.save(store, false, &mut failing).await;
+                self.save(store, stop, false, &mut failing).await;
             }
         }
-        self.save(store, true, &mut failing).await;
+        self.save(store, stop, true, &mut failing).await;
     }
 
     /// Writes what is due of the files, and removes those that are of no bank any more; at the end (`last`) only what is quick.
-    async fn save(&self, store: &Store, last: bool, failing: &mut bool) {
+    async fn save(&self, store: &Store, stop: &CancellationToken, last: bool, failing: &mut bool) {
         let Some(folder) = &self.folder else { return };
-        let saved = self.save_to(store, folder, last).await;
+        let saved = self.save_to(store, folder, stop, last).await;
         if let Err(error) = &saved
             && !*failing
         {
@@ -86,7 +86,7 @@ impl Banks {
         *failing = saved.is_err();
     }
 
-    async fn save_to(&self, store: &Store, folder: &Arc<IndexFolder>, last: bool) -> Result<(), SaveError> {
+    async fn save_to(&self, store: &Store, folder: &Arc<IndexFolder>, stop: &CancellationToken, last: bool) -> Result<(), SaveError> {
         let (banks, complete) = {
             let seen = self.seen.lock().await;
             let banks: Vec<(BankId, Arc<Bank>)> = seen.banks.iter().map(|(id, held)| (*id, held.bank.clone())).collect();
@@ -98,8 +98,9 @@ impl Banks {
                 continue;
             }
             let Some(change) = store.newest_change_of(id, bank.version).await? else { continue };
-            let (folder, mark) = (folder.clone(), Mark { bank: id, change: change.seq, at: change.at.micros() });
-            tokio::task::spawn_blocking(move || folder.save(mark, &bank)).await??;
+            let (folder, stop) = (folder.clone(), stop.clone());
+            let mark = Mark { bank: id, change: change.seq, at: change.at.micros() };
+            tokio::task::spawn_blocking(move || folder.save(mark, &bank, &stop)).await??;
         }
         if complete && !last && folder.is_stale(&live) {
             let folder = folder.clone();

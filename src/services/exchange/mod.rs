@@ -21,6 +21,7 @@ pub mod credentials;
 pub mod export;
 pub mod fetch;
 pub mod formats;
+mod leave;
 mod write_back;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -66,7 +67,7 @@ pub enum ExchangeError {
     Busy(String),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What came could not be examined; it waits.
+    /// Its bank cannot be changed, or what came could not be examined and waits.
     #[error(transparent)]
     Bank(#[from] BankError),
 }
@@ -235,6 +236,17 @@ impl Exchanges {
             feedback_given_up: given_up,
             feedback_failure: failure,
         })
+    }
+
+    /// The entries of the exchange of this name that stand for an item of its bank, by key; none when there is no such exchange.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn entries_of(&self, tenant: TenantId, name: &str, content_id: i64) -> Result<Vec<String>, ExchangeError> {
+        match self.store.exchange(tenant, name).await? {
+            Some(exchange) => Ok(self.store.entries_of_item(&exchange, content_id).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Whether an API has the credentials that it needs; `None` when it needs none.

@@ -17,12 +17,11 @@ use crate::{
     domain::{
         frame::Frame,
         hash::{Digests, PerceptualHash},
-        ids::TenantId,
         preprocess::PreprocessSpec,
         signal::{Distance, Signal, SignalType},
         time::Timestamp,
     },
-    engines::{hashing, matching::Snapshot},
+    engines::{hashing, matching},
     outbound::{Media, MediaFetcher},
     services::{
         access::Principal,
@@ -98,11 +97,6 @@ impl Lookup {
         self.embedders.kinds_held(&self.banks.snapshot_for(who))
     }
 
-    /// The banks of `tenant` as they are now.
-    pub fn banks(&self, tenant: TenantId) -> Arc<Snapshot> {
-        self.banks.snapshot(tenant)
-    }
-
     /// When the newest change was made that lookups see.
     pub fn last_change(&self) -> Option<Timestamp> {
         self.banks.changed_at()
@@ -158,12 +152,20 @@ impl Lookup {
         tokio::time::timeout_at(deadline.into(), all).await.map_err(|_| LookupError::Deadline)?
     }
 
-    /// How far two signals are apart; `None` for different types and for vectors of different lengths.
+    /// How far two signals are apart; `None` for different types, for vectors of different lengths, and for digests that are not equal.
     pub fn distance(left: &Signal, right: &Signal) -> Option<Distance> {
-        match (left, right) {
-            (Signal::Pdq(left), Signal::Pdq(right)) => Some(left.distance(right).into()),
-            _ => (left == right).then_some(Distance::ZERO),
-        }
+        matching::distance(left, right)
+    }
+
+    /// The widest radius in which a bank that somebody may search finds signals of this type; 0 where there is none.
+    pub fn widest_radius(&self, who: &Principal, kind: SignalType) -> Distance {
+        let banks = self.banks.snapshot_for(who);
+        banks.banks().iter().filter(|bank| bank.enabled).map(|bank| bank.radius(kind)).max().unwrap_or_default()
+    }
+
+    /// The share of the tenant's lookups in which signals of this type take part, 0..=1.
+    pub fn share(&self, who: &Principal, kind: SignalType) -> f64 {
+        self.banks.snapshot(who.tenant).share(kind)
     }
 }
 

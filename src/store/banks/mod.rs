@@ -26,6 +26,7 @@ mod items;
 mod locked;
 mod opinions;
 mod settings;
+mod shares;
 mod sources;
 mod states;
 
@@ -42,6 +43,7 @@ pub use self::{
     items::{Item, ItemFilter, StandingCount},
     opinions::{NewOpinion, OpinionRecord},
     settings::BankUpdate,
+    shares::SignalShares,
     states::{ItemChange, ItemCursor, StateChanged},
 };
 pub(super) use self::{

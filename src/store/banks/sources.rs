@@ -1,6 +1,9 @@
 //! Who names an item: sources, their words, and that they take them back.
 
-use super::locked::{Life, Locked};
+use super::{
+    Bank,
+    locked::{Life, Locked},
+};
 use crate::{
     domain::{
         bank::{ItemState, Provenance, Standing},
@@ -92,6 +95,18 @@ async fn withdraw(tx: &mut WriteTx, bank: &Locked, content_id: i64, source: &str
 }
 
 impl Store {
+    /// Whether anybody but this source names items of the bank. Looks at all of them when nobody does.
+    pub async fn is_named_by_others(&self, bank: &Bank, source: &str) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM bank_item_sources WHERE bank = ?1 AND source <> ?2 AND withdrawn_at IS NULL)
+                 OR EXISTS (SELECT 1 FROM bank_imports WHERE bank = ?1 AND last >= first AND ifnull(source, '') <> ?2)",
+        )
+        .bind(bank.number)
+        .bind(source.to_owned())
+        .fetch_one(self.readers())
+        .await?)
+    }
+
     /// Takes a source's word on items back, all or none, with one ledger event. Items that nobody else names are retired; how many.
     ///
     /// Items that the source did not name, or that are retired already, are passed over.

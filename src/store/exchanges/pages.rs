@@ -84,6 +84,27 @@ impl Store {
         .await?)
     }
 
+    /// Items that entries of the exchange stand for, by content id, above `after` and at most `limit`.
+    pub async fn exchange_items(&self, exchange: &Exchange, after: i64, limit: u32) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT DISTINCT content_id FROM exchange_entries WHERE exchange = ? AND content_id > ? ORDER BY content_id LIMIT ?",
+        )
+        .bind(exchange.number)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?)
+    }
+
+    /// The entries of the exchange that stand for an item, by key.
+    pub async fn entries_of_item(&self, exchange: &Exchange, content_id: i64) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT key FROM exchange_entries WHERE exchange = ? AND content_id = ? ORDER BY key")
+            .bind(exchange.number)
+            .bind(content_id)
+            .fetch_all(self.readers())
+            .await?)
+    }
+
     /// Entries of an exchange that the list did not name since it was read from its beginning, at most `limit`.
     pub async fn unnamed_entries(&self, exchange: &Exchange, limit: u32) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(

@@ -128,3 +128,11 @@ CREATE TABLE review_clusters (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX review_clusters_of_item ON review_clusters (tenant_id, review_item);
+
+-- The share of lookups in which signals of a type take part, whatever the banks say; a type without a row takes part in all.
+CREATE TABLE signal_types (
+    tenant_id     BLOB NOT NULL REFERENCES tenants (id),
+    signal_type   TEXT NOT NULL,
+    enabled_ratio REAL NOT NULL CHECK (enabled_ratio BETWEEN 0 AND 1),
+    PRIMARY KEY (tenant_id, signal_type)
+) STRICT, WITHOUT ROWID;

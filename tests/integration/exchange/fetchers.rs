@@ -240,5 +240,5 @@ async fn files_are_read_in_pages_and_again_when_they_change() {
     assert!(matches!(absent.page(None, at(0)).await, Err(FetchError::File(_))));
     let sample = open(Api::Sample, Value::Null, json!({}), address);
     let page = sample.page(None, at(0)).await.unwrap();
-    assert!(records(&page).len() == 40 && page.full && sample.page(Some(&page.checkpoint), at(0)).await.unwrap().entries.is_empty());
+    assert!(records(&page).len() == 58 && page.full && sample.page(Some(&page.checkpoint), at(0)).await.unwrap().entries.is_empty());
 }
