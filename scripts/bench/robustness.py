@@ -33,7 +33,7 @@ CONFIDENCE = 0.95
 
 
 def photographs():
-    """Public pictures out of installed wheels; not thumbnails, patterns and logos."""
+    """Public pictures out of installed wheels: photographs, scans, textures, and some patterns and logos, which every hash finds hard."""
     import matplotlib
     import skimage
     import sklearn.datasets
@@ -137,7 +137,7 @@ def table(title, lines, results, radii):
     """Recall with its interval for each alteration and method, and what was wrong."""
     names = list(dict.fromkeys(line["alteration"] for line in lines))
     of = {name: np.array([line["alteration"] == name for line in lines]) for name in names}
-    print(f"\n{title}\n\n| alteration | " + " | ".join(f"{name}, {radii[name]}" for name in results) + " |\n|" + " --- |" * (len(results) + 1))
+    print(f"\n{title}\n\n| alteration | " + " | ".join(f"{name}, {radii[name] if radii[name] >= 0 else 'none'}" for name in results) + " |\n|" + " --- |" * (len(results) + 1))
     counts = {}
     for alteration in names:
         cells = []
