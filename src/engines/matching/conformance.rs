@@ -277,7 +277,8 @@ pub fn obey(subject: &Subject, seed: u64, steps: usize) {
         at => (subject.near)(random, &centres[at]),
     };
     let mut index = sized_index_for(&centres[0], Some(sizes));
-    let (mut model, mut kept, mut merge): (Model, Vec<(Box<dyn SignalIndex>, Model)>, Option<AnyMerge>) = (Vec::new(), Vec::new(), None);
+    let (mut model, mut merge) = (Model::new(), None::<AnyMerge>);
+    let mut kept: Vec<(Box<dyn SignalIndex>, Model)> = Vec::new();
     let mut next = 1;
     for _ in 0..steps {
         match random.below(12) {

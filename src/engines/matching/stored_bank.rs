@@ -183,7 +183,10 @@ fn read_states(from: &mut Input, len: usize) -> Result<Option<States>, Unreadabl
     }
     let words = len.div_ceil(u64::BITS as usize);
     let columns: [Vec<u64>; 2] = [from.column(words)?, from.column(words)?];
-    let behind = u64::MAX.checked_shl((len % u64::BITS as usize) as u32).filter(|_| len % u64::BITS as usize > 0).unwrap_or(0);
+    let behind = match len % u64::BITS as usize {
+        0 => 0,
+        used => u64::MAX << used,
+    };
     if columns.iter().any(|column| column.last().is_some_and(|last| last & behind != 0)) {
         return Err(Unreadable::Damaged("states of signals that there are not"));
     }
