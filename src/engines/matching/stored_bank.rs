@@ -23,6 +23,9 @@ use super::{
 };
 use crate::domain::signal::{Signal, SignalType};
 
+/// Bytes of the longest signal: an embedding.
+const LARGEST_SIGNAL: usize = Signal::MOST_DIMENSIONS * size_of::<f32>();
+
 /// Opens a segment's bytes, and says how many they are.
 pub type Open<'a> = &'a (dyn Fn(SegmentId) -> io::Result<(Box<dyn Read>, u64)> + Sync);
 
@@ -146,7 +149,9 @@ impl StoredIndex {
     fn read(from: &mut Input) -> Result<Self, Unreadable> {
         let kind = String::from_utf8(from.text()?).ok().and_then(|name| name.parse().ok());
         let kind: SignalType = kind.ok_or(Unreadable::Damaged("a type of signals is unknown"))?;
-        let bytes = from.count()?;
+        // It is checked against the type once it is clear which one that is.
+        let bytes = from.number()?;
+        let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= LARGEST_SIGNAL).ok_or(Unreadable::Damaged("a signal's length"))?;
         let highest = from.number()?;
         let (highest, repeats) = (from.switch()?.then_some(highest), from.switch()?);
         let part = |from: &mut Input| {
