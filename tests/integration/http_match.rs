@@ -144,8 +144,11 @@ async fn metadata_stand_with_the_matches_when_asked_for() {
     assert_eq!(ask(&app, json!({"signals": signals, "include": ["disabled"]})).await["matches"][0]["content_id"], 1);
 }
 
+/// A type, a signal of it, and a near one with its distance.
+type OfType = (&'static str, String, Option<(String, f64)>);
+
 /// A signal of every type, one that is near it where there is such a thing, the radius that lies between them, and how far they are apart.
-fn every_type() -> [(&'static str, String, Option<(String, f64)>); 6] {
+fn every_type() -> [OfType; 6] {
     let photodna = |first: [u8; 2]| STANDARD.encode([&first[..], &[9; 142]].concat());
     [
         ("md5", "a".repeat(32), None),
@@ -164,7 +167,7 @@ async fn every_type_of_signals_has_numbers_metadata_and_a_radius_of_the_request(
     for name in ["A", "B"] {
         assert_eq!(post("/banks", json!({"name": name})).await.status, 201);
     }
-    let item = |at: usize, (kind, signal, _): &(&str, String, Option<(String, f64)>)| {
+    let item = |at: usize, (kind, signal, _): &OfType| {
         json!({
             "signals": [{"signal_type": kind, "signal": signal}], "note": format!("item {at}"), "category": "A2",
             "metadata": {"content_id": at.to_string()}, "provenance": {"source": "NCMEC"},
@@ -187,7 +190,7 @@ async fn every_type_of_signals_has_numbers_metadata_and_a_radius_of_the_request(
     assert_eq!(found["versions"]["banks"].as_object().unwrap().len(), 1);
 
     // Outside of the banks' radii, inside of the request's, and outside of it again.
-    let near = |one: &(&'static str, String, Option<(String, f64)>)| one.2.clone().map(|(signal, apart)| (one.0, signal, apart));
+    let near = |one: &OfType| one.2.clone().map(|(signal, apart)| (one.0, signal, apart));
     for (kind, signal, apart) in every_type().iter().filter_map(near) {
         let signals = json!([{"signal_type": kind, "signal": signal}]);
         assert_eq!(ask(&app, json!({"signals": signals})).await["matches"], json!([]), "{kind}");

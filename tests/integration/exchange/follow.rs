@@ -333,7 +333,7 @@ async fn what_cannot_be_set_up_says_why() {
     assert!(matches!(create("", "sample", Value::Null).await, Err(ExchangeError::Invalid(_))));
     create("A", "sample", Value::Null).await.unwrap();
     assert!(matches!(create("A", "sample", Value::Null).await, Err(ExchangeError::Duplicate(_))));
-    assert_eq!(world.exchanges.fetch(TENANT, "A", &CancellationToken::new()).await.unwrap().added, 40);
+    assert_eq!(world.exchanges.fetch(TENANT, "A", &CancellationToken::new()).await.unwrap().added, 58);
     create("B", "tat", Value::Null).await.unwrap();
     let error = world.exchanges.fetch(TENANT, "B", &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Credentials(_)) && error.to_string().contains("PYTX_TAT_CREDENTIALS"), "{error}");

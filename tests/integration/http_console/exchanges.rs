@@ -22,8 +22,8 @@ async fn an_exchange_is_followed_fetched_told_and_forgotten() {
     let act = async |action: &str| assert_eq!(leads_to(&curator.submit(&path, &format!("{path}/{action}"), &[]).await), path);
     act("fetch").await;
     let shown = curator.page(&path).await;
-    assert!(shown.contains("40 items added") && shown.contains("role=\"status\""), "{shown}");
-    assert_eq!(app.store.bank(TENANT, "Try out").await.unwrap().unwrap().items, 40);
+    assert!(shown.contains("58 items added") && shown.contains("role=\"status\""), "{shown}");
+    assert_eq!(app.store.bank(TENANT, "Try out").await.unwrap().unwrap().items, 58);
     assert!(curator.page("/console/exchanges").await.contains("Try out"));
 
     // What a curator says of an entry goes into the outbox; the sample exchange takes no words, and the page says so.
