@@ -68,8 +68,9 @@ if [[ "${1:-}" == --conformance ]]; then
   wait_for http://127.0.0.1:5100/status
   "$python" scripts/conformance/hma.py http://127.0.0.1:5100 --server hma --content-port 5199 --settle 30 || failed=1
   say "Nightlight against HMA's API"
-  # Fetching is off by default, and so are addresses on loopback: both are needed for the checks that fetch.
+  # Fetching is off by default, and so are addresses on loopback: both are needed for the checks that fetch. Exchanges are asked as often as HMA asks.
   NIGHTLIGHT__OUTBOUND__URL_FETCH=true NIGHTLIGHT__OUTBOUND__ALLOW_NETWORKS='["127.0.0.0/8"]' NIGHTLIGHT__OUTBOUND__PORTS='[5199]' \
+    NIGHTLIGHT__EXCHANGE__INTERVAL_S=1 \
     "$NIGHTLIGHT" --data-dir "$work/data" serve --listen 127.0.0.1:5180 >"$work/nightlight.log" 2>&1 &
   pids+=($!)
   wait_for http://127.0.0.1:5180/status

@@ -8,7 +8,8 @@ them but how long a change may take to be in force (HMA rebuilds its index; Nigh
 places where HMA is wrong: what HMA answers, what Nightlight answers by default, and what it answers to `hma_strict=1`.
 
 Checks that fetch a URL start a web server on 127.0.0.1:PORT (`--content-port`); Nightlight must be told to fetch from there
-(`outbound.url_fetch`, `allow_networks`, `ports`), and without the option they are skipped. Exit status: 0 all passed, 1 some failed.
+(`outbound.url_fetch`, `allow_networks`, `ports`), and without the option they are skipped. Checks of exchanges that follow their source
+need `exchange.interval_s = 1` there, and HMA's fast timers here. Exit status: 0 all passed, 1 some failed.
 Standard library only. Banks and exchanges that it makes begin with `T_` and are deleted again; nothing else is touched.
 """
 import argparse
