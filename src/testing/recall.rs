@@ -1,7 +1,7 @@
 //! Recall of hash matching, counted: lookups in several banks against comparing everything with everything.
 //!
 //! The oracle knows nothing of indices: it computes all distances of a query once, and says for every radius which items of which banks should be found, which of them a negative bank
-//! takes back, and at which distance. The [`Snapshot`](crate::engines::matching::Snapshot) is asked the same with a radius and a mask of banks of the lookup's own.
+//! takes back, and at which distance. The [`Snapshot`] is asked the same with a radius and a mask of banks of the lookup's own.
 
 use std::{collections::BTreeMap, sync::Arc};
 

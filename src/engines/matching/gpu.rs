@@ -130,7 +130,7 @@ impl GpuScan {
         Ok(())
     }
 
-    /// What [`PdqIndex::search_many`] answers, found by the device. It must hold at least the hashes of the index.
+    /// What `PdqIndex::search_many` answers, found by the device. It must hold at least the hashes of the index.
     ///
     /// # Errors
     /// Any of the device's; the index gives the same answer without it.

@@ -15,7 +15,7 @@ pub struct Hit<T = PdqHash> {
     pub hash: T,
 }
 
-/// The oracle: compares everything with everything, one pair at a time. Same answer as [`PdqIndex::search`](super::PdqIndex::search).
+/// The oracle: compares everything with everything, one pair at a time. Same answer as `PdqIndex::search`.
 pub fn linear(hashes: &[(i64, PdqHash)], variants: &[PdqHash], radius: u32) -> Vec<Hit> {
     linear_of::<super::pdq::Pdq>(hashes, variants, radius)
 }

@@ -102,7 +102,7 @@ pub struct ReviewItem {
     pub provenance: Provenance,
     /// How many attachments it stands for: itself, and those that matched the same and were put to it while it was open.
     pub count: u64,
-    /// The provider's newest references of them, newest first, at most [`NEWEST`](super::clusters::NEWEST).
+    /// The provider's newest references of them, newest first, at most 20.
     pub item_ids: Vec<String>,
     /// What is to be looked at, where it is no attachment; `item_id` is then one that matched it.
     pub subject: Option<Subject>,

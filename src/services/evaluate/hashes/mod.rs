@@ -9,7 +9,7 @@
 //! ```
 //! use nightlight::{engines::media::edit, services::evaluate::hashes::{Bench, HashOptions, Looker, Picture, scene}};
 //! let bench = Bench::new(Looker::of_hashes(), HashOptions::default());
-//! let load = |at: usize| Ok(Picture { name: format!("scene-{at}"), frame: edit::resize(&scene(7, at as u64), 160, 120) });
+//! let load = |at: usize| Ok(Picture { name: format!("scene-{at}"), frame: edit::resize(&scene(7, at as u64), 480, 360) });
 //! let found = bench.run(2, &load, None, &|| {}).unwrap();
 //! let mirrored = found.rows.iter().filter(|row| row.alteration == "flip-horizontal").map(|row| (row.all_positions, row.found));
 //! assert_eq!(mirrored.collect::<Vec<_>>(), [(false, 0), (true, 2)]);

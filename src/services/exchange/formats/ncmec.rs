@@ -4,7 +4,7 @@
 //! `classification`, `fingerprints` and `feedback`; after them `paging/next`. The key of a record is `member/id`. Fingerprints md5, sha1, sha256, pdq and
 //! pdna are read; large ones that are only referred to, and types that are not matched here, are skipped and counted.
 //!
-//! A document type is refused before anything in it is read, so there are no entities to expand; tags nest at most [`DEEPEST`] deep, and one entry has at
+//! A document type is refused before anything in it is read, so there are no entities to expand; tags nest at most `DEEPEST` deep, and one entry has at
 //! most a megabyte.
 
 use std::io::{self, BufRead, Write};
