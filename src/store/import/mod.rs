@@ -1,8 +1,9 @@
 //! Importing signals: any number of them, visible all at once, without keeping others from writing.
 //!
 //! One transaction for millions of rows would hold the write lock for many seconds, and every answer of a running server waits for that lock. So
-//! an import writes chunks of [`CHUNK`] rows on a connection of its own and pauses after each. Their content ids lie above the bank's published
-//! number of signals, where nobody looks. [`BankImport::finish`] publishes them in one small transaction that raises that number and the bank's
+//! an import writes chunks of [`CHUNK`] rows on a connection of its own and pauses after each. Their numbers lie above the bank's published
+//! number of signals, where nobody looks; so does what is said of them ([`ImportInfo`]). Signals of one item follow one another, and its content id is the
+//! number of the first. [`BankImport::finish`] publishes them in one small transaction that raises that number and the bank's
 //! version, tells [`bank_changes`](Store::bank_changes_since) and writes the ledger event. What an import leaves that was aborted, or whose
 //! process died, is removed by the next one.
 //!
