@@ -56,6 +56,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("utoipa_swagger_ui", &["http"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("libc", &["engines::matching"]),
     ("wgpu", &["engines::gpu"]),
     ("naga", &["engines::gpu"]),
     ("pollster", &["engines::gpu"]),

@@ -270,7 +270,7 @@ impl Written {
 /// When it breaks one of them, with the seed.
 pub fn obey(subject: &Subject, seed: u64, steps: usize) {
     let mut random = Random(seed);
-    let sizes = Sizes { tail: 1 + random.below(12), full: 12 + random.below(80) };
+    let sizes = Sizes { tail: 1 + random.below(12), merged: 12 + random.below(60), full: 12 + random.below(80) };
     let centres: Vec<Signal> = (0..3).map(|_| (subject.any)(&mut random, subject)).collect();
     let signal = |random: &mut Random| match random.below(3) {
         0 => (subject.any)(random, subject),

@@ -147,7 +147,7 @@ impl<const N: usize> Kind for Digest<N> {
 
     fn sizes(&self) -> Sizes {
         // The tail is compared whole with each digest looked up, some microseconds; a full segment is built in a tenth of a second, and ten million digests are three.
-        Sizes { tail: 1 << 12, full: 1 << 22 }
+        Sizes { tail: 1 << 12, merged: 1 << 22, full: 1 << 22 }
     }
 
     fn item(&self, signal: &Signal) -> Option<[u8; N]> {

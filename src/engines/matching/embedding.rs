@@ -159,7 +159,8 @@ impl Kind for Embedding {
 
     fn sizes(&self) -> Sizes {
         let bytes = self.dimensions * size_of::<f32>();
-        Sizes { tail: (TAIL_BYTES / bytes).min(1 << 14), full: (FULL_BYTES / bytes).min(1 << 20) }
+        let full = (FULL_BYTES / bytes).min(1 << 20);
+        Sizes { tail: (TAIL_BYTES / bytes).min(1 << 14), merged: full, full }
     }
 
     fn item(&self, signal: &Signal) -> Option<Arc<[u8]>> {

@@ -20,7 +20,9 @@ use crate::domain::bank::ItemState;
 pub struct Sizes {
     /// Signals of the tail, which is scanned, before it is worth indexing. A tail is copied when it grows while a snapshot shares it.
     pub tail: usize,
-    /// Signals of a full segment, which is never merged again.
+    /// Signals of the longest segment that a merge makes, beside what it replaces.
+    pub merged: usize,
+    /// Signals of a full segment, which comes of as many that are added at once.
     pub full: usize,
 }
 
@@ -165,7 +167,8 @@ impl<K: Kind> Index<K> {
     pub(super) fn of_sizes(kind: K, sizes: Sizes) -> Self {
         let full = sizes.full.clamp(1, LARGEST);
         let tail = Part::new(Tail { rows: kind.rows(), ids: Vec::new() });
-        let sizes = Sizes { tail: sizes.tail.clamp(1, full), full };
+        let merged = sizes.merged.clamp(1, full);
+        let sizes = Sizes { tail: sizes.tail.clamp(1, merged), merged, full };
         Self { kind, sizes, segments: Vec::new(), tail, tails: 0, len: 0, highest: None, repeats: false }
     }
 
@@ -193,7 +196,7 @@ impl<K: Kind> Index<K> {
     }
 
     /// Adds signals; the next search sees them. As many as fill a segment are indexed at once, on all threads of the current pool; what is left over waits
-    /// in the tail for [`merge`](Self::merge).
+    /// in the tail for [`merge`](Self::merge) or [`settle`](Self::settle).
     pub fn extend(&mut self, items: impl IntoIterator<Item = (i64, K::Item)>) {
         for (content_id, item) in items {
             self.repeats |= self.highest.is_some_and(|highest| content_id <= highest);

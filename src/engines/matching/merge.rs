@@ -88,13 +88,13 @@ impl<K: Kind> Index<K> {
     pub(super) fn freeze(&mut self) {
         self.cover_tail();
         let empty = Part::new(Tail { rows: self.kind.rows(), ids: Vec::new() });
-        let tail = std::mem::replace(&mut self.tail, empty);
+        let Part { data, states } = std::mem::replace(&mut self.tail, empty);
         self.tails += 1;
-        let Part { data, states } = tail;
         let made = match Arc::try_unwrap(data) {
-            Ok(mut tail) if states.is_none() && tail.ids.is_sorted() && !tail.ids.is_empty() => {
-                tail.rows.shrink();
-                Some(Part::new(Sealed::new(Ids::new(&tail.ids), self.kind.segment(tail.rows))))
+            Ok(Tail { mut rows, ids }) if ids.is_sorted() && !ids.is_empty() => {
+                rows.shrink();
+                let ids = Ids::new(&{ ids });
+                Some(Part { data: Arc::new(Sealed::new(ids, self.kind.segment(rows))), states })
             }
             Ok(tail) => self.of_tail(&tail, states.as_deref()),
             Err(tail) => self.of_tail(&tail, states.as_deref()),
@@ -109,12 +109,12 @@ impl<K: Kind> Index<K> {
     }
 
     /// Which segments to merge next, and whether with the tail: none when the index is tidy. A long tail becomes a segment, together with the segments
-    /// before it that are less than twice as long; segments are merged by the same rule, up to a full one; and a segment of which a quarter was removed is made anew.
+    /// before it that are less than twice as long; segments are merged by the same rule, up to the longest that merges make; and a segment of which a quarter was removed is made anew.
     fn untidy(&self) -> Option<(std::ops::Range<usize>, bool)> {
         let in_use = |at: usize| self.segments[at].data.len() - self.segments[at].removals();
         let reach_back = |end: usize, mut length: usize| {
             let mut start = end;
-            while start > 0 && self.segments[start - 1].data.len() < 2 * length && in_use(start - 1) + length <= self.sizes.full {
+            while start > 0 && self.segments[start - 1].data.len() < 2 * length && in_use(start - 1) + length <= self.sizes.merged {
                 start -= 1;
                 length += in_use(start);
             }
@@ -190,8 +190,11 @@ impl<K: Kind> Index<K> {
         }
     }
 
-    /// Merges until there is nothing to do, here and now.
+    /// Merges until there is nothing to do, here and now. A tail that is longer than what merges make becomes a segment as it lies.
     pub fn settle(&mut self) {
+        if self.tail.data.len() > self.sizes.merged {
+            self.freeze();
+        }
         while let Some(merge) = self.merge() {
             if !self.adopt(merge) {
                 return; // nobody changes it meanwhile

@@ -1,5 +1,7 @@
 //! Small numbers in as many bits as they need.
 
+use super::pages::zeros;
+
 /// Numbers of `bits` bits each, one after the other, little end first: place `at` begins at bit `at * bits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packed {
@@ -39,7 +41,7 @@ impl Packed {
     /// `len` zeros of `bits` bits, 1..=24.
     pub fn zeros(bits: u32, len: usize) -> Self {
         debug_assert!((1..=WIDEST).contains(&bits));
-        Self { bits, len, bytes: vec![0; Self::size(bits, len)] }
+        Self { bits, len, bytes: zeros(Self::size(bits, len)) }
     }
 
     /// Bytes of so many numbers, spare ones included.

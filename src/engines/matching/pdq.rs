@@ -3,7 +3,7 @@
 use std::{cell::RefCell, io};
 
 use super::{
-    index::{Index, Sizes},
+    index::{Index, LARGEST, Sizes},
     kind::{Kind, Near},
     rows::Rows,
     segment::{Query, Scanning, Scratch, Segment},
@@ -24,9 +24,9 @@ pub struct Pdq;
 
 impl Default for Sizes {
     /// Those of a PDQ index. Below some ten thousand hashes a scan is faster than any index, and a tail is copied when it grows while a snapshot shares it (40
-    /// bytes per hash). A merge of two halves of a full segment takes a tenth of a second.
+    /// bytes per hash). The longest merge takes a second of a thread, and 300 MB beside what it replaces.
     fn default() -> Self {
-        Self { tail: 1 << 14, full: 1 << 20 }
+        Self { tail: 1 << 14, merged: 1 << 22, full: LARGEST }
     }
 }
 

@@ -191,7 +191,8 @@ impl Kind for PhotoDna {
     }
 
     fn sizes(&self) -> Sizes {
-        Sizes { tail: TAIL_BYTES / self.bytes, full: FULL_BYTES / self.bytes }
+        let full = FULL_BYTES / self.bytes;
+        Sizes { tail: TAIL_BYTES / self.bytes, merged: full, full }
     }
 
     fn item(&self, signal: &Signal) -> Option<Arc<[u8]>> {

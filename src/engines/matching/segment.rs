@@ -1,21 +1,22 @@
 //! An immutable, indexed part of a bank.
 //!
-//! For each of the 16 keys the positions of the hashes stand sorted by their key (`postings`), and `offsets` says where each key value's bucket begins.
-//! Positions take as many bits as they need: 20 in a full segment of 2^20 hashes, so that with both halves of the hash and the offsets it is 76 bytes per hash in
-//! all. A segment holds at most 2^24 hashes.
+//! For each key the positions of the hashes stand sorted by the key's value, bucket by bucket (`postings`), and [`Heads`] says where each bucket lies. Positions take as many bits as they need: in a segment
+//! of ten million hashes 24 for each of eleven keys, 33 bytes a hash, and the heads some 10, so that with both halves of the hash it is 75 bytes in all. A segment holds at most 2^24 hashes.
 //!
 //! Random access is the whole cost of a search: nothing is computed that would not hide behind a cache miss. So every step asks for all the memory that the
-//! next one will touch (the heads of the buckets of the next query, the buckets, the candidates of a batch) before it looks at any of it.
+//! next one will touch (the heads of the next key or query, the buckets, the candidates of a batch) before it looks at any of it.
 
 use std::io;
 
 use rayon::prelude::*;
 
 use super::{
+    heads::Heads,
     index::LARGEST,
-    keys::{KEY_BITS, KEYS, Keys, keys, masks},
+    keys::{Cut, KEYS, Keys, masks},
     kind::{Held, Near},
     packed::{self, Packed},
+    pages::enlarge,
     plan::{self, Costs, MOST, Thresholds},
     rows::{BLOCK, Half, Rows, halves},
     simd::{Simd, Work, prefetch},
@@ -23,8 +24,6 @@ use super::{
 };
 use crate::domain::hash::PdqHash;
 
-/// Hashes whose keys are computed together while a segment is built.
-const KEYED: usize = 4096;
 /// Candidates that are asked for before the first is looked at: half of a first-level cache, more than any processor fetches at a time.
 const BATCH: usize = 256;
 
@@ -33,24 +32,25 @@ const BATCH: usize = 256;
 const CANDIDATE: u32 = 32;
 /// … and a bucket to open, whose head and first candidates are two such misses.
 const PROBE: u32 = 64;
-/// Candidates of a bucket beyond this many (an even one of a full segment has 16) are a cluster that other keys bring up too: …
+/// Candidates of a bucket beyond this many (an even one has 16 at most) are a cluster that other keys bring up too: …
 const EVEN: u32 = 64;
 /// … mostly they are in the cache by then.
 const AGAIN: u32 = 10;
+/// What a hash costs more where a scan fetches it from memory, for all queries of the scan together: in segments of so many.
+const FETCHED: u64 = 6;
+const CACHED: usize = 1 << 20;
 /// What a hash of a block costs more that passed the test of the first halves.
 const SECOND_HALF: u64 = 3;
 /// Radius from which on blocks of random hashes pass that test often: 64 P(Bin(128, 1/2) <= 48) = 0.2.
 const BOTH_HALVES: u32 = 48;
-/// Looking at the next level of thresholds takes some microseconds; plans that cost less than ten times that are good enough.
-const PLANNING: u64 = 300_000;
 
-/// Hashes, and the way from a key to them.
+/// Hashes, and for each key the way to those of a value.
 pub struct Segment {
     pub(super) rows: Rows,
-    /// Bits of a key that are used: so many that an even bucket holds one hash at least, and the offsets take hardly more than the postings.
+    cut: Cut,
+    /// Bits of a key that are used: so many that an even bucket holds one hash at most, as far as the cut has them.
     bits: u32,
-    /// For each key 2^bits + 1 places in its part of `postings`.
-    offsets: Vec<u32>,
+    heads: Heads,
     /// For each key all positions, in `stride` places.
     postings: Packed,
     stride: usize,
@@ -60,7 +60,8 @@ pub struct Segment {
 #[derive(Clone, Copy)]
 pub struct Query {
     halves: [Half; 2],
-    keys: Keys,
+    /// By cut.
+    keys: [Keys; Cut::ALL.len()],
     radius: u32,
 }
 
@@ -79,7 +80,8 @@ pub(super) struct Scratch {
 
 impl Query {
     pub fn new(hash: &PdqHash, radius: u32) -> Self {
-        Self { halves: halves(hash), keys: keys(hash.words()), radius }
+        let halves = halves(hash);
+        Self { halves, keys: Cut::ALL.map(|cut| cut.of(halves)), radius }
     }
 
     pub(super) fn scanned(&self) -> ([Half; 2], u32) {
@@ -90,46 +92,27 @@ impl Query {
 impl Segment {
     /// Indexes hashes on all threads of the current pool.
     pub fn new(rows: Rows) -> Self {
-        let len = rows.len();
-        assert!(len <= LARGEST, "{len} hashes");
-        let bits = Self::key_bits(len);
-        let (mask, buckets) = ((1u16 << (bits - 1) << 1).wrapping_sub(1), 1usize << bits);
-        let mut keyed = vec![0u16; len.next_multiple_of(KEYED) * KEYS];
-        keyed.par_chunks_mut(KEYED * KEYS).enumerate().for_each(|(block, keyed)| {
-            for at in 0..KEYED.min(len - block * KEYED) {
-                for (key, value) in keys(rows.get((block * KEYED + at) as u32).words()).into_iter().enumerate() {
-                    keyed[key * KEYED + at] = value & mask;
-                }
-            }
-        });
-        let mut offsets = vec![0u32; KEYS * (buckets + 1)];
-        let (width, stride) = Self::layout(len);
-        let mut postings = Packed::zeros(width, KEYS * stride);
-        let parts = postings.bytes_mut().par_chunks_exact_mut(stride * width as usize / 8);
-        let tables = offsets.par_chunks_exact_mut(buckets + 1).zip(parts).enumerate();
-        tables.for_each(|(key, (offsets, postings))| {
-            let values = || keyed.chunks_exact(KEYED * KEYS).flat_map(|block| &block[key * KEYED..][..KEYED]).take(len);
-            // Counting sort: `offsets[k + 1]` is where the next hash of bucket k goes, and at last where the bucket ends.
-            let mut ends = vec![0u32; buckets];
-            values().for_each(|&value| ends[usize::from(value)] += 1);
-            let mut sum = 0;
-            for (end, offset) in ends.iter_mut().zip(offsets.iter_mut()) {
-                *offset = sum;
-                sum += std::mem::replace(end, sum);
-            }
-            offsets[buckets] = sum;
-            for (position, &value) in values().enumerate() {
-                let end = &mut ends[usize::from(value)];
-                packed::set(postings, width, *end as usize, position as u32);
-                *end += 1;
-            }
-        });
-        Self { rows, bits, offsets, postings, stride }
+        let cut = Cut::of_segment(rows.len());
+        Self::of_cut(rows, cut)
+    }
+
+    /// The same with another cut than the best.
+    pub(super) fn of_cut(rows: Rows, cut: Cut) -> Self {
+        assert!(rows.len() <= LARGEST, "{} hashes", rows.len());
+        let (bits, (width, stride)) = (Self::key_bits(cut, rows.len()), Self::layout(rows.len()));
+        let mut postings = Packed::zeros(width, cut.keys() * stride);
+        let parts = postings.bytes_mut().par_chunks_exact_mut(stride * width as usize / 8).enumerate();
+        let ends = parts.map(|(key, part)| sort(&rows, |hash| cut.one(key, hash) & ((1 << bits) - 1), bits, width, part));
+        let heads = Heads::new(bits, rows.len(), ends);
+        // These have grown.
+        enlarge(&rows.first);
+        enlarge(&rows.second);
+        Self { rows, cut, bits, heads, postings, stride }
     }
 
     /// Bits of a key that are used for so many hashes.
-    fn key_bits(len: usize) -> u32 {
-        len.max(2).ilog2().min(KEY_BITS)
+    fn key_bits(cut: Cut, len: usize) -> u32 {
+        len.max(2).next_power_of_two().ilog2().min(cut.bits())
     }
 
     /// Bits of a posting, and places of each key's.
@@ -140,108 +123,145 @@ impl Segment {
     pub(super) fn write(&self, to: &mut Output) -> io::Result<()> {
         to.column(&self.rows.first)?;
         to.column(&self.rows.second)?;
-        to.column(&self.offsets)?;
+        self.heads.write(to)?;
         to.column(self.postings.bytes())
     }
 
     pub(super) fn read(len: usize, from: &mut Input) -> Result<Self, Unreadable> {
-        let (bits, (width, stride)) = (Self::key_bits(len), Self::layout(len));
-        let buckets = 1usize << bits;
+        let cut = Cut::of_segment(len);
+        let (bits, (width, stride)) = (Self::key_bits(cut, len), Self::layout(len));
         let rows = Rows { first: from.column(len)?, second: from.column(len)? };
-        let offsets: Vec<u32> = from.column(KEYS * (buckets + 1))?;
-        offsets.chunks_exact(buckets + 1).try_for_each(|offsets| stored::check_offsets(offsets, len))?;
-        let bytes = from.column(Packed::bytes_of(width, KEYS * stride))?;
-        let postings = Packed::from_bytes(width, KEYS * stride, bytes).ok_or(Unreadable::Damaged("postings"))?;
+        let heads = Heads::read(cut.keys(), bits, len, from)?;
+        let bytes = from.column(Packed::bytes_of(width, cut.keys() * stride))?;
+        let postings = Packed::from_bytes(width, cut.keys() * stride, bytes).ok_or(Unreadable::Damaged("postings"))?;
         // Where every number of that width is a position there is nothing to check.
         if len < 1 << width {
-            (0..KEYS).try_for_each(|key| stored::check_position(postings.largest(key * stride..key * stride + len), len))?;
+            (0..cut.keys()).try_for_each(|key| stored::check_position(postings.largest(key * stride..key * stride + len), len))?;
         }
-        Ok(Self { rows, bits, offsets, postings, stride })
+        Ok(Self { rows, cut, bits, heads, postings, stride })
     }
 
-    /// Place of a bucket's head in `offsets`.
-    #[inline(always)]
-    fn head(&self, key: usize, value: u16) -> usize {
-        let value = usize::from(value) & ((1 << self.bits) - 1);
-        key * ((1 << self.bits) + 1) + value
+    /// The query's value of each key.
+    fn values(&self, query: &Query) -> Keys {
+        query.keys[self.cut as usize].map(|key| key & ((1 << self.bits) - 1))
     }
 
-    /// First place in `postings` and length.
+    /// Asks for the heads of all buckets of a level.
     #[inline(always)]
-    fn bucket(&self, key: usize, value: u16) -> (u32, u32) {
-        let head = self.head(key, value);
-        let (start, end) = (self.offsets[head], self.offsets[head + 1]);
-        ((key * self.stride) as u32 + start, end - start)
+    fn ask(&self, key: usize, value: u32, level: usize) {
+        // Masks of the bits within a block lead to lines that the others ask for too.
+        let shift = self.heads.shift();
+        masks(level, self.bits - shift).iter().for_each(|mask| self.heads.prefetch(key, value ^ (mask << shift)));
     }
 
     /// Asks for the heads of the buckets that [`search`](Self::search) will look at first.
     pub fn prepare(&self, query: &Query) {
-        for (key, &value) in query.keys.iter().enumerate() {
-            masks(0, self.bits).iter().chain(masks(1, self.bits)).for_each(|mask| prefetch(&self.offsets, self.head(key, value ^ mask)));
+        for (key, &value) in self.values(query)[..self.cut.keys()].iter().enumerate() {
+            (0..=1).for_each(|level| self.ask(key, value, level));
         }
     }
 
-    /// What opening the buckets of a level costs, for levels `from..=to`.
-    fn costs(&self, query: &Query, costs: &mut Costs, levels: std::ops::RangeInclusive<usize>) {
-        for (key, (cost, &value)) in costs.iter_mut().zip(&query.keys).enumerate() {
-            for level in levels.clone() {
-                let opened = masks(level, self.bits).iter().map(|mask| {
-                    let len = self.bucket(key, value ^ mask).1;
-                    PROBE + CANDIDATE * len.min(EVEN) + AGAIN * len.saturating_sub(EVEN)
-                });
-                cost[level] = opened.fold(0, u32::saturating_add);
-            }
+    /// What opening the buckets of each level costs. Levels 0 and 1 are counted; further ones are taken to have buckets like those at level 1.
+    fn costs(&self, query: &Query) -> [Costs; KEYS] {
+        let mut costs = [[0; MOST + 1]; KEYS];
+        for (key, (cost, value)) in costs.iter_mut().zip(self.values(query)).enumerate().take(self.cut.keys()) {
+            let counted = |level: usize| {
+                let opened = masks(level, self.bits).iter().map(|mask| opening(self.heads.bucket(key, value ^ mask)));
+                opened.fold(0, u32::saturating_add)
+            };
+            let like = |near: u32, level: usize| {
+                let more = u64::from(near) * masks(level, self.bits).len() as u64 / u64::from(self.bits);
+                u32::try_from(more).unwrap_or(u32::MAX)
+            };
+            (cost[0], cost[1]) = (counted(0), counted(1));
+            (2..=MOST).for_each(|level| cost[level] = like(cost[1], level));
         }
+        costs
+    }
+
+    /// What scanning costs, when so many queries do.
+    fn scan_cost(&self, query: &Query, together: usize) -> u64 {
+        let (len, keys) = (self.len() as u64, self.cut.keys());
+        // Near-duplicates of the query stand in its own bucket of most keys, and each makes a block of the scan pass its first test.
+        let crowded = |(key, value)| {
+            let (start, end) = self.heads.bucket(key, value);
+            u64::from((end - start).saturating_sub(EVEN))
+        };
+        let crowd = self.values(query).into_iter().take(keys).enumerate().map(crowded).sum::<u64>() / keys as u64;
+        let both_halves = if query.radius < BOTH_HALVES { len.min(crowd * BLOCK as u64) } else { len };
+        let fetched = if self.len() > CACHED { FETCHED * len / together as u64 } else { 0 };
+        len + fetched + SECOND_HALF * both_halves
     }
 
     /// The keys to look up, or `None` when scanning is cheaper.
-    fn plan(&self, query: &Query) -> Option<Thresholds> {
-        let len = self.len() as u64;
-        // Near-duplicates of the query stand in its own bucket of most keys, and each makes a block of the scan pass its first test.
-        let crowd: u64 =
-            (0..KEYS).map(|key| u64::from(self.bucket(key, query.keys[key]).1.saturating_sub(EVEN))).sum::<u64>() / KEYS as u64;
-        let both_halves = if query.radius < BOTH_HALVES { len.min(crowd * BLOCK as u64) } else { len };
-        let scan = len + SECOND_HALF * both_halves;
+    fn plan(&self, query: &Query, scan: u64) -> Option<Thresholds> {
         // What even buckets would cost at the very least is too much already.
         if u64::from(query.radius + 1) * u64::from(PROBE) > scan {
             return None;
         }
-        let mut costs = [[0; MOST + 1]; KEYS];
-        self.costs(query, &mut costs, 0..=1);
-        let mut planned = plan::cheapest(&costs, 1, query.radius);
-        if planned.is_none_or(|(_, cost)| cost > PLANNING) && scan > PLANNING {
-            self.costs(query, &mut costs, 2..=2);
-            planned = plan::cheapest(&costs, MOST, query.radius);
-        }
+        let costs = self.costs(query);
+        let planned = plan::cheapest(&costs[..self.cut.keys()], self.cut.most(), query.radius);
         planned.filter(|(_, cost)| *cost <= scan).map(|(thresholds, _)| thresholds)
     }
 
-    /// Looks into the buckets of a plan, which must be exact for the query's radius.
+    /// Lists the buckets of a plan. False when opening them costs more than `most`: they are longer than those that the plan was made of.
+    fn open(&self, query: &Query, thresholds: &Thresholds, most: u64, buckets: &mut Vec<(u32, u32)>) -> bool {
+        let values = self.values(query);
+        let ask = |key: usize| (2..thresholds[key] + 1).for_each(|level| self.ask(key, values[key], level as usize));
+        buckets.clear();
+        let mut cost = 0;
+        ask(0);
+        for key in 0..self.cut.keys() {
+            if key + 1 < self.cut.keys() {
+                ask(key + 1);
+            }
+            for mask in (0..(thresholds[key] + 1) as usize).flat_map(|level| masks(level, self.bits)) {
+                let (start, end) = self.heads.bucket(key, values[key] ^ mask);
+                if start < end {
+                    let first = (key * self.stride) as u32 + start;
+                    self.postings.prefetch(first as usize);
+                    buckets.push((first, end - start));
+                    cost += u64::from(opening((start, end)));
+                }
+            }
+            if cost > most {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Looks into the buckets of a plan, which must be exact for the query's radius. False, and nothing found, when that costs more than `most`.
     pub(super) fn probe(
         &self,
-        query: &Query,
-        number: u32,
-        thresholds: Thresholds,
+        (number, query): (u32, &Query),
+        thresholds: &Thresholds,
+        most: u64,
         scratch: &mut Scratch,
         simd: Simd,
         found: &mut Vec<Near>,
-    ) {
-        simd.run(Probing { segment: self, query, number, thresholds, scratch, found });
+    ) -> bool {
+        let open = self.open(query, thresholds, most, &mut scratch.buckets);
+        if open {
+            simd.run(Probing { segment: self, query, number, scratch, found });
+        }
+        open
     }
 
     /// Everything within the queries' radii, each once for each query, into the empty `found`.
     pub(super) fn search(&self, queries: &[Query], scratch: &mut Scratch, simd: Simd, found: &mut Vec<Near>) {
         scratch.scans.clear();
-        for (number, query) in queries.iter().enumerate() {
-            if let Some(next) = queries.get(number + 1) {
+        for (number, query) in (0..).zip(queries) {
+            if let Some(next) = queries.get(number as usize + 1) {
                 self.prepare(next);
             }
-            match self.plan(query) {
-                Some(thresholds) => {
-                    debug_assert!(plan::is_exact(&thresholds, query.radius));
-                    self.probe(query, number as u32, thresholds, scratch, simd, found);
-                }
-                None => scratch.scans.push(number as u32),
+            let scan = self.scan_cost(query, queries.len());
+            let probed = self.plan(query, scan).is_some_and(|thresholds| {
+                debug_assert!(plan::is_exact(&thresholds, query.radius));
+                self.probe((number, query), &thresholds, scan, scratch, simd, found)
+            });
+            if !probed {
+                scratch.scans.push(number);
             }
         }
         if !scratch.scans.is_empty() {
@@ -267,8 +287,53 @@ impl Held for Segment {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.rows.memory_bytes() + self.offsets.capacity() * size_of::<u32>() + self.postings.memory_bytes()
+        self.rows.memory_bytes() + self.heads.memory_bytes() + self.postings.memory_bytes()
     }
+}
+
+/// What opening a bucket costs, by its first place and end.
+#[inline(always)]
+fn opening((start, end): (u32, u32)) -> u32 {
+    let len = end - start;
+    PROBE + CANDIDATE * len.min(EVEN) + AGAIN * len.saturating_sub(EVEN)
+}
+
+/// Sorts positions by one key of 2^bits values into `postings`, empty, of `width` bits; returns where the bucket of each value ends.
+///
+/// In two steps, because a table of millions of buckets does not fit into a cache: first by the upper bits of the value, as far as there is room beside a position for the lower ones, then the
+/// hashes of each upper value by the lower bits.
+fn sort(rows: &Rows, key: impl Fn([Half; 2]) -> u32, bits: u32, width: u32, postings: &mut [u8]) -> Vec<u32> {
+    let low = bits.min(u32::BITS - width);
+    let keys = || rows.first.iter().zip(&rows.second).map(|(first, second)| key([*first, *second]));
+    let mut places = vec![0u32; 1 << (bits - low)];
+    keys().for_each(|key| places[(key >> low) as usize] += 1);
+    to_starts(&mut places);
+    let mut parted = vec![0u32; rows.len()];
+    for (position, key) in (0..).zip(keys()) {
+        let place = &mut places[(key >> low) as usize];
+        parted[*place as usize] = (key & ((1 << low) - 1)) << width | position;
+        *place += 1;
+    }
+    let (mut ends, mut start) = (vec![0u32; 1 << bits], 0);
+    for (&end, ends) in places.iter().zip(ends.chunks_exact_mut(1 << low)) {
+        let part = &parted[start as usize..end as usize];
+        part.iter().for_each(|item| ends[(item >> width) as usize] += 1);
+        to_starts(ends);
+        for item in part {
+            let place = &mut ends[(item >> width) as usize];
+            packed::set(postings, width, (start + *place) as usize, item & ((1 << width) - 1));
+            *place += 1;
+        }
+        ends.iter_mut().for_each(|end| *end += start);
+        start = end;
+    }
+    ends
+}
+
+/// Makes where each one starts of how many each are.
+fn to_starts(counts: &mut [u32]) {
+    let mut sum = 0;
+    counts.iter_mut().for_each(|count| sum += std::mem::replace(count, sum));
 }
 
 /// One query's buckets in one segment.
@@ -276,7 +341,6 @@ struct Probing<'a> {
     segment: &'a Segment,
     query: &'a Query,
     number: u32,
-    thresholds: Thresholds,
     scratch: &'a mut Scratch,
     found: &'a mut Vec<Near>,
 }
@@ -284,20 +348,8 @@ struct Probing<'a> {
 impl Work for Probing<'_> {
     #[inline(always)]
     fn run(self) {
-        let Self { segment, query, number, thresholds, scratch, found } = self;
+        let Self { segment, query, number, scratch, found } = self;
         let Scratch { buckets, batch, seen, .. } = scratch;
-        buckets.clear();
-        for (key, (&value, &threshold)) in query.keys.iter().zip(&thresholds).enumerate() {
-            for level in 0..(threshold + 1) as usize {
-                for mask in masks(level, segment.bits) {
-                    let (first, len) = segment.bucket(key, value ^ mask);
-                    if len > 0 {
-                        segment.postings.prefetch(first as usize);
-                        buckets.push((first, len));
-                    }
-                }
-            }
-        }
         let start = found.len();
         seen.resize(segment.len().div_ceil(64).max(seen.len()), 0);
         let mut looking = Looking { rows: &segment.rows, query, number, seen, found };

@@ -310,7 +310,7 @@ mod tests {
         let (mut large, mut small) = (bank("LARGE"), bank("SMALL"));
         large.indices.insert(
             (SignalType::Pdq, 32),
-            super::super::sized_index_for(&Signal::Pdq(picture.hashes[0]), Some(super::super::Sizes { tail: 50, full: 400 })),
+            super::super::sized_index_for(&Signal::Pdq(picture.hashes[0]), Some(super::super::Sizes { tail: 50, merged: 400, full: 400 })),
         );
         large.extend((0..2000).map(|id| (id, Signal::Pdq(picture.hashes[usize::from(id % 100 == 0)]))));
         small.extend([(7, Signal::Pdq(picture.hashes[3])), (8, Signal::Sha256([3; 32]))]);

@@ -10,8 +10,10 @@ use std::io::{self, Read, Write};
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use sha2::{Digest, Sha256};
 
+use super::pages::zeros;
+
 /// Raised with every change of the format, of how keys are cut from hashes, and of the buckets of digests.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: [u8; 8] = *b"NLindex\n";
 /// Reads as another number where the great end comes first.
 const ORDER: u32 = 0x0102_0304;
@@ -193,7 +195,7 @@ impl<'a> Input<'a> {
         if size as u64 > self.left {
             return Err(Unreadable::Damaged("a column is longer than the file"));
         }
-        let mut numbers = vec![T::zeroed(); len];
+        let mut numbers = zeros::<T>(len);
         self.bytes(cast_slice_mut(&mut numbers))?;
         Ok(numbers)
     }

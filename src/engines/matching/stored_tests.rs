@@ -44,7 +44,7 @@ fn wrong_again(subject: &Subject) -> Subject {
 
 fn written(subject: &Subject, random: &mut Random) -> Written {
     let signals: Vec<_> = (0..90).map(|at| (1 + at * (1 + at % 3), (subject.any)(random, subject))).collect();
-    let mut index = sized_index_for(&signals[0].1, Some(Sizes { tail: 20, full: 40 }));
+    let mut index = sized_index_for(&signals[0].1, Some(Sizes { tail: 20, merged: 40, full: 40 }));
     index.extend(&mut signals.into_iter());
     index.set(1, crate::domain::bank::ItemState::Disabled);
     index.set(4, crate::domain::bank::ItemState::Removed);

@@ -6,10 +6,10 @@ use super::{
     PdqIndex, Sizes,
     hit::{Hit, linear, nearest_of_each},
     index::Reach,
-    keys::KEYS,
+    keys::{Cut, KEYS},
     kind::{Held, Near, Rows as _},
     plan::{self, MOST, Thresholds},
-    rows::Rows,
+    rows::{Rows, halves},
     segment::{Query, Scanning, Scratch, Segment},
     simd::Simd,
 };
@@ -89,7 +89,7 @@ fn rows(hashes: &[PdqHash]) -> Rows {
 fn found(segment: &Segment, query: &PdqHash, radius: u32, thresholds: Option<Thresholds>, simd: Simd) -> Vec<Hit> {
     let (query, mut found) = (Query::new(query, radius), Vec::new());
     match thresholds {
-        Some(thresholds) => segment.probe(&query, 0, thresholds, &mut Scratch::default(), simd, &mut found),
+        Some(thresholds) => assert!(segment.probe((0, &query), &thresholds, u64::MAX, &mut Scratch::default(), simd, &mut found)),
         None => simd.run(Scanning { rows: &segment.rows, queries: &[query.scanned()], numbers: &[0], found: &mut found }),
     }
     let hit =
@@ -101,9 +101,9 @@ fn found(segment: &Segment, query: &PdqHash, radius: u32, thresholds: Option<Thr
 }
 
 /// An exact plan that prefers some keys to others.
-fn some_plan(radius: u32, random: &mut Random) -> Option<Thresholds> {
-    let costs = std::array::from_fn(|_| std::array::from_fn(|_| random.below(100) as u32));
-    plan::cheapest(&costs, MOST, radius).map(|(thresholds, _)| thresholds)
+fn some_plan(cut: Cut, radius: u32, random: &mut Random) -> Option<Thresholds> {
+    let costs: [[u32; MOST + 1]; KEYS] = std::array::from_fn(|_| std::array::from_fn(|_| random.below(100) as u32));
+    plan::cheapest(&costs[..cut.keys()], cut.most(), radius).map(|(thresholds, _)| thresholds)
 }
 
 #[test]
@@ -119,27 +119,36 @@ fn every_plan_and_every_scan_finds_what_the_oracle_finds_around_the_radius() {
             }
         }
         let ids: Vec<i64> = (0..400).collect();
-        let segment = Segment::new(rows(&bank));
-        let items: Vec<(i64, PdqHash)> = ids.into_iter().zip(bank).collect();
+        let items: Vec<(i64, PdqHash)> = ids.into_iter().zip(bank.iter().copied()).collect();
         let expected = linear(&items, &[query], radius);
         assert!(expected.iter().any(|hit| hit.content_id == 20) && expected.iter().all(|hit| hit.content_id != 30), "{radius}");
-        for simd in Simd::available() {
+        for (cut, simd) in Cut::ALL.into_iter().flat_map(|cut| Simd::available().into_iter().map(move |simd| (cut, simd))) {
+            let segment = Segment::of_cut(rows(&bank), cut);
             assert_eq!(found(&segment, &query, radius, None, simd), expected, "scan {simd:?} {radius} {kind:?}");
-            if let Some(thresholds) = some_plan(radius, &mut random) {
-                assert_eq!(found(&segment, &query, radius, Some(thresholds), simd), expected, "{thresholds:?} {simd:?} {radius} {kind:?}");
+            if let Some(thresholds) = some_plan(cut, radius, &mut random) {
+                assert_eq!(
+                    found(&segment, &query, radius, Some(thresholds), simd),
+                    expected,
+                    "{cut:?} {thresholds:?} {simd:?} {radius} {kind:?}"
+                );
             }
+            let (mut near, mut scratch) = (Vec::new(), Scratch::default());
+            segment.search(&[Query::new(&query, radius)], &mut scratch, simd, &mut near);
+            assert_eq!(near.len(), expected.len(), "its own plan, {cut:?} {simd:?} {radius} {kind:?}");
         }
     }
 }
 
-/// The hash that a plan would miss first: one more bit than each threshold in every key, so at distance sum(threshold + 1).
-fn adversary(query: &PdqHash, thresholds: &Thresholds) -> PdqHash {
+/// The hash that a plan would miss first: one more bit than each threshold in every key, so at distance sum(threshold + 1). The lowest bits of a key, which short segments use too.
+fn adversary(cut: Cut, query: &PdqHash, thresholds: &Thresholds) -> PdqHash {
     let mut words = query.words();
-    for (key, threshold) in thresholds.iter().enumerate() {
-        for row in 0..(threshold + 1) as usize {
-            let bit = 16 * row + (KEYS + key - row) % 16;
-            words[3 - bit / 64] ^= 1 << (bit % 64);
-        }
+    for (key, threshold) in thresholds.iter().enumerate().filter(|(_, threshold)| **threshold >= 0) {
+        let bits = (0..256).filter(|bit| {
+            let mut one = [0; 4];
+            one[bit / 64] = 1 << (bit % 64);
+            (1..1 << (threshold + 1)).contains(&cut.one(key, halves(&PdqHash::from_words(one))))
+        });
+        bits.for_each(|bit| words[bit / 64] ^= 1 << (bit % 64));
     }
     PdqHash::from_words(words)
 }
@@ -147,17 +156,18 @@ fn adversary(query: &PdqHash, thresholds: &Thresholds) -> PdqHash {
 #[test]
 fn a_plan_that_is_one_bit_short_is_caught() {
     let mut random = Random(11);
-    for radius in 0..47 {
-        let (query, exact) = (random.hash(), some_plan(radius, &mut random).unwrap());
+    let reach = |cut: Cut| (cut.keys() * (cut.most() + 1)) as u32;
+    for (cut, radius) in Cut::ALL.into_iter().flat_map(|cut| (0..reach(cut)).map(move |radius| (cut, radius))) {
+        let (query, exact) = (random.hash(), some_plan(cut, radius, &mut random).unwrap());
         let at = exact.iter().position(|&threshold| threshold >= 0).unwrap();
         let mut short = exact;
         short[at] -= 1;
         assert!(plan::is_exact(&exact, radius) && !plan::is_exact(&short, radius));
-        let missed = adversary(&query, &short);
+        let missed = adversary(cut, &query, &short);
         assert_eq!(missed.distance(&query), radius);
         let mut bank = hashes(Kind::Uniform, 300, &mut random);
         bank[100] = missed;
-        let segment = Segment::new(rows(&bank));
+        let segment = Segment::of_cut(rows(&bank), cut);
         let expected = linear(&[(100, missed)], &[query], radius);
         assert_eq!(found(&segment, &query, radius, Some(exact), Simd::best()), expected, "{exact:?}");
         assert_eq!(found(&segment, &query, radius, Some(short), Simd::best()), [], "{short:?} should have missed it");
@@ -208,10 +218,10 @@ proptest! {
 
     #[test]
     fn a_changing_bank_agrees_with_the_oracle_and_its_snapshots_do_not_change(
-        seed in any::<u64>(), kind in 0usize..4, radius in 0u32..=64, tail in 1usize..40, full in 40usize..600, steps in prop::collection::vec(step(), 1..40),
+        seed in any::<u64>(), kind in 0usize..4, radius in 0u32..=64, tail in 1usize..40, merged in 40usize..300, full in 40usize..600, steps in prop::collection::vec(step(), 1..40),
     ) {
         let mut random = Random(seed);
-        let (mut index, mut model, mut kept) = (PdqIndex::with_sizes(Sizes { tail, full }), Model::new(), Vec::new());
+        let (mut index, mut model, mut kept) = (PdqIndex::with_sizes(Sizes { tail, merged, full }), Model::new(), Vec::new());
         let (mut next, mut merge) = (1, None);
         for step in steps {
             match step {
@@ -254,7 +264,7 @@ fn thousands_of_hashes_in_several_segments_agree_with_the_oracle() {
     let mut random = Random(3);
     for kind in KINDS {
         let bank = hashes(kind, 30_000, &mut random);
-        let mut index = PdqIndex::with_sizes(Sizes { tail: 1000, full: 12_000 });
+        let mut index = PdqIndex::with_sizes(Sizes { tail: 1000, merged: 8000, full: 12_000 });
         let items: Vec<(i64, PdqHash)> = (1..).zip(bank).collect();
         items.chunks(7001).for_each(|items| {
             index.extend(items.iter().copied());
@@ -278,7 +288,7 @@ fn thousands_of_hashes_in_several_segments_agree_with_the_oracle() {
 #[test]
 fn removed_hashes_are_dropped_and_memory_does_not_grow() {
     let mut random = Random(5);
-    let mut index = PdqIndex::with_sizes(Sizes { tail: 64, full: 1024 });
+    let mut index = PdqIndex::with_sizes(Sizes { tail: 64, merged: 1024, full: 1024 });
     let bank = hashes(Kind::Uniform, 4096, &mut random);
     index.extend((0..).zip(bank.iter().copied()));
     index.settle();
