@@ -376,7 +376,7 @@ async fn what_another_process_imported_takes_the_tests() {
     assert!(bank.version - before <= 2, "many items move in one version");
     assert_eq!(house.standing(701).await, Standing::Candidate);
     // Other tests, other candidates.
-    let update = nightlight::store::BankUpdate { name: None, settings: Some(BankSettings::default()) };
+    let update = nightlight::store::BankUpdate::settle(BankSettings::default());
     house.curation.update(&Principal::operator(), "A", update).await.unwrap();
     assert_eq!(house.curation.admit_all(&mut looked).await.unwrap(), 1);
     assert_eq!(house.store.item(TENANT, "A", 701).await.unwrap().unwrap().state, ItemState::Enabled);

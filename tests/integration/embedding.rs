@@ -67,7 +67,7 @@ impl Place {
         let settings = BankSettings { radii, ..BankSettings::default() };
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let store = Store::open(StoreOptions::new(self.folder.path().join("data/nightlight.db"))).await.unwrap();
-            let update = BankUpdate { name: None, settings: Some(settings) };
+            let update = BankUpdate::settle(settings);
             store.update_bank(TenantId::DEFAULT, name, update, None).await.unwrap();
             store.close().await;
         });

@@ -74,6 +74,16 @@ async fn banks_are_made_read_changed_and_deleted() {
     make(&app, json!({"name": "A", "enabled_ratio": 0})).await;
     assert!(call(&app, "POST", "/banks", json!({"name": "A"})).await.error(409, "duplicate").contains("already"));
     patch("/banks/B", json!({"name": "A"})).await.error(409, "duplicate");
+    // Of changes at the same time none is lost.
+    let changes =
+        [json!({"max_distance": 12}), json!({"minimum_quality": 70}), json!({"enabled_ratio": 0.5}), json!({"radii": {"photodna": 9}})];
+    let answers = futures_util::future::join_all(changes.map(|change| patch("/banks/B", change))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let both = app.get("/banks/B").await.ok();
+    assert_eq!(
+        [&both["max_distance"], &both["minimum_quality"], &both["enabled_ratio"], &both["radii"]["photodna"]],
+        [&json!(12), &json!(70), &json!(0.5), &json!(9)]
+    );
     for (wrong, place) in [
         (json!({}), "name"),
         (json!({"name": 5}), "name"),

@@ -282,9 +282,8 @@ async fn indices_tell_their_size() {
 
 /// A bank's ratio, with everything else as it is.
 async fn ratio(app: &App, name: &str, enabled_ratio: f64) {
-    let settings = app.store.bank(TenantId::DEFAULT, name).await.unwrap().unwrap().settings();
-    let settings = Some(nightlight::domain::curation::BankSettings { enabled_ratio, ..settings });
-    let update = nightlight::store::BankUpdate { name: None, settings };
+    let revise = move |settings| Ok(nightlight::domain::curation::BankSettings { enabled_ratio, ..settings });
+    let update = nightlight::store::BankUpdate::revise(revise);
     app.store.update_bank(TenantId::DEFAULT, name, update, None).await.unwrap();
     app.banks.refresh(&app.store).await.unwrap();
 }

@@ -37,8 +37,8 @@ async fn bank(app: &App, name: &str, lines: &[String], radii: Value) {
         let (kind, signal) = line.split_once(' ').unwrap();
         call(app, "POST", &format!("/c/bank/{name}/signal"), json!({kind: signal})).await.ok();
     }
-    let settings = Some(BankSettings { radii: serde_json::from_value(radii).unwrap(), ..BankSettings::default() });
-    app.store.update_bank(TenantId::DEFAULT, name, BankUpdate { name: None, settings }, None).await.unwrap();
+    let settings = BankSettings { radii: serde_json::from_value(radii).unwrap(), ..BankSettings::default() };
+    app.store.update_bank(TenantId::DEFAULT, name, BankUpdate::settle(settings), None).await.unwrap();
     app.banks.refresh(&app.store).await.unwrap();
 }
 

@@ -14,7 +14,7 @@ const HASH: &str = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c
 async fn bank(app: &App, name: &str, lines: &[&str], purpose: Purpose) {
     let signals: Vec<Signal> = lines.iter().map(|line| Signal::parse_line(line, None).unwrap()).collect();
     app.store.import_signals(TenantId::DEFAULT, name, BankDefaults { max_distance: 31, minimum_quality: 50 }, signals).await.unwrap();
-    let update = BankUpdate { name: None, settings: Some(BankSettings { purpose, ..BankSettings::default() }) };
+    let update = BankUpdate::settle(BankSettings { purpose, ..BankSettings::default() });
     app.store.update_bank(TenantId::DEFAULT, name, update, None).await.unwrap();
     app.banks.refresh(&app.store).await.unwrap();
 }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Named {
 }
 
 /// How a bank is searched, and what gets into it. What is not given stays, or is the default of a new bank.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Settings {
     /// Radius of a PDQ match in bits [default: matching.pdq_max_distance, 31]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(PdqHash::BITS)))]
@@ -199,9 +199,8 @@ impl Create {
 impl Set {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         with_curation(config, &self.bank, async |curation, who| {
-            let before = curation.bank(who, &self.bank).await?.settings();
-            let update = BankUpdate { name: None, settings: Some(self.settings.over(before)) };
-            let bank = curation.update(who, &self.bank, update).await?;
+            let settings = self.settings.clone();
+            let bank = curation.update(who, &self.bank, BankUpdate::revise(move |before| Ok(settings.over(before)))).await?;
             // Other tests may let pass what waits.
             curation.admit_waiting(who.tenant, &self.bank).await?;
             Ok(output::json_line(&BankLine::of(curation, who, &bank).await?)?)

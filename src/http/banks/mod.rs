@@ -73,10 +73,10 @@ async fn bytes(state: &Shared, call: Call, request: Request, limit: usize) -> Re
 }
 
 /// Settings with a merge patch applied: fields that are absent stay, `null` sets the default.
-fn settled(settings: &BankSettings, patch: Value) -> Result<BankSettings, ApiError> {
-    let mut merged = serde_json::to_value(settings).map_err(|error| ApiError::internal(format!("settings: {error}")))?;
+fn settled(settings: &BankSettings, patch: Value) -> Result<BankSettings, String> {
+    let mut merged = serde_json::to_value(settings).map_err(|error| format!("settings: {error}"))?;
     json_patch(&mut merged, patch);
-    serde_path_to_error::deserialize(merged).map_err(|error| ApiError::malformed(format!("{}: {}", error.path(), error.inner())))
+    serde_path_to_error::deserialize(merged).map_err(|error| format!("{}: {}", error.path(), error.inner()))
 }
 
 /// RFC 7396, section 2.
@@ -149,7 +149,7 @@ pub(super) async fn create(
     who.require(Permission::Curate)?;
     let (name, patch) = named(&bytes(&state, call, request, LONGEST).await?)?;
     let name = name.ok_or_else(|| ApiError::malformed("name: it is missing"))?;
-    let settings = settled(&BankSettings::default(), patch)?;
+    let settings = settled(&BankSettings::default(), patch).map_err(ApiError::malformed)?;
     let bank = state.services.curation.create(&who, &name, settings).await?;
     Ok((StatusCode::CREATED, Json(bank.into())))
 }
@@ -201,10 +201,9 @@ pub(super) async fn update(
 ) -> Result<Json<BankBody>, ApiError> {
     // Before the body is read.
     state.services.curation.may_fill(&who, &bank).await?;
-    let now = state.services.curation.bank(&who, &bank).await?;
     let (name, patch) = named(&bytes(&state, call, request, LONGEST).await?)?;
-    let settings = if patch.as_object().is_some_and(|fields| !fields.is_empty()) { Some(settled(&now.settings(), patch)?) } else { None };
-    Ok(Json(state.services.curation.update(&who, &bank, BankUpdate { name, settings }).await?.into()))
+    let update = BankUpdate { name, ..BankUpdate::revise(move |now| settled(&now, patch)) };
+    Ok(Json(state.services.curation.update(&who, &bank, update).await?.into()))
 }
 
 /// Delete a bank with everything in it. Its name is free at once; its signals are erased within seconds.
@@ -315,8 +314,7 @@ mod tests {
             (json!({"radii": {"phash": 3}}), "radii"),
         ] {
             let error = patched(wrong).unwrap_err();
-            let text = serde_json::to_string(&error.body(crate::domain::ids::RequestId::new())).unwrap();
-            assert!(text.contains(place), "{text}");
+            assert!(error.contains(place), "{error}");
         }
     }
 

@@ -69,7 +69,9 @@ pub(super) async fn save(
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, ApiError> {
     let new = fields.required("name", "Name")?.to_owned();
-    let update = BankUpdate { name: Some(new).filter(|new| *new != name), settings: Some(read(&fields)?) };
+    // The form shows all of them, so that what it says is what they become.
+    let settings = read(&fields)?;
+    let update = BankUpdate { name: Some(new).filter(|new| *new != name), ..BankUpdate::settle(settings) };
     let bank = state.services.curation.update(&visitor.who, &name, update).await?;
     visitor.session.notify(true, "The settings are saved, and in force.");
     Ok(see_other(&address(&bank.name)))

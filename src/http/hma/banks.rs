@@ -162,12 +162,12 @@ pub(in crate::http) async fn update(
     params: Params,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let bank = bank_named(&state, &who, &name).await?;
+    bank_named(&state, &who, &name).await?;
     let fields = Fields::of(body::json(&state, call, request).await?, params.strict)?;
     fields.name.as_deref().map(valid_name).transpose()?;
     let ratio = fields.enabled_ratio.or(fields.enabled.map(|enabled| f64::from(u8::from(enabled))));
-    let settings = ratio.map(|enabled_ratio| BankSettings { enabled_ratio, ..bank.settings() });
-    let update = BankUpdate { name: fields.name, settings };
+    let revised = ratio.map(|enabled_ratio| BankUpdate::revise(move |now| Ok(BankSettings { enabled_ratio, ..now })));
+    let update = BankUpdate { name: fields.name, ..revised.unwrap_or_default() };
     let bank = state.services.curation.update(&who, &name, update).await.map_err(|error| taken(error, "Bank name already exists"))?;
     Ok(Json(description(&bank)))
 }

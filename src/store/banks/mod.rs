@@ -167,6 +167,12 @@ fn bank(row: &SqliteRow) -> Result<Bank, StoreError> {
     })
 }
 
+/// The tenant's bank of this name.
+async fn find(by: impl sqlx::SqliteExecutor<'_>, tenant: TenantId, name: &str) -> Result<Option<Bank>, StoreError> {
+    let row = sqlx::query(BANKS).bind(Some(blob(tenant.0))).bind(Some(name.to_owned())).fetch_optional(by).await?;
+    row.as_ref().map(bank).transpose()
+}
+
 impl Store {
     /// The tenant's banks, by name.
     pub async fn banks(&self, tenant: TenantId) -> Result<Vec<Bank>, StoreError> {
@@ -175,8 +181,7 @@ impl Store {
 
     /// The tenant's bank of this name.
     pub async fn bank(&self, tenant: TenantId, name: &str) -> Result<Option<Bank>, StoreError> {
-        let row = sqlx::query(BANKS).bind(Some(blob(tenant.0))).bind(Some(name.to_owned())).fetch_optional(self.readers()).await?;
-        row.as_ref().map(bank).transpose()
+        find(self.readers(), tenant, name).await
     }
 
     /// Every tenant's banks.

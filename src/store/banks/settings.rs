@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Bank, locked::Locked};
+use super::{Bank, find, locked::Locked};
 use crate::{
     domain::{
         curation::BankSettings,
@@ -16,11 +16,26 @@ use crate::{
 /// Rows of a deleted bank that go in one transaction: some tens of milliseconds of write lock.
 const CHUNK: i64 = 8192;
 
+/// Makes new settings of those that are in force when it is written, so that of two changes at a time none is lost; a text says why it cannot.
+pub type Revision = Box<dyn FnOnce(BankSettings) -> Result<BankSettings, String> + Send>;
+
 /// What is to change of a bank; `None` leaves it.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct BankUpdate {
     pub name: Option<String>,
-    pub settings: Option<BankSettings>,
+    pub settings: Option<Revision>,
+}
+
+impl BankUpdate {
+    /// Settings that depend on those before.
+    pub fn revise(revision: impl FnOnce(BankSettings) -> Result<BankSettings, String> + Send + 'static) -> Self {
+        Self { name: None, settings: Some(Box::new(revision)) }
+    }
+
+    /// These settings, whatever they were.
+    pub fn settle(settings: BankSettings) -> Self {
+        Self::revise(|_| Ok(settings))
+    }
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
@@ -70,18 +85,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Duplicate`] for a name that another one has; [`StoreError::Invalid`] for settings that mean nothing.
     pub async fn update_bank(&self, tenant: TenantId, name: &str, update: BankUpdate, by: Option<KeyId>) -> Result<Bank, StoreError> {
-        let BankUpdate { name: renamed, settings } = update;
-        let settings = match settings {
-            Some(settings) => settings,
-            None => self.bank(tenant, name).await?.ok_or(StoreError::NotFound("bank"))?.settings(),
-        };
-        settings.check().map_err(StoreError::Invalid)?;
+        let BankUpdate { name: renamed, settings: revision } = update;
         let (old, new) = (name.to_owned(), renamed.unwrap_or_else(|| name.to_owned()));
         self.write({
             let new = new.clone();
             move |tx| {
                 Box::pin(async move {
                     let (mut bank, now) = (Locked::find(tx, tenant, &old).await?, Timestamp::now());
+                    let mut settings = find(tx.sql().await?, tenant, &old).await?.ok_or(StoreError::NotFound("bank"))?.settings();
+                    if let Some(revision) = revision {
+                        settings = revision(settings).map_err(StoreError::Invalid)?;
+                    }
+                    settings.check().map_err(StoreError::Invalid)?;
                     sqlx::query(
                         "UPDATE banks SET name = ?, enabled_ratio = ?, purpose = ?, max_distance = ?, radii = ?, minimum_quality = ?, admission = ?
                          WHERE number = ?",

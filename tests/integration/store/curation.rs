@@ -60,7 +60,7 @@ async fn banks_are_made_set_renamed_and_deleted() {
 
     let seen = other.last_bank_change().await.unwrap();
     let off = BankSettings { enabled_ratio: 0.0, admission: Admission { sources: 2, ..Admission::default() }, ..BankSettings::default() };
-    let update = BankUpdate { name: Some("C".into()), settings: Some(off.clone()) };
+    let update = BankUpdate { name: Some("C".into()), ..BankUpdate::settle(off.clone()) };
     let taken = store.update_bank(TENANT, "A", BankUpdate { name: Some("B".into()), settings: None }, None).await;
     assert!(matches!(taken, Err(StoreError::Duplicate("bank"))));
     let bank = store.update_bank(TENANT, "A", update, None).await.unwrap();
