@@ -73,6 +73,27 @@ impl Locked {
         })
     }
 
+    /// The bank that had this name at a time, whatever it is called now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when no bank had it, or the one that had it is deleted.
+    pub async fn find_as_of(tx: &mut WriteTx, tenant: TenantId, name: &str, at: Timestamp) -> Result<Self, StoreError> {
+        let now: Option<String> = sqlx::query_scalar(
+            "SELECT banks.name FROM bank_former_names AS former JOIN banks ON banks.number = former.bank
+             WHERE former.tenant_id = ?1 AND former.name = ?2 AND former.since <= ?3 AND former.until > ?3
+             UNION ALL
+             SELECT name FROM banks WHERE tenant_id = ?1 AND name = ?2
+             AND coalesce((SELECT max(until) FROM bank_former_names WHERE bank = banks.number), created_at) <= ?3
+             LIMIT 1",
+        )
+        .bind(blob(tenant.0))
+        .bind(name.to_owned())
+        .bind(at.micros())
+        .fetch_optional(tx.sql().await?)
+        .await?;
+        Self::find(tx, tenant, &now.ok_or(StoreError::NotFound("bank"))?).await
+    }
+
     /// The item's life; that there is such an item is checked.
     ///
     /// # Errors

@@ -97,6 +97,17 @@ impl Store {
                         settings = revision(settings).map_err(StoreError::Invalid)?;
                     }
                     settings.check().map_err(StoreError::Invalid)?;
+                    if new != old {
+                        sqlx::query(
+                            "INSERT INTO bank_former_names (bank, tenant_id, name, since, until)
+                             SELECT number, tenant_id, name, coalesce((SELECT max(until) FROM bank_former_names WHERE bank = number), created_at), ?
+                             FROM banks WHERE number = ?",
+                        )
+                        .bind(now.micros())
+                        .bind(bank.number)
+                        .execute(tx.sql().await?)
+                        .await?;
+                    }
                     sqlx::query(
                         "UPDATE banks SET name = ?, enabled_ratio = ?, purpose = ?, max_distance = ?, radii = ?, minimum_quality = ?, admission = ?
                          WHERE number = ?",
@@ -141,6 +152,7 @@ impl Store {
                 .execute(tx.sql().await?)
                 .await?;
                 sqlx::query("DELETE FROM bank_access WHERE bank = ?").bind(bank.number).execute(tx.sql().await?).await?;
+                sqlx::query("DELETE FROM bank_former_names WHERE bank = ?").bind(bank.number).execute(tx.sql().await?).await?;
                 bank.tell(tx, now).await?;
                 let body = EventBody::BankDeleted { bank: name, signals: bank.signals, by };
                 tx.append(&Event { id: EventId::new(), tenant, at: now, body }).await

@@ -8,7 +8,7 @@ use crate::{
         bank::{Opinion, OpinionSource, Standing},
         curation::FeedbackRules,
         decision::Verdict,
-        ids::{KeyId, TenantId},
+        ids::KeyId,
         monitor::Purpose,
         time::Timestamp,
     },
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Says a reviewer's verdict of every item that matched. `uncertain` says nothing, and neither do gold items, which say something of reviewers alone. Banks
+/// Says a reviewer's verdict of every item that matched, in the bank that had the name then. `uncertain` says nothing, and neither do gold items, which say something of reviewers alone. Banks
 /// and items that are there no more are passed over.
 pub(super) async fn tell(
     tx: &mut WriteTx,
@@ -37,12 +37,12 @@ pub(super) async fn tell(
         return Ok(());
     }
     if let Some(subject) = &item.subject {
-        return tell_subject(tx, item.tenant, subject, (reviewer, opinion), rules, now).await;
+        return tell_subject(tx, (item, subject), (reviewer, opinion), rules, now).await;
     }
     let matched: BTreeSet<(&str, i64)> = item.evidence.matches.iter().map(|hit| (hit.bank.as_str(), hit.content_id)).collect();
     for (bank, content_id) in matched {
         let said = async {
-            let mut bank = Locked::find(tx, item.tenant, bank).await?;
+            let mut bank = Locked::find_as_of(tx, item.tenant, bank, item.created_at).await?;
             let new = NewOpinion { source: OpinionSource::Review, who: reviewer.to_string(), opinion };
             opine(tx, &mut bank, content_id, new, rules, now).await
         };
@@ -57,15 +57,14 @@ pub(super) async fn tell(
 /// Says the verdict of the item that was looked at after a flood. Whoever confirms it says that it matches rightly: it is in force again, and spared for a while.
 async fn tell_subject(
     tx: &mut WriteTx,
-    tenant: TenantId,
-    subject: &Subject,
+    (item, subject): (&ReviewItem, &Subject),
     (reviewer, opinion): (KeyId, Opinion),
     rules: FeedbackRules,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let content_id = subject.content_id;
     let told = async {
-        let mut bank = Locked::find(tx, tenant, &subject.bank).await?;
+        let mut bank = Locked::find_as_of(tx, item.tenant, &subject.bank, item.created_at).await?;
         let new = NewOpinion { source: OpinionSource::Review, who: reviewer.to_string(), opinion };
         if opine(tx, &mut bank, content_id, new, rules, now).await? == Standing::Retired || opinion == Opinion::Dispute {
             return Ok(());

@@ -1,8 +1,14 @@
 //! The review queue: order, pages, exclusive claims and final decisions.
 
 use nightlight::{
-    domain::decision::Verdict,
-    store::{NewDecision, ReviewCursor, ReviewFilter, ReviewState},
+    domain::{
+        bank::Standing,
+        curation::{BankSettings, FeedbackRules},
+        decision::Verdict,
+        evidence::Match,
+        signal::{Signal, SignalType},
+    },
+    store::{BankUpdate, NewDecision, NewItem, ReviewCursor, ReviewFilter, ReviewState},
 };
 
 use super::*;
@@ -128,4 +134,63 @@ async fn a_decision_is_final_and_in_the_ledger() {
     let last = store.ledger_events(TENANT, 2, 10).await.unwrap().pop().unwrap();
     let expected = EventBody::ReviewDecided { review_item: id, reviewer, verdict: Verdict::Rejected, claimed_at: now, count: None };
     assert_eq!(last.body().unwrap().unwrap(), expected);
+}
+
+/// What matched stands in evidence by the name that its bank had; later the name may be another one's.
+#[tokio::test]
+async fn verdicts_reach_the_bank_that_had_the_name_then() {
+    let (_folder, store) = new_store().await;
+    let digest = |digit: u8| NewItem::new(vec![Signal::Md5([digit; 16])]);
+    let fill = async |bank: &str| {
+        store.create_bank(TENANT, bank, BankSettings::default(), None).await.unwrap();
+        store.add_items(TENANT, bank, vec![digest(1)], None).await.unwrap()[0].content_id
+    };
+    let rename = async |from: &str, to: &str| {
+        store.update_bank(TENANT, from, BankUpdate { name: Some(to.to_owned()), settings: None }, None).await.unwrap();
+    };
+    let matched = async || {
+        let mut outcome = routed("default", 0.5, None);
+        let item = outcome.review_item.as_mut().unwrap();
+        (item.created_at, item.evidence.matches) = (
+            Timestamp::now(),
+            vec![Match {
+                technology: SignalType::Md5,
+                bank: "A".to_owned(),
+                content_id: 1,
+                distance: 0.into(),
+                max_distance: 0.into(),
+                quality: None,
+                transform: None,
+                disputed: false,
+                category: None,
+            }],
+        );
+        let id = item.id;
+        store.commit(outcome).await.unwrap();
+        id
+    };
+    let rejected = async |id: ReviewItemId| {
+        let reviewer = KeyId::new();
+        store.claim(TENANT, id, reviewer, Timestamp::now(), LEASE).await.unwrap();
+        let feedback = Some(FeedbackRules::default());
+        store.decide(TENANT, id, NewDecision { feedback, ..verdict(reviewer, Verdict::Rejected, None) }, Timestamp::now()).await.unwrap();
+    };
+    let standing = async |bank: &str| store.item(TENANT, bank, 1).await.unwrap().map(|item| item.standing);
+    assert_eq!(fill("A").await, 1);
+    let [first, second] = [matched().await, matched().await];
+    rename("A", "B").await;
+    assert_eq!(fill("A").await, 1, "another item of this number");
+    let third = matched().await;
+    rename("B", "C").await;
+    rejected(first).await;
+    assert_eq!((standing("C").await, standing("A").await), (Some(Standing::Disputed), Some(Standing::Active)));
+    rejected(third).await;
+    assert_eq!(standing("A").await, Some(Standing::Disputed));
+    // Of a deleted bank nothing can be said, and least of all to its successor.
+    store.delete_bank(TENANT, "C", None).await.unwrap();
+    rename("A", "D").await;
+    fill("A").await;
+    rejected(second).await;
+    assert_eq!(standing("A").await, Some(Standing::Active));
+    store.close().await;
 }
