@@ -148,7 +148,7 @@ impl From<ExportError> for Failure {
         match error {
             ExportError::Store(error) => error.into(),
             ExportError::Io(error) => error.into(),
-            ExportError::Recipient { .. } => Self::input(error.to_string()),
+            ExportError::Recipient { .. } | ExportError::Negative { .. } => Self::input(error.to_string()),
             ExportError::Encrypt(_) => Self::failed(error.to_string()),
         }
     }

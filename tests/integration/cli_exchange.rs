@@ -116,6 +116,12 @@ fn an_export_is_private_can_be_encrypted_and_is_in_the_ledger() {
         let back = bank(folder.path(), &["import", "--bank", "B", "-"], &list.stdout);
         assert_eq!(back.json_lines()[0]["already_present"], 3, "{format}: {} {}", back.stderr, list.stdout);
     }
+    // Nobody is told that harmless pictures are abuse.
+    assert_eq!(bank(folder.path(), &["set", "--bank", "B", "--purpose", "negative"], "").code, 0);
+    let told = bank(folder.path(), &["export", "--bank", "B", "--format", "ncmec", "--out", "told"], "");
+    assert!(told.code == 2 && told.stderr.contains("lines or csv") && !folder.path().join("told").exists(), "{}", told.stderr);
+    assert_eq!(bank(folder.path(), &["export", "--bank", "B"], "").stdout.lines().count(), 3);
+    assert_eq!(bank(folder.path(), &["set", "--bank", "B", "--purpose", "known"], "").code, 0);
     // What went out of force stays here; what is retired stays in any case.
     assert_eq!(bank(folder.path(), &["disable", "--bank", "B", "--content-id", "1"], "").code, 0);
     assert_eq!(bank(folder.path(), &["remove", "--bank", "B", "--content-id", "2"], "").code, 0);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::formats::{Format, Item, Writer};
 use crate::{
     domain::{
-        bank::{ItemState, Standing},
+        bank::{ItemState, Purpose, Standing},
         ids::{KeyId, TenantId},
     },
     store::{ItemFilter, Store, StoreError},
@@ -45,6 +45,9 @@ pub struct Exported {
 pub enum ExportError {
     #[error("recipient {place} is no age recipient (age1…): {detail}")]
     Recipient { place: usize, detail: String },
+    /// What is known to be harmless would be told to be the opposite.
+    #[error("bank {bank} holds what is known to be harmless, and a list in the format {} says of all of it that it is harmful; write it as lines or csv", format.as_str())]
+    Negative { bank: String, format: Format },
     #[error("the list cannot be encrypted: {0}")]
     Encrypt(String),
     #[error("the list cannot be written: {0}")]
@@ -98,7 +101,7 @@ impl Export {
     /// Writes the list to `out`, and gives `out` back.
     ///
     /// # Errors
-    /// [`ExportError::Recipient`] before anything is written; [`StoreError::NotFound`] for the bank.
+    /// [`ExportError::Recipient`] and [`ExportError::Negative`] before anything is written; [`StoreError::NotFound`] for the bank.
     pub async fn write<W: Write + Send>(
         &self,
         store: &Store,
@@ -111,6 +114,9 @@ impl Export {
         };
         let recipients = self.recipients.iter().enumerate().map(parse).collect::<Result<Vec<age::x25519::Recipient>, _>>()?;
         let bank = store.bank(tenant, &self.bank).await?.ok_or(StoreError::NotFound("bank"))?;
+        if bank.purpose == Purpose::Negative && self.format.accuses() {
+            return Err(ExportError::Negative { bank: bank.name, format: self.format });
+        }
         store.note_export(&bank, self.format.as_str(), recipients.len() as u64, by).await?;
         let mut writer = Writer::begin(self.format, Out::new(out, &recipients)?)?;
         let (mut after, mut items) = (0, 0);

@@ -2,7 +2,7 @@
 //!
 //! No layout for lists is published; taken are those that its API's answers suggest, one item each: JSON lines `{"sha1_base32", "sha256_hex",
 //! "pdq_base64", "md5_hex", "classification"}`, or CSV with columns of these names. Each field but one may be missing. A classification of
-//! `no-known-match` is skipped; `csam` says no category, `harmful-abusive-material` is `other`; both are kept as tags.
+//! `no-known-match` is skipped; `csam` says no category, `harmful-abusive-material` is `other`; both are kept as tags, and written the same way.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -20,6 +20,10 @@ use crate::domain::{
     bank::HarmCategory,
     signal::{Signal, SignalType},
 };
+
+/// Classifications.
+const CSAM: &str = "csam";
+const OTHER: &str = "harmful-abusive-material";
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -51,7 +55,7 @@ impl Listed {
                 let mut record = Record::share(place, signals);
                 if !self.classification.is_empty() {
                     record.tags.push(name(&self.classification));
-                    record.category = (self.classification == "harmful-abusive-material").then_some(HarmCategory::Other);
+                    record.category = (self.classification == OTHER).then_some(HarmCategory::Other);
                 }
                 Entry::Record(Box::new(record))
             }
@@ -164,7 +168,7 @@ pub(super) fn write(item: &Item, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     for mut line in lines {
-        line.insert("classification".to_owned(), "csam".into());
+        line.insert("classification".to_owned(), if item.category == Some(HarmCategory::Other) { OTHER } else { CSAM }.into());
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }

@@ -88,6 +88,11 @@ impl Format {
         }
     }
 
+    /// Whether a list in this format says of everything in it that it is harmful: all but those of plain signals are made for that.
+    pub const fn accuses(self) -> bool {
+        !matches!(self, Self::Lines | Self::Csv)
+    }
+
     /// The format of a list that begins with `head`: some hundred bytes, or all there are. `None` when nothing is there.
     pub fn detect(head: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(head);

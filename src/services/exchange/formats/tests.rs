@@ -366,6 +366,12 @@ proptest! {
                     prop_assert!(item.is_some_and(|item| item.category == record.category));
                 }
             }
+            if format == Format::Arachnid {
+                for record in records(&entries) {
+                    let item = items.iter().find(|item| item.signals.contains(&record.signals[0])).unwrap();
+                    prop_assert_eq!(item.category == Some(HarmCategory::Other), record.category == Some(HarmCategory::Other));
+                }
+            }
             if !text.is_empty() {
                 prop_assert_eq!(Format::detect(&text), Some(format));
             }
