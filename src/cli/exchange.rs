@@ -127,7 +127,7 @@ impl Exchange {
                 let known: Api = api.parse().map_err(ExchangeError::from)?;
                 let given: Value =
                     serde_json::from_reader(std::io::stdin()).map_err(|_| Failure::input("standard input is not a JSON object"))?;
-                exchanges.set_credentials(known, &given)?;
+                exchanges.set_credentials(tenant, known, Some(&given), None).await?;
                 output::json_line(&json!({"api": api, "credentials": true}))?;
             }
             Self::Apis => {} // needs no store; answered above

@@ -85,6 +85,12 @@ pub enum EventBody {
         change: ExchangeChange,
         by: Option<KeyId>,
     },
+    /// The credentials for an API were replaced by others, or forgotten; written before the file is. What they are is in no event.
+    ExchangeCredentialsChanged {
+        api: String,
+        kept: bool,
+        by: Option<KeyId>,
+    },
     /// A page of an exchange was read: items that were new in its bank, entries that are gone, opinions of members; and what was passed over.
     ExchangeFetched {
         exchange: String,
@@ -254,6 +260,7 @@ impl EventBody {
             Self::BankImported { .. } => "bank_imported",
             Self::BankChanged { .. } => "bank_changed",
             Self::ExchangeChanged { .. } => "exchange_changed",
+            Self::ExchangeCredentialsChanged { .. } => "exchange_credentials_changed",
             Self::ExchangeFetched { .. } => "exchange_fetched",
             Self::ExchangeFeedbackSent { .. } => "exchange_feedback_sent",
             Self::BankExported { .. } => "bank_exported",

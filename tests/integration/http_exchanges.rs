@@ -154,6 +154,10 @@ async fn credentials_are_kept_shown_to_nobody_and_forgotten() {
     assert!(!refused(&wrong, 400).contains("secret"));
     assert_eq!(post(path, json!({"credential_json": {}})).await.ok(), answer(true, false));
     refused(&post("/c/exchanges/api/sample", json!({"credential_json": {"a": "b"}})).await, 400);
+    // Each change is in the ledger, what was changed is not.
+    let ledger = format!("{:?}", app.store.ledger_events(TenantId::DEFAULT, 0, 100).await.unwrap());
+    assert_eq!(ledger.matches("kind: \"exchange_credentials_changed\"").count(), 2, "{ledger}");
+    assert!(!ledger.contains("12345789") && !ledger.contains("secret"));
     refused(&post(path, json!([])).await, 400);
     assert_eq!(refused(&app.get("/c/exchanges/api/iwf").await, 400), "no such Exchange API 'iwf'");
 

@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Call, Shared, error::ApiError},
+    super::{Call, Shared},
     body,
     error::{HmaErrorBody, Refusal, bad, not_found},
     params::{Params, truth},
@@ -363,18 +363,12 @@ pub(in crate::http) async fn set_credentials(
         return Err(bad("this endpoint expects a json object payload"));
     };
     let credentials = body.remove("credential_json").filter(|credentials| !credentials.is_null());
-    let exchanges = state.services.exchanges.clone();
-    // The file is written through to the disk.
-    let work = move || {
-        match credentials {
-            None => {}
-            Some(Value::Object(fields)) if fields.is_empty() => exchanges.forget_credentials(api)?,
-            Some(fields) => exchanges.set_credentials(api, &fields)?,
-        }
-        Ok::<_, ExchangeError>(exchanges.has_credentials(api))
-    };
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(format!("credentials: {error}")))?;
-    Ok(authentication(done?))
+    let exchanges = &state.services.exchanges;
+    if let Some(fields) = credentials {
+        let kept = Some(&fields).filter(|fields| fields.as_object().is_none_or(|fields| !fields.is_empty()));
+        exchanges.set_credentials(who.tenant, api, kept, who.by()).await?;
+    }
+    Ok(authentication(exchanges.has_credentials(api)))
 }
 
 /// The fields of an API's settings and credentials, for forms.

@@ -154,19 +154,22 @@ impl Keychain {
         self.get(api).is_ok()
     }
 
+    /// Credentials that [`set`](Self::set) may keep.
+    ///
+    /// # Errors
+    /// [`CredentialsError::NotNeeded`], [`CredentialsError::Invalid`].
+    pub fn check(api: Api, json: &Value) -> Result<Credentials, CredentialsError> {
+        if api.credential_fields().is_empty() {
+            return Err(CredentialsError::NotNeeded(api));
+        }
+        Credentials::from_json(api, json).map_err(|detail| CredentialsError::Invalid { api, place: "the request".to_owned(), detail })
+    }
+
     /// Writes the file, for its owner alone, in place of what was there.
     ///
     /// # Errors
     /// See [`CredentialsError`].
-    pub fn set(&self, api: Api, json: &Value) -> Result<(), CredentialsError> {
-        if api.credential_fields().is_empty() {
-            return Err(CredentialsError::NotNeeded(api));
-        }
-        let credentials = Credentials::from_json(api, json).map_err(|detail| CredentialsError::Invalid {
-            api,
-            place: "the request".to_owned(),
-            detail,
-        })?;
+    pub fn set(&self, api: Api, credentials: &Credentials) -> Result<(), CredentialsError> {
         let path = self.file(api);
         let text = serde_json::to_vec(&credentials.0).unwrap_or_default(); // a map of texts
         let write = || -> io::Result<()> {
@@ -216,8 +219,9 @@ mod tests {
         let keychain = Keychain::new(folder.path());
         assert!(matches!(keychain.get(Api::Ncmec), Err(CredentialsError::Missing { .. })));
         assert!(keychain.has(Api::Sample) && !keychain.has(Api::Ncmec));
-        keychain.set(Api::Ncmec, &json!({"user": "u", "password": "old"})).unwrap();
-        keychain.set(Api::Ncmec, &json!({"user": "u", "password": "secret", "base_url_override": null})).unwrap();
+        let set = |json: Value| keychain.set(Api::Ncmec, &Keychain::check(Api::Ncmec, &json)?);
+        set(json!({"user": "u", "password": "old"})).unwrap();
+        set(json!({"user": "u", "password": "secret", "base_url_override": null})).unwrap();
         let found = keychain.get(Api::Ncmec).unwrap();
         assert_eq!((found.get("password"), found.base_url()), ("secret", None));
         assert!(!format!("{found:?}").contains("secret"));
@@ -226,7 +230,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("exchanges")).unwrap().count(), 1);
         for wrong in [json!({"user": "u"}), json!({"user": "u", "password": 1}), json!({"user": "u", "password": "p", "x": "y"}), json!([])]
         {
-            let error = keychain.set(Api::Ncmec, &wrong).unwrap_err().to_string();
+            let error = set(wrong).unwrap_err().to_string();
             assert!(!error.contains("\"p\""), "{error}");
         }
         assert_eq!(keychain.get(Api::Ncmec).unwrap(), found);

@@ -254,20 +254,21 @@ impl Exchanges {
         (!api.credential_fields().is_empty()).then(|| self.keychain.has(api))
     }
 
-    /// Keeps credentials in a file of the data directory that only its owner can read. Those of the environment count before.
+    /// Keeps credentials in a file of the data directory that only its owner can read, or forgets them (`None`), with a ledger event. Those of the environment count before,
+    /// and stay.
     ///
     /// # Errors
-    /// [`ExchangeError::Credentials`].
-    pub fn set_credentials(&self, api: Api, json: &Value) -> Result<(), ExchangeError> {
-        Ok(self.keychain.set(api, json)?)
-    }
-
-    /// Forgets the credentials that [`set_credentials`](Self::set_credentials) kept; those of the environment stay.
-    ///
-    /// # Errors
-    /// [`ExchangeError::Credentials`].
-    pub fn forget_credentials(&self, api: Api) -> Result<(), ExchangeError> {
-        Ok(self.keychain.remove(api)?)
+    /// [`ExchangeError::Credentials`], or the store's.
+    pub async fn set_credentials(&self, tenant: TenantId, api: Api, json: Option<&Value>, by: Option<KeyId>) -> Result<(), ExchangeError> {
+        let credentials = json.map(|json| Keychain::check(api, json)).transpose()?;
+        self.store.record_credentials(tenant, api.as_str(), credentials.is_some(), by).await?;
+        let keychain = self.keychain.clone();
+        // Written through to the disk.
+        let written = tokio::task::spawn_blocking(move || match credentials {
+            Some(credentials) => keychain.set(api, &credentials),
+            None => keychain.remove(api),
+        });
+        Ok(written.await.map_err(|error| ExchangeError::Invalid(format!("the credentials were not written: {error}")))??)
     }
 
     fn fetcher(&self, exchange: &Exchange) -> Result<Box<dyn Fetcher>, ExchangeError> {

@@ -112,6 +112,13 @@ async fn record(
 }
 
 impl Store {
+    /// Writes into the ledger that credentials for an API are about to be kept, or forgotten.
+    pub async fn record_credentials(&self, tenant: TenantId, api: &str, kept: bool, by: Option<KeyId>) -> Result<(), StoreError> {
+        let body = EventBody::ExchangeCredentialsChanged { api: api.to_owned(), kept, by };
+        let event = Event { id: EventId::new(), tenant, at: Timestamp::now(), body };
+        self.write(move |tx| Box::pin(async move { tx.append(&event).await })).await
+    }
+
     /// The tenant's exchanges, by name.
     pub async fn exchanges(&self, tenant: TenantId) -> Result<Vec<Exchange>, StoreError> {
         self.exchanges_where("tenant_id = ?2", Some(tenant), None).await

@@ -42,7 +42,7 @@ impl World {
     /// Follows the mock of NCMEC.
     async fn ncmec(books: Books) -> Self {
         let world = Self::new(books).await;
-        world.exchanges.set_credentials(Api::Ncmec, &ncmec_credentials(world.address)).unwrap();
+        world.exchanges.set_credentials(TENANT, Api::Ncmec, Some(&ncmec_credentials(world.address)), None).await.unwrap();
         world.exchanges.create(TENANT, NAME, "ncmec", &json!({"environment": "test_Industry"}), None).await.unwrap();
         world
     }
@@ -222,7 +222,7 @@ async fn opinions_come_in_and_those_of_people_here_go_back() {
     let world = World::new(Books { records, page: 100, ..Books::default() }).await;
     let credentials = json!({"fetch_function_key": "f", "subscription_key": "s", "feedback_function_key": "feedback",
         "base_url_override": format!("http://{}/v1", world.address)});
-    world.exchanges.set_credentials(Api::StopNcii, &credentials).unwrap();
+    world.exchanges.set_credentials(TENANT, Api::StopNcii, Some(&credentials), None).await.unwrap();
     world.exchanges.create(TENANT, NAME, "stop_ncii", &Value::Null, None).await.unwrap();
     let fetched = world.fetch().await;
     assert_eq!((fetched.added, fetched.opinions, fetched.skipped), (3, 3, 0));
@@ -256,7 +256,7 @@ async fn opinions_come_in_and_those_of_people_here_go_back() {
     assert_eq!(world.exchanges.feedback(TENANT, NAME).await.unwrap().sent, 0, "told once");
     // Without the key there is no way: given up, and shown.
     let without = json!({"fetch_function_key": "f", "subscription_key": "s", "base_url_override": format!("http://{}/v1", world.address)});
-    world.exchanges.set_credentials(Api::StopNcii, &without).unwrap();
+    world.exchanges.set_credentials(TENANT, Api::StopNcii, Some(&without), None).await.unwrap();
     say(&items[0], OpinionSource::Review, Opinion::Confirm).await;
     assert_eq!(world.exchanges.feedback(TENANT, NAME).await.unwrap().given_up, 1);
     let status = world.exchanges.status(TENANT, NAME).await.unwrap();
@@ -272,7 +272,7 @@ async fn a_counter_claim_alone_is_not_added() {
     };
     let world = World::new(Books { records: vec![update(1, "MALICIOUS"), update(2, "NON_MALICIOUS")], page: 10, ..Books::default() }).await;
     let credentials = json!({"api_token": "123|secret", "base_url_override": format!("http://{}/te", world.address)});
-    world.exchanges.set_credentials(Api::FbThreatexchange, &credentials).unwrap();
+    world.exchanges.set_credentials(TENANT, Api::FbThreatexchange, Some(&credentials), None).await.unwrap();
     world.exchanges.create(TENANT, NAME, "fb_threatexchange", &json!({"privacy_group": 7}), None).await.unwrap();
     let fetched = world.fetch().await;
     assert_eq!((fetched.added, fetched.skipped), (1, 1));
@@ -348,7 +348,7 @@ async fn what_a_list_brings_takes_the_bank_s_tests() {
     let world = World::ncmec(Books { entries: entries(30, now() - 100_000), page: 20, now: now(), ..Books::default() }).await;
     let settings = |sources| {
         let admission = Admission { sources, guard: true, ..Admission::default() };
-        BankUpdate { name: None, settings: Some(BankSettings { admission, ..BankSettings::default() }) }
+        BankUpdate::settle(BankSettings { admission, ..BankSettings::default() })
     };
     world.store.update_bank(TENANT, NAME, settings(2), None).await.unwrap();
     assert_eq!(world.fetch().await.added, 30);
