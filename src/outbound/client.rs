@@ -286,3 +286,20 @@ fn next_url(url: &Url, location: &str) -> Result<Url, OutboundError> {
     let next = url.join(location).map_err(|_| refused("its Location is not a URL"))?;
     if url.scheme() == "https" && next.scheme() == "http" { Err(refused("from https to http")) } else { Ok(next) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_within_tls_and_may_be_relative() {
+        let from: Url = "https://a.example/list/1?x=1".parse().unwrap();
+        let to = |location: &str| next_url(&from, location).map(String::from);
+        assert_eq!(to("2").unwrap(), "https://a.example/list/2");
+        assert_eq!(to("//b.example/2").unwrap(), "https://b.example/2");
+        assert!(matches!(to("http://a.example/2"), Err(OutboundError::Redirected { detail }) if detail == "from https to http"));
+        assert!(matches!(to("http://[::"), Err(OutboundError::Redirected { .. })));
+        let plain = "http://a.example/".parse().unwrap();
+        assert_eq!(next_url(&plain, "https://a.example/2").unwrap().scheme(), "https");
+    }
+}

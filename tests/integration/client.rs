@@ -18,6 +18,11 @@ pub struct Server {
 impl Server {
     /// Starts on `data_dir` and waits until it is ready. `settings` are environment variables.
     pub fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::logging(data_dir, settings, Stdio::inherit())
+    }
+
+    /// The same with its log somewhere else.
+    pub fn logging(data_dir: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
             .arg("--data-dir")
             .arg(data_dir)
@@ -25,7 +30,7 @@ impl Server {
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

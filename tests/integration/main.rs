@@ -34,5 +34,6 @@ mod monitor;
 mod operating_points;
 mod outbound;
 mod parity;
+mod secrecy;
 mod serving;
 mod store;
