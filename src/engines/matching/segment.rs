@@ -302,7 +302,7 @@ fn opening((start, end): (u32, u32)) -> u32 {
 ///
 /// In two steps, because a table of millions of buckets does not fit into a cache: first by the upper bits of the value, as far as there is room beside a position for the lower ones, then the
 /// hashes of each upper value by the lower bits.
-fn sort(rows: &Rows, key: impl Fn([Half; 2]) -> u32, bits: u32, width: u32, postings: &mut [u8]) -> Vec<u32> {
+pub(super) fn sort(rows: &Rows, key: impl Fn([Half; 2]) -> u32, bits: u32, width: u32, postings: &mut [u8]) -> Vec<u32> {
     let low = bits.min(u32::BITS - width);
     let keys = || rows.first.iter().zip(&rows.second).map(|(first, second)| key([*first, *second]));
     let mut places = vec![0u32; 1 << (bits - low)];

@@ -8,9 +8,10 @@ use super::{
     index::Reach,
     keys::{Cut, KEYS},
     kind::{Held, Near, Rows as _},
+    packed::Packed,
     plan::{self, MOST, Thresholds},
     rows::{Rows, halves},
-    segment::{Query, Scanning, Scratch, Segment},
+    segment::{Query, Scanning, Scratch, Segment, sort},
     simd::Simd,
 };
 use crate::domain::bank::ItemState;
@@ -136,6 +137,28 @@ fn every_plan_and_every_scan_finds_what_the_oracle_finds_around_the_radius() {
             segment.search(&[Query::new(&query, radius)], &mut scratch, simd, &mut near);
             assert_eq!(near.len(), expected.len(), "its own plan, {cut:?} {simd:?} {radius} {kind:?}");
         }
+    }
+}
+
+/// Beside a position of 24 bits there is room for 8 of a key, so that longer ones take a second step, as in segments of millions.
+#[test]
+fn positions_are_sorted_in_one_step_and_in_two() {
+    let mut random = Random(13);
+    let bank = hashes(Kind::Clustered, 3000, &mut random);
+    let rows = rows(&bank);
+    for (cut, bits, width) in [(Cut::Sixteen, 11, 12), (Cut::Sixteen, 16, 24), (Cut::Twelve, 21, 12), (Cut::Eleven, 23, 24)] {
+        let key = |hash| cut.one(3, hash) & ((1 << bits) - 1);
+        let mut postings = Packed::zeros(width, rows.len());
+        let ends = sort(&rows, key, bits, width, postings.bytes_mut());
+        let mut expected: Vec<(u32, u32)> = (0..).zip(&bank).map(|(position, hash)| (key(halves(hash)), position)).collect();
+        expected.sort_unstable();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let buckets = (0..).zip(starts.zip(&ends));
+        let found: Vec<(u32, u32)> = buckets
+            .flat_map(|(value, (start, end))| (start..*end).map(move |place| (value, place)))
+            .map(|(value, place)| (value, postings.get(place as usize)))
+            .collect();
+        assert_eq!(found, expected, "{cut:?}");
     }
 }
 
