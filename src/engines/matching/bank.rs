@@ -160,10 +160,6 @@ impl Bank {
 
     /// Merges until there is nothing to do, here and now.
     pub fn settle(&mut self) {
-        while let Some(merge) = self.merge() {
-            if !self.adopt(merge) {
-                return; // nobody changes it meanwhile
-            }
-        }
+        self.indices.values_mut().for_each(|index| index.settle());
     }
 }

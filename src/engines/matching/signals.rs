@@ -75,6 +75,9 @@ pub trait SignalIndex: fmt::Debug + Send + Sync {
     /// Takes a merge over, with the states that were set since. False, and nothing happens, when it came too late.
     fn adopt(&mut self, merge: AnyMerge) -> bool;
 
+    /// Merges until there is nothing to do, here and now.
+    fn settle(&mut self);
+
     /// The segments that it is made of, beside what [`write`](Self::write) writes.
     fn segments(&self) -> Vec<SegmentId>;
 
@@ -190,6 +193,10 @@ impl<K: Kind> SignalIndex for Index<K> {
 
     fn merge(&self) -> Option<AnyMerge> {
         Self::merge(self).map(|merge| AnyMerge(Box::new(merge)))
+    }
+
+    fn settle(&mut self) {
+        Self::settle(self);
     }
 
     fn adopt(&mut self, merge: AnyMerge) -> bool {
