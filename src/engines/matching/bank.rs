@@ -147,7 +147,7 @@ impl Bank {
         self.of_type(SignalType::Pdq).find_map(|index| index.as_any().downcast_ref()).unwrap_or(&NONE)
     }
 
-    /// The next step of tidying up, made of the bank as it is now; `None` when it is tidy. Takes up to some tenths of a second: call it on a snapshot, on a thread for such work, and
+    /// The next step of tidying up, made of the bank as it is now; `None` when it is tidy. Takes up to some seconds of a thread: call it on a snapshot, on a thread for such work, and
     /// give the result to the bank of that time. Until then everything is found all the same.
     pub fn merge(&self) -> Option<BankMerge> {
         self.indices.iter().find_map(|(shape, index)| Some(BankMerge { shape: *shape, merge: index.merge()? }))

@@ -129,7 +129,7 @@ impl<K: Kind> Index<K> {
         Some((merged.or_else(thinned)?, false))
     }
 
-    /// The next step towards few and long parts, made of the index as it is now; `None` when there is nothing to do. Takes up to some tenths of a second: call it on a
+    /// The next step towards few and long parts, made of the index as it is now; `None` when there is nothing to do. Takes up to some seconds of a thread: call it on a
     /// snapshot, on a thread for such work, and give the result to [`adopt`](Self::adopt).
     pub fn merge(&self) -> Option<Merge<K>> {
         let (range, with_tail) = self.untidy()?;

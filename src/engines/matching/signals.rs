@@ -68,7 +68,7 @@ pub trait SignalIndex: fmt::Debug + Send + Sync {
 
     fn snapshot(&self) -> Box<dyn SignalIndex>;
 
-    /// The next step of tidying up, made of the index as it is now; `None` when it is tidy. Takes up to some tenths of a second: call it on a snapshot, on a thread for such
+    /// The next step of tidying up, made of the index as it is now; `None` when it is tidy. Takes up to some seconds of a thread: call it on a snapshot, on a thread for such
     /// work, and give the result to [`adopt`](Self::adopt).
     fn merge(&self) -> Option<AnyMerge>;
 

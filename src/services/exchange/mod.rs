@@ -268,7 +268,8 @@ impl Exchanges {
             Some(credentials) => keychain.set(api, &credentials),
             None => keychain.remove(api),
         });
-        Ok(written.await.map_err(|error| ExchangeError::Invalid(format!("the credentials were not written: {error}")))??)
+        // The thread was stopped: the server ends.
+        Ok(written.await.map_err(|_| StoreError::Closed)??)
     }
 
     fn fetcher(&self, exchange: &Exchange) -> Result<Box<dyn Fetcher>, ExchangeError> {
