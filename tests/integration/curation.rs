@@ -130,6 +130,7 @@ fn hit(content_id: i64) -> Match {
         transform: None,
         disputed: false,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     }
 }
 

@@ -273,7 +273,7 @@ async fn a_batch_runs_as_many_at_a_time_as_it_has_permits() {
 #[tokio::test]
 async fn a_panic_in_a_batch_is_one_outcome() {
     let scorer = FakeScorer::new(|request| async move {
-        let nightlight::domain::attachment::Attachment::Text(text) = request.attachment else { unreachable!() };
+        let nightlight::domain::attachment::Attachment::Text { text, .. } = request.attachment else { unreachable!() };
         assert_ne!(text, "bad");
         Ok(Scored { body: "{}".into(), replayed: false })
     });

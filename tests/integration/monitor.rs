@@ -224,6 +224,7 @@ async fn banks_have_books_and_services_have_slices() {
         transform: None,
         disputed: false,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     };
     for (service, verdict) in [(Some("chat"), Verdict::Confirmed), (Some("elsewhere"), Verdict::Rejected), (None, Verdict::Confirmed)] {
         let provenance = Provenance { service: service.map(str::to_owned), ..Provenance::default() };

@@ -213,6 +213,7 @@ impl Points {
             probability: point.and_then(|point| point.probability(raw)),
             operating_point: point.map(|point| point.point.clone()),
             detail: None,
+            look: crate::domain::clip::Look::default(),
         })
     }
 

@@ -92,6 +92,8 @@ impl ImageWay {
             width: opened.size.map(|(width, _)| width),
             height: opened.size.map(|(_, height)| height),
             messages: None,
+            frames: None,
+            repaired: false,
             sha256: hex::encode(opened.digests.sha256),
         };
         let mut evidence = Evidence::default();

@@ -229,11 +229,11 @@ impl Scoring {
                 let (facts, evidence) = self.images.look(bytes.clone(), snapshot, &points, timings).await?;
                 Ok(Looked { facts, evidence, banks })
             }
-            Attachment::Text(text) => {
+            Attachment::Text { text, .. } => {
                 let evidence = text::look_at_text(&self.texts, text, &points, timings).await?;
                 Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, request, evidence))
             }
-            Attachment::Conversation(messages) => {
+            Attachment::Conversation { messages, .. } => {
                 let evidence = text::look_at_conversation(&self.texts, messages, &points, timings).await?;
                 let bytes = messages.iter().map(|message| message.text.len()).sum();
                 let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
@@ -256,7 +256,17 @@ impl Scoring {
         }
         let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
         let sha256 = sha256(&request.attachment);
-        let facts = AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, sha256 };
+        let facts = AttachmentFacts {
+            kind,
+            media_type,
+            bytes: bytes as u64,
+            width: None,
+            height: None,
+            messages,
+            frames: None,
+            repaired: false,
+            sha256,
+        };
         Looked { facts, evidence, banks: BTreeMap::new() }
     }
 }
@@ -266,8 +276,8 @@ fn sha256(attachment: &Attachment) -> String {
     let mut hasher = Sha256::new();
     match attachment {
         Attachment::Media { bytes, .. } => hasher.update(bytes),
-        Attachment::Text(text) => hasher.update(text),
-        Attachment::Conversation(messages) => {
+        Attachment::Text { text, .. } => hasher.update(text),
+        Attachment::Conversation { messages, .. } => {
             for (at, message) in messages.iter().enumerate() {
                 if at > 0 {
                     hasher.update(b"\n");

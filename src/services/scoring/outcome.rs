@@ -193,6 +193,7 @@ mod tests {
             transform: None,
             disputed: false,
             category: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 
@@ -204,6 +205,7 @@ mod tests {
             probability: None,
             operating_point: Some(OperatingPoint::configured(RawScore::new(threshold).unwrap(), None, None, None)),
             detail: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 
@@ -220,6 +222,8 @@ mod tests {
             width: None,
             height: None,
             messages: None,
+            frames: None,
+            repaired: false,
             sha256: String::new(),
         };
         let decision = RoutingDecision {
