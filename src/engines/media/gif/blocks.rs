@@ -181,21 +181,22 @@ impl FrameHeader<'_> {
     pub(super) fn inflate(&self, indices: &mut [u8]) -> Result<(), Fault> {
         let mut lzw = weezl::decode::Decoder::new(BitOrder::Lsb, self.code_size);
         let mut bytes = self.blocks;
-        let mut written = 0;
+        let (mut block, mut written): (&[u8], usize) = (&[], 0);
         while written < indices.len() {
-            let mut block = match bytes.block() {
-                None => return Err(Fault::malformed("the picture is cut short")),
-                Some([]) => return Err(Fault::malformed("too few pixels")),
-                Some(block) => block,
-            };
-            loop {
-                let step = lzw.decode_bytes(block, &mut indices[written..]);
-                written += step.consumed_out;
-                block = &block[step.consumed_in..];
-                match step.status.map_err(Fault::malformed)? {
-                    LzwStatus::Done if written < indices.len() => return Err(Fault::malformed("too few pixels")),
-                    LzwStatus::Ok if !block.is_empty() && written < indices.len() => {}
-                    _ => break,
+            let step = lzw.decode_bytes(block, &mut indices[written..]);
+            written += step.consumed_out;
+            block = &block[step.consumed_in..];
+            let moved = step.consumed_in + step.consumed_out > 0;
+            match step.status.map_err(Fault::malformed)? {
+                LzwStatus::Done if written < indices.len() => return Err(Fault::malformed("too few pixels")),
+                // The decoder takes some bytes in before it gives their pixels out, so that it may go on without a new block.
+                _ if moved => {}
+                _ if !block.is_empty() => return Err(Fault::malformed("codes that lead nowhere")),
+                _ => {
+                    block = bytes.block().ok_or_else(|| Fault::malformed("the picture is cut short"))?;
+                    if block.is_empty() {
+                        return Err(Fault::malformed("too few pixels"));
+                    }
                 }
             }
         }

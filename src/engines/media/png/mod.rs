@@ -141,7 +141,7 @@ impl<'a> Png<'a> {
         let begins = number == 1 && self.animation.is_some_and(|animation| animation.apart);
         self.undo = undo(control, begins, &canvas, pool);
         let Area { left, top, width, height } = area(control);
-        let over = control.blend_op == BlendOp::Over && samples.have_alpha();
+        let over = control.blend_op == BlendOp::Over && samples.have_alpha() && !begins;
         // One row of the frame.
         let mut row = over.then(|| (pool.take(3 * width), pool.take(width)));
         rows::each_row(&mut reader, (width, height), pool, |number, stored| {

@@ -190,7 +190,7 @@ impl Layout {
         }
         // 1 is associated (premultiplied) alpha.
         let extra = directory.first(tag::EXTRA_SAMPLES);
-        let premultiplied = photometric == Photometric::Rgb && samples == 4 && extra == Some(1);
+        let premultiplied = photometric == Photometric::Rgb && samples > 3 && extra == Some(1);
         // 2 is unassociated alpha, and 999 what some drawing programs write. Four samples of RGB without a word are taken for RGBA, as in Pillow.
         let is_alpha = match extra {
             Some(extra) => matches!(extra, 1 | 2 | 999),
@@ -262,7 +262,7 @@ impl Layout {
         match (self.photometric, self.samples) {
             (Photometric::Cmyk, samples) => pixels::from_cmyk(row, samples, out),
             (Photometric::Rgb | Photometric::YCbCr, 3) => pixels::from_strided::<3>(row, [0, 1, 2], out),
-            (Photometric::Rgb, 4) if self.premultiplied => pixels::from_premultiplied(row, 4, out),
+            (Photometric::Rgb, samples) if self.premultiplied => pixels::from_premultiplied(row, samples, out),
             (Photometric::Rgb | Photometric::YCbCr, 4) => pixels::from_strided::<4>(row, [0, 1, 2], out),
             (Photometric::Rgb | Photometric::YCbCr, samples) => {
                 let leading = row.chunks_exact(samples).map(|pixel| &pixel[..3]);

@@ -81,9 +81,9 @@ impl<'a> Bitstream<'a> {
         self.alpha.is_some() || (self.kind == b"VP8L" && self.data.get(4).is_some_and(|bits| bits & 0x10 != 0))
     }
 
-    /// A lossy picture without alpha.
-    pub(super) fn is_opaque_lossy(&self) -> bool {
-        self.kind == b"VP8 " && self.alpha.is_none()
+    /// The same picture, without an alpha that stands apart.
+    pub(super) fn without_alpha_chunk(self) -> Self {
+        Self { alpha: None, ..self }
     }
 
     /// The pixels, and how many bytes each of them has: 3 of RGB, or 4 with alpha.

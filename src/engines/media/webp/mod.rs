@@ -23,7 +23,7 @@ pub(super) struct Webp<'a> {
     bytes: &'a [u8],
     size: (u32, u32),
     orientation: Orientation,
-    /// Whether the file says that there is alpha; what a frame's own alpha leaves uncovered is black otherwise, as in Pillow.
+    /// Whether there is alpha to be given. An animation's header says so; what its frames leave uncovered is black otherwise, as in Pillow.
     alpha: bool,
     kind: Kind<'a>,
 }
@@ -76,7 +76,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
         }
         let side = |at: usize| number(data, at).map(|side| side + 1);
         let (flags, size) = data.first().zip(side(4).zip(side(7))).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
-        let (alpha, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
+        let (flagged, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
         let (mut orientation, mut frames) = (Orientation::UPRIGHT, 0);
         for (kind, data) in chunks {
             match kind {
@@ -90,10 +90,12 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 _ => {}
             }
         }
-        let kind = if animated {
-            Kind::Animation(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None })
+        let (alpha, kind) = if animated {
+            (flagged, Kind::Animation(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None }))
         } else {
-            Kind::Still { picture: Bitstream::among(chunks, size)?, announced: false }
+            let picture = Bitstream::among(chunks, size)?.map(|picture| if flagged { picture } else { picture.without_alpha_chunk() });
+            let alpha = picture.is_some_and(|picture| picture.has_alpha());
+            (alpha, Kind::Still { picture: picture.filter(|_| alpha != flagged), announced: false })
         };
         Ok(Self { bytes, size, orientation, alpha, kind })
     }
@@ -122,11 +124,14 @@ impl<'a> Sequence<'a> for Webp<'a> {
 
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
         match &mut self.kind {
-            // The flag may promise alpha that is not there, which libwebp takes for opaque and image-webp for an error.
-            Kind::Still { picture: Some(picture), .. } if self.alpha && picture.is_opaque_lossy() => {
-                let (pixels, _) = picture.decode(self.size, pool)?;
-                out.copy_from_slice(&pixels);
-                Ok(None)
+            Kind::Still { picture: Some(picture), .. } => {
+                let (pixels, bytes) = picture.decode(self.size, pool)?;
+                if bytes == 3 {
+                    out.copy_from_slice(&pixels);
+                    return Ok(None);
+                }
+                pixels::from_strided::<4>(&pixels, [0, 1, 2], out);
+                Ok((reading == Reading::All).then(|| pixels::alpha_of(&pixels, pool)))
             }
             Kind::Still { .. } => read_still(self.bytes, self.size, out, reading, pool),
             Kind::Animation(animation) => {
