@@ -52,15 +52,18 @@
 //! ```
 
 mod bmp;
+mod canvas;
 mod decoder;
 pub mod edit;
 pub mod encode;
 mod error;
 mod gif;
 mod jpeg;
+mod mpo;
 mod orientation;
 mod pixels;
 mod png;
+mod sequence;
 mod sniff;
 mod tiff;
 mod webp;

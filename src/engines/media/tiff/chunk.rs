@@ -3,9 +3,9 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus};
 
-use super::super::decoder::Picture;
 use super::super::error::Fault;
 use super::super::jpeg::{self, Samples};
+use super::super::sequence::Picture;
 use super::directory::{Directory, tag};
 use super::{Layout, Photometric};
 
