@@ -98,13 +98,15 @@ impl Gif<'_> {
                 Some([]) => return Err(Fault::malformed("too few pixels")),
                 Some(block) => block,
             };
+            // The decompressor takes up to 8 bytes at a time and returns after a clear code, so codes may be left in it when the block is
+            // empty: it is asked until it says that it waits for bytes, which it does after 64 codes at most.
             loop {
                 let step = lzw.decode_bytes(block, &mut indices[written..]);
                 written += step.consumed_out;
                 block = &block[step.consumed_in..];
                 match step.status.map_err(Fault::malformed)? {
                     LzwStatus::Done if written < indices.len() => return Err(Fault::malformed("too few pixels")),
-                    LzwStatus::Ok if !block.is_empty() && written < indices.len() => {}
+                    LzwStatus::Ok if written < indices.len() => {}
                     _ => break,
                 }
             }

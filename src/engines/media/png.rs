@@ -108,17 +108,23 @@ fn expand_row(colour: ColorType, depth: BitDepth, palette: &Palette, row: &[u8],
     }
 }
 
-/// The eXIf chunk wherever it stands, also behind the image data (PNG third edition, section 11.3.4.5).
+/// The eXIf chunk wherever it stands, also behind the image data (PNG third edition, section 11.3.4.5). Only one is allowed; of several the
+/// last counts, as in Pillow.
 fn exif_chunk(bytes: &[u8]) -> Option<&[u8]> {
+    let mut found = None;
     let mut rest = bytes.get(8..)?;
-    loop {
-        let (length, kind) = (u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize, rest.get(4..8)?);
-        if kind == b"eXIf" {
-            return rest.get(8..8_usize.checked_add(length)?);
+    while let Some(&[a, b, c, d, ref kind @ ..]) = rest.first_chunk::<8>() {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let data = rest[8..].get(..length);
+        match kind {
+            b"eXIf" => found = data.or(found),
+            b"IEND" => break,
+            _ => {}
         }
-        // Length, name and checksum are 12 bytes more.
-        rest = rest.get(length.checked_add(12)?..)?;
+        // A checksum of 4 bytes follows.
+        rest = data.and_then(|_| rest[8 + length..].get(4..)).unwrap_or_default();
     }
+    found
 }
 
 fn fault(error: DecodingError) -> Fault {

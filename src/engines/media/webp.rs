@@ -32,10 +32,11 @@ impl<'a> Picture<'a> for Webp<'a> {
         }
         let side = |at: usize| Some(u32::from_le_bytes([*data.get(at)?, *data.get(at + 1)?, *data.get(at + 2)?, 0]) + 1);
         let size = side(4).zip(side(7)).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
-        let mut orientation = Orientation::UPRIGHT;
+        let mut orientation = None;
         for (kind, data) in chunks {
             match kind {
-                b"EXIF" => orientation = Orientation::from_exif(data),
+                // There may be one only; of several the first counts, as in libwebp.
+                b"EXIF" => orientation = orientation.or_else(|| Some(Orientation::from_exif(data))),
                 // A still picture, which must fill the canvas.
                 b"VP8 " | b"VP8L" => agree(bitstream_size(kind, data), size)?,
                 // A frame: its rectangle within the canvas, and in it a picture of the rectangle's size.
@@ -43,7 +44,7 @@ impl<'a> Picture<'a> for Webp<'a> {
                 _ => {}
             }
         }
-        Ok(Self { bytes, size, orientation })
+        Ok(Self { bytes, size, orientation: orientation.unwrap_or(Orientation::UPRIGHT) })
     }
 
     fn size(&self) -> (u32, u32) {
