@@ -99,9 +99,14 @@ def frame(draw, screen, colour_count, place, transparent):
         body = local.tobytes()
     samples = indices(draw, width, height, colour_count)
     smallest = max(1, (colour_count - 1).bit_length())
-    # Code size 1 is not allowed by the format, but written; two colours usually have 2.
+    # Code size 1 is not of the format: readers differ on when its codes grow, and no pixels are known.
     code_size = draw.pick("code size", [size for size in range(1, 9) if size >= smallest], None)
     coded = interlaced(samples) if flags & 0x40 else samples
+    count = draw.pick("pixels", ["all", "too few", "too many"], [20, 1, 1])
+    if count == "too few" and coded.size > 1:
+        coded = coded.reshape(-1)[: draw.number(1, coded.size - 1)]
+    elif count == "too many":
+        coded = np.concatenate([coded.reshape(-1), coded.reshape(-1)[: draw.number(1, 20)]])
     data = lzw(draw, coded, code_size)
     draw.options["stream"] = "8 bytes or less" if len(data) <= 8 else "longer"
     control = b""
@@ -150,6 +155,6 @@ def generate(draw):
     chosen = local if local is not None else shared
     palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1) if chosen is None else np.concatenate([chosen, palette[len(chosen) :]])
     covered = (left, top) == (0, 0) and screen[0] <= width and screen[1] <= height
-    if "no terminator" in remembered:
+    if "no terminator" in remembered or remembered["pixels"] == "too few" or remembered["code size"] == "1":
         covered = False
     return out, palette[samples] if covered else None

@@ -146,17 +146,17 @@ def generate(draw):
     if colour == 3 or (colour in (2, 6) and draw.chance("suggested palette", 0.1)):
         between.insert(0, chunk(b"PLTE", (palette if palette is not None else draw.rng.integers(0, 256, (9, 3), dtype=np.uint8)).tobytes()))
     between[1 if between and b"PLTE" in between[0][:8] else 0 : 0] = transparency(draw, colour, samples, palette)
+    animated = draw.pick("animation", ["no", "default is first frame", "default is apart"], [8, 1, 1])
     place = draw.pick("eXIf", ["none", "before", "behind", "twice"], [6, 1, 1, 0.5])
     if place != "none":
-        orientation = draw.pick("orientation", [1, 2, 3, 4, 5, 6, 7, 8, 0, 9])
-        block = chunk(b"eXIf", exif(orientation, draw.pick("exif order", ["<", ">"])))
-        known = turn(known, orientation)
+        first, last = draw.pick("orientation", [1, 2, 3, 4, 5, 6, 7, 8, 0, 9]), draw.number(1, 8)
+        block = chunk(b"eXIf", exif(first, draw.pick("exif order", ["<", ">"])))
         (behind if place == "behind" else before).append(block)
-        if place == "twice":
-            behind.append(chunk(b"eXIf", exif(draw.number(1, 8))))
-            known = None  # the format forbids it
+        if place == "twice":  # which the format forbids
+            behind.append(chunk(b"eXIf", exif(last)))
+        # Pillow reads an animation up to its second frame.
+        known = turn(known, (last if place == "twice" else first) if animated == "no" else first if place != "behind" else 1)
     data = image_data(draw, raw)
-    animated = draw.pick("animation", ["no", "default is first frame", "default is apart"], [8, 1, 1])
     if animated != "no":
         control = lambda number: chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, 1, 10, 0, 0))
         other = zlib.compress(bytes(len(raw)))

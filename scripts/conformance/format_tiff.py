@@ -143,7 +143,7 @@ def predicted(rows, samples, bits):
 
 def by_pillow(draw, width, height):
     """What libtiff writes, for the compressions that only it writes here."""
-    kind = draw.pick("compression", ["jpeg", "tiff_ccitt", "group3", "group4", "zstd", "lzma", "webp"], [6, 0.3, 0.3, 0.5, 0.3, 0.3, 0.3])
+    kind = draw.pick("compression", ["jpeg", "tiff_ccitt", "group3", "group4", "zstd", "lzma"], [6, 0.3, 0.3, 0.5, 0.3, 0.3])
     image = Image.fromarray(picture(draw, width, height))
     if kind in ("tiff_ccitt", "group3", "group4"):
         image = image.convert("1")
@@ -151,7 +151,7 @@ def by_pillow(draw, width, height):
         mode = draw.pick("mode", ["RGB", "L", "CMYK", "YCbCr"])
         image = image.convert(mode)
         return saved(image, "TIFF", compression="jpeg", quality=draw.number(60, 100)), "lossy"
-    return saved(image, "TIFF", compression=kind), "lossy" if kind == "webp" else None
+    return saved(image, "TIFF", compression=kind), None
 
 
 def generate(draw):

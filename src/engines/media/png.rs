@@ -87,11 +87,27 @@ fn read_interlaced(
     let raw_row = reader.output_line_size(reader.info().width).ok_or_else(too_large)?;
     // Samples of less than a byte are joined to what the buffer holds, which is another attachment's.
     raw.fill(0);
-    reader.next_frame(&mut raw).map_err(fault)?;
+    let (width, height) = (reader.info().width, reader.info().height);
+    let bits = (reader.info().bits_per_pixel()) as u8;
+    // Row by row, so that the end is judged by `finish`, as it is for other pictures.
+    for _ in 0..interlaced_rows(width, height) {
+        let row = reader.next_interlaced_row().map_err(fault)?.ok_or_else(|| Fault::malformed("too few rows"))?;
+        if let png::InterlaceInfo::Adam7(place) = row.interlace() {
+            png::expand_interlaced_row(&mut raw, raw_row, row.data(), place, bits);
+        }
+    }
+    finish(reader)?;
     for (raw, out) in raw.chunks_exact(raw_row).zip(out.chunks_exact_mut(row_bytes)) {
         expand(raw, out);
     }
     Ok(())
+}
+
+/// Rows of all seven passes that have any pixel (PNG third edition, section 8.1).
+fn interlaced_rows(width: u32, height: u32) -> u32 {
+    // The first column and row of each pass, and the distance of its rows.
+    let passes = [(0, 0, 8), (4, 0, 8), (0, 4, 8), (2, 0, 4), (0, 2, 4), (1, 0, 2), (0, 1, 2)];
+    passes.iter().filter(|(left, ..)| width > *left).map(|(_, top, step)| height.saturating_sub(*top).div_ceil(*step)).sum()
 }
 
 fn expand_row(colour: ColorType, depth: BitDepth, palette: &Palette, row: &[u8], out: &mut [u8]) {
@@ -109,15 +125,17 @@ fn expand_row(colour: ColorType, depth: BitDepth, palette: &Palette, row: &[u8],
 }
 
 /// The eXIf chunk wherever it stands, also behind the image data (PNG third edition, section 11.3.4.5). Only one is allowed; of several the
-/// last counts, as in Pillow.
+/// last counts, and of an animation only what stands before its second frame, as in Pillow.
 fn exif_chunk(bytes: &[u8]) -> Option<&[u8]> {
-    let mut found = None;
+    let (mut found, mut behind_data) = (None, false);
     let mut rest = bytes.get(8..)?;
     while let Some(&[a, b, c, d, ref kind @ ..]) = rest.first_chunk::<8>() {
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         let data = rest[8..].get(..length);
         match kind {
             b"eXIf" => found = data.or(found),
+            b"IDAT" => behind_data = true,
+            b"fcTL" if behind_data => break,
             b"IEND" => break,
             _ => {}
         }

@@ -1,6 +1,7 @@
-//! WebP, through image-webp. The container is read here first, because the sizes that its parts state must agree before
-//! any of them is decoded.
+//! WebP, through image-webp. The container is read here, because the sizes that its parts state must agree before any of them is decoded, and
+//! because image-webp (0.2) believes flags that libwebp ignores and blends an animation's first frame with nothing, which changes its colours.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image_webp::WebPDecoder;
@@ -12,9 +13,21 @@ use super::pixels;
 use crate::domain::frame::BufferPool;
 
 pub(super) struct Webp<'a> {
-    bytes: &'a [u8],
+    /// The whole file, where the picture is all that it holds.
+    simple: Option<&'a [u8]>,
+    /// The canvas.
     size: (u32, u32),
+    picture: Part<'a>,
     orientation: Orientation,
+}
+
+/// The first picture: of an animation its first frame.
+struct Part<'a> {
+    kind: &'a [u8],
+    data: &'a [u8],
+    left: u32,
+    top: u32,
+    size: (u32, u32),
 }
 
 impl<'a> Picture<'a> for Webp<'a> {
@@ -28,23 +41,32 @@ impl<'a> Picture<'a> for Webp<'a> {
         let (kind, data) = chunks.next().ok_or_else(no_chunk)?;
         if kind != b"VP8X" {
             let size = bitstream_size(kind, data).ok_or_else(no_chunk)?;
-            return Ok(Self { bytes, size, orientation: Orientation::UPRIGHT });
+            let picture = Part { kind, data, left: 0, top: 0, size };
+            return Ok(Self { simple: Some(bytes), size, picture, orientation: Orientation::UPRIGHT });
         }
         let side = |at: usize| Some(u32::from_le_bytes([*data.get(at)?, *data.get(at + 1)?, *data.get(at + 2)?, 0]) + 1);
         let size = side(4).zip(side(7)).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
-        let mut orientation = None;
+        let announces_exif = data[0] & 0x08 != 0;
+        let (mut orientation, mut picture) = (None, None);
         for (kind, data) in chunks {
             match kind {
-                // There may be one only; of several the first counts, as in libwebp.
-                b"EXIF" => orientation = orientation.or_else(|| Some(Orientation::from_exif(data))),
+                // There may be one only; of several the first counts, and none that the header does not announce, as in libwebp.
+                b"EXIF" if announces_exif => orientation = orientation.or_else(|| Some(Orientation::from_exif(data))),
                 // A still picture, which must fill the canvas.
-                b"VP8 " | b"VP8L" => agree(bitstream_size(kind, data), size)?,
+                b"VP8 " | b"VP8L" => {
+                    agree(bitstream_size(kind, data), size)?;
+                    picture = picture.or(Some(Part { kind, data, left: 0, top: 0, size }));
+                }
                 // A frame: its rectangle within the canvas, and in it a picture of the rectangle's size.
-                b"ANMF" => agree_frame(data, size)?,
+                b"ANMF" => {
+                    let frame = read_frame(data, size)?;
+                    picture = picture.or(frame);
+                }
                 _ => {}
             }
         }
-        Ok(Self { bytes, size, orientation: orientation.unwrap_or(Orientation::UPRIGHT) })
+        let orientation = orientation.unwrap_or(Orientation::UPRIGHT);
+        Ok(Self { simple: None, size, picture: picture.ok_or_else(no_chunk)?, orientation })
     }
 
     fn size(&self) -> (u32, u32) {
@@ -56,20 +78,45 @@ impl<'a> Picture<'a> for Webp<'a> {
     }
 
     fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {
-        let mut decoder = WebPDecoder::new(Cursor::new(self.bytes)).map_err(Fault::malformed)?;
-        if decoder.dimensions() != self.size {
-            return Err(Fault::malformed("sizes disagree"));
+        let picture = &self.picture;
+        let file = self.simple.map_or_else(|| Cow::Owned(simple_file(picture.kind, picture.data)), Cow::Borrowed);
+        if picture.size == self.size {
+            return read_simple(&file, picture.size, out, pool);
         }
-        // Metadata is not read through the decoder; what is left of this limit's use is profiles and animation headers.
-        decoder.set_memory_limit(self.bytes.len());
-        if !decoder.has_alpha() {
-            return decoder.read_image(out).map_err(Fault::malformed);
+        // What the frame does not cover is transparent black, as in libwebp's `WebPAnimDecoder`; the file's background colour is a hint.
+        let (width, row_bytes) = (self.size.0 as usize, 3 * picture.size.0 as usize);
+        let mut pixels = pool.take(row_bytes * picture.size.1 as usize);
+        read_simple(&file, picture.size, &mut pixels, pool)?;
+        out.fill(0);
+        for (number, row) in pixels.chunks_exact(row_bytes).enumerate() {
+            let start = 3 * ((picture.top as usize + number) * width + picture.left as usize);
+            out[start..start + row_bytes].copy_from_slice(row);
         }
-        let mut with_alpha = pool.take(out.len() / 3 * 4);
-        decoder.read_image(&mut with_alpha).map_err(Fault::malformed)?;
-        pixels::from_strided::<4>(&with_alpha, [0, 1, 2], out);
         Ok(())
     }
+}
+
+/// A file that holds one bitstream and nothing else.
+fn simple_file(kind: &[u8], data: &[u8]) -> Vec<u8> {
+    let padding = data.len() % 2;
+    let length = (4 + 8 + data.len() + padding) as u32;
+    [b"RIFF", length.to_le_bytes().as_slice(), b"WEBP", kind, &(data.len() as u32).to_le_bytes(), data, &[0][..padding]].concat()
+}
+
+/// The pixels of a file of one bitstream; alpha is dropped.
+fn read_simple(file: &[u8], size: (u32, u32), out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {
+    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(Fault::malformed)?;
+    if decoder.dimensions() != size {
+        return Err(Fault::malformed("sizes disagree"));
+    }
+    decoder.set_memory_limit(file.len());
+    if !decoder.has_alpha() {
+        return decoder.read_image(out).map_err(Fault::malformed);
+    }
+    let mut with_alpha = pool.take(out.len() / 3 * 4);
+    decoder.read_image(&mut with_alpha).map_err(Fault::malformed)?;
+    pixels::from_strided::<4>(&with_alpha, [0, 1, 2], out);
+    Ok(())
 }
 
 /// The length of the file as its RIFF header states it.
@@ -112,17 +159,19 @@ fn agree(stated: Option<(u32, u32)>, expected: (u32, u32)) -> Result<(), Fault> 
     if stated == Some(expected) { Ok(()) } else { Err(Fault::malformed("sizes disagree")) }
 }
 
-fn agree_frame(data: &[u8], canvas: (u32, u32)) -> Result<(), Fault> {
+fn read_frame(data: &[u8], canvas: (u32, u32)) -> Result<Option<Part<'_>>, Fault> {
     let number = |at: usize| Some(u32::from_le_bytes([*data.get(at)?, *data.get(at + 1)?, *data.get(at + 2)?, 0]));
     let rectangle = || Some([number(0)? * 2, number(3)? * 2, number(6)? + 1, number(9)? + 1]);
-    let [x, y, width, height] = rectangle().ok_or_else(|| Fault::malformed("short ANMF chunk"))?;
-    if x + width > canvas.0 || y + height > canvas.1 {
+    let [left, top, width, height] = rectangle().ok_or_else(|| Fault::malformed("short ANMF chunk"))?;
+    if left + width > canvas.0 || top + height > canvas.1 {
         return Err(Fault::malformed("a frame outside the picture"));
     }
+    let mut picture = None;
     for (kind, data) in Chunks(data.get(16..).unwrap_or_default()) {
         if matches!(kind, b"VP8 " | b"VP8L") {
             agree(bitstream_size(kind, data), (width, height))?;
+            picture = picture.or(Some(Part { kind, data, left, top, size: (width, height) }));
         }
     }
-    Ok(())
+    Ok(picture)
 }

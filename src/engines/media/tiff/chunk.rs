@@ -67,6 +67,11 @@ impl<'a> Coding<'a> {
         })
     }
 
+    /// Whether samples are stored as they are, so that a chunk's length follows from its size.
+    pub(super) fn is_plain(&self) -> bool {
+        self.compression == Compression::None
+    }
+
     /// Fills all of `out`, which is `height` rows of `width` pixels of `samples` samples.
     pub(super) fn decode(&self, stored: &[u8], out: &mut [u8], width: usize, height: usize, samples: usize) -> Result<(), Fault> {
         let turned: Vec<u8>;

@@ -81,6 +81,18 @@ impl<'a> Picture<'a> for Tiff<'a> {
         let planes = if layout.planar { layout.samples } else { 1 };
         let parts: Vec<(u32, u32)> = match (directory.numbers(offsets), directory.numbers(counts)) {
             (Some(offsets), Some(counts)) => offsets.zip(counts).collect(),
+            // Old writers leave the counts out; what is stored plainly says itself how long it is.
+            (Some(offsets), None) if coding.is_plain() => {
+                let length = |at: usize| {
+                    let rows = if layout.tiled {
+                        layout.chunk_height
+                    } else {
+                        layout.chunk_height.min(layout.height - at / across % down * layout.chunk_height)
+                    };
+                    u32::try_from(layout.row_bytes(if layout.planar { 1 } else { layout.samples }) * rows).unwrap_or(u32::MAX)
+                };
+                offsets.enumerate().map(|(at, offset)| (offset, length(at))).collect()
+            }
             _ => return Err(Fault::malformed("no strips or tiles")),
         };
         // A picture cannot have more chunks than the file has entries for, so `across * down` is small once this holds.
