@@ -1,6 +1,9 @@
 """TIFF files from the format's options (TIFF 6.0, Adobe 1992, and its technical notes)."""
-import io
+import pathlib
+import shutil
 import struct
+import subprocess
+import tempfile
 import zlib
 
 import numpy as np
@@ -8,7 +11,8 @@ from PIL import Image
 
 from format_files import indices, pack, picture, saved, size, turn
 
-SHORT, LONG, RATIONAL, ASCII, BYTE = 3, 4, 5, 2, 1
+TIFFCP = shutil.which("tiffcp")  # Debian's `libtiff-tools`; without it fewer layouts of JPEG are made
+SHORT, LONG, ASCII, BYTE = 3, 4, 2, 1
 
 
 def packbits(draw, row):
@@ -141,6 +145,21 @@ def predicted(rows, samples, bits):
     return ((rows - before) & ((1 << bits) - 1)).reshape(rows.shape[0], -1)
 
 
+def by_tiffcp(draw, image):
+    """JPEG in strips, tiles or planes: RGB as YCbCr with shared tables, unless told otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        image.save(f"{folder}/in.tif")
+        options = ["-c", f"jpeg:{'r:' if draw.chance('RGB kept', 0.3) else ''}{draw.number(60, 100)}"]
+        cut = draw.pick("cut into", ["strips", "tiles"])
+        options += ["-r", str(16 * draw.number(1, 3))] if cut == "strips" else ["-t", "-w", str(16 * draw.number(1, 3)), "-l", str(16 * draw.number(1, 3))]
+        options += ["-p", "separate"] if draw.chance("planes", 0.2) else []
+        options += [draw.pick("order", ["-B", "-L"])]
+        done = subprocess.run([TIFFCP, *options, f"{folder}/in.tif", f"{folder}/out.tif"], capture_output=True)
+        if done.returncode:  # planes of YCbCr
+            return saved(image, "TIFF", compression="jpeg")
+        return pathlib.Path(folder, "out.tif").read_bytes()
+
+
 def by_pillow(draw, width, height):
     """What libtiff writes, for the compressions that only it writes here."""
     kind = draw.pick("compression", ["jpeg", "tiff_ccitt", "group3", "group4", "zstd", "lzma"], [6, 0.3, 0.3, 0.5, 0.3, 0.3])
@@ -150,6 +169,8 @@ def by_pillow(draw, width, height):
     elif kind == "jpeg":
         mode = draw.pick("mode", ["RGB", "L", "CMYK", "YCbCr"])
         image = image.convert(mode)
+        if TIFFCP and mode in ("RGB", "L", "CMYK") and draw.pick("tool", ["Pillow", "tiffcp"]) == "tiffcp":
+            return by_tiffcp(draw, image), "lossy"
         return saved(image, "TIFF", compression="jpeg", quality=draw.number(60, 100)), "lossy"
     return saved(image, "TIFF", compression=kind), None
 
@@ -165,9 +186,10 @@ def generate(draw):
     samples, table, known = samples_of(draw, photometric, bits, width, height)
     extra = draw.pick("extra samples", ["none", "unassociated", "associated", "unspecified", "two"], [8, 1, 1, 1, 0.5]) if bits >= 8 else "none"
     kinds = {"none": [], "unassociated": [2], "associated": [1], "unspecified": [0], "two": [2, 0]}[extra]
+    named = not (kinds and draw.chance("extra samples not named", 0.05))
     if kinds:
         veil = draw.rng.integers(1, 1 << bits, (height, width, len(kinds)))
-        if extra == "associated" and photometric in (0, 1, 2):
+        if extra == "associated" and named and photometric in (0, 1, 2):
             samples = samples * veil[..., :1] // ((1 << bits) - 1)
             known = None  # as Pillow divides
         samples = np.concatenate([samples, veil], 2)
@@ -223,7 +245,7 @@ def generate(draw):
         writer.put(266, SHORT, 2)
     if table is not None:
         writer.put(320, SHORT, *map(int, table.T.reshape(-1)))
-    if kinds and not draw.chance("extra samples not named", 0.05):
+    if kinds and named:
         writer.put(338, SHORT, *kinds)
     if draw.chance("sample format", 0.1):
         writer.put(339, SHORT, *([1] * count))

@@ -31,6 +31,9 @@ enum Photometric {
 /// A tile may be larger than the picture, but not by much: this many pixels (a 1024 x 1024 tile) are always allowed.
 const ROOMY_TILE: u64 = 1 << 20;
 
+/// Bytes that each strip or tile may share with others: a blank 256 x 256 tile is shorter.
+const ROOMY_SHARE: u64 = 1 << 10;
+
 /// More samples than any colour model with alpha needs; a bound for memory.
 const MOST_SAMPLES: u32 = 8;
 
@@ -98,6 +101,12 @@ impl<'a> Picture<'a> for Tiff<'a> {
         // A picture cannot have more chunks than the file has entries for, so `across * down` is small once this holds.
         if (across as u128) * (down as u128) * (planes as u128) > parts.len() as u128 {
             return Err(Fault::malformed("too few strips or tiles"));
+        }
+        // Strips may share bytes (blank tiles do), but not so that a small file is read thousands of times.
+        let needed = &parts[..across * down * planes];
+        let stored: u64 = needed.iter().map(|&(_, length)| u64::from(length)).sum();
+        if stored > 4 * directory.file_length() as u64 + ROOMY_SHARE * needed.len() as u64 {
+            return Err(Fault::malformed("strips or tiles that overlap"));
         }
         let mut chunk = pool.take(layout.row_bytes(layout.samples) * layout.chunk_height);
         let mut plane = if layout.planar { pool.take(layout.row_bytes(1) * layout.chunk_height) } else { Buffer::default() };
