@@ -149,7 +149,9 @@ def generate(draw):
             draw.options["masks"] = f"{bits}: " + " ".join(f"{mask:x}" for mask in masks)
             compression = 6 if way == "masks with alpha" and length == 40 else 3
         words, known = stored_channels(rgb, masks if any(masks) else (0xFF0000, 0xFF00, 0xFF, 0))
-        words |= (draw.rng.integers(0, 1 << 32, words.shape, dtype=np.uint64) & np.uint64(masks[3] if any(masks) else 0xFF000000)) if bits == 32 else np.uint64(0)
+        if bits == 32:
+            unused = np.uint64(masks[3] if any(masks) else 0xFF000000)
+            words |= draw.rng.integers(0, 1 << 32, words.shape, dtype=np.uint64) & unused
         stored = words if top_down else words[::-1]
         rows = [row.astype("<u4").view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes() for row in stored]
         if length not in (12, 16) and draw.chance("palette of a true-colour picture", 0.05):

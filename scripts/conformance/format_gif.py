@@ -121,7 +121,8 @@ def frame(draw, screen, colour_count, place, transparent):
 def generate(draw):
     """A file, and the RGB pixels of its first frame (None where the frame does not cover the screen)."""
     kind = draw.pick("frame", ["tiny", "small", "long"], [1, 4, 1])
-    width, height = {"tiny": (draw.number(1, 4), draw.number(1, 3)), "small": (draw.number(1, 60), draw.number(1, 60)), "long": (draw.number(100, 300), draw.number(20, 90))}[kind]
+    sides = {"tiny": [(1, 4), (1, 3)], "small": [(1, 60), (1, 60)], "long": [(100, 300), (20, 90)]}[kind]
+    width, height = (draw.number(least, most) for least, most in sides)
     place = draw.pick("place", ["whole screen", "within", "beyond", "screen of 0"], [6, 2, 1, 0.3])
     left, top = (0, 0) if place == "whole screen" else (draw.number(0, 9), draw.number(0, 9))
     if place == "screen of 0":

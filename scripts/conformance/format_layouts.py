@@ -126,7 +126,8 @@ def make(name, seed, number):
 
 def run(name, arguments, binary, folder):
     """All files of one format; True when none differs."""
-    verdicts, reasons, slips, options = collections.Counter(), collections.Counter(), collections.Counter(), collections.defaultdict(collections.Counter)
+    verdicts, reasons, slips = collections.Counter(), collections.Counter(), collections.Counter()
+    options = collections.defaultdict(collections.Counter)
     second = getattr(importlib.import_module(f"format_{name}"), "second_opinion", None)
     opinions = collections.Counter()
 
@@ -194,7 +195,8 @@ def fixtures(arguments):
                 sets.append(options)
                 file = f"{name}-{number:03d}.{name}"
                 (folder / file).write_bytes(case["data"])
-                truth[file] = {"width": pixels.shape[1], "height": pixels.shape[0], "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(), "options": case["options"]}
+                digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+                truth[file] = {"width": pixels.shape[1], "height": pixels.shape[0], "sha256": digest, "options": case["options"]}
     lines = ",\n".join(f"{json.dumps(file)}: {json.dumps(entry)}" for file, entry in truth.items())
     (folder / "truth.json").write_text("{\n" + lines + "\n}\n")
     print(f"{len(truth)} files, {sum((folder / file).stat().st_size for file in truth)} bytes")

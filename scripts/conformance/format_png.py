@@ -103,7 +103,9 @@ def ancillary(draw, colour, depth):
 def image_data(draw, raw):
     """The IDAT chunks."""
     strategy = draw.pick("zlib", ["default", "stored", "fixed", "window 512", "best", "filtered"])
-    level, window, kind = {"default": (6, 15, 0), "stored": (0, 15, 0), "fixed": (6, 15, zlib.Z_FIXED), "window 512": (6, 9, 0), "best": (9, 15, 0), "filtered": (6, 15, 1)}[strategy]
+    level, window, kind = {
+        "default": (6, 15, 0), "stored": (0, 15, 0), "fixed": (6, 15, zlib.Z_FIXED), "window 512": (6, 9, 0), "best": (9, 15, 0), "filtered": (6, 15, 1),
+    }[strategy]
     deflate = zlib.compressobj(level, zlib.DEFLATED, window, 9, kind)
     stored = deflate.compress(raw)
     if draw.chance("flushes", 0.1):

@@ -151,7 +151,8 @@ def by_tiffcp(draw, image):
         image.save(f"{folder}/in.tif")
         options = ["-c", f"jpeg:{'r:' if draw.chance('RGB kept', 0.3) else ''}{draw.number(60, 100)}"]
         cut = draw.pick("cut into", ["strips", "tiles"])
-        options += ["-r", str(16 * draw.number(1, 3))] if cut == "strips" else ["-t", "-w", str(16 * draw.number(1, 3)), "-l", str(16 * draw.number(1, 3))]
+        across, down = str(16 * draw.number(1, 3)), str(16 * draw.number(1, 3))
+        options += ["-r", down] if cut == "strips" else ["-t", "-w", across, "-l", down]
         options += ["-p", "separate"] if draw.chance("planes", 0.2) else []
         options += [draw.pick("order", ["-B", "-L"])]
         done = subprocess.run([TIFFCP, *options, f"{folder}/in.tif", f"{folder}/out.tif"], capture_output=True)
@@ -199,7 +200,9 @@ def generate(draw):
     compression = draw.pick("compression", [1, 32773, 5, 8, 32946])
     predictor = draw.pick("predictor", [1, 2]) if compression in (5, 8, 32946) and bits >= 8 else 1
     mirrored = draw.chance("fill order 2", 0.08)
-    across, down = (width, height) if tiled == "one strip" else (width, draw.number(1, height)) if tiled == "strips" else (16 * draw.number(1, 3), 16 * draw.number(1, 3))
+    across, down = {
+        "one strip": (width, height), "strips": (width, draw.number(1, height)), "tiles": (16 * draw.number(1, 3), 16 * draw.number(1, 3)),
+    }[tiled]
     writer = Writer(order)
     offsets, counts = [], []
     for plane in range(count) if planar == 2 else [slice(None)]:

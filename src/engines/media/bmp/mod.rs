@@ -5,9 +5,10 @@
 //! rows from the bottom or the top. Sources of the format: "Bitmap Storage" and `BITMAPV5HEADER` (Microsoft, wingdi.h), and "Presentation
 //! Manager Bitmap File Format" (IBM, OS/2 2.0 Toolkit) for the headers of 12 and of 16 to 64 bytes.
 //!
-//! Where Pillow decodes, the pixels are Pillow's, but for two of its slips: a picture of 4 or 8 bits whose palette is black and white alone, or of 4
-//! bits with a ramp of greys, is read as such by us (Pillow takes its rows for rows of 1 or 8 bits), and literal runs of RLE are aligned to their stream, not to the file.
-//! What Pillow refuses and Windows shows (2 bits, other masks, an early end of a run-length picture) is decoded by the format's words.
+//! Where Pillow decodes, the pixels are Pillow's, but for its slips: a picture of 4 or 8 bits whose palette is black and white alone, or of 4 bits
+//! with a ramp of greys, is read as such by us (Pillow takes its rows for rows of 1 or 8 bits), and literal runs of RLE are aligned to their
+//! stream, not to the file. What Pillow refuses and Windows shows (2 bits, other masks, an early end of a run-length picture) is decoded by
+//! the format's words.
 
 mod header;
 mod runs;
