@@ -12,6 +12,7 @@ mod cli_preprocess;
 mod client;
 mod curation;
 mod decode;
+mod decode_formats;
 mod decode_frames;
 mod durability;
 mod embedding;
