@@ -77,7 +77,10 @@ def jpegtran(rng, made):
     options = options[int(rng.integers(0, len(options)))]
     source = cjpeg(rng, made)
     if rng.integers(0, 2):
-        return run(["jpegtran", *options], source)
+        try:
+            return run(["jpegtran", *options], source)
+        except subprocess.CalledProcessError:
+            return source  # no luma to keep in a picture of RGB
     count = 1 if "-grayscale" in options or Image.open(io.BytesIO(source)).mode == "L" else 3
     progressive = bool(rng.integers(0, 2))
     lines = [" ".join(map(str, components)) + (f": {band[0]} {band[1]} {high} {low};" if progressive else ";")

@@ -11,6 +11,7 @@ mod cli_preprocess;
 mod client;
 mod curation;
 mod decode;
+mod decode_jpeg;
 mod durability;
 mod embedding;
 mod exchange;

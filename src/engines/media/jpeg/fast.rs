@@ -15,14 +15,17 @@ use super::head::{Colour, Found, Frame, Reader, Scan};
 
 /// The largest side that a JPEG header can state; the caller has held the size against its limits.
 const LARGEST_SIDE: usize = u16::MAX as usize;
+/// Of narrower pictures libjpeg repeats chroma instead of smoothing it; the smallest cost nothing anyway.
+const SMALLEST_SIDE: usize = 16;
 /// cjpeg writes ten scans for a colour picture, mozjpeg up to 13.
 const MOST_SCANS: usize = 40;
 
 /// Whether zune-jpeg is known to read this file right. `reader` stands behind the header of the first scan, which is `scan`.
-pub(super) fn is_proven(reader: &Reader<'_>, scan: &Scan) -> bool {
+pub(super) fn is_proven(reader: &Reader<'_>, scan: &Scan, samples: Samples) -> bool {
     let Some(frame) = &reader.frame else { return false };
     let in_order = scan.parts.iter().map(|part| part.component).eq(0..frame.components.len());
-    if !reader.plain || !in_order || !has_usual_sampling(frame) {
+    let usual = has_usual_sampling(frame, samples) && frame.width.min(frame.height) >= SMALLEST_SIDE;
+    if !reader.plain || !in_order || !usual {
         return false;
     }
     let quantized = frame.components.iter().all(|c| reader.quantization.get(c.table).is_some_and(Option::is_some));
@@ -30,10 +33,11 @@ pub(super) fn is_proven(reader: &Reader<'_>, scan: &Scan) -> bool {
     quantized && coded && if frame.progressive { has_usual_scans(reader, scan, frame) } else { has_end(reader) }
 }
 
-fn has_usual_sampling(frame: &Frame) -> bool {
+fn has_usual_sampling(frame: &Frame, samples: Samples) -> bool {
     let factors: Vec<(usize, usize)> = frame.components.iter().map(|c| (c.h, c.v)).collect();
     match factors[..] {
-        [luma, (1, 1), (1, 1)] => matches!(luma, (1 | 2, 1 | 2)),
+        // Luma alone of 4:4:0 comes out in the wrong rows.
+        [luma, (1, 1), (1, 1)] => matches!(luma, (1, 1) | (2, 1 | 2)) || (luma == (1, 2) && samples != Samples::Luma),
         [ref all @ ..] => all.iter().all(|&factors| factors == (1, 1)),
     }
 }

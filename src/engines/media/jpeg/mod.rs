@@ -123,7 +123,7 @@ pub(super) fn open_as(bytes: &[u8], samples: Samples) -> Result<Jpeg<'_>, Fault>
 /// Writes all samples. `out` must have exactly their length.
 pub(super) fn read_samples(jpeg: Jpeg<'_>, out: &mut [u8]) -> Result<(), Fault> {
     let Jpeg { reader, scan, samples, size } = jpeg;
-    if fast::is_proven(&reader, &scan) && fast::read(&reader, samples, out) {
+    if fast::is_proven(&reader, &scan, samples) && fast::read(&reader, samples, out) {
         return Ok(());
     }
     // What zune-jpeg refuses may be sound; what it left in `out` is overwritten.

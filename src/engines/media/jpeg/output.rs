@@ -126,8 +126,11 @@ impl<'a> Enlarged<'a> {
         if (self.across, self.down) == (1, 1) {
             return near;
         }
-        // The row on the other side of the pixel; at the edge the same once more.
-        let far = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(self.plane.height - 1) };
+        // The row on the other side of a pixel of two; at the edge the same once more. Used by what smooths downwards.
+        let far = match y % self.down {
+            0 => (y / self.down).saturating_sub(1),
+            _ => (y / self.down + 1).min(self.plane.height - 1),
+        };
         let far_row = self.stored(far);
         match self.method {
             Method::Repeat => {
@@ -137,7 +140,7 @@ impl<'a> Enlarged<'a> {
             }
             Method::Across => across(near, &mut self.row),
             Method::Down => {
-                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
+                let bias = 1 + (y % 2) as u16;
                 for ((out, &near), &far) in self.row.iter_mut().zip(near).zip(far_row) {
                     *out = ((3 * u16::from(near) + u16::from(far) + bias) >> 2) as u8;
                 }
