@@ -14,6 +14,7 @@ mod curation;
 mod decode;
 mod decode_formats;
 mod decode_frames;
+mod decode_jpeg;
 mod durability;
 mod embedding;
 mod exchange;
