@@ -37,3 +37,4 @@ mod parity;
 mod secrecy;
 mod serving;
 mod store;
+mod text_looks;

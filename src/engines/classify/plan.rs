@@ -60,6 +60,9 @@ pub(super) struct PlannedText {
     windows: usize,
     empty: bool,
     cut: bool,
+    /// That are read, of those that it has: what the tokenizer is given, and what of its tokens as written.
+    bytes: (usize, usize),
+    tokens: (usize, usize),
 }
 
 /// How many, of how many.
@@ -100,8 +103,8 @@ pub(super) fn plan_of(reader: &Reader, limits: &ConversationLimits, texts: &[&st
     text_of.reverse();
 
     let mut windows = Windows::default();
-    let cut = |at: usize| beginnings[at].len() < different[at].len();
-    let planned = readings[..kept].iter().enumerate().map(|(at, reading)| windows.planned(reading, cut(at))).collect();
+    let bytes = |at: usize| (beginnings[at].len(), different[at].len());
+    let planned = readings[..kept].iter().enumerate().map(|(at, reading)| windows.planned(reading, bytes(at))).collect();
     Ok(TextPlan { windows: windows.all, texts: planned, skipped: texts.len() - text_of.len(), text_of })
 }
 
@@ -126,9 +129,24 @@ impl TextPlan {
         count(self.messages().filter(|text| text.cut).count())
     }
 
+    /// Bytes of the scored messages that are read, of all that they have.
+    pub fn bytes(&self) -> Part {
+        part(self.messages().map(|text| text.bytes.0).sum(), self.messages().map(|text| text.bytes.1).sum())
+    }
+
+    /// Tokens of the scored messages, as they were written, that are read, of all in [`bytes`](Self::bytes) that are read.
+    pub fn tokens(&self) -> Part {
+        part(self.messages().map(|text| text.tokens.0).sum(), self.messages().map(|text| text.tokens.1).sum())
+    }
+
     /// Whether messages are not read, or only from their beginning.
     pub fn is_cut(&self) -> bool {
         self.skipped > 0 || self.cut_messages() > 0
+    }
+
+    /// Scored messages whose normalised text is a second look, of all scored ones.
+    pub fn messages_seen_twice(&self) -> Part {
+        part(self.messages().filter(|text| text.normalised.is_some()).count(), self.text_of.len())
     }
 
     /// Scored messages of which the model cannot read a window, of all scored ones.
@@ -168,13 +186,15 @@ struct Windows {
 }
 
 impl Windows {
-    fn planned(&mut self, reading: &Reading, cut: bool) -> PlannedText {
+    fn planned(&mut self, reading: &Reading, bytes: (usize, usize)) -> PlannedText {
         let clearest = reading.clearest();
         PlannedText {
             unreadable_windows: if reading.empty { 0 } else { clearest.unreadable },
             windows: clearest.windows.len().max(1),
             empty: reading.empty,
-            cut: cut || reading.is_cut(),
+            cut: bytes.0 < bytes.1 || reading.is_cut(),
+            bytes,
+            tokens: (reading.raw.tokens, reading.raw.all_tokens),
             raw: self.indices(&reading.raw),
             normalised: reading.normalised.as_ref().map(|view| self.indices(view)),
         }

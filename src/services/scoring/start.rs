@@ -69,7 +69,12 @@ impl Scoring {
             models.push(model);
             specs.push(spec);
         }
-        let limits = ConversationLimits { max_scored_messages: config.limits.max_scored_messages, ..ConversationLimits::default() };
+        let limits = ConversationLimits {
+            max_scored_messages: config.limits.max_scored_messages,
+            max_text_tokens: config.limits.max_text_tokens,
+            max_conversation_tokens: config.limits.max_conversation_tokens,
+            ..ConversationLimits::default()
+        };
         let mut encoders: BTreeMap<String, Arc<Encoder>> = BTreeMap::new();
         let mut text_models = Vec::new();
         for name in &config.models.conversation {

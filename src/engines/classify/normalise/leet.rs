@@ -11,6 +11,9 @@ use super::{
 /// Signs of one run that can be read in two ways, at most; further ones are read in their first.
 const MOST_DOUBTS: u32 = 3;
 
+/// Single letters and digits in a row that spell a word, at least.
+const FEWEST_CLOSED_UP: usize = 4;
+
 /// `ln` of the rank up to which a word counts as common. In vocabularies of 30,000 words these are about the first 6,000.
 const COMMON: f32 = 8.7;
 
@@ -49,6 +52,39 @@ fn belongs(c: char) -> bool {
 
 /// The text with words where digits and signs stood for letters; `None` when there is nothing to read so.
 pub(super) fn spelled_out(text: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
+    let close = closed_up(text, vocabulary);
+    let read = within_words(close.as_deref().unwrap_or(text), vocabulary);
+    read.or(close)
+}
+
+/// Single letters and digits in a row with one sign or space between them (`h 3 l l 0`), closed up where they spell a word.
+fn closed_up(text: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
+    let is_single = |c: char| is_letter(c) || (c.is_ascii_digit() && !readings(c).is_empty());
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let single_at = |at: usize| chars.get(at).is_some_and(|(_, c)| is_single(*c));
+    let alone = |at: usize| single_at(at) && !chars.get(at + 1).is_some_and(|(_, c)| c.is_alphanumeric());
+    let mut out = String::new();
+    let (mut read, mut at) = (0, 0);
+    while at < chars.len() {
+        let starts = alone(at) && (at == 0 || !chars[at - 1].1.is_alphanumeric());
+        let mut last = at;
+        while starts && alone(last + 2) {
+            last += 2;
+        }
+        let run: String = chars[at..=last].iter().step_by(2).map(|(_, c)| *c).collect();
+        if run.len() >= FEWEST_CLOSED_UP
+            && let Some(word) = reading(&run, vocabulary)
+        {
+            out.push_str(&text[read..chars[at].0]);
+            out.push_str(&word);
+            read = chars[last].0 + 1;
+        }
+        at = last + 1;
+    }
+    (read > 0).then(|| out + &text[read..])
+}
+
+fn within_words(text: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
     let runs: Vec<&str> = runs(text).collect();
     // Of two characters (`m3`) nothing can be said, unless the message writes longer words so too.
     let writes_so = runs.iter().any(|run| run.chars().count() > 2 && reading(run, vocabulary).is_some());
@@ -76,7 +112,8 @@ fn runs(text: &str) -> impl Iterator<Item = &str> {
         let begins = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '$' | '€' | '£');
         let end = if begins(first) {
             let run = &rest[..rest.find(|c: char| !belongs(c)).unwrap_or(rest.len())];
-            run.trim_end_matches(['!', '|', '+', '@', '€', '£']).len().max(first.len_utf8())
+            // Signs alone are taken as a whole, so that each is looked at once.
+            Some(run.trim_end_matches(['!', '|', '+', '@', '€', '£']).len()).filter(|end| *end > 0).unwrap_or(run.len())
         } else {
             rest.find(begins).unwrap_or(rest.len())
         };

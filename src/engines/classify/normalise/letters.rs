@@ -90,10 +90,11 @@ impl Plain {
         }
         let own = CodePointMapData::<Script>::new().get(c) != Script::Inherited;
         let crosses_out = category == GeneralCategory::EnclosingMark || matches!(c, '\u{334}'..='\u{338}');
-        if crosses_out || (!self.after_letter && !own) {
+        if !self.after_letter && !own {
             return;
         }
-        self.marks += 1;
+        // Who crosses a letter out has no spelling in mind with its other marks either.
+        self.marks += if crosses_out { ORDINARY_MARKS_OF_ITS_SCRIPT + 1 } else { 1 };
         if self.marks > if own { ORDINARY_MARKS_OF_ITS_SCRIPT } else { ORDINARY_MARKS } {
             self.text.truncate(self.base);
         } else {

@@ -69,7 +69,8 @@ pub(super) fn joined(text: &str, join: bool, vocabulary: &dyn Vocabulary) -> Opt
         }
         at += run.max(group);
     }
-    out.between(tail);
+    // Behind the last word there is nothing to divide.
+    out.between(tail.trim_end_matches(GAP));
     (out.text != text).then_some(out.text)
 }
 
@@ -191,11 +192,10 @@ impl Writer {
         while let Some(c) = signs.next() {
             if c != GAP {
                 self.text.push(c);
-                continue;
-            }
-            let divided = self.text.chars().next_back().is_none_or(char::is_whitespace)
-                || signs.peek().is_some_and(|next| next.is_whitespace() || next.is_ascii_punctuation());
-            if !divided {
+            } else if self.text.chars().next_back().is_none_or(char::is_whitespace) {
+                // `how 😘 old` has one space when the emoji is gone.
+                signs.next_if_eq(&' ');
+            } else if !signs.peek().is_some_and(|next| next.is_whitespace() || next.is_ascii_punctuation()) {
                 self.text.push(' ');
             }
         }

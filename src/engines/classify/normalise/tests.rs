@@ -124,7 +124,7 @@ fn ordinary_texts_stay() {
         "3 apples, 2nd floor, 5pm, 10am, 1st of may, 4th, 100km",
         "https://example.com/a_b?c=d&e=1 and www.example.com",
         "mail me@home.net, @anna",
-        "it's a well-known co-op: don't",
+        "it's a well-known one: don't",
         "room5 level3 5star 4ever mp3 covid19 b2b h2o u2",
         "m3 in 2 rooms",
         "a, b, c and d",
