@@ -327,6 +327,14 @@ impl Manifest {
         ModelDigest(format!("sha256:{}", hex::encode(Sha256::digest(text))))
     }
 
+    /// In which looks a text backbone sees texts, and which score counts: part of the rule that certificates are bound to.
+    pub fn looks(&self) -> String {
+        match &self.normalise {
+            None => "looks=raw".to_owned(),
+            Some(normalise) => format!("looks=raw+normalised;normalise={};score=max", normalise.rule()),
+        }
+    }
+
     pub(super) fn expect_kind(&self, kind: ModelKind) -> Result<(), ClassifyError> {
         if self.kind == kind { Ok(()) } else { Err(self.unusable(format!("it is a {:?}, not a {kind:?}", self.kind))) }
     }

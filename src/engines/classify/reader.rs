@@ -33,9 +33,8 @@ pub(super) struct Reader {
     /// Tokens that say nothing: a word or a byte that the vocabulary does not have.
     unknown: HashSet<u32>,
     word_prefix: &'static str,
+    /// How texts are normalised, without the steps that cannot change the tokens of this tokenizer.
     normalise: Option<Normalise>,
-    /// The steps that can change the tokens of this tokenizer.
-    effective: Option<Normalise>,
     scripts: Scripts,
 }
 
@@ -98,21 +97,12 @@ impl Reader {
         let word_prefix = WORD_PREFIXES.into_iter().rev().find(has_the).unwrap_or("");
         let ids = |text: &str| tokenizer.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).map_err(unusable);
         let caseless = ids("Some Words IN CAPITALS")? == ids("some words in capitals")?;
-        let effective = manifest.normalise.clone().map(|mut all| {
+        let normalise = manifest.normalise.clone().map(|mut all| {
             all.steps.retain(|step| *step != Step::Case || !caseless);
             all
         });
         let scripts = Scripts::parse(&manifest.scripts).map_err(|reason| manifest.unusable(reason))?;
-        let (model, normalise) = (manifest.name.clone(), manifest.normalise.clone());
-        Ok(Self { model, tokenizer, text, ends, control, unknown, word_prefix, normalise, effective, scripts })
-    }
-
-    /// What decides which looks there are and which score counts, for the binding of certificates.
-    pub fn rule(&self) -> String {
-        match &self.normalise {
-            None => "looks=raw".to_owned(),
-            Some(normalise) => format!("looks=raw+normalised;normalise={};score=max", normalise.rule()),
-        }
+        Ok(Self { model: manifest.name.clone(), tokenizer, text, ends, control, unknown, word_prefix, normalise, scripts })
     }
 
     /// Reads each text, of each look at most `max_tokens` from its beginning.
@@ -140,8 +130,8 @@ impl Reader {
 
     /// `None` where the normalised text is the text.
     fn normalised(&self, text: &str) -> Option<String> {
-        let effective = self.effective.as_ref()?;
-        match effective.normaliser(self).apply(text) {
+        let normalise = self.normalise.as_ref()?;
+        match normalise.normaliser(self).apply(text) {
             std::borrow::Cow::Borrowed(_) => None,
             std::borrow::Cow::Owned(other) => (other != text).then_some(other),
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    ScoreError,
+    AnalysisError,
     models::{CallPoints, ModelFailure, TextModel},
     timings::Timings,
 };
@@ -21,7 +21,7 @@ pub(super) async fn look_at_text(
     text: &str,
     points: &CallPoints,
     timings: &mut Timings,
-) -> Result<Evidence, ScoreError> {
+) -> Result<Evidence, AnalysisError> {
     let started = Instant::now();
     let mut evidence = Evidence::default();
     if text.trim().is_empty() {
@@ -74,7 +74,7 @@ pub(super) async fn look_at_conversation(
     messages: &[Message],
     points: &CallPoints,
     timings: &mut Timings,
-) -> Result<Evidence, ScoreError> {
+) -> Result<Evidence, AnalysisError> {
     let started = Instant::now();
     let mut evidence = Evidence::default();
     if messages.iter().all(|message| message.text.trim().is_empty()) {
@@ -99,7 +99,7 @@ pub(super) async fn look_at_conversation(
             let threshold = points.get(&model.technology, CONVERSATION).map_or(f32::INFINITY, OperatingPoint::flags_from);
             let judged = model.classifier.judge(&plan, &vectors, threshold)?;
             let mut scores = judged.labels.iter().map(|label| score(model, points, label)).collect::<Result<Vec<_>, _>>()?;
-            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation)?;
+            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation, judged.conversation_variant.is_some())?;
             let (first_alarm_message_index, windows) = (judged.first_alarm_message_index, judged.windows);
             whole.detail = Some(ConversationDetail { first_alarm_message_index, windows });
             whole.look.variant = judged.conversation_variant;
@@ -148,15 +148,15 @@ async fn plan(model: &TextModel, texts: Texts) -> Result<TextPlan, ModelFailure>
 
 /// A label's score with its operating point and its look.
 fn score(model: &TextModel, points: &CallPoints, label: &LabelScore) -> Result<Score, ModelFailure> {
-    let mut score = points.score(&model.technology, &label.label, label.score)?;
+    let mut score = points.score(&model.technology, &label.label, label.score, label.variant.is_some())?;
     score.look.variant = label.variant;
     Ok(score)
 }
 
-fn take(model: &TextModel, result: Result<Vec<Score>, ModelFailure>, evidence: &mut Evidence) -> Result<(), ScoreError> {
+fn take(model: &TextModel, result: Result<Vec<Score>, ModelFailure>, evidence: &mut Evidence) -> Result<(), AnalysisError> {
     match result {
         Ok(scores) => evidence.scores.extend(scores),
-        Err(ModelFailure::Overloaded) => return Err(ScoreError::overloaded()),
+        Err(ModelFailure::Overloaded) => return Err(AnalysisError::Overloaded),
         Err(ModelFailure::Failed(detail)) => {
             let technology = model.technology.clone();
             evidence.unscored.push(Unscored { technology, reason: UnscoredReason::TechnologyFailed, detail });
