@@ -41,3 +41,4 @@ mod parity;
 mod secrecy;
 mod serving;
 mod store;
+mod text_looks;

@@ -70,10 +70,10 @@ pub fn image_rule() -> String {
     format!("image@1: max over dropped, on_white, on_black of {} distinct frames", spread::MOST_FRAMES)
 }
 
-/// The same of a text model.
-pub fn text_rule(manifest: &Manifest) -> String {
-    let head = manifest.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
-    format!("text@1: max over windows{head}")
+/// The same of a text model: its head, and the backbone that says which looks there are.
+pub fn text_rule(head: &Manifest, backbone: Option<&Manifest>) -> String {
+    let messages = head.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
+    format!("text@1: max over windows{messages}; {}", backbone.unwrap_or(head).looks())
 }
 
 /// Looks at attachments with everything that is configured. Built by [`services::App`](crate::services::App).
