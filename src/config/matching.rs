@@ -1,7 +1,10 @@
 //! `[matching]`: what a new bank starts with.
 
 use super::{ConfigError, layers::Layers};
-use crate::domain::hash::{PdqHash, Quality};
+use crate::domain::{
+    curation::BankSettings,
+    hash::{PdqHash, Quality},
+};
 
 /// Defaults for new banks, and the reach of the search.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,15 @@ pub struct Matching {
 }
 
 impl Matching {
+    /// What a new bank is set to where nobody says otherwise: the same at every door that makes one.
+    pub fn bank(&self) -> BankSettings {
+        BankSettings {
+            max_distance: self.pdq_max_distance,
+            minimum_quality: self.pdq_minimum_quality.get(),
+            ..BankSettings::default()
+        }
+    }
+
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         Ok(Self {
             pdq_max_distance: layers.number("matching.pdq_max_distance", 0..=i64::from(PdqHash::BITS))?,

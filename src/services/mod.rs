@@ -121,7 +121,9 @@ impl App {
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
-        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules)
+            .with_defaults(config.matching.bank())
+            .watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let points = scoring.points().clone();
@@ -172,7 +174,7 @@ pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Ex
     let outbound = &config.outbound;
     let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
     let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
-    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules)
+    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules).with_defaults(config.matching.bank())
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

@@ -19,7 +19,7 @@
 //! | `enabled: false` of a new bank | the bank is off | the bank is on |
 //! | other signal types than `pdq` and `video_md5` | known | unknown |
 //!
-//! Not repeated even then: several items of a bank with the same signal (the one that is there gets the new note and metadata), answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
+//! Not repeated even then: answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
 //! address, hashes of palette, CMYK, 16-bit and EXIF-turned pictures that match nothing, pages of HTML for unknown paths, temporary files.
 
 pub(super) mod banks;
