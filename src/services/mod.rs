@@ -31,7 +31,7 @@ use self::{
     embedders::Embedders,
     exchange::Exchanges,
     lanes::Lanes,
-    lookup::Lookup,
+    lookup::{Lookup, RecentHashes},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     pixels::{PixelProcessor, Wanted},
@@ -110,6 +110,7 @@ impl App {
         let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
         let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
             .with_embedders(embedders.clone())
+            .remembering(RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes))
             .counting(hits.clone());
         let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
         let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;

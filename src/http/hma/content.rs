@@ -207,6 +207,7 @@ pub(in crate::http) async fn add_content(
         None => return Err(bad("Neither `url` nor multipart file upload was received")),
     };
     item.quality = quality(&content);
+    state.services.lookup.answered(&who, &content.hashed);
     for (kind, signal) in &content.signals {
         item.signals.push(signal.clone().ok_or_else(|| featureless(*kind, params.strict))?);
     }

@@ -13,7 +13,7 @@
 //! | PDQ in upper case | taken | 400 |
 //! | `distance` of exact types | `"0"` | `"-"` |
 //! | `bypass_coinflip` of `GET /m/lookup` | honoured | ignored |
-//! | picture that is turned or mirrored, by file | found where the bank looks for it | not found |
+//! | picture that is turned or mirrored, by file, or by a hash that this server answered in the last minutes | found where the bank looks for it | not found |
 //! | the answer of `PUT /c/exchange/{name}` | the exchange | its fields' names in one word |
 //! | a field of `api_json` that the API does not know | 400 | passed over |
 //! | `enabled: false` of a new bank | the bank is off | the bank is on |

@@ -3,6 +3,7 @@
 //! [`Lookup::hash`] makes digests and the perceptual hash of an attachment; the bytes are hashed where they lie in memory and written nowhere.
 
 mod error;
+mod recent;
 mod search;
 
 use std::{sync::Arc, time::Instant};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 pub use self::{
     error::LookupError,
+    recent::RecentHashes,
     search::{Coin, Found, Scope, Sought},
 };
 use crate::{
@@ -30,6 +32,7 @@ use crate::{
         lanes::Lanes,
         pixels::{PixelProcessor, Pixels},
     },
+    telemetry::metric,
 };
 
 /// Hashes attachments and looks them up. Built by [`services::App`](crate::services::App).
@@ -41,6 +44,7 @@ pub struct Lookup {
     /// What matched, if anybody wants to know.
     hits: Option<Arc<Hits>>,
     embedders: Arc<Embedders>,
+    recent: Arc<RecentHashes>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -72,7 +76,7 @@ pub struct Hashed {
 impl Lookup {
     /// Over these banks and threads.
     pub fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
-        Self { banks, lanes, pixels, fetcher, hits: None, embedders: Arc::default() }
+        Self { banks, lanes, pixels, fetcher, hits: None, embedders: Arc::default(), recent: Arc::default() }
     }
 
     /// Counts what matches, for flood protection.
@@ -85,6 +89,31 @@ impl Lookup {
     #[must_use]
     pub fn with_embedders(self, embedders: Arc<Embedders>) -> Self {
         Self { embedders, ..self }
+    }
+
+    /// Remembers hashes that are answered, so that lookups of them find turned copies.
+    #[must_use]
+    pub fn remembering(self, recent: RecentHashes) -> Self {
+        Self { recent: Arc::new(recent), ..self }
+    }
+
+    /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).
+    pub fn answered(&self, who: &Principal, hashed: &Hashed) {
+        if let Some(Ok(hash)) = &hashed.pdq {
+            self.recent.remember(who.tenant, hash);
+        }
+    }
+
+    /// What a lookup of this signal looks for: the signal, and where it is a PDQ hash that the tenant was given lately, the picture's other seven positions.
+    pub fn sought(&self, who: &Principal, signal: Signal) -> Sought {
+        let Signal::Pdq(upright) = &signal else { return Sought::Signal(signal) };
+        match self.recent.find(who.tenant, upright) {
+            Some(hash) => {
+                metrics::counter!(metric::RECENT_HASH_LOOKUPS_TOTAL).increment(1);
+                Sought::Answered(signal, Box::new(hash))
+            }
+            None => Sought::Signal(signal),
+        }
     }
 
     /// The embeddings that this server makes.
