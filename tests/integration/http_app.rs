@@ -19,14 +19,13 @@ use nightlight::{
     outbound::{Client, Limits, MediaFetcher, Policy, Retry},
     services::{
         access::{Access, Role},
+        analysis::Pictures,
         banks::{Banks, curation::Curation},
         exchange::Exchanges,
         health::{Check, Health, constant},
-        lanes::Lanes,
         lookup::{Lookup, RecentHashes},
         monitor::{Monitor, Settings},
         operating_points::{OperatingPoints, Running},
-        pixels::PixelProcessor,
         review::Review,
     },
     store::{Store, StoreOptions},
@@ -99,9 +98,8 @@ impl Setup {
         let access = Access::new(store.clone(), self.keys);
         let health = constant(self.health);
         let config = Config::load(&Sources::default()).unwrap();
-        let lanes = Lanes::start(&config).unwrap();
         let recent = RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes);
-        let lookup = Lookup::new(banks.clone(), lanes, Arc::new(PixelProcessor::Cpu), self.fetcher.clone()).remembering(recent);
+        let lookup = Lookup::new(banks.clone(), Pictures::hashing(&config).unwrap(), self.fetcher.clone()).remembering(recent);
         let lookup = Arc::new(lookup);
         let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), max_bytes: 1 << 20 };
         let client = Client::new(Policy::default(), limits, Retry::NEVER);
