@@ -69,7 +69,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{
     banks::{
         AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Examined, FloodedItem, Item, ItemChange, ItemCursor, ItemFilter,
-        ItemHits, ItemPatch, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, SignalShares, StandingCount, StateChanged, Surge, Waiting,
+        ItemHits, ItemPatch, MOST_SHARERS, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, SignalShares, StandingCount, StateChanged,
+        Surge, Waiting,
     },
     error::StoreError,
     exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState, OutboxWord},

@@ -8,6 +8,7 @@ mod measure;
 mod operating_points;
 mod reviews;
 mod schema;
+mod shared;
 
 use std::{path::Path, time::Duration};
 
