@@ -113,7 +113,7 @@ impl App {
             .counting(hits.clone());
         let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
         let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
-        let mut warnings: Vec<String> = note.into_iter().collect();
+        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));

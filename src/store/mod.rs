@@ -80,8 +80,8 @@ pub use self::{
     operating_points::{CertificateDocument, CertificateKey, NewOperatingPoint, StoredPoint},
     outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
     review::{
-        Attachment, Claim, DecidedCopy, KnownBy, MadeDecision, Nearest, NewAttachment, NewDecision, ReviewCursor, ReviewDecision, ReviewFilter,
-        ReviewItem, ReviewState, Subject,
+        Attachment, Claim, DecidedCopy, KnownBy, MadeDecision, Nearest, NewAttachment, NewDecision, ReviewCursor, ReviewDecision,
+        ReviewFilter, ReviewItem, ReviewState, Subject,
     },
     writer::WriterStats,
 };

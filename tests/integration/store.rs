@@ -106,7 +106,7 @@ fn routed(queue: &str, priority: f64, key: Option<&str>) -> Outcome {
         }),
         counters: vec![counter(3)],
         idempotency: key.map(|key| response(key, 1)),
-        cluster: None,
+        ..Outcome::new(TENANT)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     audit::Sampler,
     idempotency::Keys,
     image::ImageWay,
+    known::Copies,
     models::{ImageModel, TextModel},
 };
 use crate::{
@@ -105,6 +106,7 @@ impl Scoring {
         let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
         let points = OperatingPoints::load(config, running.into_iter().collect(), store.clone()).await?;
         let sampler = Sampler::new(&config.audit);
+        let copies = Copies::new(&config.review);
         let cluster_matches = config.review.cluster_matches;
         Ok(Self {
             store,
@@ -113,6 +115,7 @@ impl Scoring {
             policy,
             pseudonyms,
             sampler,
+            copies,
             cluster_matches,
             hits,
             keys,

@@ -43,6 +43,9 @@ ORDER BY items.created_at, items.id, newest.key DESC;
 -- Copies that came once the item was decided; `count` is of those that the decision was about.
 ALTER TABLE review_items ADD COLUMN attached INTEGER NOT NULL DEFAULT 0;
 
+-- Second looks are routed items that repeat a decided one.
+CREATE INDEX review_items_second_looks ON review_items (tenant_id, copy_of) WHERE purpose = 'routed' AND copy_of IS NOT NULL;
+
 -- By what copies of an item are recognised once it is decided: 'content:' and a keyed digest of exactly this content, or 'match:' and the nearest item of a bank
 -- as JSON. Gold items have none: their verdicts are about reviewers.
 CREATE TABLE review_known (

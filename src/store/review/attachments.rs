@@ -69,16 +69,18 @@ pub(super) async fn insert(
     nearest: Option<Nearest>,
     likeness: Option<Likeness>,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO review_attachments (tenant_id, review_item, item_id, at, technology, distance, likeness) VALUES (?, ?, ?, ?, ?, ?, ?)")
-        .bind(blob(tenant.0))
-        .bind(blob(item.0))
-        .bind(item_id)
-        .bind(at.micros())
-        .bind(nearest.as_ref().map(|nearest| nearest.technology.clone()))
-        .bind(nearest.map(|nearest| f64::from(nearest.distance)))
-        .bind(likeness.map(Likeness::as_str))
-        .execute(tx.sql().await?)
-        .await?;
+    sqlx::query(
+        "INSERT INTO review_attachments (tenant_id, review_item, item_id, at, technology, distance, likeness) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(blob(tenant.0))
+    .bind(blob(item.0))
+    .bind(item_id)
+    .bind(at.micros())
+    .bind(nearest.as_ref().map(|nearest| nearest.technology.clone()))
+    .bind(nearest.map(|nearest| f64::from(nearest.distance)))
+    .bind(likeness.map(Likeness::as_str))
+    .execute(tx.sql().await?)
+    .await?;
     Ok(())
 }
 
