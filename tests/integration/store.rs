@@ -3,6 +3,7 @@
 mod banks;
 mod crash;
 mod curation;
+mod decided;
 mod ledger;
 mod measure;
 mod operating_points;

@@ -195,3 +195,161 @@ impl Known {
         RoutingDecision { reasons: std::iter::once(reason).chain(routed.reasons).collect(), ..routed }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        attachment::{AttachmentKind, Message},
+        clip::Look,
+        evidence::{Match, Unscored},
+        operating_point::OperatingPoint,
+        score::{RawScore, Score, Technology},
+        signal::SignalType,
+    };
+
+    fn hit(bank: &str, content_id: i64) -> Match {
+        Match {
+            technology: SignalType::Pdq,
+            bank: bank.to_owned(),
+            content_id,
+            distance: 3.into(),
+            max_distance: 31.into(),
+            quality: None,
+            transform: None,
+            disputed: false,
+            category: None,
+            look: Look::default(),
+        }
+    }
+
+    fn score(label: &str, raw: f32) -> Score {
+        Score {
+            technology: Technology::named("model"),
+            label: label.to_owned(),
+            raw: RawScore::new(raw).unwrap(),
+            probability: None,
+            operating_point: Some(OperatingPoint::configured(RawScore::new(0.8).unwrap(), None, None, None)),
+            detail: None,
+            look: Look::default(),
+        }
+    }
+
+    fn blind(reason: UnscoredReason) -> Unscored {
+        Unscored { technology: Technology::named("pdq"), reason, detail: String::new() }
+    }
+
+    fn seen() -> Evidence {
+        let unscored = vec![blind(UnscoredReason::MediaTooSmall)];
+        Evidence { matches: vec![hit("A", 1)], scores: vec![score("one", 0.9), score("two", 0.1)], unscored, ..Evidence::default() }
+    }
+
+    fn decided(verdict: Verdict) -> DecidedCopy {
+        DecidedCopy { review_item: ReviewItemId::new(), verdict, evidence: seen() }
+    }
+
+    #[test]
+    fn what_settles_a_copy_is_the_newest_verdict_that_another_one_agrees_with() {
+        use Likeness::{Exact, Near};
+        use Verdict::{Confirmed, Rejected, Uncertain};
+        let evidence = seen();
+        let flags = flags(&evidence);
+        let of = |verdicts: &[Verdict], likeness| {
+            let verdicts: Vec<_> = verdicts.iter().copied().map(decided).collect();
+            settled(&verdicts, likeness, &flags).map(|(item, verdict)| {
+                let place = verdicts.iter().position(|one| one.review_item == item).unwrap();
+                (place, verdict)
+            })
+        };
+        // Newest first; the place is that of the oldest of those that agree.
+        for (verdicts, exact, near) in [
+            (vec![], None, None),
+            (vec![Confirmed], Some((0, Confirmed)), Some((0, Confirmed))),
+            (vec![Rejected], Some((0, Rejected)), None),
+            (vec![Uncertain], None, None),
+            (vec![Confirmed, Confirmed, Confirmed], Some((2, Confirmed)), Some((2, Confirmed))),
+            (vec![Confirmed, Rejected], None, None),
+            (vec![Rejected, Confirmed], None, None),
+            (vec![Rejected, Rejected, Confirmed], Some((1, Rejected)), None),
+            (vec![Confirmed, Confirmed, Rejected], Some((1, Confirmed)), Some((1, Confirmed))),
+            (vec![Confirmed, Uncertain], None, None),
+            (vec![Uncertain, Confirmed], None, None),
+        ] {
+            assert_eq!((of(&verdicts, Exact), of(&verdicts, Near)), (exact, near), "{verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_verdict_hides_nothing_that_nobody_had_seen() {
+        let verdicts = [decided(Verdict::Confirmed)];
+        let attaches = |evidence: &Evidence| settled(&verdicts, Likeness::Exact, &flags(evidence)).is_some();
+        assert!(attaches(&seen()));
+        assert!(attaches(&Evidence { matches: vec![hit("A", 1)], ..Evidence::default() }), "less is no reason to look");
+        assert!(attaches(&Evidence { matches: vec![hit("A", 1), hit("A", 2)], ..seen() }), "the same bank");
+        for more in [
+            Evidence { matches: vec![hit("A", 1), hit("B", 1)], ..seen() },
+            Evidence { scores: vec![score("one", 0.9), score("two", 0.8)], ..seen() },
+            Evidence { unscored: vec![blind(UnscoredReason::MediaTooSmall), blind(UnscoredReason::FramesNotLookedAt)], ..seen() },
+        ] {
+            assert!(!attaches(&more), "{more:?}");
+        }
+        // Of several that agree one must have had it all.
+        let whole = DecidedCopy { evidence: Evidence { matches: vec![hit("A", 1), hit("B", 1)], ..seen() }, ..decided(Verdict::Confirmed) };
+        let both = Evidence { matches: vec![hit("A", 1), hit("B", 1)], ..seen() };
+        let found = settled(&[whole.clone(), decided(Verdict::Confirmed)], Likeness::Exact, &flags(&both));
+        assert_eq!(found, Some((whole.review_item, Verdict::Confirmed)));
+    }
+
+    #[test]
+    fn exact_is_the_same_bytes_or_the_same_words_of_the_same_account() {
+        let facts = |sha256: &str| AttachmentFacts {
+            kind: AttachmentKind::Image,
+            media_type: "image/jpeg".into(),
+            bytes: 1,
+            width: None,
+            height: None,
+            messages: None,
+            frames: None,
+            repaired: false,
+            sha256: sha256.to_owned(),
+        };
+        let by = |account: &str| Context { account_id: Some(account.to_owned()), ..Context::default() };
+        let media = |sha256: &str, account: &str| {
+            let attachment = Attachment::Media { bytes: bytes::Bytes::from_static(b"x"), declared: None };
+            content(&attachment, &facts(sha256), &by(account))
+        };
+        assert_eq!(media("aa", "ann"), media("aa", "bob"), "a picture stays what it is");
+        assert_ne!(media("aa", "ann"), media("ab", "ann"));
+        let text = |text: &str, account: &str| content(&Attachment::text(text), &facts(""), &by(account));
+        assert_eq!(text("hello", "ann"), text("hello", "ann"));
+        assert_ne!(text("hello", "ann"), text("hello", "bob"), "the same words are another deed");
+        let chat = |messages: &[(&str, &str)]| {
+            let message = |(author, text): &(&str, &str)| Message { author: (*author).to_owned(), time: None, text: (*text).to_owned() };
+            content(&Attachment::conversation(messages.iter().map(message).collect()), &facts(""), &by("ann"))
+        };
+        let first = chat(&[("u1", "hi"), ("u2", "hello")]);
+        assert_eq!(first, chat(&[("x", "hi"), ("y", "hello")]), "names are drawn anew");
+        let others = [
+            chat(&[("u1", "hi"), ("u1", "hello")]),
+            chat(&[("u1", "hi\nhello")]),
+            chat(&[("u1", "hih"), ("u2", "ello")]),
+            text("hi\nhello", "ann"),
+        ];
+        assert!(others.iter().all(|other| *other != first));
+    }
+
+    #[test]
+    fn the_reason_is_told_before_those_of_routing() {
+        let known = Known {
+            review_item: ReviewItemId::new(),
+            verdict: Verdict::Rejected,
+            likeness: Likeness::Exact,
+            second_look: 0.1,
+            drawn: false,
+        };
+        let routed = crate::engines::routing::Policy::default().route(AttachmentKind::Image, &seen(), 0.5).decision;
+        let decision = known.decision(routed.clone());
+        assert_eq!((decision.reasons[0].code.as_str(), &decision.reasons[1..]), ("known_decided", routed.reasons.as_slice()));
+        assert!(decision.reasons[0].text.contains("rejected") && decision.queue == routed.queue);
+    }
+}
