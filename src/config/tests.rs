@@ -331,7 +331,7 @@ fn the_old_forms_of_routing_unscored_keep_their_meaning_and_warn() {
     // What it says to write is the same policy, without a warning.
     let (_, table) = warning.split_once("write in its place\n").unwrap();
     let again = load(table, &[]);
-    assert_eq!((again.routing.policy.unscored, again.warnings.len()), (none.routing.policy.unscored, 0));
+    assert_eq!((again.routing.policy.unscored, again.warnings.len()), (none.routing.policy.unscored.clone(), 0));
     let from = |key: &str| none.effective().iter().find(|value| value.key == key).unwrap().clone();
     let shown = from("routing.unscored.empty_text");
     assert_eq!((shown.value.as_str(), shown.origin.to_string()), (Some("none"), format!("env {UNSCORED}")));

@@ -192,7 +192,7 @@ fn a_second_look_is_blind_another_reviewers_and_counts() {
     };
     assert_eq!(alike(house.get(&format!("/review/items/{id}"))), alike(first));
 
-    let bob = nightlight(house.folder.path(), &["key", "create", "--role", "reviewer", "--name", "bob", "--json"], "");
+    let bob = nightlight(house.folder.path(), &["key", "create", "--role", "reviewer", "--name", "bob"], "");
     let bob = bob[0]["key"].as_str().unwrap();
     let as_bob = |path: &str, body: &str| {
         let answer = crate::client::request(&house.server.address, bob, "POST", path, &[], body.as_bytes()).unwrap();

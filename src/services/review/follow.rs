@@ -38,13 +38,13 @@ impl Review {
         limit: Option<u32>,
     ) -> Result<Attachments, ReviewError> {
         who.require(Permission::Review)?;
-        let limit = page_size(limit)? as usize;
+        let limit = page_size(limit)?;
         let item = self.store.review_item(who.tenant, id).await?.ok_or(ReviewError::NotFound)?;
         let mut attachments = if after.is_none() { first(&item) } else { Vec::new() };
         // One more than asked for tells whether there is a next page.
-        attachments.extend(self.store.review_attachments(who.tenant, id, after.unwrap_or(0), limit as u32 + 1).await?);
-        let more = attachments.len() > limit;
-        attachments.truncate(limit);
+        attachments.extend(self.store.review_attachments(who.tenant, id, after.unwrap_or(0), limit + 1).await?);
+        let more = attachments.len() > limit as usize;
+        attachments.truncate(limit as usize);
         let next = attachments.last().filter(|_| more).map(|last| last.number);
         Ok(Attachments { attachments, next })
     }
@@ -55,10 +55,10 @@ impl Review {
     /// [`ReviewError::Forbidden`], [`ReviewError::Malformed`], or the store's.
     pub async fn decisions(&self, who: &Principal, after: i64, limit: Option<u32>) -> Result<Decisions, ReviewError> {
         who.require(Permission::Review)?;
-        let limit = page_size(limit)? as usize;
-        let mut decisions = self.store.review_decisions(who.tenant, after, limit as u32 + 1).await?;
-        let more = decisions.len() > limit;
-        decisions.truncate(limit);
+        let limit = page_size(limit)?;
+        let mut decisions = self.store.review_decisions(who.tenant, after, limit + 1).await?;
+        let more = decisions.len() > limit as usize;
+        decisions.truncate(limit as usize);
         let next = decisions.last().map_or(after, |last| last.number);
         Ok(Decisions { decisions, next, more })
     }

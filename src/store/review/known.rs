@@ -4,7 +4,7 @@
 //! their own number of rows, however often it was decided. Doubles stand under the keys of their originals, because a second look that disagrees unsettles a
 //! verdict; gold items stand under none.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::{
     domain::{
