@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Looked, ModelVersions, ScoreError, ScoreRequest, Scoring, timings::Timings};
-use crate::domain::{attachment::AttachmentFacts, decision::RoutingDecision, evidence::Evidence, score::Technology};
+use super::{Looked, ScoreError, ScoreRequest, Scoring};
+use crate::{
+    domain::{attachment::AttachmentFacts, decision::RoutingDecision, evidence::Evidence, score::Technology},
+    services::analysis::{ModelVersions, Timings},
+};
 
 /// The lot that no share below 1 draws.
 const NEVER_DRAWN: f64 = 1.0 - f64::EPSILON;
@@ -38,8 +41,8 @@ impl Scoring {
     }
 
     /// The models that score, by digest.
-    pub const fn models(&self) -> &ModelVersions {
-        &self.models
+    pub fn models(&self) -> &ModelVersions {
+        self.analysis.versions()
     }
 
     /// `name@version` of the routing policy.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ModelVersions, Pseudonyms, known::Known};
+use super::{Pseudonyms, known::Known};
 use crate::{
     domain::{
         attachment::{AttachmentFacts, Context},
@@ -17,6 +17,7 @@ use crate::{
         time::Timestamp,
     },
     engines::routing::Policy,
+    services::analysis::ModelVersions,
     store::{CounterIncrement, KnownBy, Nearest, NewAttachment, NewReviewItem, Outcome},
 };
 
