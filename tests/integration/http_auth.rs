@@ -57,6 +57,8 @@ async fn each_role_reaches_its_own_paths() {
         ("POST", "/score/batch".to_owned()),
         ("GET", "/review/items".to_owned()),
         ("GET", format!("/review/items/{id}")),
+        ("GET", format!("/review/items/{id}/attachments")),
+        ("GET", "/review/decisions".to_owned()),
         ("POST", format!("/review/items/{id}/claim")),
         ("POST", format!("/review/items/{id}/release")),
         ("POST", format!("/review/items/{id}/decision")),
