@@ -4,6 +4,9 @@
 //! idempotency key ─> services::analysis ─> evidence ─> routing ─> commit ─> answer
 //! ```
 //!
+//! What goes to review makes an entry of the queue, waits with others that matched the same (`outcome`), or is put to a decided entry that it is a copy of
+//! (`known`). Some attachments are drawn by lot (`audit`).
+//!
 //! Looking at an attachment ends at the caller's deadline; what has been found is committed whatever the clock says, and the answer leaves
 //! only after the commit is durable. A technology that fails is `unscored` in the answer; only overload, the deadline and a failing store
 //! are errors of the call, and each of them leaves nothing behind.
