@@ -23,7 +23,7 @@
 //! `inclusion_probability` in the answer and in the ledger. The draw is keyed by the provider's reference and the newest verdict, so that one that comes day by day
 //! is not looked at day by day.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
@@ -107,15 +107,12 @@ pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context:
         Attachment::Conversation { messages, .. } => {
             part(b"conversation");
             part(context.account_id.as_deref().unwrap_or_default().as_bytes());
-            let mut authors: Vec<&str> = Vec::new();
+            let mut authors = HashMap::new();
             for message in messages {
                 // Names may be drawn anew for each call; who speaks when is not.
-                let known = authors.iter().position(|author| *author == message.author);
-                let author = known.unwrap_or_else(|| {
-                    authors.push(&message.author);
-                    authors.len() - 1
-                });
-                part(&(author as u64).to_be_bytes());
+                let next = authors.len() as u64;
+                let author = *authors.entry(message.author.as_str()).or_insert(next);
+                part(&author.to_be_bytes());
                 part(message.text.as_bytes());
             }
         }
