@@ -119,7 +119,7 @@ impl App {
             hits: hits.clone(),
         };
         let scoring = Scoring::new(config, parts);
-        let mut warnings: Vec<String> = note.into_iter().collect();
+        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));

@@ -10,6 +10,7 @@ mod cli_evaluate;
 mod cli_exchange;
 mod cli_preprocess;
 mod client;
+mod copies;
 mod curation;
 mod decode;
 mod decode_formats;
