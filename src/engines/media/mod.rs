@@ -67,4 +67,4 @@ mod webp;
 
 pub use decoder::{Decoder, Header, Limits};
 pub use error::DecodeError;
-pub use sniff::sniff;
+pub use sniff::{Recognised, recognise, sniff};

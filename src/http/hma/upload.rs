@@ -2,16 +2,14 @@
 
 use axum::{
     body::Body,
-    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
     http::{header, request::Parts},
 };
 use bytes::Bytes;
 
 use super::{
     super::{
-        body::{Bounds, bounded},
-        error::ApiError,
-        multipart::{broken, bytes},
+        body::Bounds,
+        multipart::{broken, bytes, form},
     },
     error::{Refusal, bad},
     params::{VIDEO_MD5, kind_named, name_of},
@@ -99,10 +97,7 @@ impl Upload {
         if !is_form(parts) {
             return Ok(Self::default());
         }
-        let (body, failure) = bounded(&parts.headers, body, bounds)?;
-        let mut request = Request::from_parts(parts.clone(), body);
-        DefaultBodyLimit::disable().apply(&mut request); // the bounded body has its own
-        let mut form = Multipart::from_request(request, &()).await.map_err(|error| ApiError::malformed(error.body_text()))?;
+        let (mut form, failure) = form(parts, body, bounds).await?;
         let mut upload = Self::default();
         while let Some(field) = form.next_field().await.map_err(|error| broken(&failure, &error))? {
             let name = field.name().unwrap_or_default().to_owned();
