@@ -73,6 +73,12 @@ pub(super) struct MessageBody {
     pub text: Text,
 }
 
+/// A file as it is. What it is, is told by its bytes.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes a body that is read as it comes")]
+pub(super) struct FileBody(Vec<u8>);
+
 /// The parts of `POST /score` as `multipart/form-data`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes parts that are read one by one")]

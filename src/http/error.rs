@@ -167,7 +167,6 @@ impl ApiError {
     }
 
     /// What the caller is told.
-    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

@@ -123,7 +123,10 @@ async fn any_file_is_looked_up_by_its_digests_whatever_its_content_type() {
     answers.push(app.post("/match", MULTIPART, parts(&[part])).await.ok());
     for answer in answers {
         assert_eq!((answer["matches"][0]["technology"].as_str(), &answer["hashes"]["pdq"]), (Some("md5"), &Value::Null), "{answer}");
-        assert_eq!((answer["unmatched"][0]["technology"].as_str(), answer["unmatched"][0]["reason"].as_str()), (Some("pdq"), Some("unsupported_media")));
+        assert_eq!(
+            (answer["unmatched"][0]["technology"].as_str(), answer["unmatched"][0]["reason"].as_str()),
+            (Some("pdq"), Some("unsupported_media"))
+        );
     }
 }
 

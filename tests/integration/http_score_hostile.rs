@@ -64,7 +64,9 @@ async fn invalid_unicode_in_identifiers_and_keys() {
 /// JSON has control characters as escapes alone, also where strings are repaired.
 #[tokio::test]
 async fn bare_control_characters_in_json() {
-    for body in [&b"{\"attachment\":{\"text\":\"a\nb\"}}"[..], b"{\"attachment\":{\"text\":\"a\0b\"}}", b"{\"attachment\":{\"text\":\"\xff\tb\"}}"] {
+    for body in
+        [&b"{\"attachment\":{\"text\":\"a\nb\"}}"[..], b"{\"attachment\":{\"text\":\"a\0b\"}}", b"{\"attachment\":{\"text\":\"\xff\tb\"}}"]
+    {
         let message = malformed_json(body.to_vec()).await;
         assert!(message.contains("control character"), "{message}");
     }
@@ -73,7 +75,9 @@ async fn bare_control_characters_in_json() {
 /// What is sent as `application/json` and is a file gets told how files are sent.
 #[tokio::test]
 async fn a_file_that_is_declared_as_json() {
-    for body in [&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], b"%PDF-1.7", b"{\"name\": \"somebody's package\"}", b"[1, 2]", b"{\"attachment\":", b"7 {}"] {
+    for body in
+        [&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], b"%PDF-1.7", b"{\"name\": \"somebody's package\"}", b"[1, 2]", b"{\"attachment\":", b"7 {}"]
+    {
         let message = malformed_json(body.to_vec()).await;
         assert!(message.contains("needs another Content-Type"), "{message}");
     }

@@ -76,7 +76,8 @@ async fn a_reviewer_takes_an_item_sees_its_evidence_and_decides() {
     leads_to(&ann.submit(&path, &format!("{path}/release"), &[]).await);
     leads_to(&ann.submit(&path, &format!("{path}/claim"), &[]).await);
     refused(&ann.submit(&path, &format!("{path}/decide"), &[]).await, 400);
-    refused(&ann.submit(&path, &format!("{path}/decide"), &[("verdict", "confirmed"), ("note_code", "A sentence.")]).await, 400);
+    let told = refused(&ann.submit(&path, &format!("{path}/decide"), &[("verdict", "confirmed"), ("note_code", "A sentence.")]).await, 400);
+    assert!(told.contains("value=\"A sentence.\"") && told.contains("value=\"confirmed\" required checked"), "{told}");
     let decided = ann.submit(&path, &format!("{path}/decide"), &[("verdict", "confirmed"), ("note_code", "c-1")]).await;
     assert_eq!(leads_to(&decided), "/console/review");
     let stored = app.store.review_item(TENANT, id).await.unwrap().unwrap().review_decision.unwrap();
