@@ -60,11 +60,9 @@ const LONGEST_KEY: usize = 256;
         ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
     ),
     request_body(
-        description = "The attachment",
+        description = "The attachment. Every other Content-Type is taken as `application/octet-stream` is",
         content(
             (super::dto::FileBody = "application/octet-stream"),
-            (super::dto::FileBody = "image/*"),
-            (super::dto::FileBody = "*/*"),
             (String = "text/plain"),
             (super::dto::ScoreParts = "multipart/form-data"),
             (super::dto::ScoreBody = "application/json"),

@@ -47,12 +47,10 @@ use crate::services::{
         ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
     ),
     request_body(
-        description = "Content or signals",
+        description = "Content or signals. Every other Content-Type is taken as `application/octet-stream` is",
         content(
             (MatchBody = "application/json"),
             (FileBody = "application/octet-stream"),
-            (FileBody = "image/*"),
-            (FileBody = "*/*"),
             (MatchParts = "multipart/form-data"),
         )
     ),
