@@ -201,7 +201,6 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
 pub(super) const fn code(error: &ScoreError) -> &'static str {
     match error {
         ScoreError::Malformed(_) => "malformed",
-        ScoreError::UnsupportedType => "unsupported_type",
         ScoreError::TooLarge(_) => "too_large",
         ScoreError::IdempotencyConflict | ScoreError::AlreadyAnswered => "idempotency_conflict",
         ScoreError::Overloaded { .. } => "overloaded",

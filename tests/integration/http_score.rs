@@ -180,7 +180,6 @@ async fn each_error_of_the_service_has_its_status() {
     type Case = (fn() -> ScoreError, u16, &'static str);
     let cases: [Case; 8] = [
         (|| ScoreError::Malformed("no".into()), 400, "malformed"),
-        (|| ScoreError::UnsupportedType, 415, "unsupported_type"),
         (|| ScoreError::TooLarge("no".into()), 413, "too_large"),
         (|| ScoreError::IdempotencyConflict, 422, "idempotency_conflict"),
         (|| ScoreError::Overloaded { retry_after: Duration::from_millis(2500) }, 429, "overloaded"),

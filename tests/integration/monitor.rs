@@ -71,7 +71,7 @@ impl House {
     /// An attachment of this score, as scoring would put it into the queue.
     async fn flag(&self, raw: f32, provenance: Provenance) -> ReviewItemId {
         let service = provenance.service.clone();
-        let score = self.points.snapshot(TENANT).score(&MODEL, "nsfw", raw, service.as_deref()).unwrap();
+        let score = self.points.snapshot(TENANT).score(&MODEL, "nsfw", raw, service.as_deref(), false).unwrap();
         self.put(Evidence { scores: vec![score], ..Evidence::default() }, provenance).await
     }
 

@@ -14,6 +14,7 @@ use crate::domain::{
     score::{ConversationDetail, Score},
     signal::Distance,
 };
+use crate::services::analysis::ModelVersions;
 
 /// One scored attachment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -155,9 +156,6 @@ pub struct Versions {
     pub banks: BTreeMap<String, i64>,
     pub policy: String,
 }
-
-/// Model name -> `sha256:…` over the model's files.
-pub type ModelVersions = BTreeMap<String, String>;
 
 impl From<&Match> for MatchAnswer {
     fn from(hit: &Match) -> Self {

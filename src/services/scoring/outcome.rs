@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ModelVersions, Pseudonyms};
+use super::Pseudonyms;
 use crate::{
     domain::{
         attachment::{AttachmentFacts, Context},
@@ -16,6 +16,7 @@ use crate::{
         time::Timestamp,
     },
     engines::routing::Policy,
+    services::analysis::ModelVersions,
     store::{CounterIncrement, NewReviewItem, Outcome},
 };
 

@@ -1,50 +1,28 @@
-//! From configuration to running engines.
+//! From configuration to running models. Without any model ONNX Runtime is not needed.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    ModelVersions, Pseudonyms, Scoring,
-    audit::Sampler,
-    idempotency::Keys,
+    Analysis, ModelVersions,
+    embedders::Embedders,
     image::ImageWay,
     models::{ImageModel, TextModel},
+    pictures::Pictures,
+    pixels::{ModelName, PixelProcessor},
 };
 use crate::{
     config::Config,
-    domain::score::CONVERSATION,
+    domain::{preprocess::PreprocessSpec, score::CONVERSATION},
     engines::{
         batch::BatchOptions,
         classify::{ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, Manifest, PoolConfig, Runtime, TextHead},
     },
-    services::{
-        StartError,
-        banks::{Banks, hits::Hits},
-        certificates::ModelFacts,
-        embedders::Embedders,
-        lanes::Lanes,
-        operating_points::OperatingPoints,
-        pixels::{PixelEngine, PixelProcessor},
-    },
-    store::Store,
+    services::{StartError, certificates::ModelFacts},
 };
 
-/// What scoring shares with others.
-pub(in crate::services) struct Parts {
-    pub banks: Arc<Banks>,
-    pub processor: Arc<PixelProcessor>,
-    pub lanes: Lanes,
-    pub embedders: Arc<Embedders>,
-    pub hits: Arc<Hits>,
-}
-
-impl Scoring {
-    /// Loads the models and starts the queues. Without any model ONNX Runtime is not needed.
-    pub(in crate::services) async fn start(
-        config: &Config,
-        store: Store,
-        pseudonyms: Pseudonyms,
-        Parts { banks, processor, lanes, embedders, hits }: Parts,
-    ) -> Result<Self, StartError> {
+impl Analysis {
+    /// Loads the models and starts the queues.
+    pub(in crate::services) fn start(config: &Config, processor: Arc<PixelProcessor>) -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let mut versions = ModelVersions::new();
@@ -58,16 +36,17 @@ impl Scoring {
         let texts = BatchOptions { max_batch: config.batching.max_texts, max_wait: wait, queue: config.batching.queue };
         let folder = |name: &str| config.models.directory.join(name);
 
-        let (mut models, mut specs) = (Vec::new(), Vec::new());
+        let (mut models, mut specs) = (Vec::new(), Vec::<(ModelName, PreprocessSpec)>::new());
         for name in &config.models.image {
             let classifier = ImageClassifier::open(&runtime()?, Manifest::load(&folder(name))?, &pool)?;
             check_labels(config, name, &classifier.manifest().labels, None)?;
             let facts = ModelFacts::new(classifier.manifest(), &classifier.digest(), pool.execution_provider);
             versions.insert(name.clone(), facts.digest.clone());
             running.push((name.clone(), facts));
-            let (model, spec) = ImageModel::start(classifier, sessions, images)?;
+            let key = ModelName::from(name.as_str());
+            let (model, spec) = ImageModel::start(key.clone(), classifier, sessions, images)?;
             models.push(model);
-            specs.push(spec);
+            specs.push((key, spec));
         }
         let limits = ConversationLimits { max_scored_messages: config.limits.max_scored_messages, ..ConversationLimits::default() };
         let mut encoders: BTreeMap<String, Arc<Encoder>> = BTreeMap::new();
@@ -88,38 +67,14 @@ impl Scoring {
             versions.insert(name.clone(), encoder.digest().as_str().to_owned());
         }
 
+        let embedders = Arc::new(Embedders::start(config)?);
         versions.extend(embedders.digests());
-        specs.extend(embedders.specs(&embedders.kinds()));
-        let specs: Arc<[_]> = specs.into();
-        let pixels = PixelEngine::start(processor, &specs, images)?;
-        let images = ImageWay {
-            lane: lanes.decode,
-            matching: lanes.matching,
-            decoder: lanes.decoder,
-            pixels,
-            models,
-            embedders,
-            minimum_quality: config.matching.pdq_minimum_quality,
-        };
-        let keys = Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s));
-        let (policy, images) = (config.routing.policy.clone(), Arc::new(images));
-        let points = OperatingPoints::load(config, running.into_iter().collect(), store.clone()).await?;
-        let sampler = Sampler::new(&config.audit);
-        let cluster_matches = config.review.cluster_matches;
-        Ok(Self {
-            store,
-            banks,
-            points,
-            policy,
-            pseudonyms,
-            sampler,
-            cluster_matches,
-            hits,
-            keys,
-            images,
-            texts: text_models,
-            models: versions,
-        })
+        let of_models: std::collections::BTreeSet<ModelName> = specs.iter().map(|(name, _)| name.clone()).collect();
+        let of_all = of_models.iter().chain(embedders.needs(&embedders.kinds()).iter()).cloned().collect();
+        let pictures = Pictures::start(config, processor, specs.into(), embedders)?;
+        let minimum_quality = config.matching.pdq_minimum_quality;
+        let images = ImageWay { pictures, models, of_models: Arc::new(of_models), of_all: Arc::new(of_all), minimum_quality };
+        Ok(Self { images, texts: text_models, versions, running })
     }
 }
 
