@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::{DecodeError, Fault};
 use super::orientation::Orientation;
-use super::{bmp, gif, jpeg, png, sniff, tiff, webp};
+use super::{bmp, gif, jpeg, png, recognise, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
 use crate::domain::clip::{Clip, FrameAt, Shot};
 use crate::domain::frame::{BufferPool, Frame};
@@ -119,7 +119,7 @@ impl Decoder {
         if bytes.len() > self.limits.max_bytes {
             return Err(DecodeError::TooManyBytes { bytes: bytes.len(), max_bytes: self.limits.max_bytes });
         }
-        sniff(bytes).ok_or(DecodeError::UnsupportedType)
+        sniff(bytes).ok_or_else(|| DecodeError::UnsupportedType(recognise(bytes)))
     }
 
     fn open<'a, P: Picture<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<P, DecodeError> {

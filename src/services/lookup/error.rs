@@ -49,7 +49,7 @@ impl From<DecodeError> for LookupError {
         let text = error.to_string();
         match error {
             DecodeError::TooManyBytes { .. } | DecodeError::TooLarge { .. } => Self::TooLarge(text),
-            DecodeError::UnsupportedType => Self::UnsupportedMedia(text),
+            DecodeError::UnsupportedType(_) => Self::UnsupportedMedia(text),
             DecodeError::UnsupportedFeature { .. } => Self::UnsupportedFeature(text),
             _ => Self::Picture(text),
         }
