@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::json::{object, objects, optional_object};
 use crate::{
-    domain::{attachment::Context, decision::Verdict, time::Timestamp},
+    domain::{attachment::Context, decision::Verdict, text::Text, time::Timestamp},
     services::scoring::ScoreAnswer,
 };
 
@@ -23,15 +23,19 @@ pub(super) struct ScoreBody<'a> {
     pub context: Context,
 }
 
-/// Exactly one of `text`, `conversation`, or `media_type` with `data_base64`.
+/// Exactly one of `text`, `conversation` or `data_base64`.
+///
+/// In `text`, and in a message's `text` and `author`, bytes that are no UTF-8 and escapes that are half a surrogate are read as U+FFFD; the answer's
+/// `attachment.repaired` says so. Everywhere else they are refused.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AttachmentBody<'a> {
     #[serde(default)]
-    pub text: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub text: Option<Text>,
     #[serde(default, deserialize_with = "optional_object")]
     pub conversation: Option<ConversationBody>,
-    /// `image/…` or `application/octet-stream`; the real type is found from the bytes.
+    /// Of `data_base64`, as a part's Content-Type: `text/…` is a text, everything else is told by its bytes.
     #[serde(default)]
     pub media_type: Option<String>,
     /// The file in base64, standard alphabet, with padding. A raw or multipart body is a quarter smaller.
@@ -53,19 +57,27 @@ pub(super) struct ConversationBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageBody {
     /// Tells the authors of this conversation apart; never stored.
-    pub author: String,
+    #[schema(value_type = String)]
+    pub author: Text,
     /// RFC 3339.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub time: Option<Timestamp>,
-    pub text: String,
+    #[schema(value_type = String)]
+    pub text: Text,
 }
+
+/// A file as it is. What it is, is told by its bytes.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes a body that is read as it comes")]
+pub(super) struct FileBody(Vec<u8>);
 
 /// The parts of `POST /score` as `multipart/form-data`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes parts that are read one by one")]
 pub(super) struct ScoreParts {
-    /// The file. A part of type `text/plain` is a text, one of type `application/json` is `{"text"}` or `{"conversation"}`, everything else is media.
+    /// The file, of any type. A part of type `text/…` is a text, one of type `application/json` is `{"text"}` or `{"conversation"}`, everything else is told by its bytes.
     #[schema(value_type = String, format = Binary)]
     attachment: Vec<u8>,
     /// A JSON object; before or after the attachment.

@@ -1,9 +1,13 @@
 //! The OpenAPI document, made from the handlers. A snapshot of it is checked, so every change of the API is seen in review.
 
+mod complete;
+
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
+
+use self::complete::Complete;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -96,7 +100,7 @@ use utoipa::{
         (name = "status", description = "For whoever runs the server."),
     ),
     security(("bearer" = []), ("api_key" = []), ("basic" = [])),
-    modifiers(&Keys)
+    modifiers(&Keys, &Complete)
 )]
 struct Document;
 

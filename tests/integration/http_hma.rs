@@ -106,10 +106,11 @@ async fn what_cannot_be_hashed_is_a_400() {
         assert!(refused(&upload(&app, &format!("/h/hash?types={types}"), "photo", &picture).await, 400).contains(word), "{types}");
     }
     // HMA answers these with 500.
-    for broken in [&b""[..], b"not a picture", &picture[..40]] {
+    for broken in [&b""[..], &picture[..40]] {
         refused(&upload(&app, "/h/hash", "photo", broken).await, 400);
     }
     refused(&upload(&app, "/h/hash?types=md5&hma_strict=1", "photo", &picture).await, 400);
+    refused(&upload(&app, "/h/hash?hma_strict=1", "photo", b"\0\0\0\x18ftypheic").await, 400);
     assert_eq!(upload(&app, "/h/hash?types=md5", "photo", &picture).await.status, 200);
 }
 

@@ -50,7 +50,7 @@
 //!
 //! let limits = Limits { max_pixels: 100_000_000, max_side: 30_000, max_bytes: 32 << 20 };
 //! let decoder = Decoder::new(limits, BufferPool::new(256 << 20));
-//! assert!(matches!(decoder.decode(b"plain text"), Err(DecodeError::UnsupportedType)));
+//! assert!(matches!(decoder.decode(b"plain text"), Err(DecodeError::UnsupportedType(None))));
 //! ```
 
 mod bmp;
@@ -72,4 +72,4 @@ mod webp;
 
 pub use decoder::{Decoder, Header, Limits};
 pub use error::DecodeError;
-pub use sniff::sniff;
+pub use sniff::{Recognised, recognise, sniff};

@@ -17,7 +17,7 @@ use super::{
     hash::{Content, fetch_and_hash, hash_content},
     lookup::{content_id_in, unique_id},
     params::{Params, kind_named, name_of, signal},
-    upload::{Upload, is_form},
+    upload::{Upload, is_form, is_unsupported},
 };
 use crate::{
     domain::{
@@ -209,7 +209,15 @@ pub(in crate::http) async fn add_content(
     item.quality = quality(&content);
     state.services.lookup.answered(&who, &content.hashed);
     for (kind, signal) in &content.signals {
-        item.signals.push(signal.clone().ok_or_else(|| featureless(*kind, params.strict))?);
+        match signal {
+            Some(signal) => item.signals.push(signal.clone()),
+            // Its digests are what there is of it.
+            None if is_unsupported(&content.hashed) => {}
+            None => return Err(featureless(*kind, params.strict)),
+        }
+    }
+    if item.signals.is_empty() {
+        return Err(bad("the file's type is not decoded: leave `types` out, or name digests"));
     }
     Ok(content.answer(add(&state, &who, &bank, item).await?))
 }

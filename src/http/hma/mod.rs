@@ -10,6 +10,7 @@
 //! | --- | --- | --- |
 //! | picture of quality below 50 | `/h/hash`: `{"pdq":""}`; lookup: no matches; both tell `X-PDQ-Quality` | lookup: 400 |
 //! | a parameter is missing or no boolean | 400 `{"message"}` | 422 with a list |
+//! | photo of a type that is not decoded (HEIC) | 200: an empty `pdq`, its digests and their matches, `X-Unscored` | 400 |
 //! | PDQ in upper case | taken | 400 |
 //! | `distance` of exact types | `"0"` | `"-"` |
 //! | `bypass_coinflip` of `GET /m/lookup` | honoured | ignored |

@@ -68,7 +68,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
-//! Sources: field-guide D.3 items 6 to 9; see `engines::calibration::{betting, audit, drift, reviewers}`.
+//! Sources: the papers that `engines::calibration::{betting, audit, drift, reviewers}` name.
 
 mod book;
 mod books;

@@ -1,4 +1,4 @@
-//! The answer of `POST /score`: the stable contract (DESIGN.md), additive changes only.
+//! The answer of `POST /score`: the stable contract. Other programs read it, so changes only add to it; `tests/integration/snapshots/openapi.json` shows each of them.
 
 use std::collections::BTreeMap;
 
