@@ -113,7 +113,9 @@ fn texts_are_scored_or_said() {
         assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()
     };
-    let flagged = |answer: &Value| answer["scores"].as_array().unwrap().iter().any(|score| score["label"] == "conversation" && score["flagged"] == true);
+    let flagged = |answer: &Value| {
+        answer["scores"].as_array().unwrap().iter().any(|score| score["label"] == "conversation" && score["flagged"] == true)
+    };
     let unreadable = |answer: &Value| answer["unscored"].as_array().unwrap().iter().any(|one| one["reason"] == "unreadable_text");
     for name in ["20_plain_chat.json", "21_lone_surrogate.json", "27_control_tokens.json"] {
         let answer = post(name, "application/json");
