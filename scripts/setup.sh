@@ -6,8 +6,8 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # Debian packages: the Vulkan loader and Mesa's software driver (the GPU path without a GPU), Python for scripts/fetch.sh, curl for the
-# demo, a C compiler for SQLite.
-packages=(libvulkan1 mesa-vulkan-drivers python3 python3-venv python3-pip curl ca-certificates gcc libc6-dev)
+# demo, a C compiler for SQLite, strace for the test that nothing phones home.
+packages=(strace libvulkan1 mesa-vulkan-drivers python3 python3-venv python3-pip curl ca-certificates gcc libc6-dev)
 
 install_packages() {
   local missing=() package

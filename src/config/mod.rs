@@ -118,7 +118,7 @@ impl Config {
         let layers = Layers::read(sources)?;
         let data_dir = layers.path("data_dir")?;
         let server = Server::read(&layers)?;
-        let models = Models::read(&layers)?;
+        let models = Models::read(&layers, &data_dir)?;
         let points = operating_points::read(&layers, &models)?;
         let services = services::read(&layers)?;
         Ok(Self {
@@ -138,7 +138,7 @@ impl Config {
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,
-            effective: effective(&layers, &points, &services),
+            effective: effective(&layers, &models, &points, &services),
             data_dir,
             server,
             models,
@@ -166,8 +166,13 @@ impl Config {
     }
 }
 
-fn effective(layers: &Layers, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
-    let plain = layers.iter().map(|(key, leaf)| Effective { key: key.to_owned(), value: leaf.value.clone(), origin: leaf.origin.clone() });
+fn effective(layers: &Layers, models: &Models, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
+    let plain = layers.iter().map(|(key, leaf)| {
+        // A place that was looked for is more use than the empty text that says so.
+        let found = models.found(key).filter(|_| leaf.value.as_str() == Some(""));
+        let value = found.map_or_else(|| leaf.value.clone(), |path| path.to_string_lossy().into_owned().into());
+        Effective { key: key.to_owned(), value, origin: leaf.origin.clone() }
+    });
     let points = points.iter().map(|entry| Effective {
         key: format!("operating_points.{}.{}", entry.model, entry.label),
         // Through its shortest decimal: 0.8 as f64 of an f32 would read 0.800000011920929.

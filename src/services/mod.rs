@@ -13,8 +13,10 @@ pub mod evaluate;
 pub mod exchange;
 pub mod health;
 mod key_file;
+pub mod key_loss;
 pub mod lanes;
 pub mod lookup;
+pub mod models;
 pub mod monitor;
 pub mod operating_points;
 pub mod pixels;
@@ -32,6 +34,7 @@ use self::{
     exchange::Exchanges,
     lanes::Lanes,
     lookup::Lookup,
+    models::{Models, Refused},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     pixels::{PixelProcessor, Wanted},
@@ -65,8 +68,10 @@ pub struct App {
     pub pseudonyms: Pseudonyms,
     /// What works on pixels.
     pub pixels: Arc<PixelProcessor>,
-    /// What does not stop the server but should be known: a fallback that was taken.
+    /// What does not stop the server but should be known: a fallback that was taken, a model that is refused.
     pub warnings: Vec<String>,
+    /// Models in service, and models that are configured.
+    pub models: (usize, usize),
     /// The exchanges that banks follow.
     pub exchanges: Exchanges,
     stop: CancellationToken,
@@ -84,6 +89,12 @@ pub enum StartError {
     Classify(#[from] ClassifyError),
     #[error("model {model}: {detail}")]
     Model { model: String, detail: String },
+    /// ONNX Runtime cannot be opened; the text says what mends it.
+    #[error("{0}")]
+    Library(String),
+    /// A key that the database was used with is gone.
+    #[error("{} is missing beside a database that was used with it. {lost}. Put it back from a backup; {otherwise}", path.display())]
+    KeyLost { path: PathBuf, lost: &'static str, otherwise: String },
     #[error("{0}")]
     Gpu(#[from] GpuError),
     #[error("no threads: {0}")]
@@ -99,6 +110,7 @@ impl App {
         let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(store_options(config)).await?;
+        key_loss::check(config, &store).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
         let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
         let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
@@ -106,14 +118,22 @@ impl App {
         let pixels = Arc::new(pixels);
         let lanes = Lanes::start(config)?;
         let hits = Arc::<Hits>::default();
-        let embedders = Arc::new(Embedders::start(config)?);
+        let mut models = Models::load(config)?;
+        models.gauges();
+        let (in_service, configured) = models.in_service();
+        let refused = models.refused.clone();
+        let embedders = Arc::new(Embedders::start(config, &mut models)?);
         let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
         let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
             .with_embedders(embedders.clone())
             .counting(hits.clone());
-        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
+        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, models, hits: hits.clone() };
         let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
         let mut warnings: Vec<String> = note.into_iter().collect();
+        for Refused { name, trouble, .. } in &refused {
+            tracing::error!(model = name, error = trouble.error, mend = trouble.mend, "a model is refused; the others serve");
+            warnings.push(format!("the model {name} is refused: {}", trouble.reason));
+        }
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
@@ -151,6 +171,7 @@ impl App {
             lookup: Arc::new(lookup),
             pixels,
             warnings,
+            models: (in_service, configured),
             stop,
             watchers,
         })

@@ -23,7 +23,7 @@ impl Server {
 
     /// The same with its log somewhere else.
     pub fn logging(data_dir: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
+        let child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
             .arg("--data-dir")
             .arg(data_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -33,6 +33,11 @@ impl Server {
             .stderr(log)
             .spawn()
             .expect("the binary starts");
+        Self::spawned(child, data_dir)
+    }
+
+    /// One that was started on `data_dir` by a command of the caller's, with its output piped.
+    pub fn spawned(mut child: Child, data_dir: &Path) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("the server prints its address before it ends").unwrap();
@@ -64,6 +69,11 @@ impl Server {
     pub fn terminate(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
     }
 

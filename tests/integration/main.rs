@@ -34,6 +34,7 @@ mod monitor;
 mod operating_points;
 mod outbound;
 mod parity;
+mod phones_home;
 mod secrecy;
 mod serving;
 mod store;

@@ -54,6 +54,8 @@ pub(super) struct ImageWay {
     pub models: Vec<ImageModel>,
     /// Run for banks that hold their signals.
     pub embedders: Arc<Embedders>,
+    /// What is said of every picture, for models that were refused.
+    pub refused: Vec<Unscored>,
     /// Below this PDQ quality an attachment counts as not looked at.
     pub minimum_quality: Quality,
 }
@@ -94,10 +96,11 @@ impl ImageWay {
             messages: None,
             sha256: hex::encode(opened.digests.sha256),
         };
-        let mut evidence = Evidence::default();
+        let mut evidence = Evidence { unscored: self.refused.clone(), ..Evidence::default() };
+        evidence.unscored.extend(self.embedders.refused(&banks));
         match opened.decoded {
             Err(error) => {
-                evidence.unscored = self.all_unscored(&error, &banks);
+                evidence.unscored.extend(self.all_unscored(&error, &banks));
                 let found = self.find(banks, Lookup { digests: Some(opened.digests), ..Lookup::default() }).await?;
                 found.put(&mut evidence, timings);
             }

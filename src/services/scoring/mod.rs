@@ -76,6 +76,8 @@ pub struct Scoring {
     keys: Arc<Keys>,
     images: Arc<ImageWay>,
     texts: Vec<TextModel>,
+    /// What is said of every text and conversation, for models that were refused.
+    refused_texts: Vec<Unscored>,
     models: ModelVersions,
 }
 
@@ -204,7 +206,7 @@ impl Scoring {
             timings.add("commit", committing.elapsed());
             answer.review_item = stands_for_it.map(|id| id.to_string());
             hits.count(tenant, &evidence.matches, Some(&item_id));
-            count(&answer);
+            count(&answer, &evidence);
             let body = finish(answer, timings)?;
             if let Some(turn) = turn.filter(|_| !durable) {
                 turn.remember(body.clone());
@@ -250,7 +252,8 @@ impl Scoring {
         request: &ScoreRequest,
         mut evidence: Evidence,
     ) -> Looked {
-        if self.texts.is_empty() {
+        evidence.unscored.extend(self.refused_texts.iter().cloned());
+        if self.texts.is_empty() && self.refused_texts.is_empty() {
             let detail = "no text model is configured".to_owned();
             evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
         }
@@ -280,10 +283,14 @@ fn sha256(attachment: &Attachment) -> String {
 }
 
 /// One more attachment answered.
-fn count(answer: &ScoreAnswer) {
+fn count(answer: &ScoreAnswer, evidence: &Evidence) {
     let route = if answer.review_item.is_some() { "review" } else { "none" };
     let (kind, category) = (answer.attachment.kind.as_str(), answer.decision.category.as_str());
     metrics::counter!(crate::telemetry::metric::SCORED_TOTAL, "kind" => kind, "route" => route, "category" => category).increment(1);
+    for failed in evidence.unscored.iter().filter(|unscored| unscored.reason == UnscoredReason::TechnologyFailed) {
+        let technology = failed.technology.as_str().to_owned();
+        metrics::counter!(crate::telemetry::metric::TECHNOLOGY_FAILURES_TOTAL, "technology" => technology).increment(1);
+    }
 }
 
 fn finish(mut answer: ScoreAnswer, timings: Timings) -> Result<Bytes, ScoreError> {
