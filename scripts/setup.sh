@@ -1,5 +1,7 @@
 # Sourced by run.sh and test.sh: what both need before anything can be built. Idempotent; says what it does; stops at the first error.
 set -euo pipefail
+# A relative path is meant from where the caller stands.
+[[ -z "${NIGHTLIGHT_DATA_DIR:-}" ]] || export NIGHTLIGHT_DATA_DIR="$(realpath -m -- "$NIGHTLIGHT_DATA_DIR")"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }

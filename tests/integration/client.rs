@@ -28,6 +28,7 @@ impl Server {
             .arg(data_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("NIGHTLIGHT__SERVER__DRAIN_MS", "0") // no load balancer waits here
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -37,7 +38,17 @@ impl Server {
     }
 
     /// One that was started on `data_dir` by a command of the caller's, with its output piped.
-    pub fn spawned(mut child: Child, data_dir: &Path) -> Self {
+    pub fn spawned(child: Child, data_dir: &Path) -> Self {
+        Self::when(child, data_dir, "/readyz")
+    }
+
+    /// The same for one that never becomes ready: alive is enough.
+    pub fn alive(child: Child, data_dir: &Path) -> Self {
+        Self::when(child, data_dir, "/livez")
+    }
+
+    /// Waits until it says yes to `path`.
+    fn when(mut child: Child, data_dir: &Path, path: &str) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("the server prints its address before it ends").unwrap();
@@ -51,7 +62,7 @@ impl Server {
         let key = std::fs::read_to_string(data_dir.join("admin.key")).expect("the first start writes admin.key").trim().to_owned();
         let server = Self { child, address, key };
         for _ in 0..600 {
-            if server.try_request("GET", "/readyz", &[], b"").is_ok_and(|answer| answer.status == 200) {
+            if server.try_request("GET", path, &[], b"").is_ok_and(|answer| answer.status == 200) {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -66,10 +77,14 @@ impl Server {
     }
 
     /// SIGTERM; gives the exit status.
-    pub fn terminate(mut self) -> std::process::ExitStatus {
+    pub fn terminate(self) -> std::process::ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.child.wait().unwrap()
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
     /// Waits until it ends by itself.

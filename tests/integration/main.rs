@@ -38,3 +38,4 @@ mod phones_home;
 mod secrecy;
 mod serving;
 mod store;
+mod trust;
