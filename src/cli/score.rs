@@ -136,7 +136,7 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
     let malformed = |message: String| ErrorLine::new(path, "malformed", message);
     let bytes = files::read(path, config.server.body_limit_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
     let (attachment, context) = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("txt") => (Attachment::Text(String::from_utf8(bytes).map_err(|_| malformed("the text is not UTF-8".to_owned()))?), None),
+        Some("txt") => (Attachment::text(String::from_utf8(bytes).map_err(|_| malformed("the text is not UTF-8".to_owned()))?), None),
         Some("json") => {
             let raw: RawRequest = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
             from_json(raw).map_err(|message| malformed(message.to_owned()))?
@@ -144,8 +144,8 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
         _ => return Ok((Attachment::Media { bytes: bytes.into(), declared: None }, None)),
     };
     let (length, messages) = match &attachment {
-        Attachment::Conversation(messages) => (messages.iter().map(|message| message.text.len()).sum(), messages.len()),
-        Attachment::Text(text) => (text.len(), 0),
+        Attachment::Conversation { messages, .. } => (messages.iter().map(|message| message.text.len()).sum(), messages.len()),
+        Attachment::Text { text, .. } => (text.len(), 0),
         Attachment::Media { .. } => (0, 0), // returned above
     };
     if length > config.limits.max_text_bytes {
@@ -168,10 +168,10 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
         _ => return Err("a .json file is {\"text\"}, {\"conversation\"} or {\"attachment\", \"context\"}"),
     };
     let attachment = match attachment {
-        RawAttachment::Text(text) => Attachment::Text(text),
+        RawAttachment::Text(text) => Attachment::text(text),
         RawAttachment::Conversation(conversation) => {
             let message = |RawMessage { author, time, text }| Message { author, time, text };
-            Attachment::Conversation(conversation.messages.into_iter().map(message).collect())
+            Attachment::conversation(conversation.messages.into_iter().map(message).collect())
         }
     };
     Ok((attachment, raw.context))
@@ -181,7 +181,6 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
 pub(super) const fn code(error: &ScoreError) -> &'static str {
     match error {
         ScoreError::Malformed(_) => "malformed",
-        ScoreError::UnsupportedType => "unsupported_type",
         ScoreError::TooLarge(_) => "too_large",
         ScoreError::IdempotencyConflict | ScoreError::AlreadyAnswered => "idempotency_conflict",
         ScoreError::Overloaded { .. } => "overloaded",
@@ -213,10 +212,10 @@ mod tests {
     #[test]
     fn json_files_are_read_bare_or_as_the_api_takes_them() {
         let read = |text: &str| serde_json::from_str(text).map_err(|_| "json").and_then(from_json).map(|(attachment, _)| attachment);
-        assert!(matches!(read(r#"{"text":"a"}"#), Ok(Attachment::Text(text)) if text == "a"));
-        assert!(matches!(read(r#"{"attachment":{"text":"a"},"context":{"service":"s"}}"#), Ok(Attachment::Text(_))));
+        assert!(matches!(read(r#"{"text":"a"}"#), Ok(Attachment::Text { text, .. }) if text == "a"));
+        assert!(matches!(read(r#"{"attachment":{"text":"a"},"context":{"service":"s"}}"#), Ok(Attachment::Text { .. })));
         let chat = r#"{"conversation":{"messages":[{"author":"a","text":"b"}]}}"#;
-        assert!(matches!(read(chat), Ok(Attachment::Conversation(messages)) if messages.len() == 1));
+        assert!(matches!(read(chat), Ok(Attachment::Conversation { messages, .. }) if messages.len() == 1));
         for wrong in ["{}", r#"{"text":"a","conversation":{"messages":[]}}"#, r#"{"txt":"a"}"#] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -239,7 +239,6 @@ impl From<ScoreError> for ApiError {
             // The scoring service turns this one into the other process's answer.
             ScoreError::AlreadyAnswered => return Self::internal("an idempotent answer was not taken over"),
             ScoreError::Malformed(_) => ErrorCode::Malformed,
-            ScoreError::UnsupportedType => ErrorCode::UnsupportedType,
             ScoreError::TooLarge(_) => ErrorCode::TooLarge,
             ScoreError::IdempotencyConflict => ErrorCode::IdempotencyConflict,
             ScoreError::Deadline => ErrorCode::Deadline,

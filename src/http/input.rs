@@ -128,7 +128,7 @@ pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Res
         Kind::Text => {
             short_enough(bytes.len(), options)?;
             // The buffer is reused when nobody else holds it, as is the rule.
-            String::from_utf8(bytes.into()).map(Attachment::Text).map_err(|_| ApiError::malformed("the text is not UTF-8"))
+            String::from_utf8(bytes.into()).map(Attachment::text).map_err(|_| ApiError::malformed("the text is not UTF-8"))
         }
         Kind::Multipart => Err(ApiError::malformed("a part cannot itself be multipart")),
     }
@@ -145,10 +145,10 @@ fn from_body(body: AttachmentBody<'_>, media: bool, path: &str, options: &HttpOp
     match body {
         AttachmentBody { text: Some(text), conversation: None, media_type: None, data_base64: None } => {
             short_enough(text.len(), options)?;
-            Ok(Attachment::Text(text))
+            Ok(Attachment::text(text))
         }
         AttachmentBody { text: None, conversation: Some(conversation), media_type: None, data_base64: None } => {
-            messages(conversation, options).map(Attachment::Conversation)
+            messages(conversation, options).map(Attachment::conversation)
         }
         AttachmentBody { text: None, conversation: None, media_type: Some(media_type), data_base64: Some(data) } if media => {
             let Kind::Media(declared) = Kind::of(Some(&media_type))? else {
@@ -198,11 +198,11 @@ impl Input {
                 add(b"media");
                 add(bytes);
             }
-            Attachment::Text(text) => {
+            Attachment::Text { text, .. } => {
                 add(b"text");
                 add(text.as_bytes());
             }
-            Attachment::Conversation(messages) => {
+            Attachment::Conversation { messages, .. } => {
                 add(b"conversation");
                 for Message { author, time, text } in messages {
                     add(author.as_bytes());
@@ -258,17 +258,17 @@ mod tests {
         };
         let media = |bytes: &'static [u8], declared: &str| Attachment::Media { bytes: bytes.into(), declared: Some(declared.into()) };
         let message = |author: &str, text: &str| Message { author: author.into(), time: None, text: text.into() };
-        let text = of(Attachment::Text("ab".into()), None);
+        let text = of(Attachment::text("ab"), None);
         assert_ne!(text, of(media(b"ab", "image/png"), None));
-        assert_ne!(text, of(Attachment::Text("ab".into()), Some("1")));
+        assert_ne!(text, of(Attachment::text("ab"), Some("1")));
         assert_eq!(
             of(media(b"ab", "image/png"), None),
             of(media(b"ab", "application/octet-stream"), None),
             "the declared type decides nothing"
         );
         assert_ne!(
-            of(Attachment::Conversation(vec![message("a", "bc")]), None),
-            of(Attachment::Conversation(vec![message("ab", "c")]), None)
+            of(Attachment::conversation(vec![message("a", "bc")]), None),
+            of(Attachment::conversation(vec![message("ab", "c")]), None)
         );
     }
 }

@@ -24,8 +24,8 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
-//! #         pixels::PixelProcessor, review::Review,
+//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         analysis::Pictures, review::Review,
 //! #     },
 //! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
@@ -42,7 +42,7 @@
 //!     access: Access::new(store.clone(), true),
 //!     curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
 //!     exchanges: exchanges(&config, store.clone(), Some(banks.clone())),
-//!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
+//!     lookup: Arc::new(Lookup::new(banks, Pictures::hashing(&config)?, MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
 //!     points,

@@ -4,22 +4,20 @@
 //! server, `nightlight score` and the tests all use this one way to start.
 
 pub mod access;
+pub mod analysis;
 pub mod banks;
 pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
-pub mod embedders;
 pub mod evaluate;
 pub mod exchange;
 pub mod health;
 mod key_file;
 pub mod key_loss;
-pub mod lanes;
 pub mod lookup;
 pub mod models;
 pub mod monitor;
 pub mod operating_points;
-pub mod pixels;
 pub mod review;
 pub mod scoring;
 
@@ -29,15 +27,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    analysis::{
+        Analysis,
+        pixels::{PixelProcessor, Wanted},
+    },
     banks::{Banks, curation::Curation, hits::Hits},
-    embedders::Embedders,
     exchange::Exchanges,
-    lanes::Lanes,
     lookup::Lookup,
     models::{Models, Refused},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
-    pixels::{PixelProcessor, Wanted},
     scoring::{Pseudonyms, Scoring},
 };
 use crate::{
@@ -116,19 +115,23 @@ impl App {
         let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let lanes = Lanes::start(config)?;
         let hits = Arc::<Hits>::default();
-        let mut models = Models::load(config)?;
+        let models = Models::load(config)?;
         models.gauges();
-        let (in_service, configured) = models.in_service();
-        let refused = models.refused.clone();
-        let embedders = Arc::new(Embedders::start(config, &mut models)?);
-        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
-        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
-            .with_embedders(embedders.clone())
-            .counting(hits.clone());
-        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, models, hits: hits.clone() };
-        let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
+        let (in_service, refused) = (models.in_service(), models.refused.clone());
+        let analysis = Arc::new(Analysis::start(config, pixels.clone(), models)?);
+        let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
+        let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config)).counting(hits.clone());
+        let points = OperatingPoints::load(config, analysis.running().collect(), store.clone()).await?;
+        let parts = scoring::Parts {
+            store: store.clone(),
+            pseudonyms: pseudonyms.clone(),
+            banks: banks.clone(),
+            analysis,
+            points: points.clone(),
+            hits: hits.clone(),
+        };
+        let scoring = Scoring::new(config, parts);
         let mut warnings: Vec<String> = note.into_iter().collect();
         for Refused { name, trouble, .. } in &refused {
             tracing::error!(model = name, error = trouble.error, mend = trouble.mend, "a model is refused; the others serve");
@@ -144,7 +147,6 @@ impl App {
         let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
-        let points = scoring.points().clone();
         let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
         let monitor = Monitor::start(store.clone(), points.clone(), settings).await?;
         let refresh = Duration::from_millis(config.monitor.refresh_ms);
@@ -171,7 +173,7 @@ impl App {
             lookup: Arc::new(lookup),
             pixels,
             warnings,
-            models: (in_service, configured),
+            models: in_service,
             stop,
             watchers,
         })

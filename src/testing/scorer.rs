@@ -53,8 +53,8 @@ impl Scorer for FakeScorer {
 pub fn describe(request: &ScoreRequest) -> Value {
     let attachment = match &request.attachment {
         Attachment::Media { bytes, declared } => json!({"media": String::from_utf8_lossy(bytes), "declared": declared}),
-        Attachment::Text(text) => json!({"text": text}),
-        Attachment::Conversation(messages) => {
+        Attachment::Text { text, .. } => json!({"text": text}),
+        Attachment::Conversation { messages, .. } => {
             let messages: Vec<_> = messages.iter().map(|message| json!([message.author, message.time, message.text])).collect();
             json!({"messages": messages})
         }

@@ -19,14 +19,13 @@ use nightlight::{
     outbound::{Client, Limits, MediaFetcher, Policy, Retry},
     services::{
         access::{Access, Role},
+        analysis::Pictures,
         banks::{Banks, curation::Curation},
         exchange::Exchanges,
         health::{Check, Health, constant},
-        lanes::Lanes,
         lookup::Lookup,
         monitor::{Monitor, Settings},
         operating_points::{OperatingPoints, Running},
-        pixels::PixelProcessor,
         review::Review,
     },
     store::{Store, StoreOptions},
@@ -97,8 +96,7 @@ impl Setup {
         let health = constant(self.health);
         let lookup = Arc::new(Lookup::new(
             banks.clone(),
-            Lanes::start(&Config::load(&Sources::default()).unwrap()).unwrap(),
-            Arc::new(PixelProcessor::Cpu),
+            Pictures::hashing(&Config::load(&Sources::default()).unwrap()).unwrap(),
             self.fetcher.clone(),
         ));
         let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), max_bytes: 1 << 20 };

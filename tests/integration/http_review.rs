@@ -44,6 +44,7 @@ async fn add(app: &App, tenant: TenantId, queue: &str, priority: f64, category: 
         probability: None,
         operating_point: None,
         detail: None,
+        look: nightlight::domain::clip::Look::default(),
     };
     let unscored = Unscored { technology: Technology::named("pdq"), reason: UnscoredReason::QualityBelowMinimum, detail: "3 of 50".into() };
     let mut outcome = Outcome::new(tenant);

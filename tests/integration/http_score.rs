@@ -109,7 +109,6 @@ async fn each_error_of_the_service_has_its_status() {
     type Case = (fn() -> ScoreError, u16, &'static str);
     let cases: [Case; 8] = [
         (|| ScoreError::Malformed("no".into()), 400, "malformed"),
-        (|| ScoreError::UnsupportedType, 415, "unsupported_type"),
         (|| ScoreError::TooLarge("no".into()), 413, "too_large"),
         (|| ScoreError::IdempotencyConflict, 422, "idempotency_conflict"),
         (|| ScoreError::Overloaded { retry_after: Duration::from_millis(2500) }, 429, "overloaded"),
@@ -273,7 +272,7 @@ async fn a_batch_runs_as_many_at_a_time_as_it_has_permits() {
 #[tokio::test]
 async fn a_panic_in_a_batch_is_one_outcome() {
     let scorer = FakeScorer::new(|request| async move {
-        let nightlight::domain::attachment::Attachment::Text(text) = request.attachment else { unreachable!() };
+        let nightlight::domain::attachment::Attachment::Text { text, .. } = request.attachment else { unreachable!() };
         assert_ne!(text, "bad");
         Ok(Scored { body: "{}".into(), replayed: false })
     });

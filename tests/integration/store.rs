@@ -53,6 +53,7 @@ fn evidence() -> Evidence {
         transform: Some(Transform::Rotate90),
         disputed: false,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     };
     Evidence { matches: vec![found], ..Evidence::default() }
 }

@@ -9,8 +9,8 @@ use crate::{
     domain::ids::TenantId,
     engines::gpu::{AdapterFacts, Gpu},
     services::{
+        analysis::pixels::{self_test, self_test_on_cpu},
         gpu_options, key_loss, models,
-        pixels::{self_test, self_test_on_cpu},
     },
 };
 

@@ -6,6 +6,7 @@ use super::error::{DecodeError, Fault};
 use super::orientation::Orientation;
 use super::{bmp, gif, jpeg, png, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
+use crate::domain::clip::{Clip, FrameAt, Shot};
 use crate::domain::frame::{BufferPool, Frame};
 
 /// What one attachment may cost.
@@ -83,6 +84,16 @@ impl Decoder {
             MediaType::Tiff => self.frame_of::<tiff::Tiff>(media_type, bytes),
         })?;
         Ok((media_type, frame))
+    }
+
+    /// Every frame, page or picture of the file, in order, decoded one at a time as they are asked for. A still is a clip of one frame.
+    ///
+    /// # Errors
+    /// What is wrong before the first frame; what is wrong with a later one ends the clip's shots.
+    pub fn clip<'a>(&'a self, bytes: &'a [u8]) -> Result<(MediaType, Clip<'a, DecodeError>), DecodeError> {
+        let (media_type, frame) = self.decode(bytes)?;
+        let shot = Shot { at: FrameAt { index: 0, time: None }, frame, alpha: None };
+        Ok((media_type, Clip { frames: Some(1), shots: Box::new(std::iter::once(Ok(shot))) }))
     }
 
     /// A JPEG from its luma plane alone: a frame whose three channels are equal. `None` for everything that has no such plane, which is

@@ -174,6 +174,7 @@ mod tests {
             probability: None,
             operating_point: point,
             detail: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 
@@ -188,6 +189,7 @@ mod tests {
             transform: None,
             disputed: false,
             category: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 

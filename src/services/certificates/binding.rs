@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     domain::{certificate::ModelBinding, score::CONVERSATION, tensor::DType},
     engines::classify::{ClassifyError, ExecutionProvider, Manifest, ModelDigest, ModelKind},
+    services::analysis,
 };
 
 /// Everything about a model that a certificate is bound to.
@@ -26,6 +27,8 @@ pub struct ModelFacts {
     pub compute_dtype: String,
     /// ONNX Runtime's execution provider.
     pub provider: String,
+    /// As [`ModelBinding::rule`].
+    pub rule: String,
 }
 
 impl ModelFacts {
@@ -44,6 +47,7 @@ impl ModelFacts {
             preprocessing,
             compute_dtype: spec.map_or(DType::F32, |spec| spec.dtype).as_str().to_owned(),
             provider: provider.as_str().to_owned(),
+            rule: if spec.is_some() { analysis::image_rule() } else { analysis::text_rule(manifest) },
         }
     }
 
@@ -69,6 +73,7 @@ impl ModelFacts {
             preprocessing: self.preprocessing.clone(),
             compute_dtype: Some(self.compute_dtype.clone()),
             provider: Some(self.provider.clone()),
+            rule: Some(self.rule.clone()),
         }
     }
 
@@ -93,6 +98,10 @@ impl ModelFacts {
                 let word = |value: Option<&String>| value.map_or("none", |value| short(value)).to_owned();
                 found.push(format!("it is for another {what}: {} there, {} here", word(there.as_ref()), word(here)));
             }
+        }
+        // One that names no rule is from before there were several looks: it holds where there is one, which is known for each score.
+        if let Some(rule) = bound.rule.as_ref().filter(|rule| **rule != self.rule) {
+            found.push(format!("it is for scores by another rule: \"{rule}\" there, \"{}\" here", self.rule));
         }
         found
     }
@@ -120,6 +129,7 @@ pub fn binding(config: &Config, model: &str, label: &str) -> Result<(ModelBindin
                 preprocessing: None,
                 compute_dtype: None,
                 provider: None,
+                rule: None,
             };
             let warning =
                 format!("the model {model} is not at hand ({error}); the certificate is bound to no version of it and never becomes valid");
@@ -166,12 +176,14 @@ mod tests {
         let facts = ModelFacts::load(&committed(), "open-nsfw").unwrap();
         let bound = facts.binding("nsfw");
         assert_eq!(facts.differences(&bound), Vec::<String>::new());
+        assert_eq!(facts.differences(&ModelBinding { rule: None, ..bound.clone() }), Vec::<String>::new(), "from before there were rules");
         let other = Some("other".to_owned());
         for (word, changed) in [
             ("version of the model", ModelBinding { digest: other.clone(), ..bound.clone() }),
             ("preprocessing", ModelBinding { preprocessing: None, ..bound.clone() }),
             ("compute dtype", ModelBinding { compute_dtype: other.clone(), ..bound.clone() }),
             ("execution provider", ModelBinding { provider: other, ..bound.clone() }),
+            ("another rule", ModelBinding { rule: Some("image@0".to_owned()), ..bound.clone() }),
             ("bound to no digest", ModelBinding { digest: None, preprocessing: None, ..bound.clone() }),
         ] {
             let found = facts.differences(&changed);

@@ -7,12 +7,14 @@ use utoipa::ToSchema;
 
 use crate::domain::{
     attachment::AttachmentFacts,
+    clip::{FrameAt, Variant},
     decision::RoutingDecision,
     evidence::{Match, Suppressed, Unscored},
     operating_point::{Fallback, Live, OperatingPoint},
     score::{ConversationDetail, Score},
     signal::Distance,
 };
+use crate::services::analysis::ModelVersions;
 
 /// One scored attachment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -68,6 +70,12 @@ pub struct MatchAnswer {
     /// `A1`, `A2`, `B1`, `B2` or `other`. Absent when the item has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<&'static str>,
+    /// Which frame, page or picture of a sequence matched. Absent for stills and digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<FrameAt>,
+    /// `dropped`, `on_white` or `on_black`: what of a picture with transparency matched. Absent for opaque ones and digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<&'static str>,
 }
 
 /// A match that an item of a negative bank (known to be harmless) took back.
@@ -94,6 +102,13 @@ pub struct ScoreEntry {
     pub operating_point: Option<OperatingPointAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<ConversationDetail>,
+    /// Which frame, page or picture of a sequence scored highest. Absent for stills.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<FrameAt>,
+    /// Which look scored highest where there are several: `dropped`, `on_white`, `on_black` of a picture with transparency; `raw`, `normalised` of a text whose letters are
+    /// disguised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<&'static str>,
 }
 
 /// What is known of a threshold.
@@ -142,9 +157,6 @@ pub struct Versions {
     pub policy: String,
 }
 
-/// Model name -> `sha256:…` over the model's files.
-pub type ModelVersions = BTreeMap<String, String>;
-
 impl From<&Match> for MatchAnswer {
     fn from(hit: &Match) -> Self {
         Self {
@@ -157,6 +169,8 @@ impl From<&Match> for MatchAnswer {
             transform: hit.transform.map(crate::domain::hash::Transform::as_str),
             disputed: hit.disputed,
             category: hit.category.map(crate::domain::bank::HarmCategory::as_str),
+            frame: hit.look.frame,
+            variant: hit.look.variant.map(Variant::as_str),
         }
     }
 }
@@ -178,6 +192,8 @@ impl From<&Score> for ScoreEntry {
             flagged: score.flagged(),
             operating_point: score.operating_point.as_ref().map(Into::into),
             detail: score.detail,
+            frame: score.look.frame,
+            variant: score.look.variant.map(Variant::as_str),
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Looked, ModelVersions, ScoreError, ScoreRequest, Scoring, timings::Timings};
-use crate::domain::{attachment::AttachmentFacts, decision::RoutingDecision, evidence::Evidence, score::Technology};
+use super::{Looked, ScoreError, ScoreRequest, Scoring};
+use crate::{
+    domain::{attachment::AttachmentFacts, decision::RoutingDecision, evidence::Evidence, score::Technology},
+    services::analysis::{ModelVersions, Timings},
+};
 
 /// What an attachment would have been answered.
 #[derive(Clone, Debug)]
@@ -33,8 +36,8 @@ impl Scoring {
     }
 
     /// The models that score, by digest.
-    pub const fn models(&self) -> &ModelVersions {
-        &self.models
+    pub fn models(&self) -> &ModelVersions {
+        self.analysis.versions()
     }
 
     /// `name@version` of the routing policy.

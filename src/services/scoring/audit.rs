@@ -75,6 +75,7 @@ mod tests {
             probability: None,
             operating_point: threshold.then(|| OperatingPoint::configured(RawScore::new(0.8).unwrap(), None, None, None)),
             detail: None,
+            look: crate::domain::clip::Look::default(),
         };
         Evidence { scores: raws.iter().map(score).collect(), ..Evidence::default() }
     }

@@ -1,9 +1,7 @@
 //! The way of one attachment: the only place that knows the order of the stages.
 //!
 //! ```text
-//! idempotency key ─> image: open (sniff, digests, decode) ─> pixels (one upload: tensors, PDQ) ─> banks, models ─┐
-//!                    text, conversation: tokenise, embed, heads ────────────────────────────────────────────────┤
-//!                                                                                    evidence ─> routing ─> commit ─> answer
+//! idempotency key ─> services::analysis ─> evidence ─> routing ─> commit ─> answer
 //! ```
 //!
 //! Looking at an attachment ends at the caller's deadline; what has been found is committed whatever the clock says, and the answer leaves
@@ -14,46 +12,38 @@ mod answer;
 mod assess;
 mod audit;
 mod idempotency;
-mod image;
-mod models;
 mod outcome;
 mod pseudonyms;
 mod request;
-mod start;
-mod text;
-mod timings;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub use answer::{MatchAnswer, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
 pub use assess::Assessment;
 pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
-pub(in crate::services) use start::Parts;
 
 use self::{
+    audit::Sampler,
     idempotency::{Begun, Keys, Turn},
-    image::ImageWay,
-    models::{CallPoints, TextModel},
     outcome::Finding,
-    timings::Timings,
 };
 use crate::{
+    config::Config,
     domain::{
-        attachment::{Attachment, AttachmentFacts, AttachmentKind},
+        attachment::AttachmentFacts,
         decision::Route,
-        evidence::{Evidence, Unscored, UnscoredReason},
+        evidence::{Evidence, UnscoredReason},
         ids::ReviewItemId,
-        score::Technology,
         time::Timestamp,
     },
     engines::routing::Policy,
     services::{
+        analysis::{Analysed, Analysis, AnalysisError, Ask, CallPoints, Timings, sha256},
         banks::{Banks, hits::Hits},
         operating_points::OperatingPoints,
     },
@@ -70,15 +60,11 @@ pub struct Scoring {
     points: Arc<OperatingPoints>,
     policy: Policy,
     pseudonyms: Pseudonyms,
-    sampler: audit::Sampler,
+    sampler: Sampler,
     cluster_matches: bool,
     hits: Arc<Hits>,
     keys: Arc<Keys>,
-    images: Arc<ImageWay>,
-    texts: Vec<TextModel>,
-    /// What is said of every text and conversation, for models that were refused.
-    refused_texts: Vec<Unscored>,
-    models: ModelVersions,
+    analysis: Arc<Analysis>,
 }
 
 /// What looking at an attachment gave.
@@ -88,7 +74,34 @@ struct Looked {
     banks: BTreeMap<String, i64>,
 }
 
+/// What scoring shares with others.
+pub(in crate::services) struct Parts {
+    pub store: Store,
+    pub pseudonyms: Pseudonyms,
+    pub banks: Arc<Banks>,
+    pub analysis: Arc<Analysis>,
+    pub points: Arc<OperatingPoints>,
+    pub hits: Arc<Hits>,
+}
+
 impl Scoring {
+    /// As the configuration wants it.
+    pub(in crate::services) fn new(config: &Config, parts: Parts) -> Self {
+        let Parts { store, pseudonyms, banks, analysis, points, hits } = parts;
+        Self {
+            store,
+            banks,
+            points,
+            policy: config.routing.policy.clone(),
+            pseudonyms,
+            sampler: Sampler::new(&config.audit),
+            cluster_matches: config.review.cluster_matches,
+            hits,
+            keys: Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s)),
+            analysis,
+        }
+    }
+
     /// Scores one attachment; the answer is durable when this returns.
     ///
     /// # Errors
@@ -166,7 +179,7 @@ impl Scoring {
             item_id: &item_id,
             evidence: &evidence,
             decision: &decision,
-            models: &self.models,
+            models: self.analysis.versions(),
             banks: &banks,
             audit_rate,
             drawn,
@@ -185,7 +198,7 @@ impl Scoring {
             inclusion_probability: review_item.map(|_| drawn.unwrap_or(1.0)),
             versions: Versions {
                 nightlight: env!("CARGO_PKG_VERSION"),
-                models: self.models.clone(),
+                models: self.analysis.versions().clone(),
                 banks,
                 policy: decision.policy.clone(),
             },
@@ -224,62 +237,12 @@ impl Scoring {
     async fn look(&self, request: &ScoreRequest, timings: &mut Timings) -> Result<Looked, ScoreError> {
         // Once for the whole call: a change meanwhile is for the next one.
         let points = CallPoints::new(self.points.snapshot(request.tenant), request.context.service.clone());
-        match &request.attachment {
-            Attachment::Media { bytes, .. } => {
-                let snapshot = self.banks.snapshot(request.tenant);
-                let banks = snapshot.versions();
-                let (facts, evidence) = self.images.look(bytes.clone(), snapshot, &points, timings).await?;
-                Ok(Looked { facts, evidence, banks })
-            }
-            Attachment::Text(text) => {
-                let evidence = text::look_at_text(&self.texts, text, &points, timings).await?;
-                Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, request, evidence))
-            }
-            Attachment::Conversation(messages) => {
-                let evidence = text::look_at_conversation(&self.texts, messages, &points, timings).await?;
-                let bytes = messages.iter().map(|message| message.text.len()).sum();
-                let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-                Ok(self.looked_at_text(AttachmentKind::Conversation, bytes, Some(count), request, evidence))
-            }
-        }
+        let snapshot = self.banks.snapshot(request.tenant);
+        let banks = snapshot.versions();
+        let ask = Ask { attachment: &request.attachment, banks: snapshot, points: &points, deadline: request.deadline };
+        let Analysed { facts, evidence } = self.analysis.look(ask, timings).await?;
+        Ok(Looked { facts, evidence, banks })
     }
-
-    fn looked_at_text(
-        &self,
-        kind: AttachmentKind,
-        bytes: usize,
-        messages: Option<u32>,
-        request: &ScoreRequest,
-        mut evidence: Evidence,
-    ) -> Looked {
-        evidence.unscored.extend(self.refused_texts.iter().cloned());
-        if self.texts.is_empty() && self.refused_texts.is_empty() {
-            let detail = "no text model is configured".to_owned();
-            evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
-        }
-        let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
-        let sha256 = sha256(&request.attachment);
-        let facts = AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, sha256 };
-        Looked { facts, evidence, banks: BTreeMap::new() }
-    }
-}
-
-/// Of the bytes as received, of the text, or of the conversation's texts joined by newlines; in hex.
-fn sha256(attachment: &Attachment) -> String {
-    let mut hasher = Sha256::new();
-    match attachment {
-        Attachment::Media { bytes, .. } => hasher.update(bytes),
-        Attachment::Text(text) => hasher.update(text),
-        Attachment::Conversation(messages) => {
-            for (at, message) in messages.iter().enumerate() {
-                if at > 0 {
-                    hasher.update(b"\n");
-                }
-                hasher.update(&message.text);
-            }
-        }
-    }
-    hex::encode(hasher.finalize())
 }
 
 /// One more attachment answered.
@@ -313,6 +276,16 @@ fn with_digest(stored: &[u8], sha256: &str) -> Result<Bytes, ScoreError> {
 
 /// Where the digest was.
 const NO_DIGEST: &str = r#""sha256":"""#;
+
+impl From<AnalysisError> for ScoreError {
+    fn from(error: AnalysisError) -> Self {
+        match error {
+            AnalysisError::Overloaded => Self::overloaded(),
+            AnalysisError::ShuttingDown => Self::ShuttingDown,
+            AnalysisError::Internal(text) => Self::Internal(text),
+        }
+    }
+}
 
 impl From<StoreError> for ScoreError {
     fn from(error: StoreError) -> Self {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ModelVersions, Pseudonyms};
+use super::Pseudonyms;
 use crate::{
     domain::{
         attachment::{AttachmentFacts, Context},
@@ -16,6 +16,7 @@ use crate::{
         time::Timestamp,
     },
     engines::routing::Policy,
+    services::analysis::ModelVersions,
     store::{CounterIncrement, NewReviewItem, Outcome},
 };
 
@@ -193,6 +194,7 @@ mod tests {
             transform: None,
             disputed: false,
             category: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 
@@ -204,6 +206,7 @@ mod tests {
             probability: None,
             operating_point: Some(OperatingPoint::configured(RawScore::new(threshold).unwrap(), None, None, None)),
             detail: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 
@@ -220,6 +223,8 @@ mod tests {
             width: None,
             height: None,
             messages: None,
+            frames: None,
+            repaired: false,
             sha256: String::new(),
         };
         let decision = RoutingDecision {

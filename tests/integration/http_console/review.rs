@@ -29,6 +29,7 @@ async fn add(app: &App, content_id: i64, item_id: &str, category: Category) -> R
         transform: Some(Transform::Rotate90),
         disputed: true,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     };
     let reason = Reason { code: "bank_match".into(), technology: None, text: "it matches an item of <DEMO>".into() };
     let id = ReviewItemId::new();

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 pub use self::{
     device::GpuProcessor,
-    engine::PixelEngine,
+    engine::{ModelName, Needs, PixelEngine, Prepared, Specs},
     self_test::{self_test, self_test_on_cpu},
 };
 use crate::{
@@ -177,10 +177,10 @@ fn observe(finished: &Finished) {
 }
 
 /// The CPU path, on the calling thread.
-pub fn on_cpu(frame: &Frame, specs: &[PreprocessSpec]) -> Pixels {
+pub fn on_cpu<'a>(frame: &Frame, specs: impl IntoIterator<Item = &'a PreprocessSpec>) -> Pixels {
     let _span = tracing::trace_span!("pixels").entered();
     let started = Instant::now();
-    let tensors = specs.iter().map(|spec| preprocess::preprocess_cpu(spec, frame)).collect();
+    let tensors = specs.into_iter().map(|spec| preprocess::preprocess_cpu(spec, frame)).collect();
     let hash = hashing::pdq_cpu(frame);
     Pixels { tensors, hash, backend: "cpu", took: started.elapsed(), device: None }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    ScoreError,
+    AnalysisError,
     models::{CallPoints, ModelFailure, TextModel},
     timings::Timings,
 };
@@ -20,7 +20,7 @@ pub(super) async fn look_at_text(
     text: &str,
     points: &CallPoints,
     timings: &mut Timings,
-) -> Result<Evidence, ScoreError> {
+) -> Result<Evidence, AnalysisError> {
     let started = Instant::now();
     let mut evidence = Evidence::default();
     if text.trim().is_empty() {
@@ -37,7 +37,7 @@ pub(super) async fn look_at_text(
                 return Ok(None);
             }
             let judged = model.classifier.judge_text(embedding, truncated).map_err(|error| ModelFailure::Failed(error.to_string()))?;
-            let scores = judged.labels.iter().map(|(label, raw)| points.score(&model.technology, label, *raw));
+            let scores = judged.labels.iter().map(|(label, raw)| points.score(&model.technology, label, *raw, false));
             scores.collect::<Result<Vec<_>, _>>().map(Some)
         };
         match result.await.transpose() {
@@ -58,7 +58,7 @@ pub(super) async fn look_at_conversation(
     messages: &[Message],
     points: &CallPoints,
     timings: &mut Timings,
-) -> Result<Evidence, ScoreError> {
+) -> Result<Evidence, AnalysisError> {
     let started = Instant::now();
     let mut evidence = Evidence::default();
     if messages.iter().all(|message| message.text.trim().is_empty()) {
@@ -75,9 +75,9 @@ pub(super) async fn look_at_conversation(
             let judged = model.classifier.judge(&plan, &embeddings, threshold).map_err(|error| ModelFailure::Failed(error.to_string()))?;
             let mut scores: Vec<Score> = Vec::new();
             for (label, raw) in &judged.labels {
-                scores.push(points.score(&model.technology, label, *raw)?);
+                scores.push(points.score(&model.technology, label, *raw, false)?);
             }
-            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation)?;
+            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation, false)?;
             let (first_alarm_message_index, windows) = (judged.first_alarm_message_index, judged.windows);
             whole.detail = Some(ConversationDetail { first_alarm_message_index, windows });
             scores.push(whole);
@@ -103,10 +103,10 @@ pub(super) async fn look_at_conversation(
     Ok(evidence)
 }
 
-fn take(model: &TextModel, result: Result<Vec<Score>, ModelFailure>, evidence: &mut Evidence) -> Result<(), ScoreError> {
+fn take(model: &TextModel, result: Result<Vec<Score>, ModelFailure>, evidence: &mut Evidence) -> Result<(), AnalysisError> {
     match result {
         Ok(scores) => evidence.scores.extend(scores),
-        Err(ModelFailure::Overloaded) => return Err(ScoreError::overloaded()),
+        Err(ModelFailure::Overloaded) => return Err(AnalysisError::Overloaded),
         Err(ModelFailure::Failed(detail)) => {
             let technology = model.technology.clone();
             evidence.unscored.push(Unscored { technology, reason: UnscoredReason::TechnologyFailed, detail });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pixels::ModelName;
 use crate::{
     domain::{
         operating_point::OperatingPoint,
@@ -18,14 +19,14 @@ use crate::{
 
 /// The operating points that one call meets, from its beginning to its end.
 #[derive(Clone, Debug)]
-pub(super) struct CallPoints {
+pub(in crate::services) struct CallPoints {
     points: Arc<Points>,
     /// `context.service`.
     service: Option<String>,
 }
 
 impl CallPoints {
-    pub(super) const fn new(points: Arc<Points>, service: Option<String>) -> Self {
+    pub(in crate::services) const fn new(points: Arc<Points>, service: Option<String>) -> Self {
         Self { points, service }
     }
 
@@ -34,9 +35,9 @@ impl CallPoints {
         self.points.get(technology.as_str(), label, self.service.as_deref()).map(|point| &point.point)
     }
 
-    /// A score with its operating point; an error text when the model gave no finite number.
-    pub(super) fn score(&self, technology: &Technology, label: &str, raw: f32) -> Result<Score, ModelFailure> {
-        let score = self.points.score(technology, label, raw, self.service.as_deref());
+    /// A score with its operating point, where it is the highest of several looks or there was but one; an error text when the model gave no finite number.
+    pub(super) fn score(&self, technology: &Technology, label: &str, raw: f32, several: bool) -> Result<Score, ModelFailure> {
+        let score = self.points.score(technology, label, raw, self.service.as_deref(), several);
         score.map_err(|error| ModelFailure::Failed(format!("{label}: {error}")))
     }
 }
@@ -61,14 +62,21 @@ impl From<BatchError> for ModelFailure {
 
 /// An image classifier: one worker for each of its sessions takes pictures from one queue.
 pub(super) struct ImageModel {
+    /// That of its folder, by which its tensors are called.
+    pub name: ModelName,
     pub technology: Technology,
-    labels: Vec<String>,
+    pub labels: Vec<String>,
     queue: Batcher<Tensor, Result<Vec<f32>, String>>,
 }
 
 impl ImageModel {
     /// Starts `sessions` workers.
-    pub(super) fn start(classifier: ImageClassifier, sessions: usize, options: BatchOptions) -> std::io::Result<(Self, PreprocessSpec)> {
+    pub(super) fn start(
+        name: ModelName,
+        classifier: ImageClassifier,
+        sessions: usize,
+        options: BatchOptions,
+    ) -> std::io::Result<(Self, PreprocessSpec)> {
         let manifest = classifier.manifest();
         let (technology, labels) = (Technology::new(manifest.technology.clone()), manifest.labels.clone());
         let spec = classifier.preprocess().clone();
@@ -78,13 +86,12 @@ impl ImageModel {
             Box::new(move |tensors| classify(&classifier, &tensors))
         };
         let queue = Batcher::spawn("image-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
-        Ok((Self { technology, labels, queue }, spec))
+        Ok((Self { name, technology, labels, queue }, spec))
     }
 
-    /// The scores of one picture, one for each label.
-    pub(super) async fn run(&self, tensor: Tensor, points: &CallPoints) -> Result<Vec<Score>, ModelFailure> {
-        let raw = self.queue.submit(tensor).await?.map_err(ModelFailure::Failed)?;
-        self.labels.iter().zip(raw).map(|(label, raw)| points.score(&self.technology, label, raw)).collect()
+    /// The raw scores of one view, one for each label.
+    pub(super) async fn run(&self, tensor: Tensor) -> Result<Vec<f32>, ModelFailure> {
+        self.queue.submit(tensor).await?.map_err(ModelFailure::Failed)
     }
 }
 

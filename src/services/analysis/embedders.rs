@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use super::pixels::{ModelName, Needs, Prepared};
 use crate::{
     config::Config,
     domain::{
@@ -102,9 +103,14 @@ impl Embedders {
         self.refused.iter().filter(|(kind, _)| banks.holds(*kind)).map(|(_, unscored)| unscored.clone()).collect()
     }
 
-    /// What each of these types wants of a picture; types that nobody makes are left out.
-    pub fn specs(&self, kinds: &[SignalType]) -> Vec<PreprocessSpec> {
-        self.of(kinds).map(|embedder| embedder.spec.clone()).collect()
+    /// What each wants of a picture, by the model's name.
+    pub(super) fn specs(&self) -> impl Iterator<Item = (ModelName, PreprocessSpec)> {
+        self.running.iter().map(|embedder| (embedder.name.as_str().into(), embedder.spec.clone()))
+    }
+
+    /// The models of these types; types that nobody makes are left out.
+    pub(in crate::services) fn needs(&self, kinds: &[SignalType]) -> Needs {
+        Arc::new(self.of(kinds).map(|embedder| embedder.name.as_str().into()).collect())
     }
 
     /// Model name -> `sha256:…`.
@@ -112,13 +118,14 @@ impl Embedders {
         self.running.iter().map(|embedder| (embedder.name.clone(), embedder.digest.clone()))
     }
 
-    /// The signals of one picture, of which there is a tensor for each of `kinds`, as [`specs`](Self::specs) wants it. They run at the same time.
-    pub async fn run(
+    /// The signals of one picture, of the types whose tensors it has. They run at the same time.
+    pub(in crate::services) async fn run(
         &self,
         kinds: &[SignalType],
-        tensors: impl IntoIterator<Item = Result<Tensor, OutputTooLarge>>,
+        picture: &mut Prepared,
     ) -> Vec<(SignalType, Result<Signal, EmbedError>)> {
-        let runs = self.of(kinds).zip(tensors).map(|(embedder, tensor)| async move { (embedder.kind, embedder.run(tensor).await) });
+        let tensors: Vec<_> = self.of(kinds).filter_map(|embedder| Some((embedder, picture.take(&embedder.name)?))).collect();
+        let runs = tensors.into_iter().map(|(embedder, tensor)| async move { (embedder.kind, embedder.run(tensor).await) });
         futures_util::future::join_all(runs).await
     }
 
