@@ -55,6 +55,7 @@ impl Place {
             .arg("--data-dir")
             .arg(self.path("data"))
             .args(words)
+            .env("NIGHTLIGHT__ENGINE__GPU_TIMEOUT_MS", "120000") // software Vulkan under strace
             .env("NIGHTLIGHT__MODELS__DIRECTORY", models.join("models"))
             .env("NIGHTLIGHT__MODELS__ONNXRUNTIME", models.join("lib/libonnxruntime.so"));
         command

@@ -74,7 +74,9 @@ pub fn calls(log: &Path, folder: &Path) -> Vec<Call> {
 
 fn call(text: &str, folder: &Path) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
-    let (arguments, result) = rest.rsplit_once(") = ")?;
+    // Results of short calls stand in a column of their own, behind blanks.
+    let (arguments, result) = rest.rsplit_once(" = ")?;
+    let arguments = arguments.trim_end().strip_suffix(')')?;
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     plain.then(|| Call { name: name.to_owned(), arguments: arguments.to_owned(), result: result.to_owned(), folder: folder.to_owned() })
 }
