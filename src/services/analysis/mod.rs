@@ -80,6 +80,8 @@ pub fn text_rule(head: &Manifest, backbone: Option<&Manifest>) -> String {
 pub struct Analysis {
     images: ImageWay,
     texts: Vec<TextModel>,
+    /// What is said of every text and conversation, for models that were refused.
+    refused_texts: Vec<Unscored>,
     versions: ModelVersions,
     running: Vec<(String, ModelFacts)>,
 }
@@ -182,7 +184,8 @@ impl Analysis {
         repaired: bool,
         mut evidence: Evidence,
     ) -> Analysed {
-        if self.texts.is_empty() {
+        evidence.unscored.extend(self.refused_texts.iter().cloned());
+        if self.texts.is_empty() && self.refused_texts.is_empty() {
             let detail = "no text model is configured".to_owned();
             evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
         }
