@@ -130,7 +130,7 @@ impl Analysis {
                 let LookedAt { digests, size, frames, evidence } =
                     self.images.look(bytes.clone(), ask.banks, ask.points, ask.deadline, timings).await?;
                 let facts = AttachmentFacts {
-                    kind: AttachmentKind::Image,
+                    kind: kind_of(media_type),
                     media_type: media_type.to_owned(),
                     bytes: bytes.len() as u64,
                     width: size.map(|(width, _)| width),
@@ -194,6 +194,15 @@ impl Analysis {
         let facts =
             AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, frames: None, repaired, sha256 };
         Analysed { facts, evidence }
+    }
+}
+
+/// What kind of thing media of this type are.
+fn kind_of(media_type: &str) -> AttachmentKind {
+    match media_type.split_once('/') {
+        Some(("image", _)) => AttachmentKind::Image,
+        Some(("video", _)) => AttachmentKind::Video,
+        _ => AttachmentKind::File,
     }
 }
 
