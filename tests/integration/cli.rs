@@ -101,7 +101,8 @@ fn doctor_explains_a_broken_setting_and_names_what_mends_a_missing_part() {
     let folder = tempfile::tempdir().unwrap();
     let broken = run_with(folder.path(), &["doctor", "--json"], &[("NIGHTLIGHT__LOG__LEVEL", "loud")], "");
     assert_eq!((broken.code, &broken.json_lines()[0]["status"]), (1, &"failed".into()));
-    let nowhere = [("NIGHTLIGHT__MODELS__DIRECTORY", "nowhere/models"), ("NIGHTLIGHT__MODELS__ONNXRUNTIME", "nowhere/lib/libonnxruntime.so")];
+    let nowhere =
+        [("NIGHTLIGHT__MODELS__DIRECTORY", "nowhere/models"), ("NIGHTLIGHT__MODELS__ONNXRUNTIME", "nowhere/lib/libonnxruntime.so")];
     let bare = run_with(folder.path(), &["doctor", "--json"], &nowhere, "");
     assert_eq!(bare.code, 1, "a folder that is not there has no models");
     let checks = bare.json_lines();

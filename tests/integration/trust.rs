@@ -108,7 +108,7 @@ fn a_model_whose_manifest_lies_is_refused_by_name_and_the_others_serve() {
     assert!(warned, "{health}");
     let metrics = String::from_utf8(server.request("GET", "/metrics", &[], b"").body).unwrap();
     for line in [
-        "nightlight_technology_failures_total{technology=\"open-nsfw\"} 1",
+        "nightlight_unscored_total{technology=\"open-nsfw\",reason=\"technology_failed\"} 1",
         "nightlight_model_in_service{model=\"open-nsfw\"} 0",
         "nightlight_model_in_service{model=\"conversation-demo\"} 1",
     ] {

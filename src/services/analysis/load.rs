@@ -40,14 +40,15 @@ impl Analysis {
         let (mut models, mut specs) = (Vec::new(), Vec::<(ModelName, PreprocessSpec)>::new());
         for (name, classifier) in std::mem::take(&mut loaded.images) {
             let key = ModelName::from(name.as_str());
-            put(name, ModelFacts::new(classifier.manifest(), &classifier.digest(), provider));
+            put(name, ModelFacts::new(classifier.manifest(), None, &classifier.digest(), provider));
             let (model, spec) = ImageModel::start(key.clone(), classifier, sessions, images)?;
             models.push(model);
             specs.push((key, spec));
         }
         let mut text_models = Vec::new();
         for (name, classifier) in std::mem::take(&mut loaded.texts) {
-            put(name, ModelFacts::new(classifier.head().manifest(), classifier.digest(), provider));
+            let (head, backbone) = (classifier.head().manifest(), classifier.encoder().manifest());
+            put(name, ModelFacts::new(head, Some(backbone), classifier.digest(), provider));
             text_models.push(TextModel::start(classifier, sessions, texts)?);
         }
         for (name, encoder) in &loaded.encoders {

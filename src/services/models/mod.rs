@@ -248,7 +248,12 @@ impl Opening<'_> {
                 return Err(Failure::Refuse(Trouble { reason: of_backbone(reason), error: of_backbone(error), mend: mend.clone() }));
             }
         };
-        let limits = ConversationLimits { max_scored_messages: self.config.limits.max_scored_messages, ..ConversationLimits::default() };
+        let limits = ConversationLimits {
+            max_scored_messages: self.config.limits.max_scored_messages,
+            max_text_tokens: self.config.limits.max_text_tokens,
+            max_conversation_tokens: self.config.limits.max_conversation_tokens,
+            ..ConversationLimits::default()
+        };
         let opened = TextHead::open(&self.runtime, manifest, &encoder, &self.pool);
         let opened = opened.map(|head| ConversationClassifier::new(encoder, head, limits));
         opened.and_then(|model| check::text(&model).map(|()| model)).map_err(|error| self.refuse(name, &error))
