@@ -91,6 +91,8 @@ pub struct Config {
     pub operating_points: Vec<((String, String), OperatingPoint)>,
     /// What is known of the provider's services, by the name in `context.service`.
     pub services: BTreeMap<String, Service>,
+    /// What is read and should be written otherwise.
+    pub warnings: Vec<String>,
     effective: Vec<Effective>,
 }
 
@@ -115,10 +117,11 @@ impl Config {
     /// # Errors
     /// The first key or value that is not allowed; see [`ConfigError`].
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let layers = Layers::read(sources)?;
+        let mut layers = Layers::read(sources)?;
+        let warnings = routing::read_old_forms(&mut layers)?.into_iter().collect();
         let data_dir = layers.path("data_dir")?;
         let server = Server::read(&layers)?;
-        let models = Models::read(&layers)?;
+        let models = Models::read(&layers, &data_dir)?;
         let points = operating_points::read(&layers, &models)?;
         let services = services::read(&layers)?;
         Ok(Self {
@@ -138,7 +141,8 @@ impl Config {
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,
-            effective: effective(&layers, &points, &services),
+            warnings,
+            effective: effective(&layers, &models, &points, &services),
             data_dir,
             server,
             models,
@@ -166,8 +170,13 @@ impl Config {
     }
 }
 
-fn effective(layers: &Layers, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
-    let plain = layers.iter().map(|(key, leaf)| Effective { key: key.to_owned(), value: leaf.value.clone(), origin: leaf.origin.clone() });
+fn effective(layers: &Layers, models: &Models, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
+    let plain = layers.iter().map(|(key, leaf)| {
+        // A place that was looked for is more use than the empty text that says so.
+        let found = models.found(key).filter(|_| leaf.value.as_str() == Some(""));
+        let value = found.map_or_else(|| leaf.value.clone(), |path| path.to_string_lossy().into_owned().into());
+        Effective { key: key.to_owned(), value, origin: leaf.origin.clone() }
+    });
     let points = points.iter().map(|entry| Effective {
         key: format!("operating_points.{}.{}", entry.model, entry.label),
         // Through its shortest decimal: 0.8 as f64 of an f32 would read 0.800000011920929.

@@ -40,9 +40,11 @@ use self::complete::Complete;
         super::banks::access::withdraw,
         super::review::list,
         super::review::item,
+        super::review::attachments,
         super::review::claim,
         super::review::release,
         super::review::decide,
+        super::review::decisions,
         super::review::add_gold,
         super::monitor::report,
         super::operating_points::list,
@@ -119,4 +121,19 @@ impl Modify for Keys {
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::evidence::UnscoredReason;
+
+    #[test]
+    fn every_reason_of_unscored_is_described() {
+        let document = serde_json::to_value(document()).unwrap();
+        let text = document["components"]["schemas"]["UnscoredAnswer"]["properties"]["reason"]["description"].as_str().unwrap();
+        for reason in UnscoredReason::ALL {
+            assert!(text.contains(&format!("`{}`", reason.as_str())), "{}: {text}", reason.as_str());
+        }
+    }
 }

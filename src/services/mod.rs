@@ -13,7 +13,9 @@ pub mod evaluate;
 pub mod exchange;
 pub mod health;
 mod key_file;
+pub mod key_loss;
 pub mod lookup;
+pub mod models;
 pub mod monitor;
 pub mod operating_points;
 pub mod review;
@@ -31,7 +33,8 @@ use self::{
     },
     banks::{Banks, curation::Curation, hits::Hits},
     exchange::Exchanges,
-    lookup::Lookup,
+    lookup::{Lookup, RecentHashes},
+    models::{Models, Refused},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     scoring::{Pseudonyms, Scoring},
@@ -64,8 +67,10 @@ pub struct App {
     pub pseudonyms: Pseudonyms,
     /// What works on pixels.
     pub pixels: Arc<PixelProcessor>,
-    /// What does not stop the server but should be known: a fallback that was taken.
+    /// What does not stop the server but should be known: a fallback that was taken, a model that is refused.
     pub warnings: Vec<String>,
+    /// Models in service, and models that are configured.
+    pub models: (usize, usize),
     /// The exchanges that banks follow.
     pub exchanges: Exchanges,
     stop: CancellationToken,
@@ -83,6 +88,12 @@ pub enum StartError {
     Classify(#[from] ClassifyError),
     #[error("model {model}: {detail}")]
     Model { model: String, detail: String },
+    /// ONNX Runtime cannot be opened; the text says what mends it.
+    #[error("{0}")]
+    Library(String),
+    /// A key that the database was used with is gone.
+    #[error("{} is missing beside a database that was used with it. {lost}. Put it back from a backup; {otherwise}", path.display())]
+    KeyLost { path: PathBuf, lost: &'static str, otherwise: String },
     #[error("{0}")]
     Gpu(#[from] GpuError),
     #[error("no threads: {0}")]
@@ -98,15 +109,21 @@ impl App {
         let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(store_options(config)).await?;
+        key_loss::check(config, &store).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
         let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
         let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let hits = Arc::<Hits>::default();
-        let analysis = Arc::new(Analysis::start(config, pixels.clone())?);
+        let models = Models::load(config)?;
+        models.gauges();
+        let (in_service, refused) = (models.in_service(), models.refused.clone());
+        let analysis = Arc::new(Analysis::start(config, pixels.clone(), models)?);
         let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
-        let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config)).counting(hits.clone());
+        let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config))
+            .remembering(RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes))
+            .counting(hits.clone());
         let points = OperatingPoints::load(config, analysis.running().collect(), store.clone()).await?;
         let parts = scoring::Parts {
             store: store.clone(),
@@ -117,7 +134,11 @@ impl App {
             hits: hits.clone(),
         };
         let scoring = Scoring::new(config, parts);
-        let mut warnings: Vec<String> = note.into_iter().collect();
+        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
+        for Refused { name, trouble, .. } in &refused {
+            tracing::error!(model = name, error = trouble.error, mend = trouble.mend, "a model is refused; the others serve");
+            warnings.push(format!("the model {name} is refused: {}", trouble.reason));
+        }
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
@@ -125,7 +146,9 @@ impl App {
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
-        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules)
+            .with_defaults(config.matching.bank())
+            .watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
@@ -154,6 +177,7 @@ impl App {
             lookup: Arc::new(lookup),
             pixels,
             warnings,
+            models: in_service,
             stop,
             watchers,
         })
@@ -175,7 +199,7 @@ pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Ex
     let outbound = &config.outbound;
     let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
     let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
-    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules)
+    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules).with_defaults(config.matching.bank())
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

@@ -178,7 +178,7 @@ async fn a_replayed_answer_says_so() {
 #[tokio::test]
 async fn each_error_of_the_service_has_its_status() {
     type Case = (fn() -> ScoreError, u16, &'static str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 7] = [
         (|| ScoreError::Malformed("no".into()), 400, "malformed"),
         (|| ScoreError::TooLarge("no".into()), 413, "too_large"),
         (|| ScoreError::IdempotencyConflict, 422, "idempotency_conflict"),

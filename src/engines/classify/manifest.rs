@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ClassifyError;
+use super::golden::Golden;
+use super::normalise::Normalise;
+use super::script::Scripts;
 use crate::domain::preprocess::PreprocessSpec;
 use crate::domain::signal::{EmbeddingModel, Signal};
-
-/// The manifest's name in a model's folder.
-const FILE: &str = "manifest.toml";
 
 /// A model's `manifest.toml`, read and checked. `models/README.md` explains the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +32,14 @@ pub struct Manifest {
     pub output: Output,
     pub preprocess: Option<PreprocessSpec>,
     pub text: Option<Text>,
+    /// Of a text backbone: how texts are normalised for its second look; `None` when there is none.
+    pub normalise: Option<Normalise>,
+    /// Of a text backbone: the scripts that it reads, by ISO 15924's codes; empty when the manifest names none.
+    pub scripts: Vec<String>,
     pub conversation: Option<Conversation>,
     pub embedding: Option<EmbeddingShape>,
+    /// Decides nothing of the scores, so it is no part of the digest.
+    pub golden: Option<Golden>,
 }
 
 /// What a model does.
@@ -97,8 +103,10 @@ pub struct Output {
 pub enum ScoreForm {
     /// In 0..=1 already.
     Probabilities,
-    /// The sigmoid is still to be taken.
+    /// The sigmoid is still to be taken: each label for itself.
     Logits,
+    /// The softmax is still to be taken: one of the labels. Image classifiers only.
+    Softmax,
     /// One vector per token of a text, see [`Text`]; one per picture, see [`EmbeddingShape`].
     Embedding,
 }
@@ -167,21 +175,28 @@ struct RawManifest {
     output: Output,
     preprocess: Option<PreprocessSpec>,
     text: Option<Text>,
+    normalise: Option<Normalise>,
+    #[serde(default)]
+    scripts: Vec<String>,
     conversation: Option<Conversation>,
     embedding: Option<EmbeddingShape>,
+    golden: Option<Golden>,
 }
 
 impl Manifest {
+    /// Its name in a model's folder.
+    pub const FILE: &str = "manifest.toml";
+
     /// Reads `manifest.toml` and the labels in `folder`. The model's files are read when the model is opened.
     ///
     /// # Errors
     /// `FileMissing`, or `InvalidManifest` for unknown keys, values out of range, or keys that the kind does not have or lacks.
     pub fn load(folder: &Path) -> Result<Self, ClassifyError> {
-        Self::parse(folder, &read_text(&folder.join(FILE))?)
+        Self::parse(folder, &read_text(&folder.join(Self::FILE))?)
     }
 
     fn parse(folder: &Path, text: &str) -> Result<Self, ClassifyError> {
-        let invalid = |reason: String| ClassifyError::InvalidManifest { path: folder.join(FILE), reason };
+        let invalid = |reason: String| ClassifyError::InvalidManifest { path: folder.join(Self::FILE), reason };
         let raw: RawManifest = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let labels = match &raw.labels {
             Some(name) => {
@@ -203,8 +218,11 @@ impl Manifest {
             output: raw.output,
             preprocess: raw.preprocess,
             text: raw.text,
+            normalise: raw.normalise,
+            scripts: raw.scripts,
             conversation: raw.conversation,
             embedding: raw.embedding,
+            golden: raw.golden,
         };
         manifest.check().map_err(invalid)?;
         Ok(manifest)
@@ -231,11 +249,16 @@ impl Manifest {
             ("[preprocess]", self.preprocess.is_some(), matches!(self.kind, ImageClassifier | ImageEmbedder)),
             ("[embedding]", self.embedding.is_some(), self.kind == ImageEmbedder),
             ("[text]", self.text.is_some(), self.kind == TextBackbone),
+            ("[normalise]", self.normalise.is_some(), self.kind == TextBackbone && self.normalise.is_some()),
+            ("scripts", !self.scripts.is_empty(), self.kind == TextBackbone && !self.scripts.is_empty()),
             ("[conversation]", self.conversation.is_some(), self.kind == TextHead),
             ("backbone", self.backbone.is_some(), self.kind == TextHead),
         ];
         if let Some((name, there, _)) = tables.into_iter().find(|(_, there, wanted)| there != wanted) {
             return Err(format!("{name} {} this kind", if there { "does not belong to" } else { "is needed for" }));
+        }
+        if let Some(golden) = &self.golden {
+            golden.check(self.kind, &self.labels)?;
         }
         let mut seen = std::collections::HashSet::new();
         if let Some(label) = self.labels.iter().find(|label| label.is_empty() || !seen.insert(*label)) {
@@ -249,6 +272,10 @@ impl Manifest {
         {
             return Err("[text] needs windows of at least 3 tokens, longer than their overlap, and some dimensions".into());
         }
+        if let Some(normalise) = &self.normalise {
+            normalise.check()?;
+        }
+        Scripts::parse(&self.scripts)?;
         if let Some(embedding) = &self.embedding
             && !(1..=Signal::MOST_DIMENSIONS).contains(&embedding.dimensions)
         {
@@ -280,7 +307,8 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// The digest of this model; `backbone` is that of the text backbone when this is a text head.
+    /// The digest of this model; looks and scripts are no part of it but of the rule that certificates are bound to beside it, so that models stay what
+    /// they were when a rule comes. `backbone` is that of the text backbone when this is a text head.
     pub fn digest(&self, backbone: Option<&ModelDigest>) -> ModelDigest {
         #[derive(Serialize)]
         struct Identity<'a> {
@@ -307,6 +335,14 @@ impl Manifest {
         };
         let text = serde_json::to_vec(&identity).expect("plain structs with string keys always serialise");
         ModelDigest(format!("sha256:{}", hex::encode(Sha256::digest(text))))
+    }
+
+    /// In which looks a text backbone sees texts, and which score counts: part of the rule that certificates are bound to.
+    pub fn looks(&self) -> String {
+        match &self.normalise {
+            None => "looks=raw".to_owned(),
+            Some(normalise) => format!("looks=raw+normalised;normalise={};score=max", normalise.rule()),
+        }
     }
 
     pub(super) fn expect_kind(&self, kind: ModelKind) -> Result<(), ClassifyError> {
@@ -339,7 +375,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_wrong_values_are_refused() {
         let folder = committed("open-nsfw").folder;
-        let good = read_text(&folder.join(FILE)).unwrap();
+        let good = read_text(&folder.join(Manifest::FILE)).unwrap();
         for (from, to, complaint) in [
             ("version", "treshold = 1\nversion", "unknown field `treshold`"),
             ("layout = \"nhwc\"", "layout = \"nhcw\"", "nhcw"),
@@ -370,6 +406,8 @@ mod tests {
         let mut other_margin = manifest.clone();
         other_margin.preprocess.as_mut().unwrap().crop_margin = crate::domain::preprocess::CropMargin::HalfEven;
         assert_ne!(digest, other_margin.digest(None));
+        let other_golden = Manifest { golden: None, ..manifest.clone() };
+        assert!(manifest.golden.is_some() && digest == other_golden.digest(None), "what is known of a model is no part of it");
         let mut other_labels = manifest.clone();
         other_labels.labels.reverse();
         let mut other_licence = manifest.clone();

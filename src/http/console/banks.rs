@@ -59,7 +59,7 @@ pub(super) async fn list(State(state): State<Shared>, visitor: Visitor) -> Resul
                 &html! { @for (bank, counts) in &rows { (row(bank, counts)) } }))
             p.soft { "Active and disputed items are in force. Waiting are candidates and vetted items, which admission tests or people keep back." }
         }
-        @if may_create { (new_bank(&visitor)) }
+        @if may_create { (new_bank(&visitor, state.services.curation.defaults())) }
     };
     Ok(page(&visitor, Part::Banks, "Banks", &body))
 }
@@ -81,8 +81,7 @@ fn row(bank: &Bank, counts: &[StandingCount]) -> Markup {
     }
 }
 
-fn new_bank(visitor: &Visitor) -> Markup {
-    let defaults = BankSettings::default();
+fn new_bank(visitor: &Visitor, defaults: &BankSettings) -> Markup {
     html! {
         section.card aria-labelledby="new-bank" {
             h2 #new-bank { "New bank" }
@@ -108,7 +107,7 @@ async fn made(state: &Shared, Posted { visitor, fields }: &Posted) -> Result<Res
         purpose: fields.needed("purpose", "Purpose")?,
         max_distance: fields.needed("max_distance", "PDQ radius")?,
         minimum_quality: fields.needed("minimum_quality", "Least PDQ quality")?,
-        ..BankSettings::default()
+        ..state.services.curation.defaults().clone()
     };
     let bank = state.services.curation.create(&visitor.who, fields.required("name", "Name")?, settings).await?;
     visitor.session.notify(true, format!("The bank {} is made. It is empty and searched from now on.", bank.name));

@@ -118,6 +118,7 @@ pub(super) fn pages(state: &Shared) -> Router<Shared> {
         .route("/console/exchanges/{name}/{action}", post(exchange::act))
         .route("/console/review", get(review::list))
         .route("/console/review/{id}", get(review::show))
+        .route("/console/review/{id}/attachments", get(review::attachments))
         .route("/console/review/{id}/{action}", post(review::act))
         .route_layer(from_fn_with_state(Arc::clone(state), guard));
     inside

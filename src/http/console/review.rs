@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{
     domain::{
-        decision::{Category, Verdict},
+        decision::{Category, Likeness, Verdict},
         evidence::{Evidence, Match},
         ids::ReviewItemId,
         score::Score,
         time::Timestamp,
     },
     services::{access::Permission, review::Listing},
-    store::{ReviewItem, ReviewState},
+    store::{Attachment, ReviewItem, ReviewState},
 };
 
 const CATEGORIES: [(&str, &str); 6] = [
@@ -142,6 +142,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
             div { dt { "Kind" } dd { (item.attachment_kind.as_str()) } }
             div { dt { "Since" } dd { (when(item.created_at)) } }
             div { dt { "Attachments" } dd { (count(item.count)) } }
+            @if item.attached > 0 { div { dt { "Copies since it was decided" } dd { (count(item.attached)) } } }
             @if let Some(service) = &item.provenance.service { div { dt { "Service" } dd { (service) } } }
             @if item.count > 1 || item.subject.is_some() { div.whole { dt { "The newest of them" } dd { (item.item_ids.join(", ")) } } }
         }
@@ -155,12 +156,53 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
         } @else {
             p.soft { "Nightlight keeps no content: look at the attachment in your own system, under the item's id above." }
         }
+        @if item.subject.is_none() && (item.count > 1 || item.attached > 0) {
+            p { a href=(format!("{}/attachments", address(item.id))) { "All attachments that it stands for" } }
+        }
         (decision(&visitor, &item))
         h2 { "Why it is here" }
         ul { @for reason in &item.decision.reasons { li { (reason.text) } } }
         (evidence(&item.evidence))
     };
     Ok(page(&visitor, Part::Review, "Review item", &body))
+}
+
+/// `GET /console/review/{id}/attachments`
+pub(super) async fn attachments(State(state): State<Shared>, visitor: Visitor, At(id): At<String>, uri: Uri) -> Result<Response, ApiError> {
+    let (id, after) = (id_of(&id)?, Fields::of(&uri).parsed("after", "after")?);
+    let item = state.services.review.item(&visitor.who, id).await?;
+    let found = state.services.review.attachments(&visitor.who, id, after, None).await?;
+    let body = html! {
+        (trail(&[("/console/review".to_owned(), "Review queue"), (address(id), &name(&item))]))
+        h1 { "Attachments of " (name(&item)) }
+        p.soft { "In the order in which they came. Those that came once the item was decided are copies; the decision was not about them." }
+        @if found.attachments.is_empty() { p { "There are no more." } } @else {
+            (table("Attachments that the item stands for", &["Item", "Scored", "Nearest match", "Distance", "Came"],
+                &html! { @for one in &found.attachments { (attachment(one)) } }))
+        }
+        @if let Some(next) = found.next {
+            nav.pages aria-label="Pages of attachments" { a href=(format!("{}/attachments?after={next}", address(id))) { "Next page" } }
+        }
+    };
+    Ok(page(&visitor, Part::Review, "Attachments", &body))
+}
+
+fn attachment(one: &Attachment) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (one.item_id) }
+            td { @if let Some(at) = one.at { (when(at)) } @else { "not known" } }
+            td { @if let Some(nearest) = &one.nearest { (nearest.technology) } }
+            td.number { @if let Some(nearest) = &one.nearest { (nearest.distance) } }
+            td {
+                @match one.likeness {
+                    None => "while the item waited",
+                    Some(Likeness::Exact) => "later, an exact copy",
+                    Some(Likeness::Near) => "later, a near copy",
+                }
+            }
+        }
+    }
 }
 
 fn decision(visitor: &Visitor, item: &ReviewItem) -> Markup {

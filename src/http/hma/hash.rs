@@ -22,7 +22,10 @@ use crate::{
         evidence::UnscoredReason,
         signal::{Signal, SignalType},
     },
-    services::lookup::{Hashed, Wanted},
+    services::{
+        access::Principal,
+        lookup::{Hashed, Wanted},
+    },
 };
 
 /// PDQ's quality of the content, in answers that hashed some.
@@ -141,11 +144,13 @@ pub(super) async fn fetch_and_hash(
 pub(in crate::http) async fn get_hash(
     State(state): State<Shared>,
     Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
     params: Params,
 ) -> Result<Response, Refusal> {
     let url = params.required("url")?;
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
     let content = fetch_and_hash(&state, url, &[], &params, call.arrived + state.options.deadline).await?;
+    state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }
 
@@ -153,7 +158,7 @@ pub(in crate::http) async fn get_hash(
 ///
 /// The form's one file stands in the field `photo` (answered with PDQ) or `video` (answered with the MD5 of its bytes, as `video_md5`). A hash
 /// of too low a quality to match is empty. A photo of a type that is not decoded (HEIC, AVIF, …) has an empty hash and its digests. The bytes are kept in memory and
-/// nowhere else.
+/// nowhere else. For some minutes a lookup of the very PDQ hash finds turned and mirrored copies too (`[matching] recent_hashes_s`).
 #[utoipa::path(
     post,
     path = "/h/hash",
@@ -175,10 +180,12 @@ pub(in crate::http) async fn get_hash(
 pub(in crate::http) async fn post_hash(
     State(state): State<Shared>,
     Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
     let (content, _) = hash_upload(&state, call, &[], &params, request).await?;
+    state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }

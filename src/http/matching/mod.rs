@@ -35,7 +35,7 @@ use crate::services::{
 /// Match content or signals against the banks.
 ///
 /// The answer has the content's hashes, what the banks hold of them, what known harmless material took back, and why a hash was not looked up.
-/// Give `signals` instead of content to look them up, 1000 at most; both can stand in one call.
+/// Give `signals` instead of content to look them up, 1000 at most; both can stand in one call. A PDQ hash that this server answered in the last minutes is looked up in all eight positions.
 #[utoipa::path(
     post,
     path = "/match",
@@ -98,6 +98,7 @@ pub(super) async fn matches(
         let hashed = lookup.hash(bytes, wanted, until).await?;
         answering.took("hash", started.elapsed());
         answering.hashes(&hashed, include.dihedral)?;
+        lookup.answered(&who, &hashed);
         let started = Instant::now();
         let found = lookup.find(&who, Sought::Content(hashed), &scope, until).await?;
         answering.took("match", started.elapsed());
@@ -106,7 +107,7 @@ pub(super) async fn matches(
     let started = Instant::now();
     let many = !signals.is_empty();
     for (at, signal) in signals.into_iter().enumerate() {
-        let found = lookup.find(&who, Sought::Signal(signal), &scope, until).await?;
+        let found = lookup.find(&who, lookup.sought(&who, signal), &scope, until).await?;
         answering.found(Some(at), &found);
     }
     if many {

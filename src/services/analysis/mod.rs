@@ -70,16 +70,18 @@ pub fn image_rule() -> String {
     format!("image@1: max over dropped, on_white, on_black of {} distinct frames", spread::MOST_FRAMES)
 }
 
-/// The same of a text model.
-pub fn text_rule(manifest: &Manifest) -> String {
-    let head = manifest.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
-    format!("text@1: max over windows{head}")
+/// The same of a text model: its head, and the backbone that says which looks there are.
+pub fn text_rule(head: &Manifest, backbone: Option<&Manifest>) -> String {
+    let messages = head.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
+    format!("text@1: max over windows{messages}; {}", backbone.unwrap_or(head).looks())
 }
 
 /// Looks at attachments with everything that is configured. Built by [`services::App`](crate::services::App).
 pub struct Analysis {
     images: ImageWay,
     texts: Vec<TextModel>,
+    /// What is said of every text and conversation, for models that were refused.
+    refused_texts: Vec<Unscored>,
     versions: ModelVersions,
     running: Vec<(String, ModelFacts)>,
 }
@@ -182,7 +184,8 @@ impl Analysis {
         repaired: bool,
         mut evidence: Evidence,
     ) -> Analysed {
-        if self.texts.is_empty() {
+        evidence.unscored.extend(self.refused_texts.iter().cloned());
+        if self.texts.is_empty() && self.refused_texts.is_empty() {
             let detail = "no text model is configured".to_owned();
             evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
         }

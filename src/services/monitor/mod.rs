@@ -29,6 +29,8 @@
 //!   precision is therefore that of clusters. Further items are recorded and reported.
 //! - Attachments that matched the same and were flagged by the same wait as one review item, and its decision is one observation of all of them: the precision
 //!   counts it once, recall counts the attachments and lets it speak for what still waits like one decision. Audit samples never wait so.
+//! - A copy of what people decided is put to that item (`review.known_decided`) and counts nowhere. The share of copies that people look at all the same is one more
+//!   decision each, like a further cluster: weighing it by its share would have one verdict outweigh a thousand.
 //! - `uncertain` counts on neither side and is reported.
 //! - Double and gold items say something of reviewers and nothing of technologies.
 //!
@@ -106,7 +108,7 @@ pub struct Monitor {
     store: Store,
     points: Arc<OperatingPoints>,
     settings: Settings,
-    /// Whether states are written and points overlaid; a mere reader only looks.
+    /// Whether states are written; a mere reader only looks.
     judges: bool,
     books: tokio::sync::Mutex<Books>,
     /// What an operator should know, for `/readyz`.
@@ -123,7 +125,8 @@ impl Monitor {
         Self::open(store, points, settings, true).await
     }
 
-    /// One that only reads, for a command beside a running server.
+    /// One that only reads, for a command beside a running server. It too lays what it read over `points`, which are that command's own: whoever shows
+    /// operating points without it shows what certificates say, and not what is in force.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -154,13 +157,13 @@ impl Monitor {
         books.follow(&self.store, &self.points, &self.settings).await?;
         if self.judges {
             books.judge(&self.store, &self.points, &self.settings).await?;
-            let now = Timestamp::now();
-            for (tenant, overlays) in books.overlays(&self.settings, now) {
-                self.points.set_overlays(tenant, overlays).await;
-            }
-            books.gauges();
-            *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = books.warnings(&self.settings, now);
         }
+        let now = Timestamp::now();
+        for (tenant, overlays) in books.overlays(&self.settings, now) {
+            self.points.set_overlays(tenant, overlays).await;
+        }
+        books.gauges();
+        *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = books.warnings(&self.settings, now);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use nightlight::{
     domain::{
         attachment::AttachmentKind,
-        decision::{Category, Reason, Route, RoutingDecision, Verdict},
+        decision::{Category, Likeness, Reason, Route, RoutingDecision, Verdict},
         evidence::{Evidence, Match},
         hash::Transform,
         ids::ReviewItemId,
@@ -12,7 +12,7 @@ use nightlight::{
         time::Timestamp,
     },
     services::access::Role,
-    store::{NewReviewItem, Outcome},
+    store::{Nearest, NewAttachment, NewReviewItem, Outcome},
 };
 
 use super::{Browser, PDQ, TENANT, leads_to, refused, with_bank};
@@ -91,6 +91,38 @@ async fn a_reviewer_takes_an_item_sees_its_evidence_and_decides() {
     assert!(ann.page(&path).await.contains("Decided"));
     refused(&ann.get("/console/review/x").await, 404);
     refused(&ann.get("/console/review?after=x").await, 400);
+}
+
+#[tokio::test]
+async fn all_attachments_of_an_item_have_pages() {
+    let (app, content_id) = with_bank().await;
+    let id = add(&app, content_id, "their-0", Category::Known).await;
+    let ann = Browser::new(&app, Role::Reviewer).await;
+    let path = format!("/console/review/{id}");
+    assert!(!ann.page(&path).await.contains("/attachments"), "one attachment needs no list");
+    leads_to(&ann.submit(&path, &format!("{path}/claim"), &[]).await);
+    leads_to(&ann.submit(&path, &format!("{path}/decide"), &[("verdict", "confirmed")]).await);
+    for number in 1..=60 {
+        let attachment = NewAttachment {
+            review_item: id,
+            item_id: format!("<their-{number}>"),
+            at: Timestamp::now(),
+            nearest: Some(Nearest { technology: "pdq".into(), distance: 9.0 }),
+            likeness: if number == 1 { Likeness::Exact } else { Likeness::Near },
+        };
+        app.store.commit(Outcome { attachment: Some(attachment), ..Outcome::new(TENANT) }).await.unwrap();
+    }
+    let list = format!("{path}/attachments");
+    let item = ann.page(&path).await;
+    assert!(item.contains(&list) && item.contains("Copies since it was decided"), "{item}");
+    let first = ann.page(&list).await;
+    for word in ["their-0", "while the item waited", "&lt;their-1&gt;", "later, an exact copy", "&lt;their-49&gt;", "later, a near copy"] {
+        assert!(first.contains(word), "{word}: {first}");
+    }
+    assert!(!first.contains("&lt;their-50&gt;"));
+    let next = first.split("href=\"").find(|rest| rest.starts_with(&format!("{list}?after="))).unwrap();
+    let second = ann.page(&next[..next.find('"').unwrap()]).await;
+    assert!(second.contains("&lt;their-50&gt;") && second.contains("&lt;their-60&gt;") && !second.contains("Next page"), "{second}");
 }
 
 /// A reviewer sees how much a flag is worth, and where in a chat it began.
