@@ -237,7 +237,7 @@ def tiff_by_pillow(rng):
 
 def mpo(rng):
     pictures = []
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(int(rng.integers(1, 4))):
         width, height = (int(side) for side in rng.integers(8, 90, 2))
         y, x = np.mgrid[0:height, 0:width]
         waves = [128 + 100 * np.sin(x / rng.uniform(4, 30) + y / rng.uniform(4, 30) + phase) for phase in range(3)]
