@@ -22,6 +22,10 @@ pub struct Limits {
     pub max_messages: usize,
     /// Of these the newest are scored.
     pub max_scored_messages: usize,
+    /// Tokens that are read of one text or message, in each look.
+    pub max_text_tokens: usize,
+    /// Tokens that are read of one conversation, all looks together.
+    pub max_conversation_tokens: usize,
 }
 
 impl Limits {
@@ -37,6 +41,9 @@ impl Limits {
             max_text_bytes: layers.number("limits.max_text_bytes", 1..=(1 << 30))?,
             max_messages: layers.number("limits.max_messages", 1..=1_000_000)?,
             max_scored_messages: layers.number("limits.max_scored_messages", 1..=1_000_000)?,
+            // A million tokens are minutes of a core: more would be no limit.
+            max_text_tokens: layers.number("limits.max_text_tokens", 1..=1_000_000)?,
+            max_conversation_tokens: layers.number("limits.max_conversation_tokens", 1..=1_000_000)?,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::error::{DecodeError, Fault};
 pub(super) use super::sequence::Picture;
 use super::sequence::{Reading, Sequence, Still, Stored};
-use super::{bmp, gif, jpeg, mpo, png, sniff, tiff, webp};
+use super::{bmp, gif, jpeg, mpo, png, recognise, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
 use crate::domain::clip::{Clip, FrameAt, Shot};
 use crate::domain::frame::{Buffer, BufferPool, Frame};
@@ -122,7 +122,7 @@ impl Decoder {
         if bytes.len() > self.limits.max_bytes {
             return Err(DecodeError::TooManyBytes { bytes: bytes.len(), max_bytes: self.limits.max_bytes });
         }
-        sniff(bytes).ok_or(DecodeError::UnsupportedType)
+        sniff(bytes).ok_or_else(|| DecodeError::UnsupportedType(recognise(bytes)))
     }
 
     /// The header of the next frame, within the limits; `None` behind the last.

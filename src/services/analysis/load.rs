@@ -40,7 +40,7 @@ impl Analysis {
         for name in &config.models.image {
             let classifier = ImageClassifier::open(&runtime()?, Manifest::load(&folder(name))?, &pool)?;
             check_labels(config, name, &classifier.manifest().labels, None)?;
-            let facts = ModelFacts::new(classifier.manifest(), &classifier.digest(), pool.execution_provider);
+            let facts = ModelFacts::new(classifier.manifest(), None, &classifier.digest(), pool.execution_provider);
             versions.insert(name.clone(), facts.digest.clone());
             running.push((name.clone(), facts));
             let key = ModelName::from(name.as_str());
@@ -48,7 +48,12 @@ impl Analysis {
             models.push(model);
             specs.push((key, spec));
         }
-        let limits = ConversationLimits { max_scored_messages: config.limits.max_scored_messages, ..ConversationLimits::default() };
+        let limits = ConversationLimits {
+            max_scored_messages: config.limits.max_scored_messages,
+            max_text_tokens: config.limits.max_text_tokens,
+            max_conversation_tokens: config.limits.max_conversation_tokens,
+            ..ConversationLimits::default()
+        };
         let mut encoders: BTreeMap<String, Arc<Encoder>> = BTreeMap::new();
         let mut text_models = Vec::new();
         for name in &config.models.conversation {
@@ -57,7 +62,7 @@ impl Analysis {
             let encoder = encoder_of(&manifest, &runtime, &pool, &config.models.directory, &mut encoders)?;
             let head = TextHead::open(&runtime, manifest, &encoder, &pool)?;
             check_labels(config, name, head.labels(), Some(CONVERSATION))?;
-            let facts = ModelFacts::new(head.manifest(), head.digest(), pool.execution_provider);
+            let facts = ModelFacts::new(head.manifest(), Some(encoder.manifest()), head.digest(), pool.execution_provider);
             versions.insert(name.clone(), facts.digest.clone());
             running.push((name.clone(), facts));
             let classifier = ConversationClassifier::new(encoder, head, limits);

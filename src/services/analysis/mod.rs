@@ -70,10 +70,10 @@ pub fn image_rule() -> String {
     format!("image@1: max over dropped, on_white, on_black of {} distinct frames", spread::MOST_FRAMES)
 }
 
-/// The same of a text model.
-pub fn text_rule(manifest: &Manifest) -> String {
-    let head = manifest.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
-    format!("text@1: max over windows{head}")
+/// The same of a text model: its head, and the backbone that says which looks there are.
+pub fn text_rule(head: &Manifest, backbone: Option<&Manifest>) -> String {
+    let messages = head.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
+    format!("text@1: max over windows{messages}; {}", backbone.unwrap_or(head).looks())
 }
 
 /// Looks at attachments with everything that is configured. Built by [`services::App`](crate::services::App).
@@ -122,7 +122,9 @@ impl Analysis {
     pub(in crate::services) async fn look(&self, ask: Ask<'_>, timings: &mut Timings) -> Result<Analysed, AnalysisError> {
         match ask.attachment {
             Attachment::Media { bytes, .. } => {
-                let media_type = media::sniff(bytes).map_or("application/octet-stream", |known| known.as_str());
+                let decoded = media::sniff(bytes).map(|known| known.as_str());
+                let media_type =
+                    decoded.or_else(|| media::recognise(bytes).map(|known| known.media_type)).unwrap_or("application/octet-stream");
                 let LookedAt { digests, size, frames, evidence } =
                     self.images.look(bytes.clone(), ask.banks, ask.points, ask.deadline, timings).await?;
                 let facts = AttachmentFacts {
@@ -164,7 +166,8 @@ impl Analysis {
         timings: &mut Timings,
     ) -> Result<Evidence, AnalysisError> {
         let media = media::sniff(bytes).is_some() && (repaired || self.images.pictures.viewer().header(bytes).is_ok());
-        if media {
+        // Of a type that is not decoded, that is said too: markup is both a text and of such a type, and was looked at as what it is.
+        if media || (repaired && media::recognise(bytes).is_some()) {
             return Ok(self.images.look(bytes.clone(), ask.banks.clone(), ask.points, ask.deadline, timings).await?.evidence);
         }
         self.images.look_at_digests(bytes.clone(), ask.banks.clone(), ask.deadline, timings).await

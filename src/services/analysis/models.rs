@@ -12,7 +12,7 @@ use crate::{
     },
     engines::{
         batch::{BatchError, BatchOptions, Batcher, Work},
-        classify::{ConversationClassifier, Embedding, ImageClassifier},
+        classify::{ClassifyError, ConversationClassifier, ImageClassifier, Window},
     },
     services::operating_points::Points,
 };
@@ -107,43 +107,59 @@ fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<
     }
 }
 
+/// The vector of each window of one portion.
+type Embedded = Result<Vec<Vec<f32>>, String>;
+
 /// A conversation classifier; the texts of many attachments share a call of its encoder.
 pub(super) struct TextModel {
     pub technology: Technology,
     pub classifier: Arc<ConversationClassifier>,
-    queue: Batcher<Vec<String>, Result<Vec<Embedding>, String>>,
+    /// Windows of one portion at most.
+    portion: usize,
+    queue: Batcher<Vec<Window>, Embedded>,
 }
 
 impl TextModel {
-    /// Starts `sessions` workers.
+    /// Starts `sessions` workers. A batch has at most `options.max_batch` windows.
     pub(super) fn start(classifier: ConversationClassifier, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
         let technology = Technology::new(classifier.head().manifest().technology.clone());
         let classifier = Arc::new(classifier);
-        let work = || -> Work<Vec<String>, Result<Vec<Embedding>, String>> {
+        let work = || -> Work<Vec<Window>, Embedded> {
             let classifier = classifier.clone();
-            Box::new(move |requests| encode(&classifier, &requests))
+            Box::new(move |portions| embed(&classifier, &portions))
         };
-        let queue = Batcher::spawn("text-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
-        Ok(Self { technology, classifier, queue })
+        let workers = (0..sessions.max(1)).map(|_| work()).collect();
+        let queue = Batcher::spawn_weighed("text-model", options, Vec::len, workers)?;
+        Ok(Self { technology, classifier, portion: options.max_batch.max(1), queue })
     }
 
-    /// One embedding for each text.
-    pub(super) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, ModelFailure> {
-        self.queue.submit(texts).await?.map_err(ModelFailure::Failed)
+    /// One vector for each window. Many windows go in portions, the next when the last is done, so that others' texts come between them and the rest
+    /// is never begun for a caller who has left.
+    pub(super) async fn embed(&self, windows: &[Window]) -> Result<Vec<Vec<f32>>, ModelFailure> {
+        let mut vectors = Vec::with_capacity(windows.len());
+        for portion in windows.chunks(self.portion) {
+            vectors.extend(self.queue.submit(portion.to_vec()).await?.map_err(ModelFailure::Failed)?);
+        }
+        Ok(vectors)
     }
 }
 
-/// One call of the encoder over the texts of all requests.
-fn encode(classifier: &ConversationClassifier, requests: &[Vec<String>]) -> Vec<Result<Vec<Embedding>, String>> {
-    let texts: Vec<&str> = requests.iter().flatten().map(String::as_str).collect();
-    match classifier.encoder().encode(&texts) {
-        Ok(embeddings) => {
-            let mut embeddings = embeddings.into_iter();
-            requests.iter().map(|texts| Ok(embeddings.by_ref().take(texts.len()).collect())).collect()
+impl From<ClassifyError> for ModelFailure {
+    fn from(error: ClassifyError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// One call of the encoder over the windows of all portions.
+fn embed(classifier: &ConversationClassifier, portions: &[Vec<Window>]) -> Vec<Embedded> {
+    match classifier.encoder().embed(&portions.concat()) {
+        Ok(vectors) => {
+            let mut vectors = vectors.into_iter();
+            portions.iter().map(|windows| Ok(vectors.by_ref().take(windows.len()).collect())).collect()
         }
         Err(error) => {
             tracing::error!(%error, "a text model failed");
-            requests.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
+            portions.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::{
     operating_point::OperatingPoint,
     score::{CONVERSATION, ConversationDetail, Score},
 };
+use crate::engines::classify::{LabelScore, TextPlan};
 
 /// What all text models say of one text.
 pub(super) async fn look_at_text(
@@ -28,24 +29,39 @@ pub(super) async fn look_at_text(
         return Ok(evidence);
     }
     for model in models {
-        let (read, truncated) = model.classifier.read_text(text);
-        let result = async {
-            let embeddings = model.embed(vec![read.to_owned()]).await?;
-            let embedding = embeddings.first().ok_or_else(|| ModelFailure::Failed("the encoder gave nothing".to_owned()))?;
-            if embedding.windows.is_empty() {
-                // White space to the tokenizer, though not to Rust: zero-width and control characters.
-                return Ok(None);
+        let (plan, scores) = match plan(model, Texts::One(text.to_owned())).await {
+            Ok(plan) if plan.is_empty() => {
+                evidence.unscored.push(empty(model, "the text has no words"));
+                continue;
             }
-            let judged = model.classifier.judge_text(embedding, truncated).map_err(|error| ModelFailure::Failed(error.to_string()))?;
-            let scores = judged.labels.iter().map(|(label, raw)| points.score(&model.technology, label, *raw, false));
-            scores.collect::<Result<Vec<_>, _>>().map(Some)
+            Ok(plan) => {
+                let scores = async {
+                    let vectors = model.embed(plan.windows()).await?;
+                    let judged = model.classifier.judge_text(&plan, &vectors)?;
+                    judged.labels.iter().map(|label| score(model, points, label)).collect::<Result<Vec<_>, _>>()
+                };
+                let scores = scores.await;
+                (plan, scores)
+            }
+            Err(failure) => {
+                take(model, Err(failure), &mut evidence)?;
+                continue;
+            }
         };
-        match result.await.transpose() {
-            None => evidence.unscored.push(empty(model, "the text has no tokens")),
-            Some(scores) => take(model, scores, &mut evidence)?,
+        take(model, scores, &mut evidence)?;
+        if plan.is_cut() {
+            let (bytes, tokens) = (plan.bytes(), plan.tokens());
+            evidence.unscored.push(cut(
+                model,
+                format!(
+                    "only the beginning was read: {} of {} tokens in the first {} of {} bytes",
+                    tokens.count, tokens.of, bytes.count, bytes.of
+                ),
+            ));
         }
-        if truncated {
-            evidence.unscored.push(cut(model, format!("only the first {} of {} bytes were read", read.len(), text.len())));
+        let unread = plan.unreadable_windows();
+        if unread.count > 0 {
+            evidence.unscored.push(unreadable(model, format!("of {} of {} token windows", unread.count, unread.of)));
         }
     }
     timings.add("classify", started.elapsed());
@@ -66,41 +82,75 @@ pub(super) async fn look_at_conversation(
         return Ok(evidence);
     }
     for model in models {
-        let point = points.get(&model.technology, CONVERSATION);
-        // Without a threshold there is no alarm; the scores are still told.
-        let threshold = point.map_or(f32::INFINITY, OperatingPoint::flags_from);
-        let plan = model.classifier.plan(messages);
-        let result = async {
-            let embeddings = model.embed(plan.texts.clone()).await?;
-            let judged = model.classifier.judge(&plan, &embeddings, threshold).map_err(|error| ModelFailure::Failed(error.to_string()))?;
-            let mut scores: Vec<Score> = Vec::new();
-            for (label, raw) in &judged.labels {
-                scores.push(points.score(&model.technology, label, *raw, false)?);
+        let plan = match plan(model, Texts::Chat(messages.to_vec())).await {
+            Ok(plan) if plan.is_empty() => {
+                evidence.unscored.push(empty(model, "no message has words"));
+                continue;
             }
-            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation, false)?;
+            Ok(plan) => plan,
+            Err(failure) => {
+                take(model, Err(failure), &mut evidence)?;
+                continue;
+            }
+        };
+        let scores = async {
+            let vectors = model.embed(plan.windows()).await?;
+            // Without a threshold there is no alarm; the scores are still told.
+            let threshold = points.get(&model.technology, CONVERSATION).map_or(f32::INFINITY, OperatingPoint::flags_from);
+            let judged = model.classifier.judge(&plan, &vectors, threshold)?;
+            let mut scores = judged.labels.iter().map(|label| score(model, points, label)).collect::<Result<Vec<_>, _>>()?;
+            let mut whole = points.score(&model.technology, CONVERSATION, judged.conversation, judged.conversation_variant.is_some())?;
             let (first_alarm_message_index, windows) = (judged.first_alarm_message_index, judged.windows);
             whole.detail = Some(ConversationDetail { first_alarm_message_index, windows });
+            whole.look.variant = judged.conversation_variant;
             scores.push(whole);
-            if judged.skipped_messages > 0 || judged.truncated_messages > 0 {
-                let detail = format!(
-                    "{} of {} messages were scored, the newest; {} of them only from their beginning",
-                    judged.scored_messages,
-                    messages.len(),
-                    judged.truncated_messages
-                );
-                return Ok((scores, Some(cut(model, detail))));
-            }
-            Ok((scores, None))
+            Ok(scores)
         };
-        let (scores, unread) = match result.await {
-            Ok((scores, unread)) => (Ok(scores), unread),
-            Err(error) => (Err(error), None),
-        };
+        let scores = scores.await;
         take(model, scores, &mut evidence)?;
-        evidence.unscored.extend(unread);
+        if plan.is_cut() {
+            let scored = plan.scored_messages();
+            evidence.unscored.push(cut(
+                model,
+                format!(
+                    "{} of {} messages were scored, the newest; {} of them only from their beginning",
+                    scored.count,
+                    scored.of,
+                    plan.cut_messages()
+                ),
+            ));
+        }
+        let unread = plan.unreadable_messages();
+        if unread.count > 0 {
+            evidence.unscored.push(unreadable(model, format!("of {} of {} messages", unread.count, unread.of)));
+        }
     }
     timings.add("classify", started.elapsed());
     Ok(evidence)
+}
+
+/// What is to be planned.
+enum Texts {
+    One(String),
+    Chat(Vec<Message>),
+}
+
+/// Tokenising takes some milliseconds of a large conversation: not on the threads that answer.
+async fn plan(model: &TextModel, texts: Texts) -> Result<TextPlan, ModelFailure> {
+    let classifier = model.classifier.clone();
+    let plan = move || match &texts {
+        Texts::One(text) => classifier.plan_text(text),
+        Texts::Chat(messages) => classifier.plan(messages),
+    };
+    let planned = tokio::task::spawn_blocking(plan).await.map_err(|error| ModelFailure::Failed(error.to_string()))?;
+    Ok(planned?)
+}
+
+/// A label's score with its operating point and its look.
+fn score(model: &TextModel, points: &CallPoints, label: &LabelScore) -> Result<Score, ModelFailure> {
+    let mut score = points.score(&model.technology, &label.label, label.score, label.variant.is_some())?;
+    score.look.variant = label.variant;
+    Ok(score)
 }
 
 fn take(model: &TextModel, result: Result<Vec<Score>, ModelFailure>, evidence: &mut Evidence) -> Result<(), AnalysisError> {
@@ -121,4 +171,10 @@ fn empty(model: &TextModel, detail: &str) -> Unscored {
 
 fn cut(model: &TextModel, detail: String) -> Unscored {
     Unscored { technology: model.technology.clone(), reason: UnscoredReason::TextTruncated, detail }
+}
+
+/// The score stands, but it means little: `part` says of how much.
+fn unreadable(model: &TextModel, part: String) -> Unscored {
+    let detail = format!("{part} most letters or words are none that the model knows");
+    Unscored { technology: model.technology.clone(), reason: UnscoredReason::UnreadableText, detail }
 }

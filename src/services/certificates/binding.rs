@@ -32,8 +32,8 @@ pub struct ModelFacts {
 }
 
 impl ModelFacts {
-    /// Of a model that is open, or would open: its manifest, and for a text head the digest with its backbone.
-    pub fn new(manifest: &Manifest, digest: &ModelDigest, provider: ExecutionProvider) -> Self {
+    /// Of a model that is open, or would open: its manifest, and for a text head its backbone's and the digest of both.
+    pub fn new(manifest: &Manifest, backbone: Option<&Manifest>, digest: &ModelDigest, provider: ExecutionProvider) -> Self {
         let spec = manifest.preprocess.as_ref();
         let preprocessing = spec.map(|spec| {
             let text = serde_json::to_vec(spec).expect("plain structs with string keys always serialise");
@@ -47,7 +47,7 @@ impl ModelFacts {
             preprocessing,
             compute_dtype: spec.map_or(DType::F32, |spec| spec.dtype).as_str().to_owned(),
             provider: provider.as_str().to_owned(),
-            rule: if spec.is_some() { analysis::image_rule() } else { analysis::text_rule(manifest) },
+            rule: if spec.is_some() { analysis::image_rule() } else { analysis::text_rule(manifest, backbone) },
         }
     }
 
@@ -60,8 +60,8 @@ impl ModelFacts {
         let folder = |name: &str| -> Result<Manifest, ClassifyError> { Manifest::load(&config.models.directory.join(Path::new(name))) };
         let manifest = folder(model)?;
         let backbone = manifest.backbone.as_deref().map(folder).transpose()?;
-        let digest = manifest.digest(backbone.map(|backbone| backbone.digest(None)).as_ref());
-        Ok(Self::new(&manifest, &digest, ExecutionProvider::default()))
+        let digest = manifest.digest(backbone.as_ref().map(|backbone| backbone.digest(None)).as_ref());
+        Ok(Self::new(&manifest, backbone.as_ref(), &digest, ExecutionProvider::default()))
     }
 
     /// What a certificate for one of the labels is bound to.

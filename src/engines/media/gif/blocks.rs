@@ -179,6 +179,9 @@ impl<'a> Headers<'a> {
 impl FrameHeader<'_> {
     /// Decompresses the sub-blocks into exactly one frame of indices, row by row as stored.
     pub(super) fn inflate(&self, indices: &mut [u8]) -> Result<(), Fault> {
+        if self.code_size == 1 {
+            return unpack_pairs(self.blocks, indices);
+        }
         let mut lzw = weezl::decode::Decoder::new(BitOrder::Lsb, self.code_size);
         let mut bytes = self.blocks;
         let (mut block, mut written): (&[u8], usize) = (&[], 0);
@@ -206,6 +209,32 @@ impl FrameHeader<'_> {
     /// The row of the frame that the `number`-th stored row is.
     pub(super) fn row(&self, number: usize) -> usize {
         if self.interlaced { interlaced_row(number, self.height) } else { number }
+    }
+}
+
+/// Codes of two bits: index 0, index 1, clear, end. The format begins with three bits (a code size of 2), and readers differ on when such
+/// codes would grow; in Pillow they never do.
+fn unpack_pairs(mut bytes: Bytes<'_>, indices: &mut [u8]) -> Result<(), Fault> {
+    let mut indices = indices.iter_mut();
+    loop {
+        let block = match bytes.block() {
+            None => return Err(Fault::malformed("the picture is cut short")),
+            Some([]) => return Err(Fault::malformed("too few pixels")),
+            Some(block) => block,
+        };
+        for code in block.iter().flat_map(|byte| [0, 2, 4, 6].map(|shift| (byte >> shift) & 3)) {
+            match code {
+                2 => {}
+                3 if indices.len() > 0 => return Err(Fault::malformed("too few pixels")),
+                _ => match indices.next() {
+                    Some(index) => *index = code,
+                    None => return Ok(()),
+                },
+            }
+        }
+        if indices.len() == 0 {
+            return Ok(());
+        }
     }
 }
 

@@ -23,9 +23,20 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// The eXIf chunk wherever it stands, also behind the image data (PNG third edition, section 11.3.4.5).
+/// The eXIf chunk wherever it stands, also behind the image data (PNG third edition, section 11.3.4.5). Only one is allowed; of several the
+/// last counts, and of an animation only what stands before its second frame, as in Pillow.
 pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
-    Chunks::of(file).find(|(kind, _)| kind == b"eXIf").map(|(_, data)| data)
+    let (mut found, mut behind_data) = (None, false);
+    for (kind, data) in Chunks::of(file) {
+        match kind {
+            b"eXIf" => found = Some(data),
+            b"IDAT" => behind_data = true,
+            b"fcTL" if behind_data => break,
+            b"IEND" => break,
+            _ => {}
+        }
+    }
+    found
 }
 
 /// What an animation's chunks before the image data say (PNG third edition, section 11.3.6).

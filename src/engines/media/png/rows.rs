@@ -144,11 +144,26 @@ pub(super) fn each_row(
     let used = reader.output_line_size(width as u32).ok_or_else(too_large)?;
     // Samples of less than a byte are joined to what the buffer holds, which is another attachment's.
     raw.fill(0);
-    reader.next_frame(&mut raw).map_err(fault)?;
+    let bits = reader.info().bits_per_pixel() as u8;
+    // Row by row, so that the end is judged by `finish`, as it is for other pictures.
+    for _ in 0..interlaced_rows(width, rows) {
+        let row = reader.next_interlaced_row().map_err(fault)?.ok_or_else(|| Fault::malformed("too few rows"))?;
+        if let png::InterlaceInfo::Adam7(place) = row.interlace() {
+            png::expand_interlaced_row(&mut raw, stride, row.data(), place, bits);
+        }
+    }
+    finish(reader)?;
     for (number, row) in raw.chunks_exact(stride).take(rows).enumerate() {
         take(number, &row[..used.min(stride)]);
     }
     Ok(())
+}
+
+/// Rows of all seven passes that have any pixel (PNG third edition, section 8.1).
+fn interlaced_rows(width: usize, height: usize) -> usize {
+    // The first column and row of each pass, and the distance of its rows.
+    let passes = [(0, 0, 8), (4, 0, 8), (0, 4, 8), (2, 0, 4), (0, 2, 4), (1, 0, 2), (0, 1, 2)];
+    passes.iter().filter(|(left, ..)| width > *left).map(|(_, top, step)| height.saturating_sub(*top).div_ceil(*step)).sum()
 }
 
 /// Reads to the end of the image data, whose checksums tell damage that still inflates. All rows are there, so a file that just

@@ -151,6 +151,11 @@ impl<'a> Directory<'a> {
         self.value(tag).map(|(bytes, _)| bytes)
     }
 
+    /// Bytes of the whole file.
+    pub(super) fn file_length(&self) -> usize {
+        self.file.len()
+    }
+
     /// Part of the file, as offsets and counts of strips and tiles name it.
     pub(super) fn part(&self, start: u32, length: u32) -> Option<&'a [u8]> {
         self.file.get(start as usize..(start as usize).checked_add(length as usize)?)

@@ -33,6 +33,9 @@ enum Photometric {
 /// A tile may be larger than the picture, but not by much: this many pixels (a 1024 x 1024 tile) are always allowed.
 const ROOMY_TILE: u64 = 1 << 20;
 
+/// Bytes that each strip or tile may share with others: a blank 256 x 256 tile is shorter.
+const ROOMY_SHARE: u64 = 1 << 10;
+
 /// More samples than any colour model with alpha needs; a bound for memory.
 const MOST_SAMPLES: u32 = 8;
 
@@ -108,11 +111,29 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         let planes = if layout.planar { layout.samples } else { 1 };
         let parts: Vec<(u32, u32)> = match (directory.numbers(offsets), directory.numbers(counts)) {
             (Some(offsets), Some(counts)) => offsets.zip(counts).collect(),
+            // Old writers leave the counts out; what is stored plainly says itself how long it is.
+            (Some(offsets), None) if coding.is_plain() => {
+                let length = |at: usize| {
+                    let rows = if layout.tiled {
+                        layout.chunk_height
+                    } else {
+                        layout.chunk_height.min(layout.height - at / across % down * layout.chunk_height)
+                    };
+                    u32::try_from(layout.row_bytes(if layout.planar { 1 } else { layout.samples }) * rows).unwrap_or(u32::MAX)
+                };
+                offsets.enumerate().map(|(at, offset)| (offset, length(at))).collect()
+            }
             _ => return Err(Fault::malformed("no strips or tiles")),
         };
         // A picture cannot have more chunks than the file has entries for, so `across * down` is small once this holds.
         if (across as u128) * (down as u128) * (planes as u128) > parts.len() as u128 {
             return Err(Fault::malformed("too few strips or tiles"));
+        }
+        // Strips may share bytes (blank tiles do), but not so that a small file is read thousands of times.
+        let needed = &parts[..across * down * planes];
+        let stored: u64 = needed.iter().map(|&(_, length)| u64::from(length)).sum();
+        if stored > 4 * directory.file_length() as u64 + ROOMY_SHARE * needed.len() as u64 {
+            return Err(Fault::malformed("strips or tiles that overlap"));
         }
         let mut chunk = pool.take(layout.row_bytes(layout.samples) * layout.chunk_height);
         let mut plane = if layout.planar { pool.take(layout.row_bytes(1) * layout.chunk_height) } else { Buffer::default() };

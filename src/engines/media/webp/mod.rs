@@ -77,10 +77,11 @@ impl<'a> Sequence<'a> for Webp<'a> {
         let side = |at: usize| number(data, at).map(|side| side + 1);
         let (flags, size) = data.first().zip(side(4).zip(side(7))).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
         let (flagged, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
-        let (mut orientation, mut frames) = (Orientation::UPRIGHT, 0);
+        let (mut orientation, mut frames, announces_exif) = (None, 0, flags & 0x08 != 0);
         for (kind, data) in chunks {
             match kind {
-                b"EXIF" => orientation = Orientation::from_exif(data),
+                // There may be one only; of several the first counts, and none that the header does not announce, as in libwebp.
+                b"EXIF" if announces_exif => orientation = orientation.or_else(|| Some(Orientation::from_exif(data))),
                 // A still picture, which must fill the canvas.
                 b"VP8 " | b"VP8L" if bitstream_size(kind, data) != Some(size) => return Err(sizes_disagree()),
                 b"ANMF" => {
@@ -97,7 +98,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
             let alpha = picture.is_some_and(|picture| picture.has_alpha());
             (alpha, Kind::Still { picture: picture.filter(|_| alpha != flagged), announced: false })
         };
-        Ok(Self { bytes, size, orientation, alpha, kind })
+        Ok(Self { bytes, size, orientation: orientation.unwrap_or(Orientation::UPRIGHT), alpha, kind })
     }
 
     fn frames(&self) -> Option<u32> {
