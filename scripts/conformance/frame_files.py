@@ -233,11 +233,28 @@ def tiff_by_pillow(rng):
     return out.getvalue()
 
 
+# BMP
+
+def bmp(rng):
+    """32 bits with the masks that Pillow knows, from headers that have one for alpha, or from the one that has none."""
+    width, height = (int(side) for side in rng.integers(1, 30, 2))
+    length = int(rng.choice([40, 56, 108, 124]))
+    masks = [(0xff0000, 0xff00, 0xff, 0xff000000), (0xff, 0xff00, 0xff0000, 0xff000000), (0xff000000, 0xff0000, 0xff00, 0xff),
+             (0xff0000, 0xff00, 0xff, 0), (0, 0, 0, 0)][int(rng.integers(0, 5))]
+    masks = masks if length > 40 else masks[:3] if masks[3] == 0 else (0xff0000, 0xff00, 0xff)
+    pixels = rng.integers(0, 256, (height, width, 4)).astype(np.uint8)
+    if chance(rng, 0.3):
+        pixels[:, :, 3] = 255
+    header = struct.pack("<IiiHHIIIIII", length, width, height, 1, 32, 3, 0, 0, 0, 0, 0) + struct.pack(f"<{len(masks)}I", *masks)
+    header = header.ljust(length, b"\0")
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + pixels.size, 0, 0, 14 + len(header)) + header + pixels.tobytes()
+
+
 # MPO
 
 def mpo(rng):
     pictures = []
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(int(rng.integers(1, 4))):
         width, height = (int(side) for side in rng.integers(8, 90, 2))
         y, x = np.mgrid[0:height, 0:width]
         waves = [128 + 100 * np.sin(x / rng.uniform(4, 30) + y / rng.uniform(4, 30) + phase) for phase in range(3)]

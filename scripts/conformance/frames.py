@@ -6,7 +6,7 @@ usage: frames.py [--count 2000] [--seed N] [--keep FOLDER] [--kinds gif,webp,…
 Each file is written by blocks or by Pillow from its format's options (`frame_files.py`, `png_files.py`): disposal, blending, offsets, transparent
 indices, local palettes, delays, interlacing, extra samples, circles of pages, orientation. The decoder is asked through the integration tests'
 `decode_frames::dump` (or the program in NIGHTLIGHT_FRAMES, which does the same). Without a seed, a fresh one is taken and printed. Exit 1 when
-any frame differs: by a bit for GIF, WebP, PNG and TIFF (one level where half-transparent pixels are mixed), by 3 levels in the mean for MPO.
+any frame differs: by a bit for GIF, WebP, PNG, TIFF and BMP (one level where half-transparent pixels are mixed), by 3 levels in the mean for MPO.
 """
 import argparse
 import collections
@@ -27,7 +27,7 @@ import frame_files
 from png_files import png
 
 MAKERS = {"gif": frame_files.gif, "gif-pillow": frame_files.gif_by_pillow, "webp": frame_files.webp, "webp-pillow": frame_files.webp_by_pillow,
-          "png": png, "tiff": frame_files.tiff, "tiff-pillow": frame_files.tiff_by_pillow, "mpo": frame_files.mpo}
+          "png": png, "tiff": frame_files.tiff, "tiff-pillow": frame_files.tiff_by_pillow, "bmp": frame_files.bmp, "mpo": frame_files.mpo}
 CARGO = ["cargo", "test", "--quiet", "--locked", "--features", "testing", "--test", "integration", "--", "--ignored", "--exact", "decode_frames::dump"]
 
 

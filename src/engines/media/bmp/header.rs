@@ -26,6 +26,8 @@ pub(super) struct Header<'a> {
     /// 1, 2, 4, 8, 16, 24 or 32 a pixel.
     pub bits: u8,
     pub coding: Coding,
+    /// Which bits of a word are alpha.
+    pub alpha: Option<u32>,
     /// Of pictures with at most 8 bits.
     pub palette: Palette,
     /// From the first stored row to the end of the file.
@@ -81,7 +83,7 @@ impl<'a> Header<'a> {
         let compression = if length == 12 { 0 } else { field(16) };
         // Numbers 3 and 4 mean Huffman codes and 24-bit runs behind OS/2's second header.
         let os2 = !matches!(length, 12 | 40 | 52 | 56 | 108 | 124);
-        let mut masks_behind = 0;
+        let (mut masks_behind, mut alpha) = (0, None);
         let coding = match compression {
             0 if bits == 16 => Coding::Masks([0x7c00, 0x3e0, 0x1f]),
             0 => Coding::Plain,
@@ -89,10 +91,16 @@ impl<'a> Header<'a> {
             // 6 is 3 with a fourth mask, for alpha.
             3 | 6 if bits >= 16 && !os2 => {
                 masks_behind = if length == 40 { if compression == 3 { 12 } else { 16 } } else { 0 };
+                // The fourth mask belongs to headers of 56 bytes and more; without any mask, 32 bits end in alpha, as in Pillow.
+                let fourth = if length >= 56 || masks_behind == 16 { bytes.long(MASKS + 12).unwrap_or(0) } else { 0 };
+                alpha = Some(fourth).filter(|&mask| mask != 0);
                 match bytes.longs(MASKS).ok_or_else(cut)? {
                     // Pillow, too, reads 32 bits without any mask as plain ones.
                     [0, 0, 0] if bits == 16 => Coding::Masks([0x7c00, 0x3e0, 0x1f]),
-                    [0, 0, 0] => Coding::Plain,
+                    [0, 0, 0] => {
+                        alpha = (bits == 32).then_some(0xff00_0000);
+                        Coding::Plain
+                    }
                     masks => Coding::Masks(masks),
                 }
             }
@@ -110,7 +118,7 @@ impl<'a> Header<'a> {
         // Some writers forget the palette in the offset, or leave the offset out.
         let offset = if stated_offset == 0 || stated_offset == end && bits <= 8 { behind } else { stated_offset };
         let data = file.get(offset..).ok_or_else(|| Fault::malformed("the rows begin behind the end of the file"))?;
-        Ok(Self { size: (width, height.unsigned_abs()), top_down: height < 0, bits, coding, palette, data })
+        Ok(Self { size: (width, height.unsigned_abs()), top_down: height < 0, bits, coding, alpha, palette, data })
     }
 }
 

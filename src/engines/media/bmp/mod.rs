@@ -18,7 +18,7 @@ use super::decoder::Picture;
 use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
-use crate::domain::frame::BufferPool;
+use crate::domain::frame::{Buffer, BufferPool};
 
 pub(super) struct Bmp<'a>(Header<'a>);
 
@@ -44,24 +44,36 @@ impl<'a> Picture<'a> for Bmp<'a> {
                 let mut indices = pool.take(width * height);
                 indices.fill(0); // runs may leave pixels out, and the buffer holds another attachment's
                 runs::unpack(header.data, nibbles, width, &mut indices)?;
-                self.place(&indices, width, out, |row, out| pixels::from_indices(row, 8, &header.palette, out));
+                self.place::<3>(&indices, width, out, |row, out| pixels::from_indices(row, 8, &header.palette, out));
             }
             Coding::Plain => match header.bits {
-                24 => self.place(self.rows()?, self.stride(), out, |row, out| pixels::from_strided::<3>(row, [2, 1, 0], out)),
-                32 => self.place(self.rows()?, self.stride(), out, |row, out| pixels::from_strided::<4>(row, [2, 1, 0], out)),
-                bits => self.place(self.rows()?, self.stride(), out, |row, out| pixels::from_indices(row, bits, &header.palette, out)),
+                24 => self.place::<3>(self.rows()?, self.stride(), out, |row, out| pixels::from_strided::<3>(row, [2, 1, 0], out)),
+                32 => self.place::<3>(self.rows()?, self.stride(), out, |row, out| pixels::from_strided::<4>(row, [2, 1, 0], out)),
+                bits => self.place::<3>(self.rows()?, self.stride(), out, |row, out| pixels::from_indices(row, bits, &header.palette, out)),
             },
             Coding::Masks(masks) => {
                 let channels = Channels::of(masks)?;
                 let rows = self.rows()?;
                 match header.bits {
-                    16 => self.place(rows, self.stride(), out, |row, out| channels.expand::<2>(row, out)),
-                    24 => self.place(rows, self.stride(), out, |row, out| channels.expand::<3>(row, out)),
-                    _ => self.place(rows, self.stride(), out, |row, out| channels.expand::<4>(row, out)),
+                    16 => self.place::<3>(rows, self.stride(), out, |row, out| channels.expand::<2>(row, out)),
+                    24 => self.place::<3>(rows, self.stride(), out, |row, out| channels.expand::<3>(row, out)),
+                    _ => self.place::<3>(rows, self.stride(), out, |row, out| channels.expand::<4>(row, out)),
                 }
             }
         }
         Ok(())
+    }
+
+    fn read_with_alpha(self, out: &mut [u8], pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
+        let Some(mask) = self.0.alpha else { return self.read(out, pool).map(|()| None) };
+        let mut alpha = pool.take(out.len() / 3);
+        let channels = Channels::of([mask; 3])?;
+        match self.0.bits {
+            16 => self.place::<1>(self.rows()?, self.stride(), &mut alpha, |row, out| channels.first::<2>(row, out)),
+            24 => self.place::<1>(self.rows()?, self.stride(), &mut alpha, |row, out| channels.first::<3>(row, out)),
+            _ => self.place::<1>(self.rows()?, self.stride(), &mut alpha, |row, out| channels.first::<4>(row, out)),
+        }
+        self.read(out, pool).map(|()| Some(alpha))
     }
 }
 
@@ -78,9 +90,9 @@ impl Bmp<'_> {
         self.0.data.get(..needed).ok_or_else(|| Fault::malformed("rows are missing"))
     }
 
-    /// Expands each stored row into its place.
-    fn place(&self, rows: &[u8], stride: usize, out: &mut [u8], expand: impl Fn(&[u8], &mut [u8])) {
-        let row_bytes = 3 * self.0.size.0 as usize;
+    /// Expands each stored row into its place, to some bytes a pixel.
+    fn place<const BYTES: usize>(&self, rows: &[u8], stride: usize, out: &mut [u8], expand: impl Fn(&[u8], &mut [u8])) {
+        let row_bytes = BYTES * self.0.size.0 as usize;
         let stored = rows.chunks(stride);
         if self.0.top_down {
             out.chunks_exact_mut(row_bytes).zip(stored).for_each(|(out, row)| expand(row, out));
@@ -112,14 +124,27 @@ impl Channels {
 
     fn expand<const BYTES: usize>(&self, row: &[u8], out: &mut [u8]) {
         for (pixel, stored) in out.chunks_exact_mut(3).zip(row.chunks_exact(BYTES)) {
-            let mut word = [0; 4];
-            word[..BYTES].copy_from_slice(stored);
-            let word = u32::from_le_bytes(word);
-            for (value, (mask, shift, table)) in pixel.iter_mut().zip(&self.0) {
-                *value = table[((word & mask) >> shift) as usize & 0xff];
-            }
+            let word = word::<BYTES>(stored);
+            pixel.iter_mut().zip(&self.0).for_each(|(value, channel)| *value = cut_out(word, channel));
         }
     }
+
+    /// The first of the three alone, a byte a pixel.
+    fn first<const BYTES: usize>(&self, row: &[u8], out: &mut [u8]) {
+        for (value, stored) in out.iter_mut().zip(row.chunks_exact(BYTES)) {
+            *value = cut_out(word::<BYTES>(stored), &self.0[0]);
+        }
+    }
+}
+
+fn word<const BYTES: usize>(stored: &[u8]) -> u32 {
+    let mut word = [0; 4];
+    word[..BYTES].copy_from_slice(stored);
+    u32::from_le_bytes(word)
+}
+
+fn cut_out(word: u32, (mask, shift, table): &(u32, u32, [u8; 256])) -> u8 {
+    table[((word & mask) >> shift) as usize & 0xff]
 }
 
 #[cfg(test)]
