@@ -7,7 +7,7 @@ use nightlight::domain::frame::BufferPool;
 use nightlight::domain::preprocess::PreprocessSpec;
 use nightlight::engines::gpu::GpuOptions;
 use nightlight::engines::media::{Decoder, Limits};
-use nightlight::services::pixels::{PixelProcessor, Wanted};
+use nightlight::services::analysis::pixels::{PixelProcessor, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 

@@ -1,5 +1,7 @@
 //! `[limits]`: what one attachment may be.
 
+use std::time::Duration;
+
 use super::{ConfigError, layers::Layers};
 
 /// Bounds on one attachment, checked before anything proportional to it is allocated.
@@ -8,12 +10,22 @@ pub struct Limits {
     /// Width times height.
     pub max_pixels: u64,
     pub max_side: u32,
+    /// Frames, pages or pictures of one file that are looked at.
+    pub max_frames: u32,
+    /// Pixels of all of them together, and of their views with and without transparency.
+    pub max_total_pixels: u64,
+    /// How long all frames after the first may take.
+    pub max_frames_time: Duration,
     /// UTF-8 bytes of a text, or of all messages of a conversation.
     pub max_text_bytes: usize,
     /// More messages are refused.
     pub max_messages: usize,
     /// Of these the newest are scored.
     pub max_scored_messages: usize,
+    /// Tokens that are read of one text or message, in each look.
+    pub max_text_tokens: usize,
+    /// Tokens that are read of one conversation, all looks together.
+    pub max_conversation_tokens: usize,
 }
 
 impl Limits {
@@ -23,9 +35,15 @@ impl Limits {
             max_pixels: layers.number("limits.max_pixels", 1..=1_000_000_000)?,
             // 65,535 is the largest side that JPEG can state.
             max_side: layers.number("limits.max_side", 1..=65_535)?,
+            max_frames: layers.number("limits.max_frames", 1..=100_000)?,
+            max_total_pixels: layers.number("limits.max_total_pixels", 1..=1_000_000_000_000)?,
+            max_frames_time: Duration::from_millis(layers.number("limits.max_frames_ms", 1..=3_600_000)?),
             max_text_bytes: layers.number("limits.max_text_bytes", 1..=(1 << 30))?,
             max_messages: layers.number("limits.max_messages", 1..=1_000_000)?,
             max_scored_messages: layers.number("limits.max_scored_messages", 1..=1_000_000)?,
+            // A million tokens are minutes of a core: more would be no limit.
+            max_text_tokens: layers.number("limits.max_text_tokens", 1..=1_000_000)?,
+            max_conversation_tokens: layers.number("limits.max_conversation_tokens", 1..=1_000_000)?,
         })
     }
 }

@@ -56,12 +56,31 @@ impl MediaType {
 #[derive(Clone, Debug)]
 pub enum Attachment {
     /// Untrusted bytes of some media; `declared` is the sender's Content-Type, which decides nothing.
-    Media {
-        bytes: Bytes,
-        declared: Option<String>,
+    Media { bytes: Bytes, declared: Option<String> },
+    Text {
+        text: String,
+        /// The bytes that it came as, where they were a body or a file of their own: their digests are looked up, and they are looked at as media where they are some.
+        received: Option<Bytes>,
+        /// Whether bytes that were no UTF-8, or half a surrogate, were replaced by U+FFFD.
+        repaired: bool,
     },
-    Text(String),
-    Conversation(Vec<Message>),
+    Conversation {
+        messages: Vec<Message>,
+        /// As for a text.
+        repaired: bool,
+    },
+}
+
+impl Attachment {
+    /// A text that came inside something else and is as it was written.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), received: None, repaired: false }
+    }
+
+    /// A conversation that is as it was written.
+    pub const fn conversation(messages: Vec<Message>) -> Self {
+        Self::Conversation { messages, repaired: false }
+    }
 }
 
 /// One message of a conversation, in the order it was sent.
@@ -141,6 +160,12 @@ pub struct AttachmentFacts {
     pub height: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<u32>,
+    /// Frames, pages or pictures, where there are more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
+    /// Whether bytes that were no UTF-8, or half a surrogate, were replaced by U+FFFD before the text was scored. Absent when nothing was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repaired: bool,
     /// Of the bytes as received (media), of the UTF-8 text, or of the conversation's texts joined by newlines.
     pub sha256: String,
 }

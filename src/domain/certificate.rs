@@ -106,6 +106,9 @@ pub struct ModelBinding {
     pub compute_dtype: Option<String>,
     /// ONNX Runtime's execution provider: `cpu`, `cuda`, ….
     pub provider: Option<String>,
+    /// How a score comes about of several looks at an attachment; absent in certificates from before there was a second look, which hold where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 /// The data behind a certificate.

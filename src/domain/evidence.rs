@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bank::HarmCategory,
+    clip::Look,
     hash::Transform,
     score::{Score, Technology},
     signal::{Distance, SignalType},
@@ -29,6 +30,9 @@ pub struct Match {
     /// The item's category, where its bank has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<HarmCategory>,
+    /// Where in the attachment it was found.
+    #[serde(flatten)]
+    pub look: Look,
 }
 
 /// A match that a bank of known harmless material took back.
@@ -57,13 +61,21 @@ pub enum UnscoredReason {
     EmptyText,
     /// The technology failed.
     TechnologyFailed,
-    /// No technology of this server looks at this kind of attachment.
+    /// No technology of this server looks at this kind of attachment (a text where no text model is configured).
     UnsupportedKind,
+    /// The bytes are of a type that this server does not decode: only their digests were looked up.
+    UnsupportedMedia,
+    /// The type is decoded, but not this rare part of it (arithmetic coded JPEG, floating point TIFF).
+    UnsupportedFeature,
+    /// Frames, pages or pictures beyond a limit, or behind damage; the detail counts them.
+    FramesNotLookedAt,
+    /// Most of it means nothing to the model: its tokens are unknown, or its script is none that the model was made for.
+    UnreadableText,
 }
 
 impl UnscoredReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::UndecodableMedia,
         Self::MediaTooLarge,
         Self::QualityBelowMinimum,
@@ -72,6 +84,10 @@ impl UnscoredReason {
         Self::EmptyText,
         Self::TechnologyFailed,
         Self::UnsupportedKind,
+        Self::UnsupportedMedia,
+        Self::UnsupportedFeature,
+        Self::FramesNotLookedAt,
+        Self::UnreadableText,
     ];
 
     /// The code in the API and the configuration.
@@ -85,6 +101,10 @@ impl UnscoredReason {
             Self::EmptyText => "empty_text",
             Self::TechnologyFailed => "technology_failed",
             Self::UnsupportedKind => "unsupported_kind",
+            Self::UnsupportedMedia => "unsupported_media",
+            Self::UnsupportedFeature => "unsupported_feature",
+            Self::FramesNotLookedAt => "frames_not_looked_at",
+            Self::UnreadableText => "unreadable_text",
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | distance | differing bits for PDQ (0..=256), Euclidean for PhotoDNA, 1 - cosine for embeddings; 0 for an exact digest |
 //! | quality | PDQ's image-domain gradient measure, 0..=100; below 50 a hash says nothing |
 //! | label | one output of a classifier, e.g. `nsfw` |
+//! | look | one view of an attachment: a frame of a sequence, with or without its transparency; a text as written or normalised |
 //! | score | what a classifier said of one label: `raw` decides, `probability` informs people |
 //! | operating point | a threshold together with what is known about it; there is no bare threshold |
 //! | certificate | a signed document that says what was shown about a threshold, on which data, for which model |
@@ -33,6 +34,7 @@ pub mod attachment;
 pub mod bank;
 pub mod calibrator;
 pub mod certificate;
+pub mod clip;
 pub mod curation;
 pub mod decision;
 pub mod event;
@@ -47,4 +49,5 @@ pub mod preprocess;
 pub mod score;
 pub mod signal;
 pub mod tensor;
+pub mod text;
 pub mod time;

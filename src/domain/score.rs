@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::operating_point::OperatingPoint;
+use super::{clip::Look, operating_point::OperatingPoint};
 
 /// The name of one way of looking at an attachment: a signal type (`pdq`) or a model (`open-nsfw`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +73,9 @@ pub struct Score {
     /// `None` for labels nobody set a threshold for (`sfw`): they are never flagged.
     pub operating_point: Option<OperatingPoint>,
     pub detail: Option<ConversationDetail>,
+    /// Which look at the attachment scored so: the highest of all.
+    #[serde(flatten)]
+    pub look: Look,
 }
 
 impl Score {

@@ -24,8 +24,8 @@
 //! # use nightlight::{
 //! #     config::{Config, Sources}, http::{HttpOptions, HttpServices, HttpState, router},
 //! #     services::{
-//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lanes::Lanes, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
-//! #         pixels::PixelProcessor, review::Review,
+//! #         access::Access, banks::{Banks, curation::Curation}, exchanges, health::{Health, constant}, lookup::Lookup, monitor::{Monitor, Settings}, operating_points::{OperatingPoints, Running},
+//! #         analysis::Pictures, review::Review,
 //! #     },
 //! #     outbound::MediaFetcher, store::{Store, StoreOptions}, testing::scorer::FakeScorer,
 //! # };
@@ -42,7 +42,7 @@
 //!     access: Access::new(store.clone(), true),
 //!     curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
 //!     exchanges: exchanges(&config, store.clone(), Some(banks.clone())),
-//!     lookup: Arc::new(Lookup::new(banks, Lanes::start(&config)?, Arc::new(PixelProcessor::Cpu), MediaFetcher::off())),
+//!     lookup: Arc::new(Lookup::new(banks, Pictures::hashing(&config)?, MediaFetcher::off())),
 //!     review: Review::new(store.clone(), Duration::from_secs(15 * 60)),
 //!     monitor: Monitor::start(store, points.clone(), Settings::new(&config.monitor, &config.audit, [])).await?,
 //!     points,
@@ -71,6 +71,7 @@ mod observe;
 mod openapi;
 mod operating_points;
 mod review;
+mod review_dto;
 mod score;
 mod serve;
 mod status;
@@ -236,9 +237,11 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/match", Some(Permission::Match), post(matching::matches)),
         route("/review/items", Some(Permission::Review), get(review::list)),
         route("/review/items/{id}", Some(Permission::Review), get(review::item)),
+        route("/review/items/{id}/attachments", Some(Permission::Review), get(review::attachments)),
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
         route("/review/items/{id}/release", Some(Permission::Review), post(review::release)),
         route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
+        route("/review/decisions", Some(Permission::Review), get(review::decisions)),
         route("/review/gold", Some(Permission::Administer), post(review::add_gold)),
         route("/monitor", Some(Permission::Metrics), get(monitor::report)),
         route("/operating-points", Some(Permission::OperatingPoints), get(operating_points::list)),

@@ -4,20 +4,18 @@
 //! server, `nightlight score` and the tests all use this one way to start.
 
 pub mod access;
+pub mod analysis;
 pub mod banks;
 pub mod calibrate;
 pub mod certificates;
 pub mod datasets;
-pub mod embedders;
 pub mod evaluate;
 pub mod exchange;
 pub mod health;
 mod key_file;
-pub mod lanes;
 pub mod lookup;
 pub mod monitor;
 pub mod operating_points;
-pub mod pixels;
 pub mod review;
 pub mod scoring;
 
@@ -27,14 +25,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    analysis::{
+        Analysis,
+        pixels::{PixelProcessor, Wanted},
+    },
     banks::{Banks, curation::Curation, hits::Hits},
-    embedders::Embedders,
     exchange::Exchanges,
-    lanes::Lanes,
-    lookup::Lookup,
+    lookup::{Lookup, RecentHashes},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
-    pixels::{PixelProcessor, Wanted},
     scoring::{Pseudonyms, Scoring},
 };
 use crate::{
@@ -104,16 +103,23 @@ impl App {
         let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
-        let lanes = Lanes::start(config)?;
         let hits = Arc::<Hits>::default();
-        let embedders = Arc::new(Embedders::start(config)?);
-        let missing = embedders.missing(&banks.snapshot(TenantId::DEFAULT));
-        let lookup = Lookup::new(banks.clone(), lanes.clone(), pixels.clone(), fetcher(config))
-            .with_embedders(embedders.clone())
+        let analysis = Arc::new(Analysis::start(config, pixels.clone())?);
+        let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
+        let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config))
+            .remembering(RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes))
             .counting(hits.clone());
-        let parts = scoring::Parts { banks: banks.clone(), processor: pixels.clone(), lanes, embedders, hits: hits.clone() };
-        let scoring = Scoring::start(config, store.clone(), pseudonyms.clone(), parts).await?;
-        let mut warnings: Vec<String> = note.into_iter().collect();
+        let points = OperatingPoints::load(config, analysis.running().collect(), store.clone()).await?;
+        let parts = scoring::Parts {
+            store: store.clone(),
+            pseudonyms: pseudonyms.clone(),
+            banks: banks.clone(),
+            analysis,
+            points: points.clone(),
+            hits: hits.clone(),
+        };
+        let scoring = Scoring::new(config, parts);
+        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
@@ -121,10 +127,11 @@ impl App {
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
-        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules)
+            .with_defaults(config.matching.bank())
+            .watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
-        let points = scoring.points().clone();
         let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
         let monitor = Monitor::start(store.clone(), points.clone(), settings).await?;
         let refresh = Duration::from_millis(config.monitor.refresh_ms);
@@ -172,7 +179,7 @@ pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Ex
     let outbound = &config.outbound;
     let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
     let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
-    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules)
+    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules).with_defaults(config.matching.bank())
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

@@ -54,6 +54,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tower", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa_swagger_ui", &["http"]),
+    // Texts come in over HTTP and in files of the command line.
+    ("encoding_rs", &["domain"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("libc", &["engines::matching"]),
@@ -62,6 +64,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("pollster", &["engines::gpu"]),
     ("ort", &["engines::classify"]),
     ("tokenizers", &["engines::classify"]),
+    ("icu_normalizer", &["engines::classify"]),
+    ("icu_properties", &["engines::classify"]),
+    ("unicode_security", &["engines::classify"]),
     ("image", &["engines::media"]),
     ("image_webp", &["engines::media"]),
     ("png", &["engines::media"]),

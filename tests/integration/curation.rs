@@ -21,14 +21,13 @@ use nightlight::{
     outbound::MediaFetcher,
     services::{
         access::{Principal, Role},
+        analysis::Pictures,
         banks::{
             Banks,
             curation::{Curation, Entry},
             hits::Hits,
         },
-        lanes::Lanes,
         lookup::{Lookup, Scope, Sought},
-        pixels::PixelProcessor,
         review::{Listing, Review},
     },
     store::{BankDefaults, IdempotentResponse, ImportInfo, ItemPatch, NewReviewItem, Outcome, ReviewItem, Store, StoreOptions, Subject},
@@ -130,6 +129,7 @@ fn hit(content_id: i64) -> Match {
         transform: None,
         disputed: false,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     }
 }
 
@@ -292,8 +292,8 @@ async fn look_ups_count_too() {
     let house = House::new().await;
     house.bank(BankSettings::default()).await;
     let meme = house.add(1).await;
-    let lanes = Lanes::start(&Config::load(&Sources::default()).unwrap()).unwrap();
-    let lookup = Lookup::new(house.banks.clone(), lanes, Arc::new(PixelProcessor::Cpu), MediaFetcher::off()).counting(house.hits.clone());
+    let pictures = Pictures::hashing(&Config::load(&Sources::default()).unwrap()).unwrap();
+    let lookup = Lookup::new(house.banks.clone(), pictures, MediaFetcher::off()).counting(house.hits.clone());
     let look = async |scope: &Scope| {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         let found = lookup.find(&Principal::operator(), Sought::Signal(Signal::Pdq(pdq(1))), scope, deadline).await.unwrap();

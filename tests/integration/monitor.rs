@@ -71,7 +71,7 @@ impl House {
     /// An attachment of this score, as scoring would put it into the queue.
     async fn flag(&self, raw: f32, provenance: Provenance) -> ReviewItemId {
         let service = provenance.service.clone();
-        let score = self.points.snapshot(TENANT).score(&MODEL, "nsfw", raw, service.as_deref()).unwrap();
+        let score = self.points.snapshot(TENANT).score(&MODEL, "nsfw", raw, service.as_deref(), false).unwrap();
         self.put(Evidence { scores: vec![score], ..Evidence::default() }, provenance).await
     }
 
@@ -224,6 +224,7 @@ async fn banks_have_books_and_services_have_slices() {
         transform: None,
         disputed: false,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     };
     for (service, verdict) in [(Some("chat"), Verdict::Confirmed), (Some("elsewhere"), Verdict::Rejected), (None, Verdict::Confirmed)] {
         let provenance = Provenance { service: service.map(str::to_owned), ..Provenance::default() };

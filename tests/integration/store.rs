@@ -3,11 +3,13 @@
 mod banks;
 mod crash;
 mod curation;
+mod decided;
 mod ledger;
 mod measure;
 mod operating_points;
 mod reviews;
 mod schema;
+mod shared;
 
 use std::{path::Path, time::Duration};
 
@@ -53,6 +55,7 @@ fn evidence() -> Evidence {
         transform: Some(Transform::Rotate90),
         disputed: false,
         category: None,
+        look: nightlight::domain::clip::Look::default(),
     };
     Evidence { matches: vec![found], ..Evidence::default() }
 }
@@ -105,7 +108,7 @@ fn routed(queue: &str, priority: f64, key: Option<&str>) -> Outcome {
         }),
         counters: vec![counter(3)],
         idempotency: key.map(|key| response(key, 1)),
-        cluster: None,
+        ..Outcome::new(TENANT)
     }
 }
 

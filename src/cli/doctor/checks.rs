@@ -12,9 +12,9 @@ use crate::{
         gpu::{AdapterFacts, Gpu},
     },
     services::{
+        analysis::pixels::{self_test, self_test_on_cpu},
         gpu_options,
         operating_points::{OperatingPoints, Running},
-        pixels::{self_test, self_test_on_cpu},
     },
 };
 

@@ -9,8 +9,8 @@ use super::{confidence, table};
 use crate::{
     cli::{Failure, files, hash, output},
     config::Config,
-    domain::{frame::BufferPool, hash::PdqHash, signal::Distance},
-    engines::media::{Decoder, Limits},
+    domain::{hash::PdqHash, signal::Distance},
+    services::analysis::Viewer,
     services::evaluate::hashes::{Bench, HashOptions, HashReport, HashesError, Kept, Looker, Picture, scene},
 };
 
@@ -81,8 +81,7 @@ impl Hashes {
         let keep = self.write.as_deref().map(Kept::create).transpose().map_err(HashesError::from)?;
         let bench = Bench::new(Looker::new(hash::open_embedders(&self.embeddings, config)?), options);
         let max_bytes = config.server.body_limit_bytes;
-        let limits = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes };
-        let decoder = Decoder::new(limits, BufferPool::new(config.engine.pixel_pool_bytes));
+        let viewer = Viewer::new(config, config.engine.pixel_pool_bytes);
         let load = |at: usize| {
             let Some(path) = paths.get(at) else {
                 let number = at - paths.len();
@@ -90,7 +89,7 @@ impl Hashes {
             };
             let name = path.to_string_lossy().into_owned();
             let bytes = files::read(path, max_bytes).map_err(|error| format!("{name}: {error}"))?;
-            let (_, frame) = decoder.decode(&bytes).map_err(|error| format!("{name}: {error}"))?;
+            let frame = viewer.first(&bytes).map_err(|error| format!("{name}: {error}"))?;
             Ok(Picture { name, frame })
         };
         let bar = output::progress(Some(Bench::ticks(count) as u64), "pictures, twice");

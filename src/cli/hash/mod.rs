@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::{Args, builder::PossibleValuesParser};
@@ -17,21 +17,24 @@ use super::{Failure, files, output};
 use crate::{
     config::{Backend, Config},
     domain::{
-        frame::{BufferPool, Frame},
-        hash::{PdqHash, Transform},
-        preprocess::{OutputTooLarge, PreprocessSpec},
+        clip::Look,
+        frame::Frame,
+        hash::{PdqHash, PerceptualHash, Transform},
         signal::Signal,
-        tensor::Tensor,
     },
     engines::{
         batch::BatchOptions,
         classify::{ClassifyError, ImageEmbedder, Manifest, PoolConfig, Runtime},
         hashing::{digests::digests, pdq_exact},
-        media::{DecodeError, Decoder, Limits},
+        media::DecodeError,
     },
     services::{
+        analysis::{
+            Viewer,
+            pixels::{Needs, PixelEngine, PixelProcessor, Prepared, Specs},
+            viewer::View,
+        },
         open_pixels,
-        pixels::{PixelEngine, PixelProcessor, on_cpu},
     },
 };
 
@@ -92,9 +95,37 @@ struct HashedLine {
     sha1: Option<String>,
     sha256: String,
     backend: &'static str,
+    #[serde(flatten)]
+    further: Further,
+}
+
+/// What else is to be said of a file: nothing of an opaque still.
+#[derive(Default, Serialize)]
+struct Further {
     /// Absent where the whole picture was decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     decode: Option<&'static str>,
+    /// Which look `pdq` is of.
+    #[serde(flatten)]
+    look: Look,
+    /// Frames, pages or pictures, where there are more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<u32>,
+    /// Further distinct looks: frames, and what transparency lets through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    looks: Vec<HashedLook>,
+    /// What limits cut off or damage hides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_looked_at: Option<String>,
+}
+
+/// The hash of one look.
+#[derive(Serialize)]
+struct HashedLook {
+    #[serde(flatten)]
+    look: Look,
+    pdq: PdqHash,
+    quality: u8,
 }
 
 /// A variant's name, in the order of the reference.
@@ -123,11 +154,11 @@ impl ErrorLine {
 
 /// What every worker uses.
 struct Work {
-    decoder: Decoder,
+    viewer: Viewer,
     engine: PixelEngine,
     embedders: Vec<ImageEmbedder>,
-    /// Of the embedders, in their order.
-    specs: Arc<[PreprocessSpec]>,
+    /// The embedders' tensors.
+    needs: Needs,
     max_bytes: usize,
     dihedral: bool,
     dct: bool,
@@ -139,7 +170,6 @@ impl Hash {
         // Known to clap as one of the three.
         let backend = self.backend.as_deref().and_then(|name| name.parse().ok()).unwrap_or(config.engine.backend);
         let max_bytes = config.server.body_limit_bytes;
-        let limits = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes };
         let processor = Arc::new(open_processor(backend, config)?);
         let cores = match config.engine.decode_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -151,13 +181,13 @@ impl Hash {
             PixelProcessor::Gpu(_) => cores + 2 * config.batching.max_images,
         };
         let embedders = open_embedders(&self.embeddings, config)?;
-        let specs: Arc<[_]> = embedders.iter().map(|embedder| embedder.preprocess().clone()).collect();
+        let specs: Specs = embedders.iter().map(|one| (one.manifest().name.as_str().into(), one.preprocess().clone())).collect();
         let batches = BatchOptions { max_batch: config.batching.max_images, max_wait: Duration::ZERO, queue: workers };
         let work = Work {
-            decoder: Decoder::new(limits, BufferPool::new(config.engine.pixel_pool_bytes)),
-            engine: PixelEngine::start(processor, &specs, batches)?,
+            viewer: Viewer::new(config, config.engine.pixel_pool_bytes),
+            needs: Arc::new(specs.iter().map(|(name, _)| name.clone()).collect()),
+            engine: PixelEngine::start(processor, specs, batches)?,
             embedders,
-            specs,
             max_bytes,
             dihedral: self.dihedral,
             dct: self.dct,
@@ -231,18 +261,51 @@ fn hash_all(work: &Work, files: &[PathBuf], workers: usize) -> Result<bool, Fail
 impl Work {
     fn line(&self, path: &Path) -> Result<HashedLine, ErrorLine> {
         let bytes = files::read(path, self.max_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
-        let (frame, decode) = self.decode(&bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
+        let undecodable = |error: DecodeError| ErrorLine::new(path, error.code(), error);
+        if self.luma
+            && let Some(frame) = self.viewer.luma(&bytes).map_err(undecodable)?
+        {
+            let first = self.first(frame, path)?;
+            return Ok(self.put_together(path, &bytes, first, Further { decode: Some(LUMA), ..Further::default() }));
+        }
+        let (mut first, mut further) = (None, Further::default());
+        // Somebody who waits at a terminal has no deadline; limits.max_frames_ms bounds long sequences.
+        let far = Instant::now() + Duration::from_secs(24 * 3600);
+        let sequence = self.viewer.views(&bytes, far, |view| match first {
+            None => first = Some((view.look, self.first(view.frame, path))),
+            Some(_) => further.looks.extend(self.further(view)),
+        });
+        let sequence = sequence.map_err(undecodable)?;
+        // There was a view, or there would be no sequence.
+        let (look, first) = first.ok_or_else(|| ErrorLine::new(path, "malformed", "no frame"))?;
+        further.frames = (sequence.frames > 1).then_some(sequence.frames);
+        further.look = look;
+        further.not_looked_at = sequence.rest.map(|rest| rest.detail);
+        Ok(self.put_together(path, &bytes, first?, further))
+    }
+
+    /// Everything that is said of the first view.
+    fn first(&self, frame: Frame, path: &Path) -> Result<First, ErrorLine> {
         let frame = Arc::new(frame);
-        // The queue has room for every worker's picture; what fails all the same is done here.
-        let pixels = self.engine.run_blocking(Arc::clone(&frame)).unwrap_or_else(|_| on_cpu(&frame, &self.specs));
-        let embeddings = self.embed(pixels.tensors).map_err(|(code, reason)| ErrorLine::new(path, code, reason))?;
-        let (hash, backend) = (pixels.hash, pixels.backend);
+        let mut prepared = self.engine.run_blocking(&frame, &self.needs);
+        let embeddings = self.embed(&mut prepared).map_err(|(code, reason)| ErrorLine::new(path, code, reason))?;
         let too_small = |error| ErrorLine::new(path, "media_too_small", error);
-        let hash = hash.map_err(too_small)?;
+        let hash = prepared.hash.map_err(too_small)?;
         let dct = self.dct.then(|| pdq_exact(&frame)).transpose().map_err(too_small)?.map(|(_, coefficients)| coefficients.to_vec());
-        let digests = digests(&bytes, true, true);
+        Ok(First { hash, dct, embeddings, backend: prepared.backend })
+    }
+
+    /// The hash of a further view; `None` where it is too small for one.
+    fn further(&self, View { look, frame, .. }: View) -> Option<HashedLook> {
+        let hash = self.engine.run_blocking(&Arc::new(frame), &Needs::default()).hash.ok()?;
+        Some(HashedLook { look, pdq: hash.original(), quality: hash.quality.get() })
+    }
+
+    fn put_together(&self, path: &Path, bytes: &[u8], first: First, further: Further) -> HashedLine {
+        let First { hash, dct, embeddings, backend } = first;
+        let digests = digests(bytes, true, true);
         let variants = || Transform::ALL.into_iter().map(Place).zip(hash.hashes).collect();
-        Ok(HashedLine {
+        HashedLine {
             file: path.to_string_lossy().into_owned(),
             pdq: hash.original(),
             quality: hash.quality.get(),
@@ -253,30 +316,30 @@ impl Work {
             sha1: digests.sha1.map(hex::encode),
             sha256: hex::encode(digests.sha256),
             backend,
-            decode,
-        })
+            further,
+        }
     }
 
     /// The text of each embedder's signal, by the model's name. The code of an error, and its text.
-    fn embed(&self, tensors: Vec<Result<Tensor, OutputTooLarge>>) -> Result<BTreeMap<String, String>, (&'static str, String)> {
-        let embed = |(embedder, tensor): (&ImageEmbedder, Result<Tensor, OutputTooLarge>)| {
+    fn embed(&self, prepared: &mut Prepared) -> Result<BTreeMap<String, String>, (&'static str, String)> {
+        let mut embeddings = BTreeMap::new();
+        for embedder in &self.embedders {
+            let name = &embedder.manifest().name;
+            let Some(tensor) = prepared.take(name) else { continue };
             let tensor = tensor.map_err(|error| ("media_too_large", error.to_string()))?;
             let signals = embedder.run(&[tensor]).map_err(|error| ("technology_failed", error.to_string()))?;
-            Ok((embedder.manifest().name.clone(), signals.iter().map(Signal::to_text).collect()))
-        };
-        self.embedders.iter().zip(tensors).map(embed).collect()
-    }
-
-    /// The frame, and what is to be said of how it was decoded.
-    fn decode(&self, bytes: &[u8]) -> Result<(Frame, Option<&'static str>), DecodeError> {
-        let _span = tracing::trace_span!("decode").entered();
-        if self.luma
-            && let Some(frame) = self.decoder.decode_luma(bytes)?
-        {
-            return Ok((frame, Some(LUMA)));
+            embeddings.insert(name.clone(), signals.iter().map(Signal::to_text).collect());
         }
-        self.decoder.decode(bytes).map(|(_, frame)| (frame, None))
+        Ok(embeddings)
     }
+}
+
+/// What is said of the first view.
+struct First {
+    hash: PerceptualHash,
+    dct: Option<Vec<f32>>,
+    embeddings: BTreeMap<String, String>,
+    backend: &'static str,
 }
 
 /// Hands out numbers of files, in order and not too far ahead of what is printed.

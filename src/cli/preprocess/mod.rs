@@ -15,11 +15,9 @@ use serde::Serialize;
 use super::{Failure, files, hash::open_processor, output};
 use crate::{
     config::{Backend, Config},
-    domain::{frame::BufferPool, preprocess::PreprocessSpec},
-    engines::{
-        classify::{Manifest, spec_from_toml},
-        media::{Decoder, Limits},
-    },
+    domain::preprocess::PreprocessSpec,
+    engines::classify::{Manifest, spec_from_toml},
+    services::analysis::Viewer,
 };
 
 #[derive(Args, Debug)]
@@ -66,9 +64,8 @@ impl Preprocess {
         let named = |error: &dyn std::fmt::Display| Failure::input(format!("{}: {error}", self.file.display()));
         let max_bytes = config.server.body_limit_bytes;
         let bytes = files::read(&self.file, max_bytes).map_err(|error| named(&error))?;
-        let limits = Limits { max_pixels: config.limits.max_pixels, max_side: config.limits.max_side, max_bytes };
-        let decoder = Decoder::new(limits, BufferPool::new(0)); // one picture: nothing to use again
-        let (_, frame) = decoder.decode(&bytes).map_err(|error| named(&error))?;
+        let viewer = Viewer::new(config, 0); // one picture: nothing to use again
+        let frame = viewer.first(&bytes).map_err(|error| named(&error))?;
         // Known to clap as one of the three.
         let backend = self.backend.as_deref().and_then(|name| name.parse().ok()).unwrap_or(config.engine.backend);
         let processor = open_processor(backend, config)?;

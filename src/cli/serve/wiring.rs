@@ -135,7 +135,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{config::Sources, domain::frame::Frame, services::pixels::PixelProcessor, testing};
+    use crate::{config::Sources, domain::frame::Frame, services::analysis::pixels::PixelProcessor, testing};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn readyz_warns_while_a_lost_gpu_rests() {

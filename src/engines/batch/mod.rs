@@ -33,10 +33,13 @@ use tokio::sync::oneshot;
 /// A worker's function: as many results as items, in their order.
 pub type Work<In, Out> = Box<dyn FnMut(Vec<In>) -> Vec<Out> + Send>;
 
+/// What one item counts in a batch, at least 1.
+pub type Weight<In> = fn(&In) -> usize;
+
 /// How a batcher collects.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchOptions {
-    /// Most items in one call, at least 1.
+    /// Most items in one call, at least 1; where items have weights, their largest sum, and a heavier item is a batch by itself.
     pub max_batch: usize,
     /// How long a worker waits for more items once it has one. Zero takes what is there: best wherever batches form by themselves
     /// while the worker is busy.
@@ -65,6 +68,7 @@ pub struct Batcher<In, Out> {
 struct Queue<In, Out> {
     name: &'static str,
     options: BatchOptions,
+    weight: Weight<In>,
     workers: usize,
     state: Mutex<State<In, Out>>,
     arrived: Condvar,
@@ -81,8 +85,22 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn spawn(name: &'static str, options: BatchOptions, workers: Vec<Work<In, Out>>) -> std::io::Result<Self> {
+        Self::spawn_weighed(name, options, |_| 1, workers)
+    }
+
+    /// The same for items that are not equally much work: `weight` says how many of the units that `max_batch` counts an item is.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn spawn_weighed(
+        name: &'static str,
+        options: BatchOptions,
+        weight: Weight<In>,
+        workers: Vec<Work<In, Out>>,
+    ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
             name,
+            weight,
             options: BatchOptions { max_batch: options.max_batch.max(1), ..options },
             workers: workers.len().max(1),
             state: Mutex::new(State { waiting: VecDeque::new(), open: true }),
@@ -175,6 +193,11 @@ impl<In, Out> Queue<In, Out> {
         }
     }
 
+    /// Of all that waits.
+    fn weight(&self, state: &State<In, Out>) -> usize {
+        state.waiting.iter().map(|(item, _)| (self.weight)(item).max(1)).sum()
+    }
+
     /// The next batch, or `None` once the queue is closed and empty.
     #[expect(clippy::type_complexity, reason = "the two halves of the queue's entries")]
     fn collect(&self) -> Option<(Vec<In>, Vec<oneshot::Sender<Result<Out, BatchError>>>)> {
@@ -190,7 +213,7 @@ impl<In, Out> Queue<In, Out> {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let until = Instant::now() + self.options.max_wait;
-        while state.open && state.waiting.len() < self.options.max_batch {
+        while state.open && self.weight(&state) < self.options.max_batch {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -203,8 +226,13 @@ impl<In, Out> Queue<In, Out> {
             drop(state);
             return Some((Vec::new(), Vec::new()));
         }
-        let share = state.waiting.len().div_ceil(self.workers);
-        let count = share.clamp(1, self.options.max_batch).min(state.waiting.len());
+        let share = self.weight(&state).div_ceil(self.workers).min(self.options.max_batch);
+        let mut weight = 0;
+        let fits = |(item, _): &&(In, _)| {
+            weight += (self.weight)(item).max(1);
+            weight <= share
+        };
+        let count = state.waiting.iter().take_while(fits).count().max(1);
         let batch = state.waiting.drain(..count).unzip();
         if !state.waiting.is_empty() {
             self.arrived.notify_one();
@@ -235,6 +263,21 @@ mod tests {
         let results = futures_util::future::join_all((0..10).map(|item| batcher.submit(item))).await;
         assert_eq!(results, (1..11).map(Ok).collect::<Vec<_>>());
         assert_eq!(largest.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn heavy_items_make_small_batches() {
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let seen = batches.clone();
+        let work: Work<usize, usize> = Box::new(move |items| {
+            seen.lock().unwrap().push(items.clone());
+            items
+        });
+        let batcher = Batcher::spawn_weighed("test", options(4, 100), |item| *item, vec![work]).unwrap();
+        let items = [1, 3, 2, 2, 9, 1, 0];
+        let results = futures_util::future::join_all(items.map(|item| batcher.submit(item))).await;
+        assert_eq!(results, items.map(Ok));
+        assert_eq!(*batches.lock().unwrap(), [vec![1, 3], vec![2, 2], vec![9], vec![1, 0]]);
     }
 
     #[tokio::test]

@@ -1,15 +1,14 @@
 //! Texts and conversations to scores: an encoder with a head.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::encoder::{Embedding, Encoder};
+use super::aggregate::maxima;
+use super::encoder::Encoder;
 use super::error::ClassifyError;
 use super::head::TextHead;
 use super::manifest::ModelDigest;
-use crate::domain::attachment::Message;
+use super::plan::{ConversationLimits, PlannedText, TextPlan, count, plan_of};
+use crate::domain::{attachment::Message, clip::Variant};
 
 /// Scores texts and conversations with one [`Encoder`], which others may share, and one [`TextHead`].
 #[derive(Debug)]
@@ -19,60 +18,40 @@ pub struct ConversationClassifier {
     limits: ConversationLimits,
 }
 
-/// How much of an attachment is read. What is beyond is counted in the result, never dropped silently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ConversationLimits {
-    /// The most recent messages that are scored. Default 1000.
-    pub max_scored_messages: usize,
-    /// Bytes of UTF-8 that are read of one text or message, from its start. Default 32 KiB: about 85 token windows, 3 s of one core.
-    pub max_text_bytes: usize,
-    /// Bytes of UTF-8 that are read of one conversation, from its end backwards. Default 128 KiB: about 12 s of one core.
-    pub max_conversation_bytes: usize,
-}
-
-impl Default for ConversationLimits {
-    fn default() -> Self {
-        Self { max_scored_messages: 1000, max_text_bytes: 32 << 10, max_conversation_bytes: 128 << 10 }
-    }
-}
-
-/// What is to be embedded for a conversation: the first half of [`ConversationClassifier::score_conversation`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConversationPlan {
-    /// Each text once, for [`Encoder::encode`].
-    pub texts: Vec<String>,
-    /// For each scored message, in the order of the conversation, its index in `texts`.
-    text_of: Vec<usize>,
-    skipped_messages: usize,
-    truncated_messages: usize,
+/// One label's score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelScore {
+    pub label: String,
+    /// In 0..=1.
+    pub score: f32,
+    /// Which look scored so; `None` where there was one look. See [`ConversationScores`].
+    pub variant: Option<Variant>,
 }
 
 /// The scores of one text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextScores {
-    /// Label and raw score, the highest over the text's token windows; 0 for a text without tokens.
-    pub labels: Vec<(String, f32)>,
-    /// Whether the text went on after the part that was read.
-    pub truncated: bool,
+    /// For each label the highest score over the text's token windows in all looks; 0 for a text without tokens.
+    pub labels: Vec<LabelScore>,
 }
 
 /// The scores of one conversation.
+///
+/// Each message is scored in each of its looks, and for each label its highest score counts; maxima, windows and the conversation head are taken of
+/// these. The conversation head also looks at the raw scores alone, and the higher of its two scores counts: with every head, looking twice
+/// never lowers a score. A variant is `None` when no message had two looks, `normalised` when the score is higher than what the raw texts
+/// alone give, and else `raw`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConversationScores {
-    /// Label and raw score, the highest over the scored messages.
-    pub labels: Vec<(String, f32)>,
+    /// The highest over the scored messages.
+    pub labels: Vec<LabelScore>,
     /// The highest score of the conversation head over all windows and their prefixes; 0 for a conversation without messages.
     pub conversation: f32,
+    pub conversation_variant: Option<Variant>,
     /// The earliest message, counted from 0 in the conversation as given, at which some window's prefix that ends with it reached the
     /// threshold. Present exactly when there are messages and `conversation >= threshold`.
     pub first_alarm_message_index: Option<u32>,
     pub windows: u32,
-    pub scored_messages: u32,
-    /// Earlier messages beyond the limits.
-    pub skipped_messages: u32,
-    /// Scored messages of which only the beginning was read.
-    pub truncated_messages: u32,
 }
 
 impl ConversationClassifier {
@@ -93,14 +72,19 @@ impl ConversationClassifier {
         self.head.digest()
     }
 
+    /// What decides, beside the model's digest, which looks there are and which score counts:
+    /// `looks=raw+normalised;normalise=v1:nfkc,case;score=max`, or `looks=raw`.
+    pub fn rule(&self) -> String {
+        self.encoder.manifest().looks()
+    }
+
     /// Scores one text.
     ///
     /// # Errors
     /// `RunFailed`.
     pub fn score_text(&self, text: &str) -> Result<TextScores, ClassifyError> {
-        let (read, truncated) = self.read_text(text);
-        let embeddings = self.encoder.encode(&[read])?;
-        self.judge_text(&embeddings[0], truncated)
+        let plan = self.plan_text(text)?;
+        self.judge_text(&plan, &self.encoder.embed(plan.windows())?)
     }
 
     /// Scores one conversation; `threshold` only decides where the first alarm is.
@@ -108,80 +92,100 @@ impl ConversationClassifier {
     /// # Errors
     /// `RunFailed`.
     pub fn score_conversation(&self, messages: &[Message], threshold: f32) -> Result<ConversationScores, ClassifyError> {
-        let plan = self.plan(messages);
-        let embeddings = self.encoder.encode(&plan.texts)?;
-        self.judge(&plan, &embeddings, threshold)
+        let plan = self.plan(messages)?;
+        self.judge(&plan, &self.encoder.embed(plan.windows())?, threshold)
     }
 
-    /// The part of `text` that is read, and whether there is more. First half of [`score_text`](Self::score_text).
-    pub fn read_text<'a>(&self, text: &'a str) -> (&'a str, bool) {
-        let read = &text[..text.floor_char_boundary(self.limits.max_text_bytes)];
-        (read, read.len() < text.len())
+    /// Chooses what is read of a text: its beginning, up to the limits. First half of [`score_text`](Self::score_text).
+    ///
+    /// # Errors
+    /// `RunFailed` when the tokenizer fails.
+    pub fn plan_text(&self, text: &str) -> Result<TextPlan, ClassifyError> {
+        plan_of(self.encoder.reader(), &self.limits, &[text], usize::MAX)
+    }
+
+    /// Chooses what is read of a conversation: from its end backwards, until one of the limits is reached. First half of
+    /// [`score_conversation`](Self::score_conversation).
+    ///
+    /// # Errors
+    /// `RunFailed` when the tokenizer fails.
+    pub fn plan(&self, messages: &[Message]) -> Result<TextPlan, ClassifyError> {
+        let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
+        plan_of(self.encoder.reader(), &self.limits, &texts, self.limits.max_conversation_tokens)
     }
 
     /// The second half of [`score_text`](Self::score_text).
     ///
     /// # Errors
     /// `RunFailed`.
-    pub fn judge_text(&self, embedding: &Embedding, truncated: bool) -> Result<TextScores, ClassifyError> {
-        let rows = self.head.scores(std::slice::from_ref(embedding))?;
-        Ok(TextScores { labels: self.name(&rows[0]), truncated })
+    ///
+    /// # Panics
+    /// When there are not as many vectors as windows: a programming error of the caller.
+    pub fn judge_text(&self, plan: &TextPlan, vectors: &[Vec<f32>]) -> Result<TextScores, ClassifyError> {
+        let looks = self.looks(plan, vectors)?;
+        Ok(TextScores { labels: self.labels(&plan.of_messages(&looks)) })
     }
 
-    /// Chooses what is read of a conversation: from its end backwards, until one of the limits is reached.
-    pub fn plan(&self, messages: &[Message]) -> ConversationPlan {
-        let mut bytes = 0;
-        let fits = |message: &&Message| {
-            let first = bytes == 0; // the last message is always read, whatever the limits
-            bytes += self.read_text(&message.text).0.len();
-            first || bytes <= self.limits.max_conversation_bytes
-        };
-        let scored = messages.iter().rev().take(self.limits.max_scored_messages).take_while(fits).count();
-        let skipped = messages.len() - scored;
-
-        let mut plan = ConversationPlan { texts: Vec::new(), text_of: Vec::new(), skipped_messages: skipped, truncated_messages: 0 };
-        let mut seen = HashMap::new();
-        for message in &messages[skipped..] {
-            let (text, truncated) = self.read_text(&message.text);
-            plan.truncated_messages += usize::from(truncated);
-            let at = *seen.entry(text).or_insert_with(|| {
-                plan.texts.push(text.to_owned());
-                plan.texts.len() - 1
-            });
-            plan.text_of.push(at);
-        }
-        plan
-    }
-
-    /// The second half of [`score_conversation`](Self::score_conversation): `embeddings` are those of `plan.texts`, in order.
+    /// The second half of [`score_conversation`](Self::score_conversation): `vectors` are those of the plan's windows, in order.
     ///
     /// # Errors
     /// `RunFailed`.
     ///
     /// # Panics
-    /// When there are fewer embeddings than texts: a programming error of the caller.
-    pub fn judge(&self, plan: &ConversationPlan, embeddings: &[Embedding], threshold: f32) -> Result<ConversationScores, ClassifyError> {
-        assert_eq!(plan.texts.len(), embeddings.len(), "one embedding per text");
-        let rows = self.head.scores(embeddings)?;
-        let messages: Vec<&[f32]> = plan.text_of.iter().map(|&at| rows[at].as_slice()).collect();
-        let judgement = self.head.judge(&messages, threshold)?;
+    /// When there are not as many vectors as windows: a programming error of the caller.
+    pub fn judge(&self, plan: &TextPlan, vectors: &[Vec<f32>], threshold: f32) -> Result<ConversationScores, ClassifyError> {
+        let looks = self.looks(plan, vectors)?;
+        let messages = plan.of_messages(&looks);
+        let raw: Vec<&[f32]> = messages.iter().map(|looks| looks.raw.as_slice()).collect();
+        let alone = self.head.judge(&raw, threshold)?;
+        let two = messages.iter().any(|looks| looks.two);
+        let (mut conversation, mut first_alarm, mut variant) = (alone.conversation, alone.first_alarm, two.then_some(Variant::Raw));
+        if messages.iter().any(|looks| looks.highest != looks.raw) {
+            let highest: Vec<&[f32]> = messages.iter().map(|looks| looks.highest.as_slice()).collect();
+            let both = self.head.judge(&highest, threshold)?;
+            first_alarm = first_alarm.into_iter().chain(both.first_alarm).min();
+            if both.conversation > conversation {
+                (conversation, variant) = (both.conversation, Some(Variant::Normalised));
+            }
+        }
         Ok(ConversationScores {
-            labels: self.name(&judgement.labels),
-            conversation: judgement.conversation,
-            first_alarm_message_index: judgement.first_alarm.map(|at| count(plan.skipped_messages + at)),
-            windows: count(judgement.windows),
-            scored_messages: count(messages.len()),
-            skipped_messages: count(plan.skipped_messages),
-            truncated_messages: count(plan.truncated_messages),
+            labels: self.labels(&messages),
+            conversation,
+            conversation_variant: variant,
+            first_alarm_message_index: first_alarm.map(|at| count(plan.skipped() + at)),
+            windows: count(alone.windows),
         })
     }
 
-    fn name(&self, scores: &[f32]) -> Vec<(String, f32)> {
-        self.head.labels().iter().cloned().zip(scores.iter().copied()).collect()
+    /// The looks of each text of the plan.
+    fn looks(&self, plan: &TextPlan, vectors: &[Vec<f32>]) -> Result<Vec<Looks>, ClassifyError> {
+        assert_eq!(plan.windows().len(), vectors.len(), "one vector per window");
+        let rows = self.head.scores(vectors)?;
+        let labels = self.head.labels().len();
+        let of = |windows: &[usize]| maxima(windows.iter().map(|&at| rows[at].as_slice()), labels);
+        let looks = |text: &PlannedText| {
+            let raw = of(&text.raw);
+            let highest =
+                text.normalised.as_deref().map_or_else(|| raw.clone(), |other| maxima([&raw[..], &of(other)].into_iter(), labels));
+            Looks { raw, highest, two: text.normalised.is_some() }
+        };
+        Ok(plan.texts().iter().map(looks).collect())
+    }
+
+    fn labels(&self, messages: &[&Looks]) -> Vec<LabelScore> {
+        let labels = self.head.labels();
+        let raw = maxima(messages.iter().map(|looks| looks.raw.as_slice()), labels.len());
+        let highest = maxima(messages.iter().map(|looks| looks.highest.as_slice()), labels.len());
+        let two = messages.iter().any(|looks| looks.two);
+        let variant = |raw: f32, highest: f32| two.then_some(if highest > raw { Variant::Normalised } else { Variant::Raw });
+        let scores = labels.iter().zip(raw).zip(highest);
+        scores.map(|((label, raw), score)| LabelScore { label: label.clone(), score, variant: variant(raw, score) }).collect()
     }
 }
 
-/// More than 4 billion messages do not fit a request.
-fn count(messages: usize) -> u32 {
-    u32::try_from(messages).unwrap_or(u32::MAX)
+/// The label scores of one text: as it was written, and the highest of all looks.
+struct Looks {
+    raw: Vec<f32>,
+    highest: Vec<f32>,
+    two: bool,
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use ort::value::TensorRef;
-use tokenizers::Tokenizer;
 
 use super::error::ClassifyError;
 use super::manifest::{Manifest, ModelDigest, ModelKind, Role, ScoreForm, Text};
 use super::pool::{PoolConfig, SessionPool};
+use super::reader::{Reader, Window};
 use super::runtime::Runtime;
 
 /// The inputs of a BERT export, each `[batch, tokens]` of `i64`.
@@ -24,9 +24,7 @@ const FEWEST_TOKENS_PER_RUN: usize = 64;
 pub struct Encoder {
     manifest: Manifest,
     text: Text,
-    tokenizer: Tokenizer,
-    /// The tokens that mark a window's ends.
-    ends: (u32, u32),
+    reader: Reader,
     pool: SessionPool,
     sessions: usize,
 }
@@ -49,15 +47,10 @@ impl Encoder {
         if manifest.output.scores != ScoreForm::Embedding {
             return Err(manifest.unusable("a text backbone gives embeddings"));
         }
-        let mut tokenizer = Tokenizer::from_bytes(manifest.read(Role::Tokenizer)?).map_err(|error| manifest.unusable(error.to_string()))?;
-        // The file asks for 128 tokens, cut and padded; here long texts are read in windows, and batches padded only to their longest.
-        tokenizer.with_truncation(None).map_err(|error| manifest.unusable(error.to_string()))?;
-        tokenizer.with_padding(None);
-        let token = |name: &str| tokenizer.token_to_id(name).ok_or_else(|| manifest.unusable(format!("the tokenizer has no {name}")));
-        let ends = (token("[CLS]")?, token("[SEP]")?);
+        let reader = Reader::open(&manifest, text)?;
         let pool = SessionPool::open(runtime, &manifest.name, &manifest.read(Role::Network)?, config)?;
         pool.require(&INPUTS, &manifest.output.tensor)?;
-        Ok(Self { text, tokenizer, ends, pool, sessions: config.sessions.get(), manifest })
+        Ok(Self { text, reader, pool, sessions: config.sessions.get(), manifest })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -73,42 +66,48 @@ impl Encoder {
         self.text.dimensions
     }
 
-    /// Token ids of each window of each text, with the tokens that mark its ends.
+    /// How texts become windows.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Token ids of each window of each text as it was written, with the tokens that mark its ends.
     ///
     /// # Errors
     /// `RunFailed` when the tokenizer fails.
-    pub fn token_windows<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Vec<Vec<u32>>>, ClassifyError> {
+    pub fn token_windows<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Vec<Window>>, ClassifyError> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        let encodings = self.tokenizer.encode_batch_fast(texts, false).map_err(|error| self.pool.failed(error))?;
-        let cut = |ids: &[u32]| {
-            let window = |range: Range<usize>| [&[self.ends.0], &ids[range], &[self.ends.1]].concat();
-            token_ranges(ids.len(), &self.text).into_iter().map(window).collect()
-        };
-        Ok(encodings.iter().map(|encoding| cut(encoding.get_ids())).collect())
+        Ok(self.reader.read(&texts, usize::MAX)?.into_iter().map(|reading| reading.raw.windows).collect())
     }
 
-    /// One embedding per text, in order.
+    /// One embedding per text as it was written, in order.
     ///
-    /// All windows are sorted by length and run in batches padded to their longest, spread over the sessions. A text's vectors do
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn encode<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Embedding>, ClassifyError> {
+        let tokens = self.token_windows(texts)?;
+        let mut vectors = self.embed(&tokens.concat())?.into_iter();
+        Ok(tokens.iter().map(|windows| Embedding { windows: vectors.by_ref().take(windows.len()).collect() }).collect())
+    }
+
+    /// A vector of length 1 for each window, in order.
+    ///
+    /// All windows are sorted by length and run in batches padded to their longest, spread over the sessions. A window's vector does
     /// not depend on what else is in the batch, up to rounding (1e-7).
     ///
     /// # Errors
-    /// `RunFailed`; then no text has an embedding.
-    pub fn encode<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Embedding>, ClassifyError> {
-        let tokens = self.token_windows(texts)?;
-        let mut order: Vec<(usize, usize)> =
-            tokens.iter().enumerate().flat_map(|(text, windows)| (0..windows.len()).map(move |window| (text, window))).collect();
-        let sorted = |&(text, window): &(usize, usize)| tokens[text][window].len();
-        order.sort_by_key(sorted);
-        let lengths: Vec<usize> = order.iter().map(sorted).collect();
-        let ids: Vec<&[u32]> = order.iter().map(|&(text, window)| tokens[text][window].as_slice()).collect();
+    /// `RunFailed`; then no window has a vector.
+    pub fn embed(&self, windows: &[Window]) -> Result<Vec<Vec<f32>>, ClassifyError> {
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|&at| windows[at].len());
+        let lengths: Vec<usize> = order.iter().map(|&at| windows[at].len()).collect();
+        let ids: Vec<&[u32]> = order.iter().map(|&at| &*windows[at]).collect();
         let vectors = self.pool.map(&batches(&lengths, self.sessions), |session, batch| self.run(session, &ids[batch.clone()]))?;
-
-        let mut embeddings: Vec<Embedding> = tokens.iter().map(|windows| Embedding { windows: vec![Vec::new(); windows.len()] }).collect();
-        for ((text, window), vector) in order.into_iter().zip(vectors.into_iter().flatten()) {
-            embeddings[text].windows[window] = vector;
+        let mut embedded = vec![Vec::new(); windows.len()];
+        for (at, vector) in order.into_iter().zip(vectors.into_iter().flatten()) {
+            embedded[at] = vector;
         }
-        Ok(embeddings)
+        Ok(embedded)
     }
 
     /// A vector for each window of `batch`.
@@ -143,18 +142,6 @@ fn pool_tokens(hidden: &[f32], dimensions: usize) -> Vec<f32> {
     sum
 }
 
-/// The windows over `tokens` tokens, without the two that mark the ends: as many as needed to reach the last token.
-fn token_ranges(tokens: usize, text: &Text) -> Vec<Range<usize>> {
-    let room = text.window_tokens - 2;
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    let mut start = 0;
-    while ranges.last().map_or(tokens > 0, |last| last.end < tokens) {
-        ranges.push(start..tokens.min(start + room));
-        start += room - text.window_overlap;
-    }
-    ranges
-}
-
 /// Cuts windows of ascending `lengths` into runs of similar size, small enough to give every session work.
 fn batches(lengths: &[usize], sessions: usize) -> Vec<Range<usize>> {
     let share = lengths.iter().sum::<usize>().div_ceil(sessions);
@@ -175,6 +162,7 @@ fn batches(lengths: &[usize], sessions: usize) -> Vec<Range<usize>> {
 #[cfg(test)]
 #[expect(clippy::single_range_in_vec_init, reason = "one expected window is an array of one range")]
 mod tests {
+    use super::super::reader::token_ranges;
     use super::*;
 
     #[test]

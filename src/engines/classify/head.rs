@@ -3,7 +3,7 @@
 use ort::value::TensorRef;
 
 use super::aggregate::{alarm, feature_count, maxima, prefixes, sigmoid, windows};
-use super::encoder::{Embedding, Encoder};
+use super::encoder::Encoder;
 use super::error::ClassifyError;
 use super::manifest::{Conversation, Manifest, ModelDigest, ModelKind, Role, ScoreForm};
 use super::pool::{PoolConfig, SessionPool};
@@ -48,7 +48,7 @@ impl TextHead {
         let digest = manifest.digest(Some(&encoder.digest()));
         let head = Self { digest, conversation, dimensions: encoder.dimensions(), message, whole, manifest };
         // Proves the widths before the first request does.
-        head.scores(&[Embedding { windows: vec![vec![0.0; head.dimensions]] }])?;
+        head.scores(&[vec![0.0; head.dimensions]])?;
         head.judge(&[&vec![0.0; head.labels().len()]], 0.5)?;
         Ok(head)
     }
@@ -66,19 +66,17 @@ impl TextHead {
         &self.manifest.labels
     }
 
-    /// One row per text: for each label the highest probability over the text's token windows, 0 for a text without tokens.
+    /// One row per embedded token window: a probability for each label.
     ///
     /// # Errors
     /// `RunFailed`.
-    pub fn scores(&self, embeddings: &[Embedding]) -> Result<Vec<Vec<f32>>, ClassifyError> {
-        let vectors: Vec<f32> = embeddings.iter().flat_map(|embedding| &embedding.windows).flatten().copied().collect();
+    pub fn scores(&self, vectors: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, ClassifyError> {
         let labels = self.labels().len();
-        let scores = self.message.probabilities(&vectors, self.dimensions, labels)?;
-        let mut rows = scores.chunks_exact(labels);
-        Ok(embeddings.iter().map(|embedding| maxima(rows.by_ref().take(embedding.windows.len()), labels)).collect())
+        let scores = self.message.probabilities(&vectors.concat(), self.dimensions, labels)?;
+        Ok(scores.chunks_exact(labels).map(<[f32]>::to_vec).collect())
     }
 
-    /// Windows, prefixes and the conversation head over the messages' rows of [`scores`](Self::scores).
+    /// Windows, prefixes and the conversation head over the messages' rows.
     pub(super) fn judge(&self, messages: &[&[f32]], threshold: f32) -> Result<Judgement, ClassifyError> {
         let labels = self.labels().len();
         let prefixes = prefixes(messages, labels, &self.conversation);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ClassifyError;
+use super::normalise::Normalise;
+use super::script::Scripts;
 use crate::domain::preprocess::PreprocessSpec;
 use crate::domain::signal::{EmbeddingModel, Signal};
 
@@ -32,6 +34,10 @@ pub struct Manifest {
     pub output: Output,
     pub preprocess: Option<PreprocessSpec>,
     pub text: Option<Text>,
+    /// Of a text backbone: how texts are normalised for its second look; `None` when there is none.
+    pub normalise: Option<Normalise>,
+    /// Of a text backbone: the scripts that it reads, by ISO 15924's codes; empty when the manifest names none.
+    pub scripts: Vec<String>,
     pub conversation: Option<Conversation>,
     pub embedding: Option<EmbeddingShape>,
 }
@@ -167,6 +173,9 @@ struct RawManifest {
     output: Output,
     preprocess: Option<PreprocessSpec>,
     text: Option<Text>,
+    normalise: Option<Normalise>,
+    #[serde(default)]
+    scripts: Vec<String>,
     conversation: Option<Conversation>,
     embedding: Option<EmbeddingShape>,
 }
@@ -203,6 +212,8 @@ impl Manifest {
             output: raw.output,
             preprocess: raw.preprocess,
             text: raw.text,
+            normalise: raw.normalise,
+            scripts: raw.scripts,
             conversation: raw.conversation,
             embedding: raw.embedding,
         };
@@ -231,6 +242,8 @@ impl Manifest {
             ("[preprocess]", self.preprocess.is_some(), matches!(self.kind, ImageClassifier | ImageEmbedder)),
             ("[embedding]", self.embedding.is_some(), self.kind == ImageEmbedder),
             ("[text]", self.text.is_some(), self.kind == TextBackbone),
+            ("[normalise]", self.normalise.is_some(), self.kind == TextBackbone && self.normalise.is_some()),
+            ("scripts", !self.scripts.is_empty(), self.kind == TextBackbone && !self.scripts.is_empty()),
             ("[conversation]", self.conversation.is_some(), self.kind == TextHead),
             ("backbone", self.backbone.is_some(), self.kind == TextHead),
         ];
@@ -249,6 +262,10 @@ impl Manifest {
         {
             return Err("[text] needs windows of at least 3 tokens, longer than their overlap, and some dimensions".into());
         }
+        if let Some(normalise) = &self.normalise {
+            normalise.check()?;
+        }
+        Scripts::parse(&self.scripts)?;
         if let Some(embedding) = &self.embedding
             && !(1..=Signal::MOST_DIMENSIONS).contains(&embedding.dimensions)
         {
@@ -280,7 +297,8 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// The digest of this model; `backbone` is that of the text backbone when this is a text head.
+    /// The digest of this model; looks and scripts are no part of it but of the rule that certificates are bound to beside it, so that models stay what
+    /// they were when a rule comes. `backbone` is that of the text backbone when this is a text head.
     pub fn digest(&self, backbone: Option<&ModelDigest>) -> ModelDigest {
         #[derive(Serialize)]
         struct Identity<'a> {
@@ -307,6 +325,14 @@ impl Manifest {
         };
         let text = serde_json::to_vec(&identity).expect("plain structs with string keys always serialise");
         ModelDigest(format!("sha256:{}", hex::encode(Sha256::digest(text))))
+    }
+
+    /// In which looks a text backbone sees texts, and which score counts: part of the rule that certificates are bound to.
+    pub fn looks(&self) -> String {
+        match &self.normalise {
+            None => "looks=raw".to_owned(),
+            Some(normalise) => format!("looks=raw+normalised;normalise={};score=max", normalise.rule()),
+        }
     }
 
     pub(super) fn expect_kind(&self, kind: ModelKind) -> Result<(), ClassifyError> {

@@ -8,8 +8,12 @@
 //! - an [`ImageEmbedder`] maps them to one vector each, a signal that banks can hold (`embedding:<name>`);
 //! - an [`Encoder`] (text backbone) maps texts to embeddings, and serves any number of heads;
 //! - a [`TextHead`] maps embeddings to label scores and a conversation's messages to one score. [`ConversationClassifier`] is an encoder with
-//!   a head. Its steps are public (`plan`, `Encoder::encode`, `judge`), so that a dynamic batcher can put the texts of several
-//!   requests into one `encode`.
+//!   a head. Its steps are public (`plan`, `Encoder::embed`, `judge`), so that a dynamic batcher can put the texts of several
+//!   requests into one `embed`.
+//!
+//! **Two looks at a text.** A model whose manifest has a `[normalise]` table sees each text as it was written and, where that gives other tokens, as its
+//! letters read ([`Normaliser`]). For each label the higher score counts. Control tokens that users type are text; what a model cannot read (unknown words,
+//! scripts that its manifest does not name) is counted and told.
 //!
 //! **Sessions.** `ort`'s `Session::run` takes `&mut self`, and on a CPU a batch costs as much as its items one by one. Each model
 //! therefore owns a bounded pool of sessions ([`PoolConfig`]), by default one per core with one thread each; a call borrows one, blocking
@@ -38,16 +42,23 @@ mod error;
 mod head;
 mod image;
 mod manifest;
+mod normalise;
+mod plan;
 mod pool;
+mod reader;
 mod runtime;
+mod script;
 mod spec;
 
-pub use conversation::{ConversationClassifier, ConversationLimits, ConversationPlan, ConversationScores, TextScores};
+pub use conversation::{ConversationClassifier, ConversationScores, LabelScore, TextScores};
 pub use encoder::{Embedding, Encoder};
 pub use error::ClassifyError;
 pub use head::TextHead;
 pub use image::{ImageClassifier, ImageEmbedder};
 pub use manifest::{Conversation, EmbeddingShape, Manifest, ModelDigest, ModelFile, ModelKind, Output, Role, ScoreForm, Text, WheelSource};
+pub use normalise::{Normalise, Normaliser, Step, Vocabulary};
+pub use plan::{ConversationLimits, Part, TextPlan};
 pub use pool::{ExecutionProvider, PoolConfig};
+pub use reader::Window;
 pub use runtime::Runtime;
 pub use spec::spec_from_toml;

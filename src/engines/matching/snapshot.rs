@@ -168,6 +168,7 @@ impl Snapshot {
                     transform,
                     disputed: bank.disputed.contains(&hit.content_id),
                     category: None,
+                    look: crate::domain::clip::Look::default(),
                 });
             }
         }

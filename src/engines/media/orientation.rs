@@ -35,7 +35,7 @@ impl Orientation {
         self.0 >= 5
     }
 
-    /// Turns `width` x `height` RGB pixels; the result's size comes first. Upright pixels are handed back as they are.
+    /// Turns `width` x `height` pixels of some bytes each (3 of RGB, 1 of alpha); the result's size comes first. Upright pixels are handed back as they are.
     pub(super) fn apply(self, width: u32, height: u32, pixels: Buffer, pool: &BufferPool) -> (u32, u32, Buffer) {
         if self == Self::UPRIGHT {
             return (width, height, pixels);
@@ -55,24 +55,35 @@ impl Orientation {
         let (out_width, out_height) = if self.swaps_sides() { (height, width) } else { (width, height) };
         let mut out = pool.take(pixels.len());
         let first_of_row = |x: usize, y: usize| (first + x as isize * right + y as isize * down) as usize;
-        turn(&pixels, &mut out, out_width as usize, out_height as usize, first_of_row, 3 * right);
+        let size = (out_width as usize, out_height as usize);
+        if pixels.len() == 3 * size.0 * size.1 {
+            turn::<3>(&pixels, &mut out, size, first_of_row, right);
+        } else {
+            turn::<1>(&pixels, &mut out, size, first_of_row, right);
+        }
         (out_width, out_height, out)
     }
 }
 
 /// Copies pixel by pixel in squares, so that both the rows read and the rows written stay in the first-level cache. `source` is the
-/// number of the stored pixel for a place of the result, `step` how many bytes further its right neighbour stands.
-fn turn(stored: &[u8], out: &mut [u8], width: usize, height: usize, source: impl Fn(usize, usize) -> usize, step: isize) {
+/// number of the stored pixel for a place of the result, `step` how many pixels further its right neighbour stands.
+fn turn<const BYTES: usize>(
+    stored: &[u8],
+    out: &mut [u8],
+    (width, height): (usize, usize),
+    source: impl Fn(usize, usize) -> usize,
+    step: isize,
+) {
     const SQUARE: usize = 64;
     for top in (0..height).step_by(SQUARE) {
         for left in (0..width).step_by(SQUARE) {
             let right = (left + SQUARE).min(width);
             for y in top..(top + SQUARE).min(height) {
-                let mut at = 3 * source(left, y);
-                for pixel in out[3 * (y * width + left)..3 * (y * width + right)].chunks_exact_mut(3) {
-                    pixel.copy_from_slice(&stored[at..at + 3]);
+                let mut at = BYTES * source(left, y);
+                for pixel in out[BYTES * (y * width + left)..BYTES * (y * width + right)].chunks_exact_mut(BYTES) {
+                    pixel.copy_from_slice(&stored[at..at + BYTES]);
                     // Behind the last pixel of a row this may leave the picture; it is not used then.
-                    at = at.wrapping_add_signed(step);
+                    at = at.wrapping_add_signed(BYTES as isize * step);
                 }
             }
         }

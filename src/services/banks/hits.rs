@@ -124,6 +124,7 @@ mod tests {
             transform: None,
             disputed: false,
             category: None,
+            look: crate::domain::clip::Look::default(),
         }
     }
 

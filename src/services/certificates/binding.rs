@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     domain::{certificate::ModelBinding, score::CONVERSATION, tensor::DType},
     engines::classify::{ClassifyError, ExecutionProvider, Manifest, ModelDigest, ModelKind},
+    services::analysis,
 };
 
 /// Everything about a model that a certificate is bound to.
@@ -26,11 +27,13 @@ pub struct ModelFacts {
     pub compute_dtype: String,
     /// ONNX Runtime's execution provider.
     pub provider: String,
+    /// As [`ModelBinding::rule`].
+    pub rule: String,
 }
 
 impl ModelFacts {
-    /// Of a model that is open, or would open: its manifest, and for a text head the digest with its backbone.
-    pub fn new(manifest: &Manifest, digest: &ModelDigest, provider: ExecutionProvider) -> Self {
+    /// Of a model that is open, or would open: its manifest, and for a text head its backbone's and the digest of both.
+    pub fn new(manifest: &Manifest, backbone: Option<&Manifest>, digest: &ModelDigest, provider: ExecutionProvider) -> Self {
         let spec = manifest.preprocess.as_ref();
         let preprocessing = spec.map(|spec| {
             let text = serde_json::to_vec(spec).expect("plain structs with string keys always serialise");
@@ -44,6 +47,7 @@ impl ModelFacts {
             preprocessing,
             compute_dtype: spec.map_or(DType::F32, |spec| spec.dtype).as_str().to_owned(),
             provider: provider.as_str().to_owned(),
+            rule: if spec.is_some() { analysis::image_rule() } else { analysis::text_rule(manifest, backbone) },
         }
     }
 
@@ -56,8 +60,8 @@ impl ModelFacts {
         let folder = |name: &str| -> Result<Manifest, ClassifyError> { Manifest::load(&config.models.directory.join(Path::new(name))) };
         let manifest = folder(model)?;
         let backbone = manifest.backbone.as_deref().map(folder).transpose()?;
-        let digest = manifest.digest(backbone.map(|backbone| backbone.digest(None)).as_ref());
-        Ok(Self::new(&manifest, &digest, ExecutionProvider::default()))
+        let digest = manifest.digest(backbone.as_ref().map(|backbone| backbone.digest(None)).as_ref());
+        Ok(Self::new(&manifest, backbone.as_ref(), &digest, ExecutionProvider::default()))
     }
 
     /// What a certificate for one of the labels is bound to.
@@ -69,6 +73,7 @@ impl ModelFacts {
             preprocessing: self.preprocessing.clone(),
             compute_dtype: Some(self.compute_dtype.clone()),
             provider: Some(self.provider.clone()),
+            rule: Some(self.rule.clone()),
         }
     }
 
@@ -93,6 +98,10 @@ impl ModelFacts {
                 let word = |value: Option<&String>| value.map_or("none", |value| short(value)).to_owned();
                 found.push(format!("it is for another {what}: {} there, {} here", word(there.as_ref()), word(here)));
             }
+        }
+        // One that names no rule is from before there were several looks: it holds where there is one, which is known for each score.
+        if let Some(rule) = bound.rule.as_ref().filter(|rule| **rule != self.rule) {
+            found.push(format!("it is for scores by another rule: \"{rule}\" there, \"{}\" here", self.rule));
         }
         found
     }
@@ -120,6 +129,7 @@ pub fn binding(config: &Config, model: &str, label: &str) -> Result<(ModelBindin
                 preprocessing: None,
                 compute_dtype: None,
                 provider: None,
+                rule: None,
             };
             let warning =
                 format!("the model {model} is not at hand ({error}); the certificate is bound to no version of it and never becomes valid");
@@ -166,12 +176,14 @@ mod tests {
         let facts = ModelFacts::load(&committed(), "open-nsfw").unwrap();
         let bound = facts.binding("nsfw");
         assert_eq!(facts.differences(&bound), Vec::<String>::new());
+        assert_eq!(facts.differences(&ModelBinding { rule: None, ..bound.clone() }), Vec::<String>::new(), "from before there were rules");
         let other = Some("other".to_owned());
         for (word, changed) in [
             ("version of the model", ModelBinding { digest: other.clone(), ..bound.clone() }),
             ("preprocessing", ModelBinding { preprocessing: None, ..bound.clone() }),
             ("compute dtype", ModelBinding { compute_dtype: other.clone(), ..bound.clone() }),
             ("execution provider", ModelBinding { provider: other, ..bound.clone() }),
+            ("another rule", ModelBinding { rule: Some("image@0".to_owned()), ..bound.clone() }),
             ("bound to no digest", ModelBinding { digest: None, preprocessing: None, ..bound.clone() }),
         ] {
             let found = facts.differences(&changed);

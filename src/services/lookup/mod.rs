@@ -3,6 +3,7 @@
 //! [`Lookup::hash`] makes digests and the perceptual hash of an attachment; the bytes are hashed where they lie in memory and written nowhere.
 
 mod error;
+mod recent;
 mod search;
 
 use std::{sync::Arc, time::Instant};
@@ -11,36 +12,34 @@ use bytes::Bytes;
 
 pub use self::{
     error::LookupError,
+    recent::RecentHashes,
     search::{Coin, Found, Scope, Sought},
 };
 use crate::{
     domain::{
-        frame::Frame,
+        clip::Look,
         hash::{Digests, PerceptualHash},
-        preprocess::PreprocessSpec,
         signal::{Distance, Signal, SignalType},
         time::Timestamp,
     },
-    engines::{hashing, matching},
+    engines::matching,
     outbound::{Media, MediaFetcher},
     services::{
         access::Principal,
+        analysis::{EmbedError, Opened, Pictures, Seen, SeenView, Timings, Want, viewer::Rest},
         banks::{Banks, hits::Hits},
-        embedders::{EmbedError, Embedders},
-        lanes::Lanes,
-        pixels::{PixelProcessor, Pixels},
     },
+    telemetry::metric,
 };
 
 /// Hashes attachments and looks them up. Built by [`services::App`](crate::services::App).
 pub struct Lookup {
     banks: Arc<Banks>,
-    lanes: Lanes,
-    pixels: Arc<PixelProcessor>,
+    pictures: Arc<Pictures>,
     fetcher: MediaFetcher,
     /// What matched, if anybody wants to know.
     hits: Option<Arc<Hits>>,
-    embedders: Arc<Embedders>,
+    recent: Arc<RecentHashes>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -67,12 +66,27 @@ pub struct Hashed {
     pub pdq: Option<Result<PerceptualHash, LookupError>>,
     /// Of those that were wanted; the error says why there is none.
     pub embeddings: Vec<(SignalType, Result<Signal, LookupError>)>,
+    /// Of the first view, whose hash and vectors stand above.
+    pub look: Look,
+    /// Every further view of a sequence or of a picture with transparency.
+    pub more: Vec<HashedView>,
+    /// What of the content was not looked at.
+    pub rest: Option<Rest>,
+}
+
+/// The hashes of a further view.
+#[derive(Clone, Debug)]
+pub struct HashedView {
+    pub look: Look,
+    pub pdq: Option<PerceptualHash>,
+    /// Those that could be made, of the frames that models see.
+    pub embeddings: Vec<Signal>,
 }
 
 impl Lookup {
     /// Over these banks and threads.
-    pub fn new(banks: Arc<Banks>, lanes: Lanes, pixels: Arc<PixelProcessor>, fetcher: MediaFetcher) -> Self {
-        Self { banks, lanes, pixels, fetcher, hits: None, embedders: Arc::default() }
+    pub fn new(banks: Arc<Banks>, pictures: Arc<Pictures>, fetcher: MediaFetcher) -> Self {
+        Self { banks, pictures, fetcher, hits: None, recent: Arc::default() }
     }
 
     /// Counts what matches, for flood protection.
@@ -81,20 +95,39 @@ impl Lookup {
         Self { hits: Some(hits), ..self }
     }
 
-    /// With these embedders, which are others' too.
+    /// Remembers hashes that are answered, so that lookups of them find turned copies.
     #[must_use]
-    pub fn with_embedders(self, embedders: Arc<Embedders>) -> Self {
-        Self { embedders, ..self }
+    pub fn remembering(self, recent: RecentHashes) -> Self {
+        Self { recent: Arc::new(recent), ..self }
+    }
+
+    /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).
+    pub fn answered(&self, who: &Principal, hashed: &Hashed) {
+        if let Some(Ok(hash)) = &hashed.pdq {
+            self.recent.remember(who.tenant, hash);
+        }
+    }
+
+    /// What a lookup of this signal looks for: the signal, and where it is a PDQ hash that the tenant was given lately, the picture's other seven positions.
+    pub fn sought(&self, who: &Principal, signal: Signal) -> Sought {
+        let Signal::Pdq(upright) = &signal else { return Sought::Signal(signal) };
+        match self.recent.find(who.tenant, upright) {
+            Some(hash) => {
+                metrics::counter!(metric::RECENT_HASH_LOOKUPS_TOTAL).increment(1);
+                Sought::Answered(signal, Box::new(hash))
+            }
+            None => Sought::Signal(signal),
+        }
     }
 
     /// The embeddings that this server makes.
     pub fn embeddings(&self) -> Vec<SignalType> {
-        self.embedders.kinds()
+        self.pictures.embedders().kinds()
     }
 
     /// The same, of those that some bank of theirs holds.
     pub fn embeddings_held(&self, who: &Principal) -> Vec<SignalType> {
-        self.embedders.kinds_held(&self.banks.snapshot_for(who))
+        self.pictures.embedders().kinds_held(&self.banks.snapshot_for(who))
     }
 
     /// When the newest change was made that lookups see.
@@ -116,40 +149,46 @@ impl Lookup {
         Ok(fetching.await.map_err(|_| LookupError::Deadline)??)
     }
 
-    /// Digests and hashes of an attachment.
+    /// Digests and hashes of an attachment, of every view of it.
     ///
     /// # Errors
     /// When the threads are busy or the deadline passes. What is wrong with the picture stands in [`Hashed`].
     pub async fn hash(&self, bytes: Bytes, wanted: Wanted, deadline: Instant) -> Result<Hashed, LookupError> {
-        let (decoder, pixels) = (self.lanes.decoder.clone(), self.pixels.clone());
-        let specs = self.embedders.specs(&wanted.embeddings);
-        let (md5, sha1, pdq) = (wanted.md5, wanted.sha1, wanted.pdq);
-        let work = self.lanes.decode.run(move || {
-            let digests = hashing::digests::digests(&bytes, md5, sha1);
-            let looked = (pdq || !specs.is_empty()).then(|| {
-                let (_, frame) = decoder.decode(&bytes)?;
-                look(&pixels, frame, &specs)
-            });
-            (digests, looked)
-        });
-        let all = async {
-            let (digests, looked) = work.await?;
-            let (hash, embeddings) = match looked.transpose() {
-                Ok(pixels) => {
-                    let (hash, tensors) = pixels.map(|pixels| (pixels.hash, pixels.tensors)).unzip();
-                    (hash, self.embedders.run(&wanted.embeddings, tensors.unwrap_or_default()).await)
-                }
-                // Nothing of the picture can be had.
-                Err(error) => {
-                    let embeddings = wanted.embeddings.iter().map(|kind| (*kind, Err(error.clone()))).collect();
-                    return Ok(Hashed { digests, pdq: pdq.then_some(Err(error)), embeddings });
-                }
-            };
-            let hash = hash.filter(|_| pdq).map(|hash| hash.map_err(|error| LookupError::Picture(error.to_string())));
-            let embeddings = embeddings.into_iter().map(|(kind, result)| (kind, result.map_err(LookupError::from))).collect();
-            Ok::<_, LookupError>(Hashed { digests, pdq: hash, embeddings })
-        };
+        let all = self.hash_views(bytes, wanted, deadline);
         tokio::time::timeout_at(deadline.into(), all).await.map_err(|_| LookupError::Deadline)?
+    }
+
+    async fn hash_views(&self, bytes: Bytes, wanted: Wanted, deadline: Instant) -> Result<Hashed, LookupError> {
+        let embedders = self.pictures.embedders();
+        let kinds = wanted.embeddings;
+        let pixels = (wanted.pdq || !kinds.is_empty()).then(|| embedders.needs(&kinds));
+        let want = Want { md5: wanted.md5, sha1: wanted.sha1, pixels };
+        let Opened { digests, seen } = self.pictures.open(bytes, want, deadline, &mut Timings::start()).await?;
+        let mut hashed = Hashed { digests, pdq: None, embeddings: Vec::new(), look: Look::default(), more: Vec::new(), rest: None };
+        let Seen { sequence, views, .. } = match seen {
+            None => return Ok(hashed),
+            // Nothing of the picture can be had.
+            Some(Err(error)) => {
+                let error = LookupError::from(error);
+                hashed.embeddings = kinds.iter().map(|kind| (*kind, Err(error.clone()))).collect();
+                hashed.pdq = wanted.pdq.then_some(Err(error));
+                return Ok(hashed);
+            }
+            Some(Ok(seen)) => seen,
+        };
+        hashed.rest = sequence.rest;
+        for (at, SeenView { look, for_models, mut prepared }) in views.into_iter().enumerate() {
+            let embedded = if for_models { embedders.run(&kinds, &mut prepared).await } else { Vec::new() };
+            if at == 0 {
+                let hash = prepared.hash.map_err(|error| LookupError::Picture(error.to_string()));
+                (hashed.look, hashed.pdq) = (look, wanted.pdq.then_some(hash));
+                hashed.embeddings = embedded.into_iter().map(|(kind, result)| (kind, result.map_err(LookupError::from))).collect();
+                continue;
+            }
+            let pdq = prepared.hash.ok().filter(|_| wanted.pdq);
+            hashed.more.push(HashedView { look, pdq, embeddings: embedded.into_iter().filter_map(|(_, signal)| signal.ok()).collect() });
+        }
+        Ok(hashed)
     }
 
     /// How far two signals are apart; `None` for different types, for vectors of different lengths, and for digests that are not equal.
@@ -167,11 +206,6 @@ impl Lookup {
     pub fn share(&self, who: &Principal, kind: SignalType) -> f64 {
         self.banks.snapshot(who.tenant).share(kind)
     }
-}
-
-fn look(pixels: &PixelProcessor, frame: Frame, specs: &[PreprocessSpec]) -> Result<Pixels, LookupError> {
-    let looked = pixels.look(&[Arc::new(frame)], specs).pop();
-    looked.ok_or_else(|| LookupError::Internal("no result for a picture".to_owned()))
 }
 
 impl From<EmbedError> for LookupError {

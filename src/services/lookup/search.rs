@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use super::{Hashed, Lookup, LookupError};
 use crate::{
     domain::{
+        clip::Look,
         evidence::{Match, Suppressed},
+        hash::PerceptualHash,
         signal::{Distance, Signal, SignalType},
     },
     engines::matching::{BankMask, Draw, Lookup as Query, Snapshot},
-    services::access::Principal,
+    services::{access::Principal, analysis::search},
 };
 
 /// Signals up to which a bank is searched on the caller's thread: well under a millisecond for PDQ. Vectors are scanned, so they never are.
@@ -44,6 +46,8 @@ pub enum Coin {
 #[derive(Clone, Debug)]
 pub enum Sought {
     Signal(Signal),
+    /// A PDQ hash that was answered lately, with its picture's positions and quality: as it stands in every bank, turned in those that look for turned ones and are content with the quality.
+    Answered(Signal, Box<PerceptualHash>),
     /// The picture of hashed content, in all eight positions where a bank looks for them.
     Picture(Hashed),
     /// All digests, the picture and its embeddings.
@@ -76,18 +80,13 @@ impl Lookup {
     /// When the threads are busy or the deadline passes.
     pub async fn find(&self, who: &Principal, sought: Sought, scope: &Scope, deadline: Instant) -> Result<Found, LookupError> {
         let banks = self.banks.snapshot_for(who);
-        let query = query(&banks, sought, scope);
-        let found = if at_once(&banks, &query) {
-            banks.find(&query)
-        } else {
-            let (searched, query) = (Arc::clone(&banks), Arc::new(query));
-            let mut looked = Vec::new();
-            for slice in banks.slices(&query) {
-                let (searched, query) = (Arc::clone(&searched), Arc::clone(&query));
-                let look = self.lanes.matching.run(move || searched.look(&slice, &query));
-                looked.extend(tokio::time::timeout_at(deadline.into(), look).await.map_err(|_| LookupError::Deadline)??);
+        let queries = queries(&banks, sought, scope);
+        let found = match &queries[..] {
+            [(_, query)] if at_once(&banks, query) => banks.find(query),
+            _ => {
+                let searched = search(self.pictures.matching(), &banks, queries);
+                tokio::time::timeout_at(deadline.into(), searched).await.map_err(|_| LookupError::Deadline)??.found
             }
-            banks.together(&query, looked)
         };
         // Somebody who looks at what is out of force is no traffic.
         if let Some(hits) = self.hits.as_ref().filter(|_| !scope.include_disabled) {
@@ -123,7 +122,8 @@ impl Lookup {
     }
 }
 
-fn query(banks: &Snapshot, sought: Sought, scope: &Scope) -> Query {
+/// What is asked of the banks, a query for each view. All views are drawn for alike.
+fn queries(banks: &Snapshot, sought: Sought, scope: &Scope) -> Vec<(Look, Query)> {
     let mask = scope.banks.as_ref().map(|names| -> BankMask {
         let wanted = |name: &str| names.iter().any(|wanted| wanted == name);
         banks.banks().iter().enumerate().filter(|(_, bank)| wanted(&bank.name)).map(|(at, _)| at).collect()
@@ -134,18 +134,23 @@ fn query(banks: &Snapshot, sought: Sought, scope: &Scope) -> Query {
         Coin::Bypass => Draw::Every,
     };
     let whole = Query { banks: mask, radii: scope.radii.clone(), include_disabled: scope.include_disabled, draw, ..Query::default() };
-    match sought {
-        Sought::Signal(signal) => Query { signals: vec![signal], ..whole },
-        Sought::Picture(hashed) => Query { hash: hashed.pdq.and_then(Result::ok), ..whole },
-        Sought::Content(hashed) => {
-            let signals = hashed.embeddings.into_iter().filter_map(|(_, signal)| signal.ok()).collect();
-            Query { digests: Some(hashed.digests), hash: hashed.pdq.and_then(Result::ok), signals, ..whole }
-        }
-    }
+    let (hashed, content) = match sought {
+        Sought::Signal(signal) => return vec![(Look::default(), Query { signals: vec![signal], ..whole })],
+        Sought::Answered(signal, hash) => return vec![(Look::default(), Query { signals: vec![signal], hash: Some(*hash), ..whole })],
+        Sought::Picture(hashed) => (hashed, false),
+        Sought::Content(hashed) => (hashed, true),
+    };
+    let signals = hashed.embeddings.into_iter().filter_map(|(_, signal)| signal.ok()).filter(|_| content).collect();
+    let first = Query { digests: content.then_some(hashed.digests), hash: hashed.pdq.and_then(Result::ok), signals, ..whole.clone() };
+    let more = hashed.more.into_iter().map(|view| {
+        let signals = if content { view.embeddings } else { Vec::new() };
+        (view.look, Query { hash: view.pdq, signals, ..whole.clone() })
+    });
+    std::iter::once((hashed.look, first)).chain(more).collect()
 }
 
 /// Whether the search is too short to be worth another thread.
 fn at_once(banks: &Snapshot, query: &Query) -> bool {
-    let Some(kind) = query.signals.first().map(Signal::kind) else { return false };
+    let Some(kind) = query.signals.first().map(Signal::kind).filter(|_| query.hash.is_none()) else { return false };
     kind.is_exact() || (kind == SignalType::Pdq && banks.banks().iter().map(|bank| bank.len()).sum::<usize>() <= AT_ONCE)
 }

@@ -98,6 +98,15 @@ impl PointInForce {
         Some(calibrator.probability_at(f64::from(raw.get()), self.prevalence))
     }
 
+    /// The point as it is for a score that is the highest of several looks at an attachment, or the only one. A certificate whose binding names no rule was made when there was
+    /// one look only: of several it says nothing.
+    fn point_for(&self, several: bool) -> OperatingPoint {
+        let point = self.point.clone();
+        let unruled =
+            self.evidence.as_ref().is_some_and(|evidence| evidence.certificate.model.as_ref().is_none_or(|model| model.rule.is_none()));
+        if several && unruled && point.certified { point.uncertified(ONE_LOOK) } else { point }
+    }
+
     /// The same point for a service. A precision claim holds at its own prevalence and at every higher one, because precision grows with
     /// prevalence while recall and false-positive rate stay; at a lower one it says nothing. Recall does not depend on prevalence.
     fn for_service(mut self, name: &str, service: Option<&Service>) -> Self {
@@ -141,6 +150,9 @@ impl PointInForce {
         }
     }
 }
+
+/// Why an older certificate says nothing of some scores.
+const ONE_LOOK: &str = "the certificate is from before frames, transparency and disguised letters were looked at, and this score is the highest of several looks";
 
 /// What points are made of, before services and overlays.
 #[derive(Clone, Debug, Default)]
@@ -199,11 +211,11 @@ impl Points {
         service.and_then(|service| points.services.get(service)).or(points.everything.as_ref())
     }
 
-    /// A score with its probability and its operating point.
+    /// A score with its probability and its operating point; `several` says whether it is the highest of several looks at the attachment.
     ///
     /// # Errors
     /// When `raw` is not finite.
-    pub fn score(&self, technology: &Technology, label: &str, raw: f32, service: Option<&str>) -> Result<Score, NotFinite> {
+    pub fn score(&self, technology: &Technology, label: &str, raw: f32, service: Option<&str>, several: bool) -> Result<Score, NotFinite> {
         let raw = RawScore::new(raw)?;
         let point = self.get(technology.as_str(), label, service);
         Ok(Score {
@@ -211,8 +223,9 @@ impl Points {
             label: label.to_owned(),
             raw,
             probability: point.and_then(|point| point.probability(raw)),
-            operating_point: point.map(|point| point.point.clone()),
+            operating_point: point.map(|point| point.point_for(several)),
             detail: None,
+            look: crate::domain::clip::Look::default(),
         })
     }
 

@@ -61,7 +61,7 @@ impl House {
     }
 
     async fn score(&self, raw: f32, service: Option<&str>) -> Score {
-        self.points().await.snapshot(TENANT).score(&MODEL, "nsfw", raw, service).unwrap()
+        self.points().await.snapshot(TENANT).score(&MODEL, "nsfw", raw, service, false).unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The answer of `POST /score`: the stable contract (DESIGN.md), additive changes only.
+//! The answer of `POST /score`: the stable contract. Other programs read it, so changes only add to it; `tests/integration/snapshots/openapi.json` shows each of them.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,14 @@ use utoipa::ToSchema;
 
 use crate::domain::{
     attachment::AttachmentFacts,
+    clip::{FrameAt, Variant},
     decision::RoutingDecision,
     evidence::{Match, Suppressed, Unscored},
     operating_point::{Fallback, Live, OperatingPoint},
     score::{ConversationDetail, Score},
     signal::Distance,
 };
+use crate::services::analysis::ModelVersions;
 
 /// One scored attachment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -34,11 +36,12 @@ pub struct ScoreAnswer {
     /// Technologies that gave no result, and why.
     pub unscored: Vec<UnscoredAnswer>,
     pub decision: RoutingDecision,
-    /// The entry in the review queue, which may stand for earlier attachments too that matched the same; null when `route` is `none`.
+    /// The entry in the review queue, which may stand for earlier attachments too that matched the same; the decided one for a copy of what people decided
+    /// (reason `known_decided`); null when `route` is `none`.
     pub review_item: Option<String>,
     pub versions: Versions,
-    /// The probability with which an attachment like this one comes before a human: 1 when it was routed, the stratum's rate when it was drawn
-    /// for the audit. Absent when `route` is `none`.
+    /// The probability with which an attachment like this one comes before a human: 1 when it was routed; the rate of what was drawn, by the audit or by a share in
+    /// `routing.unscored`; for copies of what people decided the share of second looks. Absent when `route` is `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inclusion_probability: Option<f64>,
     /// Milliseconds per stage: queue, decode, digest, gpu or cpu (preprocess and hash), match, classify, total.
@@ -68,6 +71,12 @@ pub struct MatchAnswer {
     /// `A1`, `A2`, `B1`, `B2` or `other`. Absent when the item has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<&'static str>,
+    /// Which frame, page or picture of a sequence matched. Absent for stills and digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<FrameAt>,
+    /// `dropped`, `on_white` or `on_black`: what of a picture with transparency matched. Absent for opaque ones and digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<&'static str>,
 }
 
 /// A match that an item of a negative bank (known to be harmless) took back.
@@ -94,6 +103,13 @@ pub struct ScoreEntry {
     pub operating_point: Option<OperatingPointAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<ConversationDetail>,
+    /// Which frame, page or picture of a sequence scored highest. Absent for stills.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<FrameAt>,
+    /// Which look scored highest where there are several: `dropped`, `on_white`, `on_black` of a picture with transparency; `raw`, `normalised` of a text whose letters are
+    /// disguised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<&'static str>,
 }
 
 /// What is known of a threshold.
@@ -126,6 +142,8 @@ pub struct OperatingPointAnswer {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct UnscoredAnswer {
     pub technology: String,
+    /// `undecodable_media`, `media_too_large`, `quality_below_minimum`, `media_too_small`, `text_truncated`, `empty_text`, `technology_failed`, `unsupported_kind`,
+    /// `unsupported_media`, `unsupported_feature`, `frames_not_looked_at` or `unreadable_text`. More may come.
     pub reason: &'static str,
     pub detail: String,
 }
@@ -142,9 +160,6 @@ pub struct Versions {
     pub policy: String,
 }
 
-/// Model name -> `sha256:…` over the model's files.
-pub type ModelVersions = BTreeMap<String, String>;
-
 impl From<&Match> for MatchAnswer {
     fn from(hit: &Match) -> Self {
         Self {
@@ -157,6 +172,8 @@ impl From<&Match> for MatchAnswer {
             transform: hit.transform.map(crate::domain::hash::Transform::as_str),
             disputed: hit.disputed,
             category: hit.category.map(crate::domain::bank::HarmCategory::as_str),
+            frame: hit.look.frame,
+            variant: hit.look.variant.map(Variant::as_str),
         }
     }
 }
@@ -178,6 +195,8 @@ impl From<&Score> for ScoreEntry {
             flagged: score.flagged(),
             operating_point: score.operating_point.as_ref().map(Into::into),
             detail: score.detail,
+            frame: score.look.frame,
+            variant: score.look.variant.map(Variant::as_str),
         }
     }
 }

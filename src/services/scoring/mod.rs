@@ -1,10 +1,11 @@
 //! The way of one attachment: the only place that knows the order of the stages.
 //!
 //! ```text
-//! idempotency key ─> image: open (sniff, digests, decode) ─> pixels (one upload: tensors, PDQ) ─> banks, models ─┐
-//!                    text, conversation: tokenise, embed, heads ────────────────────────────────────────────────┤
-//!                                                                                    evidence ─> routing ─> commit ─> answer
+//! idempotency key ─> services::analysis ─> evidence ─> routing ─> commit ─> answer
 //! ```
+//!
+//! What goes to review makes an entry of the queue, waits with others that matched the same (`outcome`), or is put to a decided entry that it is a copy of
+//! (`known`). Some attachments are drawn by lot (`audit`).
 //!
 //! Looking at an attachment ends at the caller's deadline; what has been found is committed whatever the clock says, and the answer leaves
 //! only after the commit is durable. A technology that fails is `unscored` in the answer; only overload, the deadline and a failing store
@@ -14,46 +15,39 @@ mod answer;
 mod assess;
 mod audit;
 mod idempotency;
-mod image;
-mod models;
+mod known;
 mod outcome;
 mod pseudonyms;
 mod request;
-mod start;
-mod text;
-mod timings;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub use answer::{MatchAnswer, ModelVersions, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
+pub use answer::{MatchAnswer, OperatingPointAnswer, ScoreAnswer, ScoreEntry, UnscoredAnswer, Versions};
 pub use assess::Assessment;
 pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
-pub(in crate::services) use start::Parts;
 
 use self::{
+    audit::Sampler,
     idempotency::{Begun, Keys, Turn},
-    image::ImageWay,
-    models::{CallPoints, TextModel},
     outcome::Finding,
-    timings::Timings,
 };
 use crate::{
+    config::Config,
     domain::{
-        attachment::{Attachment, AttachmentFacts, AttachmentKind},
+        attachment::AttachmentFacts,
         decision::Route,
-        evidence::{Evidence, Unscored, UnscoredReason},
-        ids::ReviewItemId,
-        score::Technology,
+        evidence::Evidence,
+        ids::{ReviewItemId, TenantId},
         time::Timestamp,
     },
-    engines::routing::Policy,
+    engines::routing::{Policy, Routed},
     services::{
+        analysis::{Analysed, Analysis, AnalysisError, Ask, CallPoints, Timings, sha256},
         banks::{Banks, hits::Hits},
         operating_points::OperatingPoints,
     },
@@ -70,13 +64,12 @@ pub struct Scoring {
     points: Arc<OperatingPoints>,
     policy: Policy,
     pseudonyms: Pseudonyms,
-    sampler: audit::Sampler,
+    sampler: Sampler,
+    copies: known::Copies,
     cluster_matches: bool,
     hits: Arc<Hits>,
     keys: Arc<Keys>,
-    images: Arc<ImageWay>,
-    texts: Vec<TextModel>,
-    models: ModelVersions,
+    analysis: Arc<Analysis>,
 }
 
 /// What looking at an attachment gave.
@@ -86,7 +79,35 @@ struct Looked {
     banks: BTreeMap<String, i64>,
 }
 
+/// What scoring shares with others.
+pub(in crate::services) struct Parts {
+    pub store: Store,
+    pub pseudonyms: Pseudonyms,
+    pub banks: Arc<Banks>,
+    pub analysis: Arc<Analysis>,
+    pub points: Arc<OperatingPoints>,
+    pub hits: Arc<Hits>,
+}
+
 impl Scoring {
+    /// As the configuration wants it.
+    pub(in crate::services) fn new(config: &Config, parts: Parts) -> Self {
+        let Parts { store, pseudonyms, banks, analysis, points, hits } = parts;
+        Self {
+            store,
+            banks,
+            points,
+            policy: config.routing.policy.clone(),
+            pseudonyms,
+            sampler: Sampler::new(&config.audit),
+            copies: known::Copies::new(&config.review),
+            cluster_matches: config.review.cluster_matches,
+            hits,
+            keys: Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s)),
+            analysis,
+        }
+    }
+
     /// Scores one attachment; the answer is durable when this returns.
     ///
     /// # Errors
@@ -147,15 +168,30 @@ impl Scoring {
     ) -> Result<Bytes, ScoreError> {
         let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
         let Looked { facts, evidence, banks } = looking.await.map_err(|_| ScoreError::Deadline)??;
-        let mut decision = self.policy.route(facts.kind, &evidence);
         let item_id = request.context.item_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        let lot = self.lot(request.tenant, &item_id);
+        let Routed { mut decision, mut inclusion_probability } = self.policy.route(facts.kind, &evidence, lot);
         // What routing lets go may be drawn for the audit.
         let audit_rate = if decision.route == Route::None { self.sampler.rate(&evidence) } else { None };
         let drawn = audit_rate.filter(|rate| audit::draws(&self.pseudonyms, request.tenant, &item_id, *rate));
-        if drawn.is_some() {
-            decision = audit::sampled(decision);
+        let (mut known, mut known_by) = (None, Vec::new());
+        if decision.route == Route::Review {
+            let content = known::content(&request.attachment, &facts, &request.context);
+            known_by = known::known_by(&self.pseudonyms, request.tenant, &content, &evidence);
+            let sought = known::Sought { tenant: request.tenant, item_id: &item_id, evidence: &evidence, known_by: &known_by };
+            known = self.copies.find(&self.store, &self.pseudonyms, &sought).await?;
         }
-        let review_item = (decision.route == Route::Review).then(ReviewItemId::new);
+        if let Some(rate) = drawn {
+            (decision, inclusion_probability) = (audit::sampled(decision), rate);
+        }
+        if let Some(known) = known {
+            inclusion_probability *= known.second_look;
+            decision = if known.drawn { decision } else { known.decision(decision) };
+        }
+        let review_item = match known {
+            Some(known) if !known.drawn => Some(known.review_item),
+            _ => (decision.route == Route::Review).then(ReviewItemId::new),
+        };
         let finding = Finding {
             tenant: request.tenant,
             at: Timestamp::now(),
@@ -164,10 +200,14 @@ impl Scoring {
             item_id: &item_id,
             evidence: &evidence,
             decision: &decision,
-            models: &self.models,
+            models: self.analysis.versions(),
             banks: &banks,
             audit_rate,
             drawn,
+            lot,
+            inclusion_probability,
+            known,
+            known_by: &known_by,
             cluster_matches: self.cluster_matches,
         };
         let mut outcome = finding.outcome(&self.policy, &self.pseudonyms, review_item);
@@ -180,10 +220,10 @@ impl Scoring {
             scores: evidence.scores.iter().map(Into::into).collect(),
             unscored: evidence.unscored.iter().map(Into::into).collect(),
             review_item: review_item.map(|id| id.to_string()),
-            inclusion_probability: review_item.map(|_| drawn.unwrap_or(1.0)),
+            inclusion_probability: review_item.map(|_| inclusion_probability),
             versions: Versions {
                 nightlight: env!("CARGO_PKG_VERSION"),
-                models: self.models.clone(),
+                models: self.analysis.versions().clone(),
                 banks,
                 policy: decision.policy.clone(),
             },
@@ -214,6 +254,11 @@ impl Scoring {
         commit.await.map_err(|error| ScoreError::Internal(error.to_string()))?
     }
 
+    /// The item's lot: which of the shares of `routing.unscored` draw it.
+    fn lot(&self, tenant: TenantId, item_id: &str) -> f64 {
+        audit::number(&self.pseudonyms, tenant, "unscored", item_id)
+    }
+
     /// The operating points that it judges by.
     pub const fn points(&self) -> &Arc<OperatingPoints> {
         &self.points
@@ -222,61 +267,12 @@ impl Scoring {
     async fn look(&self, request: &ScoreRequest, timings: &mut Timings) -> Result<Looked, ScoreError> {
         // Once for the whole call: a change meanwhile is for the next one.
         let points = CallPoints::new(self.points.snapshot(request.tenant), request.context.service.clone());
-        match &request.attachment {
-            Attachment::Media { bytes, .. } => {
-                let snapshot = self.banks.snapshot(request.tenant);
-                let banks = snapshot.versions();
-                let (facts, evidence) = self.images.look(bytes.clone(), snapshot, &points, timings).await?;
-                Ok(Looked { facts, evidence, banks })
-            }
-            Attachment::Text(text) => {
-                let evidence = text::look_at_text(&self.texts, text, &points, timings).await?;
-                Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, request, evidence))
-            }
-            Attachment::Conversation(messages) => {
-                let evidence = text::look_at_conversation(&self.texts, messages, &points, timings).await?;
-                let bytes = messages.iter().map(|message| message.text.len()).sum();
-                let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-                Ok(self.looked_at_text(AttachmentKind::Conversation, bytes, Some(count), request, evidence))
-            }
-        }
+        let snapshot = self.banks.snapshot(request.tenant);
+        let banks = snapshot.versions();
+        let ask = Ask { attachment: &request.attachment, banks: snapshot, points: &points, deadline: request.deadline };
+        let Analysed { facts, evidence } = self.analysis.look(ask, timings).await?;
+        Ok(Looked { facts, evidence, banks })
     }
-
-    fn looked_at_text(
-        &self,
-        kind: AttachmentKind,
-        bytes: usize,
-        messages: Option<u32>,
-        request: &ScoreRequest,
-        mut evidence: Evidence,
-    ) -> Looked {
-        if self.texts.is_empty() {
-            let detail = "no text model is configured".to_owned();
-            evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
-        }
-        let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
-        let sha256 = sha256(&request.attachment);
-        let facts = AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, sha256 };
-        Looked { facts, evidence, banks: BTreeMap::new() }
-    }
-}
-
-/// Of the bytes as received, of the text, or of the conversation's texts joined by newlines; in hex.
-fn sha256(attachment: &Attachment) -> String {
-    let mut hasher = Sha256::new();
-    match attachment {
-        Attachment::Media { bytes, .. } => hasher.update(bytes),
-        Attachment::Text(text) => hasher.update(text),
-        Attachment::Conversation(messages) => {
-            for (at, message) in messages.iter().enumerate() {
-                if at > 0 {
-                    hasher.update(b"\n");
-                }
-                hasher.update(&message.text);
-            }
-        }
-    }
-    hex::encode(hasher.finalize())
 }
 
 /// One more attachment answered.
@@ -284,6 +280,10 @@ fn count(answer: &ScoreAnswer) {
     let route = if answer.review_item.is_some() { "review" } else { "none" };
     let (kind, category) = (answer.attachment.kind.as_str(), answer.decision.category.as_str());
     metrics::counter!(crate::telemetry::metric::SCORED_TOTAL, "kind" => kind, "route" => route, "category" => category).increment(1);
+    for unscored in &answer.unscored {
+        let labels = [("technology", unscored.technology.clone()), ("reason", unscored.reason.to_owned())];
+        metrics::counter!(crate::telemetry::metric::UNSCORED_TOTAL, &labels).increment(1);
+    }
 }
 
 fn finish(mut answer: ScoreAnswer, timings: Timings) -> Result<Bytes, ScoreError> {
@@ -306,6 +306,16 @@ fn with_digest(stored: &[u8], sha256: &str) -> Result<Bytes, ScoreError> {
 
 /// Where the digest was.
 const NO_DIGEST: &str = r#""sha256":"""#;
+
+impl From<AnalysisError> for ScoreError {
+    fn from(error: AnalysisError) -> Self {
+        match error {
+            AnalysisError::Overloaded => Self::overloaded(),
+            AnalysisError::ShuttingDown => Self::ShuttingDown,
+            AnalysisError::Internal(text) => Self::Internal(text),
+        }
+    }
+}
 
 impl From<StoreError> for ScoreError {
     fn from(error: StoreError) -> Self {

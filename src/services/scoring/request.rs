@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::{
-    domain::{
-        attachment::{Attachment, Context},
-        ids::{RequestId, TenantId},
-    },
-    engines::batch::BatchError,
+use crate::domain::{
+    attachment::{Attachment, Context},
+    ids::{RequestId, TenantId},
 };
 
 /// One attachment to score.
@@ -42,9 +39,6 @@ pub enum ScoreError {
     /// 400
     #[error("{0}")]
     Malformed(String),
-    /// 415
-    #[error("the attachment is none of the supported types: JPEG, PNG, WebP, GIF, BMP, TIFF, text or conversation")]
-    UnsupportedType,
     /// 413
     #[error("{0}")]
     TooLarge(String),
@@ -73,15 +67,5 @@ impl ScoreError {
     pub(super) fn overloaded() -> Self {
         // Batches take well under a second; there is no better guess of when a place is free.
         Self::Overloaded { retry_after: Duration::from_secs(1) }
-    }
-}
-
-impl From<BatchError> for ScoreError {
-    fn from(error: BatchError) -> Self {
-        match error {
-            BatchError::Full => Self::overloaded(),
-            BatchError::Stopped => Self::ShuttingDown,
-            BatchError::Failed => Self::Internal("a stage failed; see the log".to_owned()),
-        }
     }
 }

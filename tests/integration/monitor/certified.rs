@@ -60,7 +60,7 @@ async fn a_raised_threshold_that_is_confirmed_stays_until_another_certificate() 
     house.until(LiveState::Violated, Verdict::Rejected).await;
     let point = house.point();
     assert_eq!((point.certified, point.threshold.get(), point.fallback), (false, 0.91, Some(Fallback::RaisedThreshold)));
-    let between = house.points.snapshot(TENANT).score(&MODEL, "nsfw", 0.85, None).unwrap();
+    let between = house.points.snapshot(TENANT).score(&MODEL, "nsfw", 0.85, None, false).unwrap();
     assert!(!between.flagged());
     house.until(LiveState::Confirmed, Verdict::Confirmed).await;
     let point = house.point();

@@ -9,7 +9,7 @@ use nightlight::domain::preprocess::PreprocessSpec;
 use nightlight::domain::tensor::Tensor;
 use nightlight::engines::gpu::{Gpu, GpuError};
 use nightlight::engines::hashing::HashError;
-use nightlight::services::pixels::{Pixels, on_cpu, on_gpu, split};
+use nightlight::services::analysis::pixels::{Pixels, on_cpu, on_gpu, split};
 
 pub struct Output {
     /// For each spec the tensors of the frames, in their order.

@@ -163,6 +163,7 @@ async fn verdicts_reach_the_bank_that_had_the_name_then() {
                 transform: None,
                 disputed: false,
                 category: None,
+                look: nightlight::domain::clip::Look::default(),
             }],
         );
         let id = item.id;

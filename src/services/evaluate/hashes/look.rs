@@ -16,7 +16,7 @@ use crate::{
         classify::ImageEmbedder,
         matching::{Bank, Lookup, Snapshot},
     },
-    services::pixels::on_cpu,
+    services::analysis::pixels::on_cpu,
 };
 
 /// What is looked up, and how.

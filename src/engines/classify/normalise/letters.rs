@@ -1,0 +1,208 @@
+//! Character by character: what is invisible, what is a letter in another form, what is no letter.
+
+use std::iter;
+
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, EmojiModifier, ExtendedPictographic, GeneralCategory, Script},
+};
+
+use super::{GAP, Step};
+
+/// Marks of one letter that are ordinary: Vietnamese and Greek put two on a letter, vowelled Arabic and Hebrew up to four.
+const ORDINARY_MARKS: usize = 2;
+const ORDINARY_MARKS_OF_ITS_SCRIPT: usize = 4;
+
+/// Spellings that tokenizers reserve, beside `<|…|>`: of BERT, RoBERTa, T5, LLaMA and their kin.
+const CONTROL_TOKENS: [&str; 17] = [
+    "[CLS]", "[SEP]", "[MASK]", "[UNK]", "[PAD]", "[BOS]", "[EOS]", "<s>", "</s>", "<pad>", "<unk>", "<mask>", "<bos>", "<eos>", "<sep>",
+    "<cls>", "<mask/>",
+];
+
+/// Characters within `<|…|>` at most.
+const LONGEST_CONTROL_TOKEN: usize = 32;
+
+/// The text without invisible characters, in compatibility decomposition and composed again, with [`GAP`]s where pictographs were, as far as
+/// `steps` says so.
+pub(super) fn plain(text: &str, steps: &[Step]) -> String {
+    let [invisible, nfkc, marks, emoji] = [Step::Invisible, Step::Nfkc, Step::Marks, Step::Emoji].map(|step| steps.contains(&step));
+    let mut out = Plain { text: String::with_capacity(text.len()), base: 0, marks: 0, after_letter: false };
+    let mut flags = Flags::default();
+    for c in text.chars() {
+        if emoji && let Some(letter) = flag_letter(c) {
+            flags.push(letter, &mut out);
+            continue;
+        }
+        flags.end(&mut out);
+        if invisible && is_blank(c) {
+            out.push(' ');
+        } else if invisible && is_invisible(c) && !joins_letters(c, &out.text) {
+        } else if emoji && let Some(letter) = negative_enclosed(c) {
+            out.push(letter);
+        } else if c.is_ascii() {
+            out.push(c);
+        } else if nfkc && let Some(decomposed) = letters_within(c) {
+            decomposed.for_each(|c| out.take(c, marks));
+        } else if emoji && is_pictograph(c) {
+            out.gap();
+        } else if marks {
+            // In pieces, so that marks can be counted; composed again below.
+            NFD.normalize_iter(iter::once(c)).for_each(|c| out.take(c, true));
+        } else {
+            out.push(c);
+        }
+    }
+    flags.end(&mut out);
+    if nfkc || marks { NFC.normalize(&out.text).into_owned() } else { out.text }
+}
+
+const NFC: ComposingNormalizerBorrowed<'static> = ComposingNormalizerBorrowed::new_nfc();
+const NFD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfd();
+const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
+
+/// What has been written, and how many marks the last letter has.
+struct Plain {
+    text: String,
+    /// Bytes up to and with the last character that is no mark.
+    base: usize,
+    marks: usize,
+    after_letter: bool,
+}
+
+impl Plain {
+    fn push(&mut self, c: char) {
+        self.text.push(c);
+        (self.base, self.marks, self.after_letter) = (self.text.len(), 0, c.is_alphabetic());
+    }
+
+    fn gap(&mut self) {
+        if !self.text.ends_with(GAP) {
+            self.push(GAP);
+        }
+    }
+
+    fn take(&mut self, c: char, count_marks: bool) {
+        let category = CodePointMapData::<GeneralCategory>::new().get(c);
+        if !count_marks || !matches!(category, GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark) {
+            self.push(c);
+            return;
+        }
+        let own = CodePointMapData::<Script>::new().get(c) != Script::Inherited;
+        let crosses_out = category == GeneralCategory::EnclosingMark || matches!(c, '\u{334}'..='\u{338}');
+        if !self.after_letter && !own {
+            return;
+        }
+        // Who crosses a letter out has no spelling in mind with its other marks either.
+        self.marks += if crosses_out { ORDINARY_MARKS_OF_ITS_SCRIPT + 1 } else { 1 };
+        if self.marks > if own { ORDINARY_MARKS_OF_ITS_SCRIPT } else { ORDINARY_MARKS } {
+            self.text.truncate(self.base);
+        } else {
+            self.text.push(c);
+        }
+    }
+}
+
+/// Regional indicators: two make a flag, others are letters.
+#[derive(Default)]
+struct Flags {
+    waiting: Vec<char>,
+    /// There were more than two in a row.
+    spelling: bool,
+}
+
+impl Flags {
+    fn push(&mut self, letter: char, out: &mut Plain) {
+        self.waiting.push(letter);
+        if self.waiting.len() > 2 {
+            self.waiting.drain(..).for_each(|letter| out.push(letter));
+            self.spelling = true;
+        }
+    }
+
+    fn end(&mut self, out: &mut Plain) {
+        if self.waiting.len() == 2 && !self.spelling {
+            out.gap();
+        } else {
+            self.waiting.iter().for_each(|letter| out.push(*letter));
+        }
+        self.waiting.clear();
+        self.spelling = false;
+    }
+}
+
+fn flag_letter(c: char) -> Option<char> {
+    letter_from(c, '\u{1f1e6}')
+}
+
+/// White on black, in circles and squares; the black on white ones have compatibility decompositions.
+fn negative_enclosed(c: char) -> Option<char> {
+    letter_from(c, '\u{1f150}').or_else(|| letter_from(c, '\u{1f170}'))
+}
+
+/// The letter of an alphabet in a row that begins with `a` at `first`.
+fn letter_from(c: char, first: char) -> Option<char> {
+    let at = u32::from(c).checked_sub(u32::from(first))?;
+    u8::try_from(at).ok().filter(|at| *at < 26).map(|at| char::from(b'a' + at))
+}
+
+/// Look like a space and are letters or symbols to Unicode: Hangul fillers, the empty Braille pattern.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}')
+}
+
+fn is_invisible(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+        || (!c.is_ascii() && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c))
+}
+
+/// Joiners shape the letters of Arabic and Indic scripts: there they are spelling.
+fn joins_letters(c: char, before: &str) -> bool {
+    let after_other_script = || {
+        let last = before.chars().next_back().filter(|last| !last.is_ascii());
+        last.is_some_and(|last| !matches!(CodePointMapData::<Script>::new().get(last), Script::Latin | Script::Common | Script::Inherited))
+    };
+    matches!(c, '\u{200c}' | '\u{200d}') && after_other_script()
+}
+
+/// The compatibility decomposition of what holds letters or digits; punctuation (`…`, `″`) stays as people write it.
+fn letters_within(c: char) -> Option<impl Iterator<Item = char>> {
+    let decomposed = || NFKD.normalize_iter(iter::once(c));
+    decomposed().any(char::is_alphanumeric).then(decomposed)
+}
+
+/// Emoji, and every other symbol from the arrows on; Braille is a script.
+fn is_pictograph(c: char) -> bool {
+    let set = CodePointSetData::new::<ExtendedPictographic>().contains(c) || CodePointSetData::new::<EmojiModifier>().contains(c);
+    let symbol = CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::OtherSymbol;
+    c >= '\u{2190}' && !matches!(c, '\u{2801}'..='\u{28ff}') && (set || symbol)
+}
+
+/// The text with a [`GAP`] for each spelling of a control token; `None` when there is none.
+pub(super) fn without_control_tokens(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut read = 0;
+    let mut from = 0;
+    while let Some(at) = text[from..].find(['[', '<']).map(|at| from + at) {
+        let Some(length) = control_token(&text[at..]) else {
+            from = at + 1;
+            continue;
+        };
+        out.push_str(&text[read..at]);
+        out.push(GAP);
+        (read, from) = (at + length, at + length);
+    }
+    (read > 0).then(|| out + &text[read..])
+}
+
+/// Bytes of the control token that `text` begins with.
+fn control_token(text: &str) -> Option<usize> {
+    let fits = |token: &&&str| text.get(..token.len()).is_some_and(|start| start.eq_ignore_ascii_case(token));
+    let named = || CONTROL_TOKENS.iter().find(fits).map(|token| token.len());
+    let barred = || {
+        let inner = text.strip_prefix("<|")?;
+        let end = inner.char_indices().take(LONGEST_CONTROL_TOKEN).take_while(|(_, c)| !c.is_whitespace()).find(|(_, c)| *c == '|')?.0;
+        inner[end..].starts_with("|>").then_some(end + 4)
+    };
+    named().or_else(barred)
+}

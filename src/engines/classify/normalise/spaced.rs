@@ -1,0 +1,203 @@
+//! Letters of one word with something between them: `h e l l o`, `h-e-l-l-o`, `ke.ep`, `k😘eep`.
+//!
+//! Two things are joined: single letters in a row, cut into words by the vocabulary, and parts of one word with signs between them where the vocabulary
+//! knows the whole. What else a [`GAP`] divides are words, and it becomes a space. Abbreviations (`e.g.`, `U.S.A.`) and addresses stay.
+
+use super::{
+    GAP,
+    words::{LONGEST_WORD, Vocabulary, cost, known, words_of},
+};
+
+/// Single letters in a row that make a word, at least; more where dots or commas divide them, as in abbreviations and lists.
+const FEWEST_LETTERS: usize = 3;
+const FEWEST_LETTERS_IN_LISTS: usize = 4;
+
+/// Parts of one word, at most, and characters between two of them.
+const MOST_PARTS: usize = 12;
+const LONGEST_SIGN: usize = 8;
+
+/// Letters of the shortest word that is made of parts; of the shortest with a dot within.
+const SHORTEST_JOINED: usize = 3;
+const SHORTEST_DOTTED: usize = 4;
+
+/// What a part costs that is no word.
+const STRANGE_PART: f32 = 16.0;
+
+/// A word, and what stands before it.
+struct Part<'a> {
+    before: &'a str,
+    word: &'a str,
+}
+
+impl Part<'_> {
+    fn is_single(&self) -> bool {
+        self.word.len() == 1
+    }
+
+    /// Whether what stands before may divide letters of one word: a few signs, spaces; no digits, no letters of other scripts.
+    fn is_near(&self) -> bool {
+        !self.before.is_empty() && self.before.chars().count() <= LONGEST_SIGN && !self.before.chars().any(char::is_alphanumeric)
+    }
+
+    /// Without a space: one word to the eye.
+    fn is_tight(&self) -> bool {
+        self.is_near() && !self.before.contains(char::is_whitespace)
+    }
+
+    fn width(&self) -> usize {
+        self.before.chars().filter(|c| c.is_whitespace()).count()
+    }
+}
+
+/// The text with the words joined (when `join` is wanted) and without [`GAP`]s; `None` when nothing is to be done.
+pub(super) fn joined(text: &str, join: bool, vocabulary: &dyn Vocabulary) -> Option<String> {
+    let (parts, tail) = parts(text);
+    let mut out = Writer { text: String::with_capacity(text.len()) };
+    let mut at = 0;
+    while at < parts.len() {
+        let rest = &parts[at..];
+        let run = if join { single_letters(rest) } else { 1 };
+        let group = if join && run == 1 { tight_group(rest) } else { 1 };
+        out.between(rest[0].before);
+        if group > 1 {
+            join_group(&rest[..group], vocabulary, &mut out);
+        } else if let Some(words) = (run > 1).then(|| spell(&rest[..run], vocabulary)).flatten() {
+            out.text.push_str(&words);
+        } else {
+            // Whole, so that a run is looked at once.
+            out.parts(&rest[..run]);
+        }
+        at += run.max(group);
+    }
+    // Behind the last word there is nothing to divide.
+    out.between(tail.trim_end_matches(GAP));
+    (out.text != text).then_some(out.text)
+}
+
+/// The words of a text, and what stands behind the last.
+fn parts(text: &str) -> (Vec<Part<'_>>, &str) {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || (('\u{c0}'..'\u{250}').contains(&c) && c.is_alphabetic());
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_letter) {
+        let word = &rest[start..];
+        // An apostrophe between letters is spelling: don't.
+        let mut end = word.len();
+        let mut letters = word.char_indices().peekable();
+        while let Some((at, c)) = letters.next() {
+            let apostrophe = matches!(c, '\'' | '’') && letters.peek().is_some_and(|(_, next)| is_letter(*next));
+            if !is_letter(c) && !apostrophe {
+                end = at;
+                break;
+            }
+        }
+        parts.push(Part { before: &rest[..start], word: &word[..end] });
+        rest = &word[end..];
+    }
+    (parts, rest)
+}
+
+/// How many of `parts` are single letters in a row; the first one's `before` does not matter.
+fn single_letters(parts: &[Part<'_>]) -> usize {
+    let followers = || parts[1..].iter().take_while(|part| part.is_single() && part.is_near());
+    if !parts[0].is_single() {
+        return 1;
+    }
+    let run = 1 + followers().count();
+    let has = |sign: &[char]| followers().any(|part| part.before.contains(sign));
+    let capitals = || parts[..run].iter().all(|part| part.word.bytes().all(|byte| byte.is_ascii_uppercase()));
+    let fewest = if has(&['.', ',', ';', '/', '&', '+']) { FEWEST_LETTERS_IN_LISTS } else { FEWEST_LETTERS };
+    if run < fewest || (has(&['.']) && capitals()) { 1 } else { run }
+}
+
+/// The words that single letters spell, if there is a real one among them. A wider space than the others divides words.
+fn spell(run: &[Part<'_>], vocabulary: &dyn Vocabulary) -> Option<String> {
+    let narrow = run[1..].iter().map(Part::width).min()?;
+    let mut spelled: Vec<String> = vec![String::new()];
+    for (at, part) in run.iter().enumerate() {
+        if at > 0 && part.width() > narrow {
+            spelled.push(String::new());
+        }
+        spelled.last_mut()?.push_str(part.word);
+    }
+    let words: Vec<String> = spelled.iter().flat_map(|letters| words_of(letters, vocabulary)).collect();
+    let real = words.iter().any(|word| word.len() >= FEWEST_LETTERS && known(vocabulary, word));
+    real.then(|| words.join(" "))
+}
+
+/// How many of `parts` follow each other without a space, the first one included.
+fn tight_group(parts: &[Part<'_>]) -> usize {
+    1 + parts[1..].iter().take_while(|part| part.is_tight()).count()
+}
+
+/// Writes a group, joined where the vocabulary knows the whole and it is likelier than its parts.
+fn join_group(group: &[Part<'_>], vocabulary: &dyn Vocabulary, out: &mut Writer) {
+    let is_address =
+        group[0].word.eq_ignore_ascii_case("www") || group[1..].iter().any(|part| part.before.contains("://") || part.before.contains('@'));
+    // best[end]: the cost of the first `end` parts, and where their last word begins.
+    let mut best: Vec<(f32, usize)> = vec![(0.0, 0)];
+    for end in 1..=group.len() {
+        let mut least = (best[end - 1].0 + cost(vocabulary, group[end - 1].word).unwrap_or(STRANGE_PART), end - 1);
+        let mut word = group[end - 1].word.to_owned();
+        let mut dotted = false;
+        for start in (end.saturating_sub(MOST_PARTS)..end - 1).rev() {
+            dotted |= group[start + 1].before.contains('.');
+            word.insert_str(0, group[start].word);
+            if word.len() > LONGEST_WORD {
+                break;
+            }
+            if is_address || word.len() < if dotted { SHORTEST_DOTTED } else { SHORTEST_JOINED } {
+                continue;
+            }
+            if let Some(cost) = cost(vocabulary, &word)
+                && best[start].0 + cost < least.0
+            {
+                least = (best[start].0 + cost, start);
+            }
+        }
+        best.push(least);
+    }
+    let mut starts = vec![false; group.len()];
+    let mut end = group.len();
+    while end > 0 {
+        end = best[end].1;
+        starts[end] = true;
+    }
+    for (at, part) in group.iter().enumerate() {
+        if starts[at] && at > 0 {
+            out.between(part.before);
+        }
+        out.text.push_str(part.word);
+    }
+}
+
+/// What is written; a [`GAP`] becomes a space where nothing else divides.
+struct Writer {
+    text: String,
+}
+
+impl Writer {
+    /// All of them; what stands before the first is written already.
+    fn parts(&mut self, parts: &[Part<'_>]) {
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                self.between(part.before);
+            }
+            self.text.push_str(part.word);
+        }
+    }
+
+    fn between(&mut self, signs: &str) {
+        let mut signs = signs.chars().peekable();
+        while let Some(c) = signs.next() {
+            if c != GAP {
+                self.text.push(c);
+            } else if self.text.chars().next_back().is_none_or(char::is_whitespace) {
+                // `how 😘 old` has one space when the emoji is gone.
+                signs.next_if_eq(&' ');
+            } else if !signs.peek().is_some_and(|next| next.is_whitespace() || next.is_ascii_punctuation()) {
+                self.text.push(' ');
+            }
+        }
+    }
+}

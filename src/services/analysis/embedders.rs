@@ -1,0 +1,159 @@
+//! Image embedders behind their queues: one set for everything that looks at pictures.
+//!
+//! An embedder's vector is a signal as a hash is one: banks hold such vectors, and [`kinds_held`](Embedders::kinds_held) says which are worth making for a lookup. Each embedder has one
+//! queue and a worker for each of its sessions; what one cannot embed is its failure alone.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::pixels::{ModelName, Needs, Prepared};
+use crate::{
+    config::Config,
+    domain::{
+        preprocess::{OutputTooLarge, PreprocessSpec},
+        signal::{Signal, SignalType},
+        tensor::Tensor,
+    },
+    engines::{
+        batch::{BatchError, BatchOptions, Batcher, Work},
+        classify::{ImageEmbedder, Manifest, PoolConfig, Runtime},
+        matching::Snapshot,
+    },
+    services::StartError,
+};
+
+/// The embedders of `[models] embedding`.
+#[derive(Default)]
+pub struct Embedders(Vec<Embedder>);
+
+struct Embedder {
+    name: String,
+    /// `sha256:…` over the model's files.
+    digest: String,
+    kind: SignalType,
+    spec: PreprocessSpec,
+    queue: Batcher<Tensor, Result<Signal, String>>,
+}
+
+/// Why there is no vector of a picture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmbedError {
+    /// The embedder's queue is full: the whole attachment should come again.
+    #[error("an embedder's queue is full")]
+    Overloaded,
+    /// What the model wants of this picture is more than the limits allow.
+    #[error("{0}")]
+    TooLarge(String),
+    /// In words, without content.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<BatchError> for EmbedError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Full => Self::Overloaded,
+            BatchError::Failed | BatchError::Stopped => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Embedders {
+    /// Loads the configured models and starts their queues. Without any nothing is loaded.
+    ///
+    /// # Errors
+    /// A model that cannot be served, or no threads.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        if config.models.embedding.is_empty() {
+            return Ok(Self::default());
+        }
+        let runtime = Runtime::open(&config.models.onnxruntime)?;
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let sessions = if config.models.sessions == 0 { cores() } else { config.models.sessions };
+        let pool = PoolConfig { sessions: sessions.try_into().unwrap_or(std::num::NonZero::<usize>::MIN), ..PoolConfig::default() };
+        let max_wait = Duration::from_micros(config.batching.max_wait_us);
+        let options = BatchOptions { max_batch: config.batching.max_images, max_wait, queue: config.batching.queue };
+        let start = |name: &String| {
+            let model = ImageEmbedder::open(&runtime, Manifest::load(&config.models.directory.join(name))?, &pool)?;
+            Ok(Embedder::start(name, model, sessions, options)?)
+        };
+        config.models.embedding.iter().map(start).collect::<Result<_, StartError>>().map(Self)
+    }
+
+    /// The types of their signals, in their order.
+    pub fn kinds(&self) -> Vec<SignalType> {
+        self.0.iter().map(|embedder| embedder.kind).collect()
+    }
+
+    /// The same, of those whose signals some enabled bank holds: others need not be made.
+    pub fn kinds_held(&self, banks: &Snapshot) -> Vec<SignalType> {
+        self.0.iter().map(|embedder| embedder.kind).filter(|kind| banks.holds(*kind)).collect()
+    }
+
+    /// Types of embeddings that some enabled bank holds and that nobody here makes: such banks answer signals, but no pictures.
+    pub fn missing(&self, banks: &Snapshot) -> BTreeSet<SignalType> {
+        let held = banks.banks().iter().filter(|bank| bank.enabled).flat_map(|bank| bank.held());
+        let unmade = |kind: &SignalType| matches!(kind, SignalType::Embedding(_)) && !self.0.iter().any(|embedder| embedder.kind == *kind);
+        held.filter(|(_, signals)| *signals > 0).map(|(kind, _)| kind).filter(unmade).collect()
+    }
+
+    /// What each wants of a picture, by the model's name.
+    pub(super) fn specs(&self) -> impl Iterator<Item = (ModelName, PreprocessSpec)> {
+        self.0.iter().map(|embedder| (embedder.name.as_str().into(), embedder.spec.clone()))
+    }
+
+    /// The models of these types; types that nobody makes are left out.
+    pub(in crate::services) fn needs(&self, kinds: &[SignalType]) -> Needs {
+        Arc::new(self.of(kinds).map(|embedder| embedder.name.as_str().into()).collect())
+    }
+
+    /// Model name -> `sha256:…`.
+    pub fn digests(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().map(|embedder| (embedder.name.clone(), embedder.digest.clone()))
+    }
+
+    /// The signals of one picture, of the types whose tensors it has. They run at the same time.
+    pub(in crate::services) async fn run(
+        &self,
+        kinds: &[SignalType],
+        picture: &mut Prepared,
+    ) -> Vec<(SignalType, Result<Signal, EmbedError>)> {
+        let tensors: Vec<_> = self.of(kinds).filter_map(|embedder| Some((embedder, picture.take(&embedder.name)?))).collect();
+        let runs = tensors.into_iter().map(|(embedder, tensor)| async move { (embedder.kind, embedder.run(tensor).await) });
+        futures_util::future::join_all(runs).await
+    }
+
+    fn of(&self, kinds: &[SignalType]) -> impl Iterator<Item = &Embedder> {
+        kinds.iter().filter_map(|kind| self.0.iter().find(|embedder| embedder.kind == *kind))
+    }
+}
+
+impl Embedder {
+    fn start(name: &str, model: ImageEmbedder, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
+        let (kind, spec) = (model.signal_type(), model.preprocess().clone());
+        let digest = model.digest().as_str().to_owned();
+        let model = Arc::new(model);
+        let work = || -> Work<Tensor, Result<Signal, String>> {
+            let model = model.clone();
+            Box::new(move |tensors| embed(&model, &tensors))
+        };
+        let queue = Batcher::spawn("image-embedder", options, (0..sessions.max(1)).map(|_| work()).collect())?;
+        Ok(Self { name: name.to_owned(), digest, kind, spec, queue })
+    }
+
+    async fn run(&self, tensor: Result<Tensor, OutputTooLarge>) -> Result<Signal, EmbedError> {
+        let tensor = tensor.map_err(|error| EmbedError::TooLarge(error.to_string()))?;
+        self.queue.submit(tensor).await?.map_err(EmbedError::Failed)
+    }
+}
+
+/// One call of the network over all tensors of a batch. If it fails, each is tried by itself: one picture's failure is not its neighbours'.
+fn embed(model: &ImageEmbedder, tensors: &[Tensor]) -> Vec<Result<Signal, String>> {
+    match model.run(tensors) {
+        Ok(signals) => signals.into_iter().map(Ok).collect(),
+        Err(_) if tensors.len() > 1 => tensors.iter().flat_map(|tensor| embed(model, std::slice::from_ref(tensor))).collect(),
+        Err(error) => {
+            tracing::error!(%error, "an image embedder failed");
+            tensors.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
+        }
+    }
+}

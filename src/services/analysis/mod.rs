@@ -1,0 +1,222 @@
+//! Bytes, texts and conversations to evidence: the one place where attachments are looked at.
+//!
+//! ```text
+//! bytes ─> viewer: every distinct view (frames, pages, with and without transparency)
+//!            └─> pictures: digests, hashes, tensors ─┬─> search: banks, for all views ─┐
+//!                                                    └─> models, for up to 16 frames ──┴─> Evidence
+//! text, conversation ─> text: tokens, encoder, heads; and the digests of the bytes it came as ─> Evidence
+//! ```
+//!
+//! `scoring` decides on the evidence and keeps it, `lookup` and the command line want hashes and matches alone, `evaluate` measures: they all stand on this room, so that
+//! what one of them sees of a file is what the others see. Nothing here stores or decides.
+//!
+//! **Looks.** A file may be seen in more ways than one, and hides what is in the ways that nobody looks at. [`Viewer`] goes through every distinct one; hashes
+//! are made of all of them, models see all up to a number of frames, then an even spread. The highest score counts, and the answer names the look that it is of; so does every
+//! match. [`image_rule`] names that rule, to which certificates are bound.
+//!
+//! **Nothing ends in silence.** What is no media that we decode is looked up by its digests and `unscored` for the rest; so is what limits cut off or damage hides.
+
+mod embedders;
+mod error;
+mod image;
+mod lanes;
+mod load;
+mod models;
+mod pictures;
+pub mod pixels;
+mod search;
+mod spread;
+mod text;
+mod timings;
+pub mod viewer;
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+pub use self::{
+    embedders::{EmbedError, Embedders},
+    error::AnalysisError,
+    pictures::Pictures,
+    viewer::Viewer,
+};
+use self::{
+    image::{ImageWay, LookedAt},
+    models::TextModel,
+};
+pub(in crate::services) use self::{
+    models::CallPoints,
+    pictures::{Opened, Seen, SeenView, Want},
+    search::search,
+    timings::Timings,
+};
+use crate::{
+    domain::{
+        attachment::{Attachment, AttachmentFacts, AttachmentKind},
+        evidence::{Evidence, Unscored, UnscoredReason},
+        score::Technology,
+    },
+    engines::{classify::Manifest, matching::Snapshot, media},
+    services::certificates::ModelFacts,
+};
+
+/// Model name -> `sha256:…` over the model's files.
+pub type ModelVersions = BTreeMap<String, String>;
+
+/// How the score of an image model comes about, beside the model: which frames and variants it sees, and what becomes of their scores. A certificate made under another
+/// rule says nothing of scores under this one.
+pub fn image_rule() -> String {
+    format!("image@1: max over dropped, on_white, on_black of {} distinct frames", spread::MOST_FRAMES)
+}
+
+/// The same of a text model: its head, and the backbone that says which looks there are.
+pub fn text_rule(head: &Manifest, backbone: Option<&Manifest>) -> String {
+    let messages = head.conversation.map_or_else(String::new, |shape| format!(" of {} messages", shape.window_messages));
+    format!("text@1: max over windows{messages}; {}", backbone.unwrap_or(head).looks())
+}
+
+/// Looks at attachments with everything that is configured. Built by [`services::App`](crate::services::App).
+pub struct Analysis {
+    images: ImageWay,
+    texts: Vec<TextModel>,
+    versions: ModelVersions,
+    running: Vec<(String, ModelFacts)>,
+}
+
+/// One attachment, and what it is held against.
+pub(in crate::services) struct Ask<'a> {
+    pub attachment: &'a Attachment,
+    pub banks: Arc<Snapshot>,
+    pub points: &'a CallPoints,
+    /// When the caller stops waiting: work on further views ends then.
+    pub deadline: Instant,
+}
+
+/// What looking at an attachment gave.
+pub(in crate::services) struct Analysed {
+    pub facts: AttachmentFacts,
+    pub evidence: Evidence,
+}
+
+impl Analysis {
+    /// The models that score, by digest.
+    pub const fn versions(&self) -> &ModelVersions {
+        &self.versions
+    }
+
+    /// What certificates are bound to, of each model that has labels.
+    pub(in crate::services) fn running(&self) -> impl Iterator<Item = (String, ModelFacts)> {
+        self.running.iter().cloned()
+    }
+
+    /// What makes hashes of files.
+    pub const fn pictures(&self) -> &Arc<Pictures> {
+        &self.images.pictures
+    }
+
+    /// Everything all technologies say of an attachment.
+    ///
+    /// # Errors
+    /// See [`AnalysisError`]; what is wrong with the attachment is in its evidence.
+    pub(in crate::services) async fn look(&self, ask: Ask<'_>, timings: &mut Timings) -> Result<Analysed, AnalysisError> {
+        match ask.attachment {
+            Attachment::Media { bytes, .. } => {
+                let decoded = media::sniff(bytes).map(|known| known.as_str());
+                let media_type =
+                    decoded.or_else(|| media::recognise(bytes).map(|known| known.media_type)).unwrap_or("application/octet-stream");
+                let LookedAt { digests, size, frames, evidence } =
+                    self.images.look(bytes.clone(), ask.banks, ask.points, ask.deadline, timings).await?;
+                let facts = AttachmentFacts {
+                    kind: AttachmentKind::Image,
+                    media_type: media_type.to_owned(),
+                    bytes: bytes.len() as u64,
+                    width: size.map(|(width, _)| width),
+                    height: size.map(|(_, height)| height),
+                    messages: None,
+                    frames: (frames > 1).then_some(frames),
+                    repaired: false,
+                    sha256: hex::encode(digests.sha256),
+                };
+                Ok(Analysed { facts, evidence })
+            }
+            Attachment::Text { text, received, repaired } => {
+                let mut evidence = text::look_at_text(&self.texts, text, ask.points, timings).await?;
+                if let Some(bytes) = received {
+                    put_together(&mut evidence, self.look_at_received(bytes, *repaired, &ask, timings).await?);
+                }
+                Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, &ask, *repaired, evidence))
+            }
+            Attachment::Conversation { messages, repaired } => {
+                let evidence = text::look_at_conversation(&self.texts, messages, ask.points, timings).await?;
+                let bytes = messages.iter().map(|message| message.text.len()).sum();
+                let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+                Ok(self.looked_at_text(AttachmentKind::Conversation, bytes, Some(count), &ask, *repaired, evidence))
+            }
+        }
+    }
+
+    /// The bytes that a text came as: their digests, and everything else where they are media. A text that merely begins like a picture is none: what is sound UTF-8 is media
+    /// only when its header can be read.
+    async fn look_at_received(
+        &self,
+        bytes: &Bytes,
+        repaired: bool,
+        ask: &Ask<'_>,
+        timings: &mut Timings,
+    ) -> Result<Evidence, AnalysisError> {
+        let media = media::sniff(bytes).is_some() && (repaired || self.images.pictures.viewer().header(bytes).is_ok());
+        // Of a type that is not decoded, that is said too: markup is both a text and of such a type, and was looked at as what it is.
+        if media || (repaired && media::recognise(bytes).is_some()) {
+            return Ok(self.images.look(bytes.clone(), ask.banks.clone(), ask.points, ask.deadline, timings).await?.evidence);
+        }
+        self.images.look_at_digests(bytes.clone(), ask.banks.clone(), ask.deadline, timings).await
+    }
+
+    fn looked_at_text(
+        &self,
+        kind: AttachmentKind,
+        bytes: usize,
+        messages: Option<u32>,
+        ask: &Ask<'_>,
+        repaired: bool,
+        mut evidence: Evidence,
+    ) -> Analysed {
+        if self.texts.is_empty() {
+            let detail = "no text model is configured".to_owned();
+            evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
+        }
+        let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
+        let sha256 = sha256(ask.attachment);
+        let facts =
+            AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, frames: None, repaired, sha256 };
+        Analysed { facts, evidence }
+    }
+}
+
+/// Adds what the bytes gave to what the text gave.
+fn put_together(evidence: &mut Evidence, other: Evidence) {
+    let Evidence { matches, suppressed, scores, unscored } = other;
+    evidence.matches.extend(matches);
+    evidence.suppressed.extend(suppressed);
+    evidence.scores.extend(scores);
+    evidence.unscored.extend(unscored);
+}
+
+/// Of the bytes as received, of the text, or of the conversation's texts joined by newlines; in hex.
+pub(in crate::services) fn sha256(attachment: &Attachment) -> String {
+    let mut hasher = Sha256::new();
+    match attachment {
+        Attachment::Media { bytes, .. } | Attachment::Text { received: Some(bytes), .. } => hasher.update(bytes),
+        Attachment::Text { text, received: None, .. } => hasher.update(text),
+        Attachment::Conversation { messages, .. } => {
+            for (at, message) in messages.iter().enumerate() {
+                if at > 0 {
+                    hasher.update(b"\n");
+                }
+                hasher.update(&message.text);
+            }
+        }
+    }
+    hex::encode(hasher.finalize())
+}

@@ -1,0 +1,243 @@
+//! Bytes to views: every distinct picture that a reader of the file would show, one at a time.
+//!
+//! A file may hold many pictures (frames, pages), and a picture with transparency looks different on every page that it is shown on. [`Viewer::views`] goes through all of
+//! them in order: of each frame the pixels without alpha, as lists are made with them, and where some of it is transparent also what a viewer shows on white and on black.
+//! Equal pictures are seen once. It stops at the bounds, before it decodes what lies beyond, and says what it left out.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::Config,
+    domain::{
+        attachment::MediaType,
+        clip::{FrameAt, Look, Shot, Variant},
+        evidence::UnscoredReason,
+        frame::{BufferPool, Frame},
+    },
+    engines::media::{DecodeError, Decoder, Header, Limits},
+};
+
+/// How much of one file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Frames, pages or pictures, at least 1.
+    pub max_frames: u32,
+    /// Pixels of all views together; the first frame is always looked at.
+    pub max_total_pixels: u64,
+    /// For all frames after the first.
+    pub max_time: Duration,
+}
+
+/// Decodes files within bounds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    decoder: Decoder,
+    pool: BufferPool,
+    bounds: Bounds,
+}
+
+/// One picture to look at.
+#[derive(Debug)]
+pub struct View {
+    pub look: Look,
+    pub frame: Frame,
+    /// Which of the frames that show something new it belongs to, from 0.
+    pub distinct: u32,
+    /// Whether the file has no other, so that nobody needs to keep others beside it.
+    pub only: bool,
+}
+
+/// What is known of a file once its views were seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    pub media_type: MediaType,
+    /// Of the first frame, after orientation.
+    pub width: u32,
+    pub height: u32,
+    /// Frames, pages or pictures that it holds, as far as is known.
+    pub frames: u32,
+    /// Frames that show something that none before them showed.
+    pub distinct: u32,
+    /// What was not looked at.
+    pub rest: Option<Rest>,
+}
+
+/// What of a file was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    pub reason: UnscoredReason,
+    pub detail: String,
+}
+
+impl Viewer {
+    /// As the configuration bounds it; up to `pool_bytes` of pixels are kept for the next file.
+    pub fn new(config: &Config, pool_bytes: usize) -> Self {
+        let limits = &config.limits;
+        let media = Limits { max_pixels: limits.max_pixels, max_side: limits.max_side, max_bytes: config.server.body_limit_bytes };
+        let bounds = Bounds { max_frames: limits.max_frames, max_total_pixels: limits.max_total_pixels, max_time: limits.max_frames_time };
+        Self::bounded(media, BufferPool::new(pool_bytes), bounds)
+    }
+
+    /// The same within these bounds.
+    pub fn bounded(limits: Limits, pool: BufferPool, bounds: Bounds) -> Self {
+        Self { decoder: Decoder::new(limits, pool.clone()), pool, bounds }
+    }
+
+    /// Type and size, decoding nothing.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn header(&self, bytes: &[u8]) -> Result<Header, DecodeError> {
+        self.decoder.header(bytes)
+    }
+
+    /// The first frame, without its alpha: what lists are made of.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn first(&self, bytes: &[u8]) -> Result<Frame, DecodeError> {
+        let _span = tracing::trace_span!("decode").entered();
+        self.decoder.decode(bytes).map(|(_, frame)| frame)
+    }
+
+    /// The first frame from a JPEG's luma alone, where it has such a plane: see [`Decoder::decode_luma`].
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn luma(&self, bytes: &[u8]) -> Result<Option<Frame>, DecodeError> {
+        self.decoder.decode_luma(bytes)
+    }
+
+    /// Shows every distinct view to `visit`, in order, within the bounds and until `deadline`. What could not be looked at is
+    /// in the result.
+    ///
+    /// # Errors
+    /// When there is not even a first frame.
+    pub fn views(&self, bytes: &[u8], deadline: Instant, mut visit: impl FnMut(View)) -> Result<Sequence, DecodeError> {
+        let started = Instant::now();
+        let (media_type, mut clip) = self.decoder.clip(bytes)?;
+        let several = clip.frames != Some(1);
+        let mut seen = Seen::default();
+        let mut sequence = Sequence { media_type, width: 0, height: 0, frames: 0, distinct: 0, rest: None };
+        let mut pixels = 0;
+        let mut last = 0;
+        loop {
+            let number = sequence.frames;
+            if number > 0 {
+                if clip.frames == Some(number) {
+                    break;
+                }
+                let elapsed = started.elapsed() >= self.bounds.max_time || Instant::now() >= deadline;
+                let bound = match () {
+                    () if number >= self.bounds.max_frames => Some("limits.max_frames"),
+                    () if pixels + last > self.bounds.max_total_pixels => Some("limits.max_total_pixels"),
+                    () if elapsed => Some("limits.max_frames_ms or the deadline"),
+                    () => None,
+                };
+                if let Some(bound) = bound {
+                    sequence.rest = Some(left_out(number, clip.frames, bound));
+                    sequence.frames = clip.frames.unwrap_or(number).max(number);
+                    break;
+                }
+            }
+            let shot = match clip.shots.next() {
+                None => break,
+                Some(Err(error)) if number == 0 => return Err(error),
+                Some(Err(error)) => {
+                    sequence.rest = Some(damaged(number, clip.frames, &error));
+                    sequence.frames = clip.frames.unwrap_or(number + 1).max(number + 1);
+                    break;
+                }
+                Some(Ok(shot)) => shot,
+            };
+            let (width, height) = (shot.frame.width(), shot.frame.height());
+            if number == 0 {
+                (sequence.width, sequence.height) = (width, height);
+            }
+            last = u64::from(width) * u64::from(height);
+            let only = !several && shot.alpha.is_none();
+            let mut anything_new = false;
+            self.views_of(shot, several, |look, frame| {
+                if only || seen.is_new(&frame) {
+                    anything_new = true;
+                    pixels += last;
+                    visit(View { look, frame, distinct: sequence.distinct, only });
+                }
+            });
+            sequence.distinct += u32::from(anything_new);
+            sequence.frames += 1;
+        }
+        Ok(sequence)
+    }
+
+    /// What a frame looks like: without alpha, and where that is not all, on white and on black.
+    fn views_of(&self, shot: Shot, several: bool, mut show: impl FnMut(Look, Frame)) {
+        let Shot { at, frame, alpha } = shot;
+        let at: Option<FrameAt> = several.then_some(at);
+        let Some(alpha) = alpha else { return show(Look { frame: at, variant: None }, frame) };
+        let on = |background| flattened(&frame, &alpha, background, &self.pool);
+        let pages = [(Variant::OnWhite, on(255)), (Variant::OnBlack, on(0))];
+        drop(alpha);
+        show(Look { frame: at, variant: Some(Variant::Dropped) }, frame);
+        for (variant, page) in pages {
+            show(Look { frame: at, variant: Some(variant) }, page);
+        }
+    }
+}
+
+/// Views that were shown, by a keyed hash of their pixels: without the key, which is drawn anew for each file, nobody can make a second picture that counts as seen.
+#[derive(Default)]
+struct Seen {
+    key: RandomState,
+    views: HashSet<u64>,
+}
+
+impl Seen {
+    fn is_new(&mut self, frame: &Frame) -> bool {
+        self.views.insert(self.key.hash_one((frame.width(), frame.height(), frame.pixels())))
+    }
+}
+
+/// The frame on a page of this grey, as viewers blend 8-bit straight alpha: `(colour * alpha + page * (255 - alpha)) / 255`, rounded.
+fn flattened(frame: &Frame, alpha: &[u8], page: u8, pool: &BufferPool) -> Frame {
+    let mut pixels = pool.take(frame.pixels().len());
+    for ((out, pixel), &alpha) in pixels.chunks_exact_mut(3).zip(frame.pixels().chunks_exact(3)).zip(alpha) {
+        let (alpha, through) = (u32::from(alpha), u32::from(page) * u32::from(255 - alpha));
+        for (out, &value) in out.iter_mut().zip(pixel) {
+            *out = ((u32::from(value) * alpha + through + 127) / 255) as u8;
+        }
+    }
+    Frame::new(frame.width(), frame.height(), pixels).expect("of the same size as another frame")
+}
+
+fn left_out(looked_at: u32, frames: Option<u32>, bound: &str) -> Rest {
+    let detail = match frames {
+        Some(frames) => format!("{} of {frames} frames were not looked at: {bound}", frames.saturating_sub(looked_at)),
+        None => format!("only the first {looked_at} frames were looked at: {bound}"),
+    };
+    Rest { reason: UnscoredReason::FramesNotLookedAt, detail }
+}
+
+fn damaged(looked_at: u32, frames: Option<u32>, error: &DecodeError) -> Rest {
+    let detail = match frames {
+        Some(frames) => {
+            format!("{} of {frames} frames could not be looked at, from frame {looked_at} on: {error}", frames.saturating_sub(looked_at))
+        }
+        None => format!("what follows frame {} could not be looked at: {error}", looked_at.saturating_sub(1)),
+    };
+    Rest { reason: reason_of(error), detail }
+}
+
+/// Why pixels that could not be decoded are unscored.
+pub fn reason_of(error: &DecodeError) -> UnscoredReason {
+    match error {
+        DecodeError::TooLarge { .. } | DecodeError::TooManyBytes { .. } => UnscoredReason::MediaTooLarge,
+        DecodeError::UnsupportedFeature { .. } => UnscoredReason::UnsupportedFeature,
+        DecodeError::UnsupportedType(_) => UnscoredReason::UnsupportedMedia,
+        DecodeError::Empty | DecodeError::Malformed { .. } => UnscoredReason::UndecodableMedia,
+    }
+}
