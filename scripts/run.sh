@@ -14,7 +14,7 @@ install_packages
 say "ONNX Runtime and models (by version and SHA-256)"
 scripts/fetch.sh
 say "building the release binary (a few minutes the first time)"
-cargo build --release --locked --bin nightlight
+cargo build --release --locked --bin nightlight --target-dir target # where the program finds this checkout's models
 nightlight=target/release/nightlight
 
 if ! $demo; then

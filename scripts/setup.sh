@@ -1,13 +1,15 @@
 # Sourced by run.sh and test.sh: what both need before anything can be built. Idempotent; says what it does; stops at the first error.
 set -euo pipefail
+# A relative path is meant from where the caller stands.
+[[ -z "${NIGHTLIGHT_DATA_DIR:-}" ]] || export NIGHTLIGHT_DATA_DIR="$(realpath -m -- "$NIGHTLIGHT_DATA_DIR")"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # Debian packages: the Vulkan loader and Mesa's software driver (the GPU path without a GPU), Python for scripts/fetch.sh, curl for the
-# demo, a C compiler for SQLite.
-packages=(libvulkan1 mesa-vulkan-drivers python3 python3-venv python3-pip curl ca-certificates gcc libc6-dev)
+# demo, a C compiler for SQLite, strace for the test that nothing phones home.
+packages=(strace libvulkan1 mesa-vulkan-drivers python3 python3-venv python3-pip curl ca-certificates gcc libc6-dev)
 
 install_packages() {
   local missing=() package

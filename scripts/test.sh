@@ -23,4 +23,10 @@ say "tests"
 # This script installed Mesa, so an adapter that is missing is a failure here. Without this variable, on a machine without any adapter, tests
 # of the device pass with the words "not tested".
 export NIGHTLIGHT_REQUIRE_GPU=1
+# The same for strace, where processes may watch others. Where they may not (some containers), the tests that need it say "NOT TESTED".
+if strace -f -qq -o /dev/null true 2>/dev/null; then
+  export NIGHTLIGHT_REQUIRE_STRACE=1
+else
+  say "strace does not work here: whether the binary phones home is NOT TESTED"
+fi
 cargo nextest run --locked --features testing

@@ -19,6 +19,8 @@ pub mod metric {
     pub const SCORED_TOTAL: &str = "nightlight_scored_total";
     /// Counter {technology, reason}: results that a technology did not give, by the reasons of `unscored`.
     pub const UNSCORED_TOTAL: &str = "nightlight_unscored_total";
+    /// Gauge {model}: 1 while a configured model is in service, 0 while it is refused; `/readyz` and `nightlight doctor` say why.
+    pub const MODEL_IN_SERVICE: &str = "nightlight_model_in_service";
     /// Histogram {stage}, seconds: one stage of an attachment's way.
     pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
     /// Histogram {queue}: items of one call of a worker.
@@ -77,6 +79,7 @@ pub fn describe_metrics() {
     describe_counter!(metric::PANICS_TOTAL, "panics answered with status 500");
     describe_counter!(metric::SCORED_TOTAL, "attachments answered");
     describe_counter!(metric::UNSCORED_TOTAL, "results that a technology did not give");
+    describe_gauge!(metric::MODEL_IN_SERVICE, "1 while a configured model is in service, 0 while it is refused");
     describe_histogram!(metric::STAGE_SECONDS, Unit::Seconds, "time of one stage of an attachment's way");
     describe_histogram!(metric::BATCH_SIZE, Unit::Count, "items of one call of a worker");
     describe_counter!(metric::GPU_FAILURES_TOTAL, "failures of the GPU; the CPU did the work");

@@ -22,6 +22,7 @@ mod calibrate;
 mod config;
 mod data;
 mod doctor;
+mod environment;
 mod evaluate;
 mod exchange;
 mod failure;
@@ -45,6 +46,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+pub use self::environment::environment;
 use self::failure::Failure;
 use crate::{
     config::{Config, ConfigError, LogLevel, Origin, Sources},

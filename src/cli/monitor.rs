@@ -1,5 +1,7 @@
 //! `nightlight monitor`.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::{Failure, block_on, open_existing_store, output};
@@ -10,6 +12,7 @@ use crate::{
         monitor::{KeyReport, Monitor, Settings},
         operating_points::{OperatingPoints, Running},
     },
+    store::Store,
 };
 
 #[derive(Args, Debug)]
@@ -23,10 +26,8 @@ impl LiveMonitor {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         block_on(async {
             let store = open_existing_store(config).await?;
-            let points = OperatingPoints::load(config, Running::load(config), store.clone()).await?;
-            let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
-            // Judging is the server's: this only reads what it left.
-            let report = Monitor::reader(store.clone(), points, settings).await?.report(TenantId::DEFAULT).await?;
+            let (_, monitor) = in_force(config, &store).await?;
+            let report = monitor.report(TenantId::DEFAULT).await?;
             store.close().await;
             if self.json {
                 return Ok(output::json_line(&report)?);
@@ -39,11 +40,19 @@ impl LiveMonitor {
     }
 }
 
+/// The operating points in force and what live review says of them, as the running server has it. Judging is the server's: this only reads what it left.
+pub(super) async fn in_force(config: &Config, store: &Store) -> Result<(Arc<OperatingPoints>, Arc<Monitor>), Failure> {
+    let points = OperatingPoints::load(config, Running::load(config), store.clone()).await?;
+    let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
+    let monitor = Monitor::reader(store.clone(), points.clone(), settings).await?;
+    Ok((points, monitor))
+}
+
 fn row(point: &KeyReport) -> [String; 12] {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
     let certified = match &point.reason {
+        _ if point.certified => "yes".to_owned(),
         Some(reason) => format!("no: {reason}"),
-        None if point.certified => "yes".to_owned(),
         None => "no".to_owned(),
     };
     [

@@ -121,7 +121,7 @@ impl Config {
         let warnings = routing::read_old_forms(&mut layers)?.into_iter().collect();
         let data_dir = layers.path("data_dir")?;
         let server = Server::read(&layers)?;
-        let models = Models::read(&layers)?;
+        let models = Models::read(&layers, &data_dir)?;
         let points = operating_points::read(&layers, &models)?;
         let services = services::read(&layers)?;
         Ok(Self {
@@ -142,7 +142,7 @@ impl Config {
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,
             warnings,
-            effective: effective(&layers, &points, &services),
+            effective: effective(&layers, &models, &points, &services),
             data_dir,
             server,
             models,
@@ -170,8 +170,13 @@ impl Config {
     }
 }
 
-fn effective(layers: &Layers, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
-    let plain = layers.iter().map(|(key, leaf)| Effective { key: key.to_owned(), value: leaf.value.clone(), origin: leaf.origin.clone() });
+fn effective(layers: &Layers, models: &Models, points: &[ConfiguredPoint], services: &[ConfiguredService]) -> Vec<Effective> {
+    let plain = layers.iter().map(|(key, leaf)| {
+        // A place that was looked for is more use than the empty text that says so.
+        let found = models.found(key).filter(|_| leaf.value.as_str() == Some(""));
+        let value = found.map_or_else(|| leaf.value.clone(), |path| path.to_string_lossy().into_owned().into());
+        Effective { key: key.to_owned(), value, origin: leaf.origin.clone() }
+    });
     let points = points.iter().map(|entry| Effective {
         key: format!("operating_points.{}.{}", entry.model, entry.label),
         // Through its shortest decimal: 0.8 as f64 of an f32 would read 0.800000011920929.

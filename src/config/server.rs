@@ -14,6 +14,8 @@ pub struct Server {
     pub deadline_ms: u64,
     pub body_read_timeout_ms: u64,
     pub shutdown_grace_ms: u64,
+    /// From SIGTERM, when `/readyz` says that the server stops, to the closing of the port.
+    pub drain_ms: u64,
     pub batch_max_parts: usize,
     /// Attachments of one batch scored at the same time.
     pub batch_concurrency: usize,
@@ -38,6 +40,7 @@ impl Server {
             deadline_ms: millis(layers, "server.deadline_ms", 1)?,
             body_read_timeout_ms: millis(layers, "server.body_read_timeout_ms", 1)?,
             shutdown_grace_ms: millis(layers, "server.shutdown_grace_ms", 0)?,
+            drain_ms: millis(layers, "server.drain_ms", 0)?,
             batch_max_parts: layers.number("server.batch_max_parts", 1..=4096)?,
             batch_concurrency: layers.number("server.batch_concurrency", 1..=4096)?,
             batch_deadline_ms: millis(layers, "server.batch_deadline_ms", 1)?,

@@ -13,6 +13,8 @@ pub enum AttachmentKind {
     Video,
     Text,
     Conversation,
+    /// Bytes that are none of these, as far as is known.
+    File,
 }
 
 impl AttachmentKind {
@@ -23,6 +25,7 @@ impl AttachmentKind {
             Self::Video => "video",
             Self::Text => "text",
             Self::Conversation => "conversation",
+            Self::File => "file",
         }
     }
 }
@@ -147,7 +150,7 @@ impl Context {
 /// What the server found out about the attachment itself, for the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AttachmentFacts {
-    /// `image`, `video`, `text` or `conversation`.
+    /// `image`, `video`, `text`, `conversation`, or `file` for what is none of them as far as is known.
     #[schema(value_type = String)]
     pub kind: AttachmentKind,
     /// The sniffed type; `application/json` or `text/plain` for text.

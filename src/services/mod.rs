@@ -13,7 +13,9 @@ pub mod evaluate;
 pub mod exchange;
 pub mod health;
 mod key_file;
+pub mod key_loss;
 pub mod lookup;
+pub mod models;
 pub mod monitor;
 pub mod operating_points;
 pub mod review;
@@ -32,6 +34,7 @@ use self::{
     banks::{Banks, curation::Curation, hits::Hits},
     exchange::Exchanges,
     lookup::{Lookup, RecentHashes},
+    models::{Models, Refused},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     scoring::{Pseudonyms, Scoring},
@@ -64,8 +67,10 @@ pub struct App {
     pub pseudonyms: Pseudonyms,
     /// What works on pixels.
     pub pixels: Arc<PixelProcessor>,
-    /// What does not stop the server but should be known: a fallback that was taken.
+    /// What does not stop the server but should be known: a fallback that was taken, a model that is refused.
     pub warnings: Vec<String>,
+    /// Models in service, and models that are configured.
+    pub models: (usize, usize),
     /// The exchanges that banks follow.
     pub exchanges: Exchanges,
     stop: CancellationToken,
@@ -83,6 +88,12 @@ pub enum StartError {
     Classify(#[from] ClassifyError),
     #[error("model {model}: {detail}")]
     Model { model: String, detail: String },
+    /// ONNX Runtime cannot be opened; the text says what mends it.
+    #[error("{0}")]
+    Library(String),
+    /// A key that the database was used with is gone.
+    #[error("{} is missing beside a database that was used with it. {lost}. Put it back from a backup; {otherwise}", path.display())]
+    KeyLost { path: PathBuf, lost: &'static str, otherwise: String },
     #[error("{0}")]
     Gpu(#[from] GpuError),
     #[error("no threads: {0}")]
@@ -98,13 +109,17 @@ impl App {
         let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(store_options(config)).await?;
+        key_loss::check(config, &store).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
         let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
         let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
         let hits = Arc::<Hits>::default();
-        let analysis = Arc::new(Analysis::start(config, pixels.clone())?);
+        let models = Models::load(config)?;
+        models.gauges();
+        let (in_service, refused) = (models.in_service(), models.refused.clone());
+        let analysis = Arc::new(Analysis::start(config, pixels.clone(), models)?);
         let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
         let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config))
             .remembering(RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes))
@@ -120,6 +135,10 @@ impl App {
         };
         let scoring = Scoring::new(config, parts);
         let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
+        for Refused { name, trouble, .. } in &refused {
+            tracing::error!(model = name, error = trouble.error, mend = trouble.mend, "a model is refused; the others serve");
+            warnings.push(format!("the model {name} is refused: {}", trouble.reason));
+        }
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
@@ -158,6 +177,7 @@ impl App {
             lookup: Arc::new(lookup),
             pixels,
             warnings,
+            models: in_service,
             stop,
             watchers,
         })

@@ -120,6 +120,28 @@ impl Store {
         Ok(self.links(tenant, after_seq, i64::MAX, limit).await?.into_iter().map(entry).collect())
     }
 
+    /// Whether anything here was written with the data directory's pseudonym key: each attachment that was scored leaves a counter.
+    pub async fn holds_pseudonyms(&self) -> Result<bool, StoreError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM counters) OR EXISTS (SELECT 1 FROM review_items) OR EXISTS (SELECT 1 FROM idempotency)";
+        Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(self.readers()).await? != 0)
+    }
+
+    /// What the ledger holds of trust in certificates: which were installed, and which keys were believed, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when this version cannot read one of them.
+    pub async fn certificate_events(&self, tenant: TenantId) -> Result<Vec<EventBody>, StoreError> {
+        let payloads: Vec<String> = sqlx::query_scalar(
+            "SELECT payload FROM ledger WHERE tenant_id = ? AND kind IN ('operating_point_installed', 'certificate_key_trusted')
+             AND payload IS NOT NULL ORDER BY seq",
+        )
+        .bind(blob(tenant.0))
+        .fetch_all(self.readers())
+        .await?;
+        let corrupt = |error: serde_json::Error| StoreError::Corrupt { what: "event", detail: error.to_string() };
+        payloads.iter().map(|json| serde_json::from_str(json).map_err(corrupt)).collect()
+    }
+
     /// Reads the whole chain and checks it. Writers go on meanwhile: it covers what is recorded when it starts, which never changes but for
     /// erasures, so it is read in pages and holds no long snapshot.
     ///

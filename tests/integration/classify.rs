@@ -402,10 +402,10 @@ fn a_missing_or_changed_file_is_named_with_its_remedy() {
     let copy = copy_of("open-nsfw");
     let open = || ImageClassifier::open(&runtime(), Manifest::load(copy.path()).unwrap(), &pool()).unwrap_err();
     let missing = open();
-    assert!(matches!(missing, ClassifyError::FileMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"), "{missing}");
+    assert!(matches!(missing, ClassifyError::FileMissing { .. }) && missing.to_string().contains("cannot be read"), "{missing}");
     std::fs::write(copy.path().join("open-nsfw.onnx"), b"something else").unwrap();
     let changed = open();
-    assert!(matches!(changed, ClassifyError::FileDiffers { .. }) && changed.to_string().contains("scripts/fetch.sh"), "{changed}");
+    assert!(matches!(changed, ClassifyError::FileDiffers { .. }) && changed.to_string().contains("its manifest says"), "{changed}");
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn the_runtime_is_opened_once_per_process() {
     runtime();
     let folder = tempfile::tempdir().unwrap();
     let missing = Runtime::open(&folder.path().join("libonnxruntime.so")).unwrap_err();
-    assert!(matches!(missing, ClassifyError::LibraryMissing { .. }) && missing.to_string().contains("scripts/fetch.sh"), "{missing}");
+    assert!(matches!(missing, ClassifyError::LibraryMissing { .. }) && missing.to_string().contains("is missing at"), "{missing}");
     let other = folder.path().join("other.so");
     std::fs::write(&other, b"no library").unwrap();
     assert!(matches!(Runtime::open(&other), Err(ClassifyError::OtherLibraryLoaded { .. })));
@@ -446,6 +446,6 @@ fn opens_a_file_that_is_no_library() {
     let path = folder.path().join("libonnxruntime.so");
     std::fs::write(&path, b"no library").unwrap();
     let error = Runtime::open(&path).unwrap_err();
-    assert!(matches!(error, ClassifyError::LibraryUnusable { .. }) && error.to_string().contains("scripts/fetch.sh"), "{error}");
+    assert!(matches!(error, ClassifyError::LibraryUnusable { .. }) && error.to_string().contains("cannot be used"), "{error}");
     runtime(); // and the right one can still be opened
 }

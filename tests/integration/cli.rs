@@ -101,15 +101,18 @@ fn doctor_explains_a_broken_setting_and_names_what_mends_a_missing_part() {
     let folder = tempfile::tempdir().unwrap();
     let broken = run_with(folder.path(), &["doctor", "--json"], &[("NIGHTLIGHT__LOG__LEVEL", "loud")], "");
     assert_eq!((broken.code, &broken.json_lines()[0]["status"]), (1, &"failed".into()));
-    let bare = run(folder.path(), &["doctor", "--json"]);
-    assert_eq!(bare.code, 1, "an empty folder has no models");
+    let nowhere =
+        [("NIGHTLIGHT__MODELS__DIRECTORY", "nowhere/models"), ("NIGHTLIGHT__MODELS__ONNXRUNTIME", "nowhere/lib/libonnxruntime.so")];
+    let bare = run_with(folder.path(), &["doctor", "--json"], &nowhere, "");
+    assert_eq!(bare.code, 1, "a folder that is not there has no models");
     let checks = bare.json_lines();
     let check = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {checks:?}"));
     assert_eq!(check("config")["status"], "ok");
     assert_eq!(check("data directory")["status"], "ok");
     assert_eq!(check("self-test cpu")["status"], "ok", "{checks:?}");
     for missing in ["onnxruntime", "model open-nsfw", "model conversation-demo"] {
-        assert_eq!((&check(missing)["status"], &check(missing)["mend"]), (&"failed".into(), &"scripts/fetch.sh".into()));
+        let mend = format!("scripts/fetch.sh --home {}", folder.path().canonicalize().unwrap().join("nowhere").display());
+        assert_eq!((&check(missing)["status"], &check(missing)["mend"]), (&"failed".into(), &mend.into()), "the folder that is looked in");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "looking changes nothing");
 }

@@ -23,16 +23,32 @@ impl Server {
 
     /// The same with its log somewhere else.
     pub fn logging(data_dir: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
+        let child = Command::new(env!("CARGO_BIN_EXE_nightlight"))
             .arg("--data-dir")
             .arg(data_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("NIGHTLIGHT__SERVER__DRAIN_MS", "0") // no load balancer waits here
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .expect("the binary starts");
+        Self::spawned(child, data_dir)
+    }
+
+    /// One that was started on `data_dir` by a command of the caller's, with its output piped.
+    pub fn spawned(child: Child, data_dir: &Path) -> Self {
+        Self::when(child, data_dir, "/readyz")
+    }
+
+    /// The same for one that never becomes ready: alive is enough.
+    pub fn alive(child: Child, data_dir: &Path) -> Self {
+        Self::when(child, data_dir, "/livez")
+    }
+
+    /// Waits until it says yes to `path`.
+    fn when(mut child: Child, data_dir: &Path, path: &str) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("the server prints its address before it ends").unwrap();
@@ -46,7 +62,7 @@ impl Server {
         let key = std::fs::read_to_string(data_dir.join("admin.key")).expect("the first start writes admin.key").trim().to_owned();
         let server = Self { child, address, key };
         for _ in 0..600 {
-            if server.try_request("GET", "/readyz", &[], b"").is_ok_and(|answer| answer.status == 200) {
+            if server.try_request("GET", path, &[], b"").is_ok_and(|answer| answer.status == 200) {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -61,9 +77,18 @@ impl Server {
     }
 
     /// SIGTERM; gives the exit status.
-    pub fn terminate(mut self) -> std::process::ExitStatus {
+    pub fn terminate(self) -> std::process::ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
     }
 

@@ -33,12 +33,14 @@ fn every_hostile_body_is_answered_and_the_server_lives() {
     };
 
     assert_eq!(code("image/jpeg", b"").0, 400, "empty body");
-    assert_eq!(code("image/jpeg", b"x").0, 415, "one byte");
-    assert_eq!(code("application/x-tar", JPEG).0, 415, "a type nobody knows");
+    let byte = post("image/jpeg", b"x").json();
+    assert_eq!((&byte["attachment"]["kind"], &byte["unscored"][0]["reason"]), (&"file".into(), &"unsupported_media".into()), "{byte}");
+    assert_eq!(post("application/x-tar", JPEG).json()["attachment"]["media_type"], "image/jpeg", "a type nobody knows");
     assert_eq!(code("application/json", JPEG).0, 400, "a picture called JSON");
     assert_eq!(post("image/png", JPEG).json()["attachment"]["media_type"], "image/jpeg", "the bytes decide, not the sender");
-    assert_eq!(code("text/plain", b"\xff\xfe\xfd").0, 400, "invalid UTF-8");
-    assert_eq!(code("application/json", b"{\"attachment\":{\"text\":\"\xff\"}}").0, 400, "invalid UTF-8 in JSON");
+    assert_eq!(post("text/plain", b"\xff\xfe\xfd").json()["attachment"]["repaired"], true, "invalid UTF-8");
+    let repaired = post("application/json", b"{\"attachment\":{\"text\":\"\xff\"}}").json();
+    assert_eq!(repaired["attachment"]["repaired"], true, "invalid UTF-8 in JSON");
     assert_eq!(code("application/json", br#"{"attachment":{"text":NaN}}"#).0, 400, "NaN");
     assert_eq!(code("application/json", "[".repeat(200_000).as_bytes()).0, 400, "deep JSON");
     assert_eq!(code("application/json", br#"{"attachment":{"text":"a"},"unknown":1}"#).0, 400, "unknown key");

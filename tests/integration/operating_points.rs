@@ -185,6 +185,15 @@ fn a_certificate_is_in_force_within_a_second_and_gone_within_another() {
     let line = listed.iter().find(|line| line["label"] == "nsfw" && line["service"].is_null()).unwrap();
     assert_eq!((&line["certificate"], &line["certified"], &line["recall"]), (&last.clone().into(), &true.into(), &(479.0 / 600.0).into()));
 
+    // The monitor says the same of each population.
+    let monitor = house.get("/monitor");
+    let watched: Vec<&Value> = monitor["points"].as_array().unwrap().iter().filter(|point| point["label"] == "nsfw").collect();
+    assert!(watched.iter().any(|point| point["slice"] == "rare") && watched.iter().any(|point| point["slice"].is_null()), "{monitor}");
+    for point in watched {
+        let line = listed.iter().find(|line| line["label"] == "nsfw" && line["service"] == point["slice"]).unwrap();
+        assert_eq!((&point["certified"], &point["reason"]), (&line["certified"], &line["reason"]), "{point}");
+    }
+
     // A restart finds it again.
     let House { folder, server, config } = house;
     server.kill();

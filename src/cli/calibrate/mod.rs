@@ -114,6 +114,7 @@ impl Calibrate {
                 "--p-value hoeffding-bentkus repeats MAPIE for comparison, and its claim may not hold; leave out --model",
             ));
         }
+        super::operating_point::signing_key_is_there(config)?;
         let order = self.order();
         let mut columns = self.columns.columns(KeepIds::Count);
         let (mut data, mut facts) = read_scores(&self.scores, &columns)?;

@@ -1,28 +1,23 @@
 //! The checks themselves.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
 use super::{Check, Status};
 use crate::{
-    cli::{block_on, open_store},
+    cli::{block_on, monitor::in_force, open_store},
     config::{Backend, Config, Origin},
     domain::ids::TenantId,
-    engines::{
-        classify::{Manifest, Runtime},
-        gpu::{AdapterFacts, Gpu},
-    },
+    engines::gpu::{AdapterFacts, Gpu},
     services::{
         analysis::pixels::{self_test, self_test_on_cpu},
-        gpu_options,
-        operating_points::{OperatingPoints, Running},
+        gpu_options, key_loss, models,
     },
 };
 
-const FETCH: &str = "scripts/fetch.sh";
 const MESA: &str = "apt-get install mesa-vulkan-drivers libvulkan1";
 
 pub(super) fn all(config: &Config) -> Vec<Check> {
-    let mut checks = vec![settings(config), data_dir(config), store(config), runtime(config)];
+    let mut checks = vec![settings(config), data_dir(config), store(config)];
     checks.extend(models(config));
     checks.push(operating_points(config));
     checks.extend(pixels(config));
@@ -58,8 +53,10 @@ fn store(config: &Config) -> Check {
     }
     let opened = block_on(async {
         let store = open_store(config).await?;
+        let keys = key_loss::check(config, &store).await;
         let counts = async { Ok::<_, crate::store::StoreError>((store.banks(TenantId::DEFAULT).await?, store.count_keys().await?)) }.await;
         store.close().await;
+        keys?;
         Ok(counts?)
     });
     match opened {
@@ -75,18 +72,28 @@ fn store(config: &Config) -> Check {
 fn operating_points(config: &Config) -> Check {
     const NAME: &str = "operating points";
     if !config.store_file().exists() {
-        return Check::ok(NAME, format!("{} from the configuration, none of them certified", config.operating_points.len()));
+        let names = config.models.image.iter().chain(&config.models.conversation);
+        let mut silent = names.filter(|name| !config.operating_points.iter().any(|((model, _), _)| model == *name));
+        let found = format!("{} from the configuration, none of them certified", config.operating_points.len());
+        return match silent.next() {
+            None => Check::ok(NAME, found),
+            Some(name) => {
+                let mend = "set one in [[operating_points]], or install a certificate";
+                Check::bad(Status::Warning, NAME, format!("{found}; the model {name} has none: its scores are told and flag nothing"), mend)
+            }
+        };
     }
     let loaded = block_on(async {
         let store = open_store(config).await?;
-        let points = OperatingPoints::load(config, Running::load(config), store.clone()).await;
+        let points = in_force(config, &store).await;
         store.close().await;
-        Ok(points?)
+        points
     });
     match loaded {
         Err(failure) => Check::bad(Status::Failed, NAME, failure.to_string(), "see the message; keep a copy of the file first"),
-        Ok(points) => {
-            let (warnings, points) = (points.warnings(), points.snapshot(TenantId::DEFAULT));
+        Ok((points, monitor)) => {
+            let warnings = [points.warnings(), monitor.warnings()].concat();
+            let points = points.snapshot(TenantId::DEFAULT);
             let certified = points.iter().filter(|point| point.point.certified).count();
             let found = format!("{certified} of {} certified", points.iter().count());
             match warnings.first() {
@@ -100,52 +107,26 @@ fn operating_points(config: &Config) -> Check {
     }
 }
 
-fn runtime(config: &Config) -> Check {
-    let path = &config.models.onnxruntime;
-    match Runtime::open(path) {
-        Ok(_) => {
-            // The file behind the link carries the version in its name.
-            let file = path.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
-            Check::ok("onnxruntime", format!("loads ({})", file.unwrap_or_else(|| path.display().to_string())))
-        }
-        // A server that only matches hashes needs none.
-        Err(error) if config.models.is_empty() => Check::ok("onnxruntime", format!("{error}; no model is configured, so none is needed")),
-        Err(error) => Check::bad(Status::Failed, "onnxruntime", error.to_string(), FETCH),
-    }
-}
-
-/// Every configured model and the backbones they name.
+/// ONNX Runtime, and every configured model with the backbones they name: opened, and run on one input.
 fn models(config: &Config) -> Vec<Check> {
-    let mut names: Vec<String> =
-        config.models.image.iter().chain(&config.models.embedding).chain(&config.models.conversation).cloned().collect();
-    let (mut seen, mut checks) = (BTreeSet::new(), Vec::new());
-    while let Some(name) = names.pop() {
-        if !seen.insert(name.clone()) {
-            continue;
+    const RUNTIME: &str = "onnxruntime";
+    let path = &config.models.onnxruntime;
+    let (library, found) = models::examine(config);
+    // The file behind the link carries the version in its name.
+    let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let mut checks = vec![match library {
+        Ok(()) => Check::ok(RUNTIME, format!("loads ({}); its reports to its maker are off", file.display())),
+        // A server that only matches hashes needs none.
+        Err(trouble) if config.models.is_empty() => {
+            Check::ok(RUNTIME, format!("{}; no model is configured, so none is needed", trouble.error))
         }
-        let (check, backbone) = model(&config.models.directory.join(&name), &name);
-        checks.push(check);
-        names.extend(backbone);
-    }
-    checks.sort_by(|a, b| a.check.cmp(&b.check));
+        Err(trouble) => Check::bad(Status::Failed, RUNTIME, trouble.error, trouble.mend),
+    }];
+    checks.extend(found.into_iter().map(|models::Found { name, outcome }| match outcome {
+        Ok(runs) => Check::ok(format!("model {name}"), runs),
+        Err(trouble) => Check::bad(Status::Failed, format!("model {name}"), trouble.error, trouble.mend),
+    }));
     checks
-}
-
-fn model(folder: &Path, name: &str) -> (Check, Option<String>) {
-    let title = format!("model {name}");
-    let manifest = match Manifest::load(folder) {
-        Ok(manifest) => manifest,
-        Err(error) => return (Check::bad(Status::Failed, title, error.to_string(), FETCH), None),
-    };
-    let read = manifest.files.iter().try_fold(0, |sum, file| manifest.read(file.role).map(|bytes| sum + bytes.len()));
-    let check = match read {
-        Ok(bytes) => {
-            let (files, mib) = (manifest.files.len(), bytes as f64 / f64::from(1 << 20));
-            Check::ok(title, format!("version {}; {files} files as pinned, {mib:.1} MiB", manifest.version))
-        }
-        Err(error) => Check::bad(Status::Failed, title, error.to_string(), FETCH),
-    };
-    (check, manifest.backbone)
 }
 
 /// Whether the processor's way to a hash is right on this machine, and what the adapter is and computes.

@@ -32,9 +32,9 @@ struct Check {
     check: String,
     status: Status,
     detail: String,
-    /// The command that mends it.
+    /// What mends it: a command, or what to correct.
     #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<&'static str>,
+    mend: Option<String>,
 }
 
 impl Check {
@@ -42,8 +42,9 @@ impl Check {
         Self { check: check.into(), status: Status::Ok, detail: detail.into(), mend: None }
     }
 
-    fn bad(status: Status, check: impl Into<String>, detail: impl Into<String>, mend: &'static str) -> Self {
-        Self { check: check.into(), status, detail: detail.into(), mend: Some(mend) }
+    fn bad(status: Status, check: impl Into<String>, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        let mend = Some(mend.into()).filter(|mend| !mend.is_empty());
+        Self { check: check.into(), status, detail: detail.into(), mend }
     }
 }
 
@@ -64,7 +65,7 @@ impl Doctor {
                     Status::Warning => "warning",
                     Status::Failed => "FAILED",
                 };
-                let mend = check.mend.map(|mend| format!(" -> {mend}")).unwrap_or_default();
+                let mend = check.mend.as_ref().map(|mend| format!(" -> {mend}")).unwrap_or_default();
                 [check.check.clone(), status.to_owned(), format!("{}{mend}", check.detail)]
             };
             output::table(["check", "status", "detail"], &checks.iter().map(row).collect::<Vec<_>>())?;

@@ -34,7 +34,7 @@ use crate::{
             pixels::{Needs, PixelEngine, PixelProcessor, Prepared, Specs},
             viewer::View,
         },
-        open_pixels,
+        models, open_pixels,
     },
 };
 
@@ -213,7 +213,7 @@ pub(super) fn open_embedders(names: &[String], config: &Config) -> Result<Vec<Im
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let wrong = |error: ClassifyError| Failure::input(format!("--embedding: {error}"));
+    let wrong = |error: ClassifyError| Failure::input(format!("--embedding: {}", models::explained(config, &error)));
     let runtime = Runtime::open(&config.models.onnxruntime).map_err(wrong)?;
     let open = |name: &String| ImageEmbedder::open(&runtime, Manifest::load(&config.models.directory.join(name))?, &PoolConfig::default());
     names.iter().map(open).collect::<Result<_, _>>().map_err(wrong)

@@ -5,12 +5,10 @@ use serde::Serialize;
 
 use super::{Failure, output, with_store};
 use crate::{
+    cli::monitor::in_force,
     config::Config,
     domain::{ids::TenantId, operating_point::PointKey, time::Timestamp},
-    services::{
-        operating_points::{OperatingPoints, PointInForce, Running},
-        scoring::OperatingPointAnswer,
-    },
+    services::{operating_points::PointInForce, scoring::OperatingPointAnswer},
 };
 
 #[derive(Args, Debug)]
@@ -34,8 +32,8 @@ struct PointLine<'a> {
 impl List {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         let points = with_store(config, async |store| {
-            let points = OperatingPoints::load(config, Running::load(config), store.clone()).await?;
-            for warning in points.warnings() {
+            let (points, monitor) = in_force(config, store).await?;
+            for warning in points.warnings().into_iter().chain(monitor.warnings()) {
                 tracing::warn!("{warning}");
             }
             Ok(points.snapshot(TenantId::DEFAULT))

@@ -14,6 +14,7 @@ use crate::{
     domain::{certificate::Certificate, ids::TenantId, operating_point::PointKey, time::Timestamp},
     services::{
         certificates::{self, CertificateError, PublicKey, SigningKey},
+        key_loss,
         operating_points::{self, InstallError, Installed, Running, Target, Trusted},
     },
     store::Store,
@@ -120,11 +121,20 @@ impl OperatingPoint {
             Self::Untrust { name } => untrust(config, name),
             Self::Trusted { json } => trusted(config, *json),
             Self::Key => {
+                signing_key_is_there(config)?;
                 println!("{}", SigningKey::of_data_dir(&config.data_dir)?.public());
                 Ok(())
             }
         }
     }
+}
+
+/// Refuses to draw a new signing key beside certificates of one that is gone.
+pub(super) fn signing_key_is_there(config: &Config) -> Result<(), Failure> {
+    if !config.store_file().exists() {
+        return Ok(());
+    }
+    with_store(config, async |store| Ok(key_loss::signing_key(&config.data_dir, store).await?))
 }
 
 /// Runs `work` on the store and closes it.

@@ -20,8 +20,9 @@ use crate::{
 pub(super) struct Serve {
     /// Address and port to listen on; port 0 takes a free one [default: server.listen, 127.0.0.1:8080]
     ///
-    /// The first start makes an administrator's key and writes it to admin.key in the data directory. SIGTERM and Ctrl-C stop taking requests,
-    /// finish those under way and end with exit code 0.
+    /// The first start makes an administrator's key and writes it to admin.key in the data directory. SIGTERM makes /readyz answer 503, and
+    /// server.drain_ms later, or at once with Ctrl-C, no more requests are taken, those under way are finished, and the exit code is 0. SIGHUP is
+    /// ignored.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
 }
@@ -41,6 +42,7 @@ impl Serve {
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
+    wiring::outlive_hangups()?;
     // Before the models are loaded: a taken port should not cost seconds to find out.
     let failed =
         |error: io::Error| Failure::failed(format!("cannot listen on {}: {error}; choose another with --listen", config.server.listen));
@@ -49,7 +51,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     // Before anything that counts.
     let metrics = telemetry::install_metrics().map_err(Failure::failed)?;
     let app = App::start(config).await?;
-    for warning in &app.warnings {
+    for warning in app.warnings.iter().chain(&app.points.warnings()) {
         tracing::warn!("{warning}");
     }
     if config.auth.enabled {

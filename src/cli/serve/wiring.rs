@@ -1,6 +1,12 @@
 //! From a running instance to an API that answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
@@ -22,7 +28,8 @@ use crate::{
 /// How often the recorder moves finished samples of histograms to where they are cheap.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Serves until SIGTERM or Ctrl-C, and until what was under way then has ended.
+/// Serves until SIGTERM or Ctrl-C, and until what was under way then has ended. Between SIGTERM and the closing of the port `/readyz` says that the
+/// server is about to go.
 pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metrics: telemetry::MetricsHandle) -> Result<(), Failure> {
     let upkeep = tokio::spawn({
         let metrics = metrics.clone();
@@ -33,6 +40,7 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
             }
         }
     });
+    let stopping = Arc::<AtomicBool>::default();
     let services = HttpServices {
         scorer: Arc::new(InProcess(Arc::clone(&app.scoring))),
         access: Access::new(app.store.clone(), config.auth.enabled),
@@ -42,11 +50,12 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
         review: review(config, app),
         points: Arc::clone(&app.points),
         monitor: Arc::clone(&app.monitor),
-        health: probe(app),
+        health: probe(app, stopping.clone()),
     };
     let state = HttpState::new(options(config), services, metrics);
     let serving = ServeOptions { drain: Duration::from_millis(config.server.shutdown_grace_ms), ..ServeOptions::default() };
-    http::serve(listener, http::router(state), serving, stop_signal()?).await;
+    let drain = Duration::from_millis(config.server.drain_ms);
+    http::serve(listener, http::router(state), serving, stop_signal(stopping, drain)?).await;
     upkeep.abort();
     Ok(())
 }
@@ -87,12 +96,13 @@ impl Scorer for InProcess {
     }
 }
 
-/// Models were loaded or the server would not run; what can fail later is the store and the replicas of it, of banks and of operating points.
-fn probe(app: &App) -> HealthProbe {
+/// Which models run was decided at the start; what can fail later is the store and the replicas of it, of banks and of operating points.
+fn probe(app: &App, stopping: Arc<AtomicBool>) -> HealthProbe {
     let (store, banks, pixels, notes) = (app.store.clone(), app.banks.clone(), app.pixels.clone(), app.warnings.clone());
-    let (points, monitor) = (app.points.clone(), app.monitor.clone());
+    let (points, monitor, in_service) = (app.points.clone(), app.monitor.clone(), app.models);
     Arc::new(move || {
         let (store, banks, points) = (store.clone(), Arc::clone(&banks), Arc::clone(&points));
+        let stopping = stopping.load(Ordering::Relaxed);
         let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warnings()).chain(monitor.warnings());
         let behind = monitor.failure().map(|_| "the live monitor cannot be kept up to date; see the server's log".to_owned());
         let warnings = warnings.chain(behind).collect();
@@ -112,22 +122,62 @@ fn probe(app: &App) -> HealthProbe {
                 None => Check::ok("operating_points", "up to date"),
                 Some(_) => Check::failed("operating_points", "cannot be kept up to date; see the server's log"),
             };
-            Health::of(vec![store, banks, Check::ok("models", "loaded"), points], warnings)
+            let mut checks = vec![store, banks, models(in_service), points];
+            if stopping {
+                checks.push(Check::failed("stopping", "the server was told to stop; send new calls elsewhere"));
+            }
+            Health::of(checks, warnings)
         })
     })
 }
 
-/// Ready at the first SIGTERM or Ctrl-C.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Where some models are refused the others serve, and a warning names each; a server all of whose models are refused does not do its work, though it
+/// still matches hashes for whoever asks.
+fn models((in_service, configured): (usize, usize)) -> Check {
+    match (in_service, configured) {
+        (0, 0) => Check::ok("models", "none is configured"),
+        (0, _) => Check::failed(
+            "models",
+            "every configured model is refused, only hashes are matched; the warnings and `nightlight doctor` say why",
+        ),
+        (some, all) if some == all => Check::ok("models", "loaded"),
+        (some, all) => Check::ok("models", format!("{some} of {all} are in service; the warnings say which are refused")),
+    }
+}
+
+/// Ready when the port is to be closed: at Ctrl-C, and `drain` after SIGTERM, or at the next signal. `stopping` is set at the first.
+fn stop_signal(stopping: Arc<AtomicBool>, drain: Duration) -> Result<impl Future<Output = ()>, Failure> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        // Whoever sits at a terminal has no load balancer to tell.
+        let drain = tokio::select! {
+            _ = terminate.recv() => drain,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        stopping.store(true, Ordering::Relaxed);
+        if !drain.is_zero() {
+            tracing::info!(milliseconds = drain.as_millis(), "stopping: /readyz says so, and the port closes after server.drain_ms");
+            tokio::select! {
+                () = tokio::time::sleep(drain) => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
         tracing::info!("stopping: no new requests; those under way are finished");
     })
+}
+
+/// Takes SIGHUP, whose default is to kill, from now on: a terminal that closes, or somebody who means "read the settings again", shall not end a server.
+/// Nothing is read again: operating points, banks and keys are in force when they change, and settings at the next start.
+pub(super) fn outlive_hangups() -> Result<(), Failure> {
+    let mut hangups = tokio::signal::unix::signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP is ignored; settings are read at the start");
+        }
+    });
+    Ok(())
 }
 
 #[cfg(test)]
@@ -149,7 +199,7 @@ mod tests {
             "gpu",
         );
         let app = App::start(&Config::load(&sources).unwrap()).await.expect("scripts/fetch.sh fetches the models");
-        let probe = probe(&app);
+        let probe = probe(&app, Arc::default());
         let resting = |health: &Health| health.warnings.iter().any(|warning| warning.contains("is out of work, the CPU does it"));
         let before = probe().await;
         assert!(before.ready() && !resting(&before), "{before:?}");

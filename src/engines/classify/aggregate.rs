@@ -10,6 +10,15 @@ pub(super) fn sigmoid(logit: f32) -> f32 {
     (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32
 }
 
+/// The probabilities of logits of which one label has to be right.
+pub(super) fn softmax(logits: Vec<f32>) -> Vec<f32> {
+    // Less their maximum, which changes nothing and keeps the exponentials finite.
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = logits.into_iter().map(|logit| f64::from(logit - most).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| (power / sum) as f32).collect()
+}
+
 /// Largest of each label over `rows`; zeros when there are none: what has no words says nothing.
 pub(super) fn maxima<'a>(rows: impl Iterator<Item = &'a [f32]>, labels: usize) -> Vec<f32> {
     let mut most = vec![0.0; labels];

@@ -3,6 +3,7 @@
 use ort::session::Session;
 use ort::value::{PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
 
+use super::aggregate::{sigmoid, softmax};
 use super::error::ClassifyError;
 use super::manifest::{Manifest, ModelDigest, ModelKind, Role, ScoreForm};
 use super::pool::{PoolConfig, SessionPool};
@@ -14,6 +15,9 @@ use crate::domain::tensor::{DType, Tensor, TensorData};
 /// A model of kind `image-classifier`.
 #[derive(Debug)]
 pub struct ImageClassifier(ImageNetwork);
+
+/// How far a probability may lie outside of 0..=1: what halves, and a softmax over many labels, round off.
+const SLACK: f32 = 1e-3;
 
 /// A model of kind `image-embedder`.
 #[derive(Debug)]
@@ -38,8 +42,8 @@ impl ImageClassifier {
     /// size than `[preprocess]` makes.
     pub fn open(runtime: &Runtime, manifest: Manifest, config: &PoolConfig) -> Result<Self, ClassifyError> {
         manifest.expect_kind(ModelKind::ImageClassifier)?;
-        if manifest.output.scores != ScoreForm::Probabilities {
-            return Err(manifest.unusable("only networks that end in probabilities are served as image classifiers"));
+        if manifest.output.scores == ScoreForm::Embedding {
+            return Err(manifest.unusable("an image classifier's scores are \"probabilities\", \"logits\" or \"softmax\""));
         }
         let labels = manifest.labels.len();
         ImageNetwork::open(runtime, manifest, config, labels).map(Self)
@@ -58,15 +62,32 @@ impl ImageClassifier {
         &self.0.preprocess
     }
 
-    /// One row per item, one raw score per label in the manifest's order.
+    /// One row per item, one raw score per label in the manifest's order; where the network ends in logits, after the sigmoid or the softmax.
     ///
     /// Each item is a batch of one as `engines::preprocess` makes it; their sizes may differ where the spec lets them. They run one by one, on
     /// as many sessions as are free: on a CPU that is faster than one run over a batch. Blocks while no session is free.
     ///
     /// # Errors
-    /// `WrongShape` or `WrongType`, or `RunFailed` (also when a score is not finite), of the first item that has one.
+    /// `WrongShape` or `WrongType`, or `RunFailed` (also when a score is not finite, or no probability where the manifest says so), of the first item
+    /// that has one.
     pub fn run(&self, items: &[Tensor]) -> Result<Vec<Vec<f32>>, ClassifyError> {
-        self.0.run(items)
+        let form = self.0.manifest.output.scores;
+        let score = |row: Vec<f32>| scores(form, row).map_err(|reason| self.0.pool.failed(reason));
+        self.0.run(items)?.into_iter().map(score).collect()
+    }
+}
+
+/// The raw scores that the network's numbers are.
+fn scores(form: ScoreForm, row: Vec<f32>) -> Result<Vec<f32>, String> {
+    match form {
+        ScoreForm::Logits => Ok(row.into_iter().map(sigmoid).collect()),
+        ScoreForm::Softmax => Ok(softmax(row)),
+        ScoreForm::Probabilities | ScoreForm::Embedding => match row.iter().find(|score| !(-SLACK..=1.0 + SLACK).contains(*score)) {
+            None => Ok(row),
+            Some(score) => {
+                Err(format!("it gives {score}, which is no probability; if it ends in logits, write scores = \"softmax\" or \"logits\""))
+            }
+        },
     }
 }
 
@@ -212,6 +233,21 @@ mod tests {
 
     fn input(ty: TensorElementType, shape: [i64; 4]) -> ValueType {
         ValueType::Tensor { ty, shape: Shape::new(shape), dimension_symbols: SymbolicDimensions::empty(4) }
+    }
+
+    #[test]
+    fn numbers_become_scores_as_the_manifest_says() {
+        let of = |form, row: &[f32]| scores(form, row.to_vec());
+        assert_eq!(of(ScoreForm::Logits, &[0.0, 100.0, -100.0]).unwrap()[..2], [0.5, 1.0]);
+        let softmax = of(ScoreForm::Softmax, &[1000.0, 1000.0, -1000.0]).unwrap();
+        assert_eq!(softmax, [0.5, 0.5, 0.0], "no overflow");
+        let thirds = of(ScoreForm::Softmax, &[3.0, 3.0 + 2f32.ln()]).unwrap();
+        assert!((thirds[0] - 1.0 / 3.0).abs() < 1e-6 && (thirds[0] + thirds[1] - 1.0).abs() < 1e-6, "{thirds:?}");
+        assert_eq!(of(ScoreForm::Probabilities, &[0.0, 1.0, 1.0005]).unwrap(), [0.0, 1.0, 1.0005]);
+        for row in [[0.5, 1.01], [-0.01, 0.5]] {
+            let error = of(ScoreForm::Probabilities, &row).unwrap_err();
+            assert!(error.contains("no probability") && error.contains("softmax"), "{error}");
+        }
     }
 
     #[test]

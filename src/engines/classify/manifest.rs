@@ -7,13 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ClassifyError;
+use super::golden::Golden;
 use super::normalise::Normalise;
 use super::script::Scripts;
 use crate::domain::preprocess::PreprocessSpec;
 use crate::domain::signal::{EmbeddingModel, Signal};
-
-/// The manifest's name in a model's folder.
-const FILE: &str = "manifest.toml";
 
 /// A model's `manifest.toml`, read and checked. `models/README.md` explains the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +38,8 @@ pub struct Manifest {
     pub scripts: Vec<String>,
     pub conversation: Option<Conversation>,
     pub embedding: Option<EmbeddingShape>,
+    /// Decides nothing of the scores, so it is no part of the digest.
+    pub golden: Option<Golden>,
 }
 
 /// What a model does.
@@ -103,8 +103,10 @@ pub struct Output {
 pub enum ScoreForm {
     /// In 0..=1 already.
     Probabilities,
-    /// The sigmoid is still to be taken.
+    /// The sigmoid is still to be taken: each label for itself.
     Logits,
+    /// The softmax is still to be taken: one of the labels. Image classifiers only.
+    Softmax,
     /// One vector per token of a text, see [`Text`]; one per picture, see [`EmbeddingShape`].
     Embedding,
 }
@@ -178,19 +180,23 @@ struct RawManifest {
     scripts: Vec<String>,
     conversation: Option<Conversation>,
     embedding: Option<EmbeddingShape>,
+    golden: Option<Golden>,
 }
 
 impl Manifest {
+    /// Its name in a model's folder.
+    pub const FILE: &str = "manifest.toml";
+
     /// Reads `manifest.toml` and the labels in `folder`. The model's files are read when the model is opened.
     ///
     /// # Errors
     /// `FileMissing`, or `InvalidManifest` for unknown keys, values out of range, or keys that the kind does not have or lacks.
     pub fn load(folder: &Path) -> Result<Self, ClassifyError> {
-        Self::parse(folder, &read_text(&folder.join(FILE))?)
+        Self::parse(folder, &read_text(&folder.join(Self::FILE))?)
     }
 
     fn parse(folder: &Path, text: &str) -> Result<Self, ClassifyError> {
-        let invalid = |reason: String| ClassifyError::InvalidManifest { path: folder.join(FILE), reason };
+        let invalid = |reason: String| ClassifyError::InvalidManifest { path: folder.join(Self::FILE), reason };
         let raw: RawManifest = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let labels = match &raw.labels {
             Some(name) => {
@@ -216,6 +222,7 @@ impl Manifest {
             scripts: raw.scripts,
             conversation: raw.conversation,
             embedding: raw.embedding,
+            golden: raw.golden,
         };
         manifest.check().map_err(invalid)?;
         Ok(manifest)
@@ -249,6 +256,9 @@ impl Manifest {
         ];
         if let Some((name, there, _)) = tables.into_iter().find(|(_, there, wanted)| there != wanted) {
             return Err(format!("{name} {} this kind", if there { "does not belong to" } else { "is needed for" }));
+        }
+        if let Some(golden) = &self.golden {
+            golden.check(self.kind, &self.labels)?;
         }
         let mut seen = std::collections::HashSet::new();
         if let Some(label) = self.labels.iter().find(|label| label.is_empty() || !seen.insert(*label)) {
@@ -365,7 +375,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_wrong_values_are_refused() {
         let folder = committed("open-nsfw").folder;
-        let good = read_text(&folder.join(FILE)).unwrap();
+        let good = read_text(&folder.join(Manifest::FILE)).unwrap();
         for (from, to, complaint) in [
             ("version", "treshold = 1\nversion", "unknown field `treshold`"),
             ("layout = \"nhwc\"", "layout = \"nhcw\"", "nhcw"),
@@ -396,6 +406,8 @@ mod tests {
         let mut other_margin = manifest.clone();
         other_margin.preprocess.as_mut().unwrap().crop_margin = crate::domain::preprocess::CropMargin::HalfEven;
         assert_ne!(digest, other_margin.digest(None));
+        let other_golden = Manifest { golden: None, ..manifest.clone() };
+        assert!(manifest.golden.is_some() && digest == other_golden.digest(None), "what is known of a model is no part of it");
         let mut other_labels = manifest.clone();
         other_labels.labels.reverse();
         let mut other_licence = manifest.clone();

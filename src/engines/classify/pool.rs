@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ClassifyError;
 use super::runtime::Runtime;
 
-/// Where a model runs. Only `cpu` so far; anything else is refused when the configuration is read.
+/// Where a model runs. Only the processor so far, and no setting chooses it; certificates name it all the same, because scores depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecutionProvider {
@@ -23,7 +23,7 @@ pub enum ExecutionProvider {
 }
 
 impl ExecutionProvider {
-    /// The name in configuration and certificates.
+    /// The name in certificates.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",

@@ -134,7 +134,7 @@ impl Policy {
             Category::Known
         } else if !flagged.is_empty() {
             match kind {
-                AttachmentKind::Image | AttachmentKind::Video => Category::New,
+                AttachmentKind::Image | AttachmentKind::Video | AttachmentKind::File => Category::New,
                 AttachmentKind::Text | AttachmentKind::Conversation => Category::Solicitation,
             }
         } else if !unscored.is_empty() {

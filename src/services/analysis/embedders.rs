@@ -9,21 +9,26 @@ use super::pixels::{ModelName, Needs, Prepared};
 use crate::{
     config::Config,
     domain::{
+        evidence::Unscored,
         preprocess::{OutputTooLarge, PreprocessSpec},
         signal::{Signal, SignalType},
         tensor::Tensor,
     },
     engines::{
         batch::{BatchError, BatchOptions, Batcher, Work},
-        classify::{ImageEmbedder, Manifest, PoolConfig, Runtime},
+        classify::ImageEmbedder,
         matching::Snapshot,
     },
-    services::StartError,
+    services::models::{Models, Sees},
 };
 
 /// The embedders of `[models] embedding`.
 #[derive(Default)]
-pub struct Embedders(Vec<Embedder>);
+pub struct Embedders {
+    running: Vec<Embedder>,
+    /// Those that were refused, and what to say of a picture that they would have embedded.
+    refused: Vec<(SignalType, Unscored)>,
+}
 
 struct Embedder {
     name: String,
@@ -58,47 +63,49 @@ impl From<BatchError> for EmbedError {
 }
 
 impl Embedders {
-    /// Loads the configured models and starts their queues. Without any nothing is loaded.
+    /// Takes the embedders out of `models` and starts their queues.
     ///
     /// # Errors
-    /// A model that cannot be served, or no threads.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
-        if config.models.embedding.is_empty() {
-            return Ok(Self::default());
-        }
-        let runtime = Runtime::open(&config.models.onnxruntime)?;
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let sessions = if config.models.sessions == 0 { cores() } else { config.models.sessions };
-        let pool = PoolConfig { sessions: sessions.try_into().unwrap_or(std::num::NonZero::<usize>::MIN), ..PoolConfig::default() };
+    /// No threads.
+    pub fn start(config: &Config, models: &mut Models) -> std::io::Result<Self> {
         let max_wait = Duration::from_micros(config.batching.max_wait_us);
         let options = BatchOptions { max_batch: config.batching.max_images, max_wait, queue: config.batching.queue };
-        let start = |name: &String| {
-            let model = ImageEmbedder::open(&runtime, Manifest::load(&config.models.directory.join(name))?, &pool)?;
-            Ok(Embedder::start(name, model, sessions, options)?)
-        };
-        config.models.embedding.iter().map(start).collect::<Result<_, StartError>>().map(Self)
+        let start = |(name, model): (String, ImageEmbedder)| Embedder::start(&name, model, models.sessions, options);
+        let running = std::mem::take(&mut models.embedders).into_iter().map(start).collect::<Result<_, _>>()?;
+        let refused = models.refused.iter().filter_map(|refused| match refused.sees {
+            Sees::PicturesForBanks(kind) => Some((kind, refused.unscored())),
+            Sees::Pictures | Sees::Texts => None,
+        });
+        Ok(Self { running, refused: refused.collect() })
     }
 
     /// The types of their signals, in their order.
     pub fn kinds(&self) -> Vec<SignalType> {
-        self.0.iter().map(|embedder| embedder.kind).collect()
+        self.running.iter().map(|embedder| embedder.kind).collect()
     }
 
     /// The same, of those whose signals some enabled bank holds: others need not be made.
     pub fn kinds_held(&self, banks: &Snapshot) -> Vec<SignalType> {
-        self.0.iter().map(|embedder| embedder.kind).filter(|kind| banks.holds(*kind)).collect()
+        self.running.iter().map(|embedder| embedder.kind).filter(|kind| banks.holds(*kind)).collect()
     }
 
     /// Types of embeddings that some enabled bank holds and that nobody here makes: such banks answer signals, but no pictures.
     pub fn missing(&self, banks: &Snapshot) -> BTreeSet<SignalType> {
         let held = banks.banks().iter().filter(|bank| bank.enabled).flat_map(|bank| bank.held());
-        let unmade = |kind: &SignalType| matches!(kind, SignalType::Embedding(_)) && !self.0.iter().any(|embedder| embedder.kind == *kind);
+        let made = |kind: SignalType| self.running.iter().any(|embedder| embedder.kind == kind);
+        let refused = |kind: SignalType| self.refused.iter().any(|(of, _)| *of == kind);
+        let unmade = |kind: &SignalType| matches!(kind, SignalType::Embedding(_)) && !made(*kind) && !refused(*kind);
         held.filter(|(_, signals)| *signals > 0).map(|(kind, _)| kind).filter(unmade).collect()
+    }
+
+    /// Of those that were refused, and whose signals some enabled bank holds, what is to be said of a picture.
+    pub fn refused(&self, banks: &Snapshot) -> Vec<Unscored> {
+        self.refused.iter().filter(|(kind, _)| banks.holds(*kind)).map(|(_, unscored)| unscored.clone()).collect()
     }
 
     /// What each wants of a picture, by the model's name.
     pub(super) fn specs(&self) -> impl Iterator<Item = (ModelName, PreprocessSpec)> {
-        self.0.iter().map(|embedder| (embedder.name.as_str().into(), embedder.spec.clone()))
+        self.running.iter().map(|embedder| (embedder.name.as_str().into(), embedder.spec.clone()))
     }
 
     /// The models of these types; types that nobody makes are left out.
@@ -108,7 +115,7 @@ impl Embedders {
 
     /// Model name -> `sha256:…`.
     pub fn digests(&self) -> impl Iterator<Item = (String, String)> {
-        self.0.iter().map(|embedder| (embedder.name.clone(), embedder.digest.clone()))
+        self.running.iter().map(|embedder| (embedder.name.clone(), embedder.digest.clone()))
     }
 
     /// The signals of one picture, of the types whose tensors it has. They run at the same time.
@@ -123,7 +130,7 @@ impl Embedders {
     }
 
     fn of(&self, kinds: &[SignalType]) -> impl Iterator<Item = &Embedder> {
-        kinds.iter().filter_map(|kind| self.0.iter().find(|embedder| embedder.kind == *kind))
+        kinds.iter().filter_map(|kind| self.running.iter().find(|embedder| embedder.kind == *kind))
     }
 }
 

@@ -46,6 +46,8 @@ const VIEWS_AT_ONCE: usize = 4;
 pub(super) struct ImageWay {
     pub pictures: Arc<Pictures>,
     pub models: Vec<ImageModel>,
+    /// What is said of all media, for models that were refused.
+    pub refused: Vec<Unscored>,
     /// What `models` want of pictures.
     pub of_models: Needs,
     /// The same, and what the embedders want.
@@ -79,6 +81,9 @@ impl ImageWay {
         let header = bytes.clone();
         let Opened { digests, seen } = self.pictures.open(bytes, want, deadline, timings).await?;
         let mut looked = LookedAt { digests, size: None, frames: 1, evidence: Evidence::default() };
+        if seen.is_some() {
+            looked.evidence.unscored.extend(self.refused.iter().cloned().chain(self.pictures.embedders().refused(&banks)));
+        }
         match seen {
             Some(Ok(seen)) => {
                 looked.size = Some((seen.sequence.width, seen.sequence.height));
@@ -88,7 +93,7 @@ impl ImageWay {
             Some(Err(error)) => {
                 // Also known of a damaged picture whose header could be read and is within the limits.
                 looked.size = self.pictures.viewer().header(&header).ok().map(|header| (header.width, header.height));
-                looked.evidence.unscored = self.all_unscored(&error, &banks);
+                looked.evidence.unscored.extend(self.all_unscored(&error, &banks));
                 self.search_digests(digests, banks, &mut looked.evidence, timings).await?;
             }
             None => self.search_digests(digests, banks, &mut looked.evidence, timings).await?,

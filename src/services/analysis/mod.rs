@@ -80,6 +80,8 @@ pub fn text_rule(head: &Manifest, backbone: Option<&Manifest>) -> String {
 pub struct Analysis {
     images: ImageWay,
     texts: Vec<TextModel>,
+    /// What is said of every text and conversation, for models that were refused.
+    refused_texts: Vec<Unscored>,
     versions: ModelVersions,
     running: Vec<(String, ModelFacts)>,
 }
@@ -128,7 +130,7 @@ impl Analysis {
                 let LookedAt { digests, size, frames, evidence } =
                     self.images.look(bytes.clone(), ask.banks, ask.points, ask.deadline, timings).await?;
                 let facts = AttachmentFacts {
-                    kind: AttachmentKind::Image,
+                    kind: kind_of(media_type),
                     media_type: media_type.to_owned(),
                     bytes: bytes.len() as u64,
                     width: size.map(|(width, _)| width),
@@ -182,7 +184,8 @@ impl Analysis {
         repaired: bool,
         mut evidence: Evidence,
     ) -> Analysed {
-        if self.texts.is_empty() {
+        evidence.unscored.extend(self.refused_texts.iter().cloned());
+        if self.texts.is_empty() && self.refused_texts.is_empty() {
             let detail = "no text model is configured".to_owned();
             evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
         }
@@ -191,6 +194,15 @@ impl Analysis {
         let facts =
             AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, frames: None, repaired, sha256 };
         Analysed { facts, evidence }
+    }
+}
+
+/// What kind of thing media of this type are.
+fn kind_of(media_type: &str) -> AttachmentKind {
+    match media_type.split_once('/') {
+        Some(("image", _)) => AttachmentKind::Image,
+        Some(("video", _)) => AttachmentKind::Video,
+        _ => AttachmentKind::File,
     }
 }
 

@@ -108,7 +108,7 @@ pub struct Monitor {
     store: Store,
     points: Arc<OperatingPoints>,
     settings: Settings,
-    /// Whether states are written and points overlaid; a mere reader only looks.
+    /// Whether states are written; a mere reader only looks.
     judges: bool,
     books: tokio::sync::Mutex<Books>,
     /// What an operator should know, for `/readyz`.
@@ -125,7 +125,8 @@ impl Monitor {
         Self::open(store, points, settings, true).await
     }
 
-    /// One that only reads, for a command beside a running server.
+    /// One that only reads, for a command beside a running server. It too lays what it read over `points`, which are that command's own: whoever shows
+    /// operating points without it shows what certificates say, and not what is in force.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -156,13 +157,13 @@ impl Monitor {
         books.follow(&self.store, &self.points, &self.settings).await?;
         if self.judges {
             books.judge(&self.store, &self.points, &self.settings).await?;
-            let now = Timestamp::now();
-            for (tenant, overlays) in books.overlays(&self.settings, now) {
-                self.points.set_overlays(tenant, overlays).await;
-            }
-            books.gauges();
-            *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = books.warnings(&self.settings, now);
         }
+        let now = Timestamp::now();
+        for (tenant, overlays) in books.overlays(&self.settings, now) {
+            self.points.set_overlays(tenant, overlays).await;
+        }
+        books.gauges();
+        *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = books.warnings(&self.settings, now);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use super::{
     people::People,
     recall::{RecallReport, Window},
     scores::DriftReport,
+    settings::OTHER,
 };
 use crate::{
     domain::{
@@ -62,9 +63,10 @@ pub struct KeyReport {
     pub slice: Option<String>,
     /// Null when nobody said what precision is wanted.
     pub state: Option<LiveState>,
-    /// Whether a valid certificate stands behind the point and live review has nothing against it.
+    /// Whether the point in force is certified, as every answer says it: a valid certificate stands behind it, its claim holds at the service's
+    /// prevalence, and live review has nothing against it. False for banks, which have no certificates.
     pub certified: bool,
-    /// What live review has against it.
+    /// Why not; null for banks.
     pub reason: Option<String>,
     /// What is done in place of the threshold.
     pub fallback: Option<Fallback>,
@@ -149,7 +151,7 @@ impl Monitor {
             let recall = if key.label == MATCH { None } else { window(audit_since, &recall_counters).recall(&key).await? };
             let drift = self.drift(&window(since, &drift_counters), &key, &kept, &alarms);
             let open = open_flags(&self.store, &slices, &(tenant, key.clone()), kept.started_at()).await?;
-            points.push(self.key_report(key, &kept, now, open, &reviewers, (recall, drift)));
+            points.push(self.key_report(tenant, key, &kept, open, &reviewers, (recall, drift)));
         }
         let drawn = |sample: crate::store::AuditSample| AuditReport {
             inclusion_probability: sample.inclusion_probability,
@@ -161,16 +163,19 @@ impl Monitor {
 
     fn key_report(
         &self,
+        tenant: TenantId,
         key: PointKey,
         kept: &Kept,
-        now: Timestamp,
         open: u64,
         reviewers: &People,
         (recall, drift): (Option<RecallReport>, Option<DriftReport>),
     ) -> KeyReport {
         let (book, state, watched, tally) = (&kept.book, kept.state.as_ref(), kept.watched.as_ref(), kept.book.tally());
         let confidence = 1.0 - book.terms.delta;
-        let reason = kept.reason(&self.settings, now);
+        // One place says what is certified: the point in force, with what live review laid over it.
+        let service = key.slice.as_deref().filter(|slice| *slice != OTHER);
+        let in_force = self.points.snapshot(tenant).get(&key.technology, &key.label, service).cloned();
+        let in_force = in_force.as_ref().map(|in_force| &in_force.point);
         let all = book.decided + open;
         let put_right = tally.precision_observed.and_then(|observed| {
             // Two-sided at a third of the error: a sixth on each side.
@@ -182,8 +187,8 @@ impl Monitor {
             label: key.label,
             slice: key.slice,
             state: book.terms.alpha.map(|_| kept.live_state()),
-            certified: watched.is_some_and(|watched| watched.certified) && reason.is_none(),
-            reason,
+            certified: in_force.is_some_and(|point| point.certified),
+            reason: in_force.and_then(|point| point.reason.clone()),
             fallback: state.and_then(|state| state.fallback),
             certificate: watched.and_then(|watched| watched.certificate_id()).map(str::to_owned),
             threshold: watched.map(|watched| watched.threshold),

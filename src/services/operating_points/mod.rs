@@ -143,10 +143,18 @@ impl OperatingPoints {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What an operator should know: installed certificates that are not valid here, a sentence each.
+    /// What an operator should know: installed certificates that are not valid here, and models that nothing is in force for, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let warnings: BTreeSet<String> = self.current.load().tenants.values().flat_map(|points| points.warnings()).collect();
-        warnings.into_iter().collect()
+        let broken: BTreeSet<String> = self.current.load().tenants.values().flat_map(|points| points.warnings()).collect();
+        let points = self.snapshot(TenantId::DEFAULT);
+        let silent = self.running.technologies().filter(|technology| !points.iter().any(|point| point.key.technology == *technology));
+        let silent = silent.map(|technology| {
+            format!(
+                "the model {technology} has no operating point: its scores are told and flag nothing; set one in [[operating_points]], or install a \
+                 certificate"
+            )
+        });
+        broken.into_iter().chain(silent).collect()
     }
 
     /// Takes over what changed in the store since the last time. Cheap when nothing did.

@@ -18,12 +18,15 @@ pub struct Pseudonyms {
 }
 
 impl Pseudonyms {
+    /// The key's file in the data directory.
+    pub const FILE: &str = "pseudonym.key";
+
     /// Reads the key, or draws it on the first start.
     ///
     /// # Errors
     /// When the file cannot be read or made, or is not 32 bytes long.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let path = data_dir.join("pseudonym.key");
+        let path = data_dir.join(Self::FILE);
         if !path.exists() {
             let mut key = [0u8; 32];
             getrandom::fill(&mut key).map_err(io::Error::other)?;

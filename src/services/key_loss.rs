@@ -1,0 +1,156 @@
+//! A data directory whose keys are gone.
+//!
+//! Two keys are drawn when they are first needed. That is right in a new directory, and wrong beside a database that was written with another one: a
+//! restore that left a file out would start, and nobody would learn that pseudonyms no longer lead anywhere or that certificates lost their
+//! signer. So a key that is missing where it was used stops the start.
+
+use std::path::Path;
+
+use super::{StartError, certificates, scoring::Pseudonyms};
+use crate::{
+    config::Config,
+    domain::{event::EventBody, ids::TenantId},
+    store::{Store, StoreError},
+};
+
+/// Refuses a directory from which a key is gone that its database was used with.
+///
+/// # Errors
+/// [`StartError::KeyLost`], with what is lost and what to do; the store's.
+pub async fn check(config: &Config, store: &Store) -> Result<(), StartError> {
+    pseudonym_key(&config.data_dir, store).await?;
+    signing_key(&config.data_dir, store).await
+}
+
+async fn pseudonym_key(data_dir: &Path, store: &Store) -> Result<(), StartError> {
+    let path = data_dir.join(Pseudonyms::FILE);
+    if path.exists() || !store.holds_pseudonyms().await? {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(StartError::KeyLost {
+        lost: "Without it nothing in the ledger can be found again by account or item, so that nobody's data can be erased by name, clusters of \
+               review items fall apart, and a repeated call with an idempotency key of before is refused",
+        otherwise: format!("if it is gone for good, begin a new one: (umask 077; head -c 32 /dev/urandom > {shown})"),
+        path,
+    })
+}
+
+/// The data directory's own key, which `calibrate` signs with.
+///
+/// # Errors
+/// As [`check`].
+pub async fn signing_key(data_dir: &Path, store: &Store) -> Result<(), StartError> {
+    let path = data_dir.join(certificates::KEY_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    let Some(public) = lost_signer(store).await? else { return Ok(()) };
+    let shown = path.display();
+    Err(StartError::KeyLost {
+        lost: "Certificates that it signed are no longer believed, so their operating points would answer \"certified\": false, and no new ones can be \
+               signed in its name",
+        otherwise: format!(
+            "if it is gone for good, keep its certificates valid with: nightlight operating-point trust --name lost-{} {public}; then begin a new \
+             one: (umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n' > {shown})",
+            &public[..8]
+        ),
+        path,
+    })
+}
+
+/// The signer of a certificate in force that was certified when it was installed, and whom nobody was ever told to believe: it was this directory's
+/// own.
+async fn lost_signer(store: &Store) -> Result<Option<String>, StoreError> {
+    let tenant = TenantId::DEFAULT;
+    let mut in_force = store.operating_points().await?;
+    in_force.retain(|point| point.tenant == tenant);
+    if in_force.is_empty() {
+        return Ok(None);
+    }
+    let events = store.certificate_events(tenant).await?;
+    let was_certified = |id: &str| {
+        let of_it = |event: &EventBody| matches!(event, EventBody::OperatingPointInstalled { certificate, certified: true, .. } if certificate == id);
+        events.iter().any(of_it)
+    };
+    let was_trusted = |key: &str| {
+        let of_it = |event: &EventBody| matches!(event, EventBody::CertificateKeyTrusted { public_key, .. } if public_key == key);
+        events.iter().any(of_it)
+    };
+    let signers = in_force.iter().filter(|point| was_certified(&point.certificate.to_string()));
+    let signers = signers.filter_map(|point| certificates::parse(point.document.as_bytes()).ok()?.signature);
+    Ok(signers.map(|signature| signature.public_key).find(|key| !was_trusted(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Sources,
+        domain::{certificate::Certificate, score::Technology, time::Timestamp},
+        services::{
+            certificates::{SigningKey, sign},
+            operating_points::{Running, Target, Trusted, install},
+        },
+        store::{CounterIncrement, Outcome, StoreOptions},
+        testing::certificates::certificate,
+    };
+
+    const TENANT: TenantId = TenantId::DEFAULT;
+
+    async fn house() -> (tempfile::TempDir, Config, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+        let sources = Sources::default().with_flag("--models", "models.directory", models);
+        let config = Config::load(&sources.with_flag("--data-dir", "data_dir", folder.path().to_string_lossy())).unwrap();
+        let store = Store::open(StoreOptions::new(config.store_file())).await.unwrap();
+        (folder, config, store)
+    }
+
+    #[tokio::test]
+    async fn a_pseudonym_key_may_be_new_only_where_none_was_used() {
+        let (folder, config, store) = house().await;
+        check(&config, &store).await.expect("a database that the command line made knows no pseudonym");
+        let mut outcome = Outcome::new(TENANT);
+        let (hour, technology) = (Timestamp::now().hour(), Technology::named("routing"));
+        outcome.counters.push(CounterIncrement { hour, technology, label: "none".into(), slice: "image".into(), bin: 0, count: 1 });
+        store.commit(outcome).await.unwrap();
+        let refused = check(&config, &store).await.unwrap_err().to_string();
+        assert!(refused.contains("pseudonym.key") && refused.contains("backup") && refused.contains("head -c 32"), "{refused}");
+        Pseudonyms::open(folder.path()).unwrap();
+        check(&config, &store).await.expect("with a key it starts");
+    }
+
+    fn signed(running: &Running, key: &SigningKey) -> Certificate {
+        let mut new = certificate();
+        new.id = uuid::Uuid::now_v7().to_string();
+        new.model = Some(running.get("open-nsfw").unwrap().binding("nsfw"));
+        sign(&mut new, key);
+        new
+    }
+
+    async fn put_into_force(config: &Config, store: &Store, certificate: &Certificate) -> bool {
+        let (running, trusted) = (Running::load(config), Trusted::new(&config.data_dir, []));
+        install(store, TENANT, (&running, &trusted), certificate, Target::First).await.unwrap()[0].certified
+    }
+
+    #[tokio::test]
+    async fn a_signing_key_may_be_missing_only_where_it_signed_nothing_in_force() {
+        let (folder, config, store) = house().await;
+        let running = Running::load(&config);
+        let other = tempfile::tempdir().unwrap();
+        let others = signed(&running, &SigningKey::of_data_dir(other.path()).unwrap());
+        assert!(!put_into_force(&config, &store, &others).await, "nobody trusts that signer");
+        check(&config, &store).await.expect("no key of this directory's was ever used");
+
+        let key = SigningKey::of_data_dir(folder.path()).unwrap();
+        assert!(put_into_force(&config, &store, &signed(&running, &key)).await);
+        check(&config, &store).await.expect("the key is there");
+        std::fs::remove_file(folder.path().join(certificates::KEY_FILE)).unwrap();
+        let refused = check(&config, &store).await.unwrap_err().to_string();
+        let public = key.public();
+        assert!(refused.contains("calibration.key") && refused.contains(&public.to_string()), "{refused}");
+        store.trust_certificate_key(TENANT, public.bytes(), "lost".to_owned(), Timestamp::now()).await.unwrap();
+        check(&config, &store).await.expect("somebody knows of it and keeps its certificates");
+    }
+}
