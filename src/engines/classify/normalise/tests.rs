@@ -15,7 +15,7 @@ fn words() -> Words {
     Words(
         "the of and in to was he is as for on with that it his by at from her she you had an were but be this are not they one have i a me my we old \
          how hello keep secret between us your parents don tell send picture meet age love kiss gift card photo name room level ever star some is \
-         east us usa nos pot cop ist code goto am pm coop email ass hoc word words hi ok maxi see uss email facebook"
+         east us usa nos pot cop ist code with out without author authors someone goto am pm coop email ass hoc word words hi ok maxi see uss email facebook"
             .split_whitespace()
             .collect(),
     )
@@ -130,6 +130,7 @@ fn ordinary_texts_stay() {
         "room5 level3 5star 4ever mp3 covid19 b2b h2o u2",
         "m3 in 2 rooms",
         "a, b, c and d",
+        "with-out the author(s), some/one or some-one",
         "a b",
         "20°c, 50 % of £5, $20 and us$20",
         "1 + 1 = 2 (two)",
@@ -196,6 +197,12 @@ fn a_manifest_names_a_version_and_steps() {
     }
 }
 
+/// What this thread has had of processors, which does not count what others take from it.
+fn on_the_processor() -> std::time::Duration {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    std::time::Duration::from_nanos(said.split(' ').next().unwrap().parse().unwrap())
+}
+
 /// Twice the text must not take four times as long. Texts that were bad for some step.
 #[test]
 fn time_is_linear() {
@@ -204,12 +211,12 @@ fn time_is_linear() {
     {
         let time = |bytes: usize| {
             let text = unit.repeat(bytes / unit.len());
-            let started = std::time::Instant::now();
+            let started = on_the_processor();
             std::hint::black_box(all().normaliser(&words()).apply(&text));
-            started.elapsed()
+            on_the_processor() - started
         };
         let (half, whole) = ((0..4).map(|_| time(8 << 10)).min().unwrap(), (0..4).map(|_| time(32 << 10)).min().unwrap());
-        assert!(whole < half * 12 + std::time::Duration::from_millis(200), "{unit:?}: {half:?}, four times as much: {whole:?}");
+        assert!(whole < half * 12 + std::time::Duration::from_millis(20), "{unit:?}: {half:?}, four times as much: {whole:?}");
     }
 }
 
