@@ -17,6 +17,8 @@ pub mod metric {
     pub const PANICS_TOTAL: &str = "nightlight_request_panics_total";
     /// Counter {kind, route, category}: attachments answered.
     pub const SCORED_TOTAL: &str = "nightlight_scored_total";
+    /// Counter {technology, reason}: results that a technology did not give, by the reasons of `unscored`.
+    pub const UNSCORED_TOTAL: &str = "nightlight_unscored_total";
     /// Histogram {stage}, seconds: one stage of an attachment's way.
     pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
     /// Histogram {queue}: items of one call of a worker.
@@ -29,6 +31,8 @@ pub mod metric {
     pub const GPU_STAGE_SECONDS: &str = "nightlight_gpu_stage_seconds";
     /// Gauge: signals held by all banks in memory.
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
+    /// Counter: lookups of a bare PDQ hash that asked for its turned and mirrored forms too, because this server had answered the hash lately.
+    pub const RECENT_HASH_LOOKUPS_TOTAL: &str = "nightlight_recent_hash_lookups_total";
     /// Counter {outcome}: items of banks that suddenly matched everywhere; `quarantined`, or `shown` to a person because they had been confirmed.
     pub const BANK_FLOODS_TOTAL: &str = "nightlight_bank_floods_total";
     /// Gauge {technology, label, slice}: 1 while a valid certificate stands behind the threshold in force. `slice` is a service, or `all`.
@@ -72,12 +76,14 @@ pub fn describe_metrics() {
     describe_gauge!(metric::PERMITS_FREE, "scoring permits that are free");
     describe_counter!(metric::PANICS_TOTAL, "panics answered with status 500");
     describe_counter!(metric::SCORED_TOTAL, "attachments answered");
+    describe_counter!(metric::UNSCORED_TOTAL, "results that a technology did not give");
     describe_histogram!(metric::STAGE_SECONDS, Unit::Seconds, "time of one stage of an attachment's way");
     describe_histogram!(metric::BATCH_SIZE, Unit::Count, "items of one call of a worker");
     describe_counter!(metric::GPU_FAILURES_TOTAL, "failures of the GPU; the CPU did the work");
     describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");
     describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
+    describe_counter!(metric::RECENT_HASH_LOOKUPS_TOTAL, "lookups of bare hashes that asked for their turned forms too");
     describe_counter!(metric::BANK_FLOODS_TOTAL, "items of banks that suddenly matched everywhere");
     describe_gauge!(metric::OPERATING_POINT_CERTIFIED, "1 while a valid certificate stands behind the threshold in force");
     describe_gauge!(metric::OPERATING_POINT_THRESHOLD, "raw scores at or above it are flagged");

@@ -223,7 +223,7 @@ def plans(binary, folder, rng):
     for errors, sizes in {0: (299, 459, 757), 1: (473, 662, 996), 5: (1049, 1307, 1735), 10: (1693, 2010, 2518)}.items():
         for confidence, size in zip((0.95, 0.99, 0.9995), sizes):
             plan = json.loads(run(binary, folder, "plan", "--json", "--target-precision", 0.99, "--confidence", confidence, "--errors", errors).stdout)
-            check("the field guide's sample sizes", plan["flags_needed"] == size, (errors, confidence, plan["flags_needed"], size))
+            check("sample sizes of the exact binomial", plan["flags_needed"] == size, (errors, confidence, plan["flags_needed"], size))
 
 
 def main():

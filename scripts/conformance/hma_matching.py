@@ -220,6 +220,62 @@ def what_is_deleted_is_not_looked_up(api):
     api.until("gone from raw lookups", lambda: api.get("/m/raw_lookup", signal_type="pdq", signal=pdq).json == {"matches": []})
 
 
+# Signals that several contents share
+
+def ids_found(api, kind, text, bank):
+    """The contents of this bank that a lookup names, sorted."""
+    found = status(api.get("/m/lookup", signal_type=kind, signal=text, banks=bank), 200).json
+    return sorted(match["bank_content_id"] for match in found.get(bank, []))
+
+
+@check
+def signal_added_twice_is_two_contents(api):
+    """Each has its own note and its own life; a lookup names both."""
+    bank, pdq = api.bank(), random_pdq()
+    one, two = (api.signal(bank, pdq=pdq, note=note) for note in ("first", "second"))
+    assert one != two, f"both are {one}"
+    equal([api.get(f"/c/bank/{bank}/content/{content}").json["note"] for content in (one, two)], ["first", "second"])
+    api.until("added", lambda: ids_found(api, "pdq", pdq, bank) == sorted([one, two]))
+    equal(sorted(api.get("/m/raw_lookup", signal_type="pdq", signal=pdq, banks=bank).json["matches"]), sorted([one, two]))
+    api.put(f"/c/bank/{bank}/content/{one}", {"disable_until_ts": 0})
+    api.until("first disabled", lambda: ids_found(api, "pdq", pdq, bank) == [two])
+    api.put(f"/c/bank/{bank}/content/{one}", {"disable_until_ts": 1})
+    api.until("first enabled", lambda: ids_found(api, "pdq", pdq, bank) == sorted([one, two]))
+    api.delete(f"/c/bank/{bank}/content/{one}")
+    api.until("first deleted", lambda: ids_found(api, "pdq", pdq, bank) == [two])
+    equal(api.get("/m/raw_lookup", signal_type="pdq", signal=pdq, banks=bank).json, {"matches": [two]})
+
+
+@check
+def contents_that_share_one_of_their_signals_keep_all_of_them(api):
+    bank, pdq, digests = api.bank(), random_pdq(), [md5(random_pdq().encode()) for _ in range(2)]
+    one, two = (api.signal(bank, pdq=pdq, video_md5=digest) for digest in digests)
+    for content, digest in [(one, digests[0]), (two, digests[1])]:
+        shown = api.get(f"/c/bank/{bank}/content/{content}", include_signals="true").json
+        equal(shown["signals"], {"pdq": pdq, "video_md5": digest})
+        api.until("added", lambda: ids_found(api, "video_md5", digest, bank) == [content])
+    api.until("both", lambda: ids_found(api, "pdq", pdq, bank) == sorted([one, two]))
+    api.delete(f"/c/bank/{bank}/content/{one}")
+    api.until("first deleted", lambda: ids_found(api, "pdq", pdq, bank) == [two])
+    api.until("its own is gone", lambda: ids_found(api, "video_md5", digests[0], bank) == [])
+    equal(ids_found(api, "video_md5", digests[1], bank), [two])
+    again = api.signal(bank, pdq=pdq, video_md5=digests[0])
+    api.until("added again", lambda: ids_found(api, "pdq", pdq, bank) == sorted([two, again]))
+    api.delete(f"/c/bank/{bank}/content/{two}")
+    api.until("second deleted", lambda: ids_found(api, "pdq", pdq, bank) == [again])
+    equal(ids_found(api, "video_md5", digests[1], bank), [])
+
+
+@check
+def photo_uploaded_twice_is_two_contents(api):
+    bank, photo = api.bank(), sample("known.jpg")
+    one, two = (status(api.upload(f"/c/bank/{bank}/content", [("photo", photo)]), 200, 201).json["id"] for _ in range(2))
+    found = lambda: sorted(match["bank_content_id"] for match in api.upload("/m/lookup", [("photo", photo)], banks=bank).json["pdq"].get(bank, []))
+    api.until("added", lambda: found() == sorted([one, two]))
+    api.delete(f"/c/bank/{bank}/content/{two}")
+    api.until("second deleted", lambda: found() == [one])
+
+
 # Comparison
 
 @check

@@ -4,8 +4,10 @@ A quirk observes something (a status, a value) and says what each of the three i
 (answers of status 500, leaks between banks) has the same expectation in both its ways.
 """
 import math
+import os
 import random
 import struct
+import tempfile
 import time
 import zlib
 
@@ -237,15 +239,6 @@ def content_of_another_bank(api):
     return shown.status, changed.status, deleted.json if deleted.json.get("deleted") else None
 
 
-@quirk(hma=(2, "first"), default=(1, "second"))
-def signal_added_twice_to_a_bank(api):
-    """HMA makes two contents, so that a signal that is deleted may still match; Nightlight keeps one, which takes the new note."""
-    bank, pdq = api.bank(), random_pdq()
-    ids = [api.signal(bank, pdq=pdq, note=note) for note in ("first", "second")]
-    api.until("added", lambda: sorted(match["bank_content_id"] for match in api.lookup(pdq).get(bank, [])) == sorted(set(ids)))
-    return len(set(ids)), api.get(f"/c/bank/{bank}/content/{ids[0]}").json["note"]
-
-
 @quirk(hma=500, default=204)
 def signal_type_is_changed(api):
     return api.put("/c/signal_type/video_md5", {"enabled_ratio": 1.0}).status
@@ -288,6 +281,28 @@ def exchange_answers_a_change_with_itself(api):
 @quirk(hma=201, default=400, strict=201)
 def exchange_with_a_setting_that_its_api_does_not_know(api):
     return api.post("/c/exchanges", {"api": "sample", "bank": "T_EXTRA", "api_json": {"enabled": False, "banana": 1}}).status
+
+
+@quirk(hma=2, default=1)
+def signal_that_leaves_its_exchange_stays_with_other_content(api):
+    """Of two contents with one signal, the exchange's and somebody's own, the file no longer names the first. HMA forgets nothing that was in a file (`LocalFileSignalExchangeAPI.fetch_iter`
+    yields no deletions); here it is withdrawn, and the other still matches."""
+    one, two = random_pdq(), random_pdq()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = os.path.join(folder, "signals.txt")
+        with open(path, "w") as file:
+            file.write(f"pdq {one}\n")
+        status(api.post("/c/exchanges", {"api": "local_file", "bank": "T_LEAVES", "api_json": {"filename": path}}), 201)
+        api.until("fetched", lambda: len(api.lookup(one).get("T_LEAVES", [])) == 1)
+        own = api.signal("T_LEAVES", pdq=one)
+        api.until("added", lambda: len(api.lookup(one).get("T_LEAVES", [])) == 2)
+        with open(path, "w") as file:
+            file.write(f"pdq {two}\n")
+        api.until("fetched again", lambda: "T_LEAVES" in api.lookup(two))
+        found = [match["bank_content_id"] for match in api.lookup(one)["T_LEAVES"]]
+        assert own in found, f"{own} is not in {found}"
+        return len(found)
 
 
 # Fetching

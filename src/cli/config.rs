@@ -20,6 +20,9 @@ pub(super) enum Settings {
 impl Settings {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         let Self::Print { json } = self;
+        for warning in &config.warnings {
+            eprintln!("warning: {warning}");
+        }
         if *json {
             config.effective().iter().try_for_each(output::json_line)?;
         } else {

@@ -16,8 +16,10 @@ use crate::{
     domain::{
         attachment::{Attachment, Context, Message},
         ids::{RequestId, TenantId},
+        text::{self, Text},
         time::Timestamp,
     },
+    engines::media,
     services::{
         App,
         scoring::{ScoreError, ScoreRequest, Scored},
@@ -32,7 +34,7 @@ pub(super) struct Score {
     /// Files to score; folders stand for all files below them
     ///
     /// .txt is a text; .json is {"text": …} or {"conversation": {"messages": [{"author","time","text"}]}}, or the same within
-    /// {"attachment": …} as POST /score takes it; everything else is a picture. Each file gives one line: the answer of POST /score, or
+    /// {"attachment": …} as POST /score takes it; everything else is told by its bytes. Each file gives one line: the answer of POST /score, or
     /// {"file","error":{"code","message"}}, in the order of the files. What is routed to review is put into the queue of --data-dir.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -44,14 +46,14 @@ pub(super) struct Score {
 struct RawRequest {
     attachment: Option<RawAttachment>,
     context: Option<Context>,
-    text: Option<String>,
+    text: Option<Text>,
     conversation: Option<RawConversation>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum RawAttachment {
-    Text(String),
+    Text(Text),
     Conversation(RawConversation),
 }
 
@@ -64,9 +66,9 @@ struct RawConversation {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawMessage {
-    author: String,
+    author: Text,
     time: Option<Timestamp>,
-    text: String,
+    text: Text,
 }
 
 impl Score {
@@ -136,11 +138,18 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
     let malformed = |message: String| ErrorLine::new(path, "malformed", message);
     let bytes = files::read(path, config.server.body_limit_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
     let (attachment, context) = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("txt") => (Attachment::text(String::from_utf8(bytes).map_err(|_| malformed("the text is not UTF-8".to_owned()))?), None),
-        Some("json") => {
-            let raw: RawRequest = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-            from_json(raw).map_err(|message| malformed(message.to_owned()))?
+        Some("txt") => {
+            let Text { text, repaired } = Text::from_bytes(bytes.clone(), None);
+            (Attachment::Text { text, received: Some(bytes.into()), repaired }, None)
         }
+        Some("json") => match parse(&bytes) {
+            Ok(read) => read,
+            // A file under a name that is not its own.
+            Err(_) if media::sniff(&bytes).is_some() || media::recognise(&bytes).is_some() => {
+                return Ok((Attachment::Media { bytes: bytes.into(), declared: None }, None));
+            }
+            Err(message) => return Err(malformed(message)),
+        },
         _ => return Ok((Attachment::Media { bytes: bytes.into(), declared: None }, None)),
     };
     let (length, messages) = match &attachment {
@@ -160,6 +169,16 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
     Ok((attachment, context))
 }
 
+fn parse(bytes: &[u8]) -> Result<(Attachment, Option<Context>), String> {
+    let json = text::unmarked(bytes);
+    let raw: RawRequest =
+        serde_json::from_slice(json).map_err(|error| format!("{error}; a file that is no JSON of the API needs another extension"))?;
+    if let Some(at) = text::bare_control(json) {
+        return Err(format!("byte {at} is a control character inside a string; JSON wants it escaped"));
+    }
+    from_json(raw).map_err(str::to_owned)
+}
+
 fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static str> {
     let attachment = match (raw.attachment, raw.text, raw.conversation) {
         (Some(attachment), None, None) => attachment,
@@ -168,10 +187,11 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
         _ => return Err("a .json file is {\"text\"}, {\"conversation\"} or {\"attachment\", \"context\"}"),
     };
     let attachment = match attachment {
-        RawAttachment::Text(text) => Attachment::text(text),
-        RawAttachment::Conversation(conversation) => {
-            let message = |RawMessage { author, time, text }| Message { author, time, text };
-            Attachment::conversation(conversation.messages.into_iter().map(message).collect())
+        RawAttachment::Text(Text { text, repaired }) => Attachment::Text { text, received: None, repaired },
+        RawAttachment::Conversation(RawConversation { messages }) => {
+            let repaired = messages.iter().any(|message| message.author.repaired || message.text.repaired);
+            let message = |RawMessage { author, time, text }| Message { author: author.text, time, text: text.text };
+            Attachment::Conversation { messages: messages.into_iter().map(message).collect(), repaired }
         }
     };
     Ok((attachment, raw.context))
@@ -211,12 +231,17 @@ mod tests {
 
     #[test]
     fn json_files_are_read_bare_or_as_the_api_takes_them() {
-        let read = |text: &str| serde_json::from_str(text).map_err(|_| "json").and_then(from_json).map(|(attachment, _)| attachment);
+        let read = |text: &str| parse(text.as_bytes()).map(|(attachment, _)| attachment);
         assert!(matches!(read(r#"{"text":"a"}"#), Ok(Attachment::Text { text, .. }) if text == "a"));
         assert!(matches!(read(r#"{"attachment":{"text":"a"},"context":{"service":"s"}}"#), Ok(Attachment::Text { .. })));
         let chat = r#"{"conversation":{"messages":[{"author":"a","text":"b"}]}}"#;
         assert!(matches!(read(chat), Ok(Attachment::Conversation { messages, .. }) if messages.len() == 1));
-        for wrong in ["{}", r#"{"text":"a","conversation":{"messages":[]}}"#, r#"{"txt":"a"}"#] {
+        let cut = r#"{"conversation":{"messages":[{"author":"a","text":"b"},{"author":"a","text":"ok \ud83d"}]}}"#;
+        assert!(
+            matches!(read(cut), Ok(Attachment::Conversation { messages, repaired: true }) if messages[1].text == "ok \u{fffd}"),
+            "nobody shields a chat by half an emoji"
+        );
+        for wrong in ["{}", r#"{"text":"a","conversation":{"messages":[]}}"#, r#"{"txt":"a"}"#, "{\"text\":\"a\nb\"}"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -15,6 +15,18 @@ pub enum Origin {
     Flag(&'static str),
 }
 
+impl Origin {
+    /// Grows from the defaults to the flags: what comes from a stronger source counts before what a weaker one says.
+    pub(super) const fn strength(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(_) => 1,
+            Self::Env(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -16,6 +16,12 @@ pub(super) const OPERATING_POINTS: &str = "operating_points";
 /// The other one: its entries are services, which have names of their own; see [`super::services`].
 pub(super) const SERVICES: &str = "services";
 
+/// The table within a section: its entries are keys of their own, whose values may be of several types. [`super::routing`] checks them.
+pub(super) const UNSCORED: &str = "routing.unscored";
+
+/// Which attachments that table did not send to review, before it was one.
+pub(super) const UNSCORED_EXEMPT: &str = "routing.unscored_exempt";
+
 const ENV_PREFIX: &str = "NIGHTLIGHT__";
 /// The data directory has a shorter name, because it is the one that every command needs.
 const ENV_DATA_DIR: &str = "NIGHTLIGHT_DATA_DIR";
@@ -71,18 +77,31 @@ pub(super) struct Layers {
     pub operating_points: Vec<Leaf>,
     /// The tables of services, weakest source first.
     pub services: Vec<Leaf>,
+    /// `routing.unscored` as one word and `routing.unscored_exempt`: the strongest source of each.
+    pub old_unscored: Option<Leaf>,
+    pub old_exempt: Option<Leaf>,
 }
 
 impl Layers {
     /// Reads every source. Keys and types are checked here, values by the sections.
     pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut layers = Self { order: Vec::new(), leaves: BTreeMap::new(), operating_points: Vec::new(), services: Vec::new() };
+        let mut layers = Self {
+            order: Vec::new(),
+            leaves: BTreeMap::new(),
+            operating_points: Vec::new(),
+            services: Vec::new(),
+            old_unscored: None,
+            old_exempt: None,
+        };
         layers.add_defaults()?;
         if let Some(path) = &sources.file {
             let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
             layers.add_file(&text, &Origin::File(path.clone()))?;
         }
-        for (name, text) in &sources.env {
+        // A whole table before its entries.
+        let mut env: Vec<_> = sources.env.iter().collect();
+        env.sort_by_key(|(name, _)| *name != env_name(UNSCORED));
+        for (name, text) in env {
             if let Some(key) = layers.key_of_env(name)? {
                 layers.add_text(&key, text, Origin::Env(name.clone()))?;
             }
@@ -117,17 +136,31 @@ impl Layers {
 
     /// A value that came as text: from the environment or a flag.
     fn add_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
-        let is_text = matches!(self.leaves.get(key), Some(Leaf { value: Value::String(_), .. }));
+        let is_text = !is_unscored(key) && matches!(self.leaves.get(key), Some(Leaf { value: Value::String(_), .. }));
         let value = if is_text {
             Value::String(text.to_owned())
         } else {
-            // What is no TOML value cannot have the key's type either; `set` says which one is expected.
+            // Words of a table of words and numbers stand without quotes too. What is no TOML value cannot have the key's type either; `set` says which one is expected.
             parse(&format!("value = {text}"), &origin).ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| text.into())
         };
         self.set(key, value, origin)
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), ConfigError> {
+        match (key, value) {
+            (UNSCORED, Value::Table(entries)) => {
+                return entries
+                    .into_iter()
+                    .try_for_each(|(name, value)| self.set_one(&format!("{UNSCORED}.{name}"), value, origin.clone()));
+            }
+            (UNSCORED, value) => self.old_unscored = Some(Leaf { value, origin }),
+            (UNSCORED_EXEMPT, value) => self.old_exempt = Some(Leaf { value, origin }),
+            (key, value) => return self.set_one(key, value, origin),
+        }
+        Ok(())
+    }
+
+    fn set_one(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), ConfigError> {
         let entries = match key {
             OPERATING_POINTS => Some(&mut self.operating_points),
             SERVICES => Some(&mut self.services),
@@ -140,7 +173,7 @@ impl Layers {
         let Some(leaf) = self.leaves.get_mut(key) else {
             return Err(self.unknown(key, origin));
         };
-        if leaf.value.type_str() != value.type_str() {
+        if !is_unscored(key) && leaf.value.type_str() != value.type_str() {
             let allowed = format!("a value of type {}, such as {}", leaf.value.type_str(), leaf.value);
             return Err(ConfigError::Invalid { origin, key: key.to_owned(), value: value.to_string(), allowed });
         }
@@ -169,7 +202,8 @@ impl Layers {
 
     /// The key that a variable sets; `None` for variables that are not ours.
     fn key_of_env(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        if let Some(key) = self.order.iter().find(|key| env_name(key) == name) {
+        let tables = [UNSCORED.to_owned(), UNSCORED_EXEMPT.to_owned()];
+        if let Some(key) = self.order.iter().chain(&tables).find(|key| env_name(key) == name) {
             return Ok(Some(key.clone()));
         }
         match name.strip_prefix(ENV_PREFIX) {
@@ -181,6 +215,16 @@ impl Layers {
     /// Keys with their raw values, in the order of `default.toml`, operating points and services excepted.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Leaf)> {
         self.order.iter().filter_map(|key| self.leaves.get(key).map(|leaf| (key.as_str(), leaf)))
+    }
+
+    /// Who set `key` last.
+    pub fn leaf(&self, key: &str) -> &Leaf {
+        &self.leaves[key]
+    }
+
+    /// Has `key` read as another key said.
+    pub fn overrule(&mut self, key: &str, leaf: Leaf) {
+        self.leaves.insert(key.to_owned(), leaf);
     }
 
     /// The raw value of `key` as a `T`.
@@ -228,6 +272,11 @@ fn parse(text: &str, origin: &Origin) -> Result<Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax { origin: origin.clone(), detail: error.to_string() })
 }
 
+/// Whether it is an entry of the table within a section.
+fn is_unscored(key: &str) -> bool {
+    key.strip_prefix(UNSCORED).is_some_and(|rest| rest.starts_with('.'))
+}
+
 fn section_of(key: &str) -> Option<&str> {
     key.split_once('.').map(|(section, _)| section)
 }
@@ -238,7 +287,14 @@ fn leaves(table: Table, is_section: impl Fn(&str) -> bool) -> Vec<(String, Value
     for (name, value) in table {
         match value {
             Value::Table(section) if is_section(&name) => {
-                found.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)))
+                for (key, value) in section {
+                    match (format!("{name}.{key}"), value) {
+                        (key, Value::Table(entries)) if key == UNSCORED => {
+                            found.extend(entries.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)))
+                        }
+                        leaf => found.push(leaf),
+                    }
+                }
             }
             value => found.push((name, value)),
         }
@@ -248,7 +304,7 @@ fn leaves(table: Table, is_section: impl Fn(&str) -> bool) -> Vec<(String, Value
 
 /// The line of a key in `default.toml`.
 fn place_in_defaults(key: &str) -> usize {
-    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let mut current = String::new();
     for (number, line) in DEFAULTS.lines().enumerate() {
         if let Some(header) = line.strip_prefix('[') {

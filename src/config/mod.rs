@@ -91,6 +91,8 @@ pub struct Config {
     pub operating_points: Vec<((String, String), OperatingPoint)>,
     /// What is known of the provider's services, by the name in `context.service`.
     pub services: BTreeMap<String, Service>,
+    /// What is read and should be written otherwise.
+    pub warnings: Vec<String>,
     effective: Vec<Effective>,
 }
 
@@ -115,7 +117,8 @@ impl Config {
     /// # Errors
     /// The first key or value that is not allowed; see [`ConfigError`].
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let layers = Layers::read(sources)?;
+        let mut layers = Layers::read(sources)?;
+        let warnings = routing::read_old_forms(&mut layers)?.into_iter().collect();
         let data_dir = layers.path("data_dir")?;
         let server = Server::read(&layers)?;
         let models = Models::read(&layers)?;
@@ -138,6 +141,7 @@ impl Config {
             store: Store::read(&layers)?,
             idempotency: Idempotency::read(&layers)?,
             log: Log::read(&layers)?,
+            warnings,
             effective: effective(&layers, &points, &services),
             data_dir,
             server,

@@ -2,7 +2,10 @@ use super::{
     layers::{DEFAULTS, env_name},
     *,
 };
-use crate::domain::{decision::Category, decision::Route, evidence::UnscoredReason};
+use crate::{
+    domain::{decision::Category, evidence::UnscoredReason},
+    engines::routing::{Fate, Policy},
+};
 
 fn env(name: &str, value: &str) -> Sources {
     Sources { env: vec![(name.to_owned(), value.to_owned())], ..Sources::default() }
@@ -63,8 +66,11 @@ fn sections_read_exactly_the_keys_of_default_toml() {
     ]
     .concat();
     for value in Config::load(&Sources::default()).unwrap().effective() {
+        // `routing_unscored_has_every_reason` is about the last ones.
         assert!(
-            value.key.starts_with("operating_points.") || sources.contains(&format!("\"{}\"", value.key)),
+            value.key.starts_with("operating_points.")
+                || value.key.starts_with("routing.unscored.")
+                || sources.contains(&format!("\"{}\"", value.key)),
             "nobody reads {}",
             value.key
         );
@@ -89,9 +95,7 @@ fn later_sources_win_and_are_named() {
 
 #[test]
 fn environment_values_have_the_type_of_their_key() {
-    let names = env("NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT", "[\"empty_text\"]");
-    assert_eq!(Config::load(&names).unwrap().routing.policy.unscored_exempt, [UnscoredReason::EmptyText].into());
-    assert_eq!(Config::load(&env("NIGHTLIGHT__ROUTING__UNSCORED", "none")).unwrap().routing.policy.unscored, Route::None);
+    assert!(!Config::load(&env("NIGHTLIGHT__REVIEW__CLUSTER_MATCHES", "false")).unwrap().review.cluster_matches);
     assert_eq!(Config::load(&env("NIGHTLIGHT_DATA_DIR", "/d")).unwrap().admin_key_file().to_str(), Some("/d/admin.key"));
     // A text that looks like a number stays a text.
     assert_eq!(Config::load(&env("NIGHTLIGHT__ENGINE__GPU_ADAPTER", "4090")).unwrap().engine.gpu_adapter.as_deref(), Some("4090"));
@@ -111,7 +115,15 @@ fn what_is_wrong_is_named_with_its_source_and_what_is_allowed() {
         ("NIGHTLIGHT__ENGINE__BACKEND", "tpu", "\"auto\", \"gpu\" or \"cpu\""),
         ("NIGHTLIGHT__ROUTING__POLICY", "default", "name@version"),
         ("NIGHTLIGHT__ROUTING__QUEUES", "{ none = \"x\" }", "known, new, solicitation, other"),
-        ("NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT", "[\"bored\"]", "a list of reasons"),
+        ("NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT", "[\"bored\"]", "a list of reasons: undecodable_media, "),
+        ("NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT", "[\"conversation_truncated\"]", "text_truncated"),
+        ("NIGHTLIGHT__ROUTING__UNSCORED", "maybe", "\"review\", \"none\", or a table of reasons"),
+        ("NIGHTLIGHT__ROUTING__UNSCORED", "{ bored = 'none' }", "unknown key `routing.unscored.bored`; allowed are routing.policy"),
+        ("NIGHTLIGHT__ROUTING__UNSCORED__EMPTY_TEXT", "1.5", "the share that is drawn for review, from 0.0 to 1.0"),
+        ("NIGHTLIGHT__ROUTING__UNSCORED__EMPTY_TEXT", "maybe", "`routing.unscored.empty_text` cannot be \"maybe\""),
+        ("NIGHTLIGHT__ROUTING__UNSCORED__BORED", "none", "unknown key `routing.unscored.bored`"),
+        ("NIGHTLIGHT__REVIEW__KNOWN_DECIDED", "drop", "\"attach\" or \"queue\""),
+        ("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "2.0", "a number from 0 to 1"),
         ("NIGHTLIGHT__MODELS__IMAGE", "[\"../x\"]", "lower-case letters"),
         ("NIGHTLIGHT__STORE__FILE", "../x.db", "within the data directory"),
         ("NIGHTLIGHT__MONITOR__FALLBACK", "panic", "\"keep\", \"queue_everything\""),
@@ -218,4 +230,109 @@ fn outbound_lists_are_checked() {
     assert!(refused(&name("ALLOW_NETWORKS"), "['10.0.0.1/8']").contains("10.0.0.0/8"));
     assert!(refused(&name("ALLOW_HOSTS"), "['https://x']").contains("host names"));
     assert!(refused(&name("PORTS"), "[0]").contains("1 to 65535"));
+}
+
+/// The table is the enum, with the defaults that routing has by itself.
+#[test]
+fn routing_unscored_has_every_reason() {
+    let config = Config::load(&Sources::default()).unwrap();
+    assert_eq!(config.routing.policy, Policy::default());
+    let listed: Vec<_> = config.effective().iter().filter_map(|value| value.key.strip_prefix("routing.unscored.")).collect();
+    assert_eq!(listed, UnscoredReason::ALL.map(UnscoredReason::as_str));
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn routing_unscored_is_a_table_of_words_and_shares() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightlight.toml");
+    std::fs::write(
+        &path,
+        "[routing.unscored]\nundecodable_media = \"none\"\nmedia_too_small = 0.25\nempty_text = 1\ntext_truncated = 0.0\n",
+    )
+    .unwrap();
+    let sources = Sources {
+        env: vec![
+            ("NIGHTLIGHT__ROUTING__UNSCORED__UNREADABLE_TEXT".into(), "none".into()),
+            ("NIGHTLIGHT__ROUTING__UNSCORED__MEDIA_TOO_LARGE".into(), "0.5".into()),
+            ("NIGHTLIGHT__ROUTING__UNSCORED".into(), "{ media_too_large = \"none\", unsupported_kind = \"none\" }".into()),
+        ],
+        file: Some(path.clone()),
+        ..Sources::default()
+    };
+    let config = Config::load(&sources).unwrap();
+    let fate = |reason| config.routing.policy.unscored[&reason];
+    assert_eq!(fate(UnscoredReason::UndecodableMedia), Fate::None);
+    assert_eq!(fate(UnscoredReason::MediaTooSmall), Fate::Share(0.25));
+    assert_eq!(fate(UnscoredReason::EmptyText), Fate::Review);
+    assert_eq!(fate(UnscoredReason::TextTruncated), Fate::None);
+    assert_eq!(fate(UnscoredReason::UnreadableText), Fate::None);
+    assert_eq!(fate(UnscoredReason::MediaTooLarge), Fate::Share(0.5), "an entry counts before the table, in whatever order they come");
+    assert_eq!(fate(UnscoredReason::UnsupportedKind), Fate::None);
+    assert_eq!(fate(UnscoredReason::TechnologyFailed), Fate::Review);
+    let from = |key: &str| config.effective().iter().find(|value| value.key == key).unwrap().origin.to_string();
+    assert_eq!(from("routing.unscored.media_too_small"), format!("file {}", path.display()));
+    assert_eq!(from("routing.unscored.unsupported_kind"), "env NIGHTLIGHT__ROUTING__UNSCORED");
+    assert_eq!((from("routing.unscored.technology_failed").as_str(), config.warnings.len()), ("default", 0));
+}
+
+#[test]
+fn the_old_forms_of_routing_unscored_keep_their_meaning_and_warn() {
+    const UNSCORED: &str = "NIGHTLIGHT__ROUTING__UNSCORED";
+    const EXEMPT: &str = "NIGHTLIGHT__ROUTING__UNSCORED_EXEMPT";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightlight.toml");
+    let load = |file: &str, env: &[(&str, &str)]| {
+        std::fs::write(&path, file).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::load(&Sources { file: Some(path.clone()), env, ..Sources::default() }).unwrap()
+    };
+    let nowhere = |config: &Config| -> Vec<_> {
+        UnscoredReason::ALL.into_iter().filter(|reason| config.routing.policy.unscored[reason] == Fate::None).collect()
+    };
+    let reviewed =
+        |config: &Config| UnscoredReason::ALL.into_iter().filter(|reason| config.routing.policy.unscored[reason] == Fate::Review).count();
+    let all = UnscoredReason::ALL.len();
+
+    let none = load("", &[(UNSCORED, "none")]);
+    assert_eq!(nowhere(&none).len(), all);
+    let review = load("[routing]\nunscored = \"review\"\n", &[]);
+    assert_eq!(reviewed(&review), all);
+    // The word and its exemptions are of one meaning, wherever they stand.
+    for (file, env) in [
+        ("[routing]\nunscored = \"review\"\nunscored_exempt = [\"media_too_small\"]\n", vec![]),
+        ("[routing]\nunscored_exempt = [\"media_too_small\"]\n", vec![(UNSCORED, "review")]),
+        ("[routing]\nunscored = \"review\"\n", vec![(EXEMPT, "[\"media_too_small\"]")]),
+    ] {
+        let config = load(file, &env);
+        assert_eq!((nowhere(&config), reviewed(&config)), (vec![UnscoredReason::MediaTooSmall], all - 1), "{file} {env:?}");
+        assert_eq!(config.warnings.len(), 1);
+    }
+    // Alone, an exemption changes what it names.
+    let exempt = load("", &[(EXEMPT, "[\"media_too_small\"]")]);
+    let defaults = Policy::default().unscored;
+    let changed: Vec<_> =
+        UnscoredReason::ALL.into_iter().filter(|reason| exempt.routing.policy.unscored[reason] != defaults[reason]).collect();
+    assert_eq!(changed, [UnscoredReason::MediaTooSmall]);
+    // An entry of the table is newer than the word beside it, and weaker than a word in a stronger source.
+    let both = load(
+        "[routing.unscored]\nmedia_too_small = \"review\"\n",
+        &[(UNSCORED, "none"), ("NIGHTLIGHT__ROUTING__UNSCORED__EMPTY_TEXT", "0.5")],
+    );
+    assert_eq!(both.routing.policy.unscored[&UnscoredReason::EmptyText], Fate::Share(0.5));
+    assert_eq!(nowhere(&both).len(), all - 1);
+
+    let warning = &load("[routing]\nunscored = \"none\"\n", &[(EXEMPT, "[]")]).warnings[0];
+    assert!(
+        warning
+            .starts_with(&format!("routing.unscored = \"none\" (file {}) and routing.unscored_exempt = [] (env {EXEMPT})", path.display())),
+        "{warning}"
+    );
+    // What it says to write is the same policy, without a warning.
+    let (_, table) = warning.split_once("write in its place\n").unwrap();
+    let again = load(table, &[]);
+    assert_eq!((again.routing.policy.unscored, again.warnings.len()), (none.routing.policy.unscored.clone(), 0));
+    let from = |key: &str| none.effective().iter().find(|value| value.key == key).unwrap().clone();
+    let shown = from("routing.unscored.empty_text");
+    assert_eq!((shown.value.as_str(), shown.origin.to_string()), (Some("none"), format!("env {UNSCORED}")));
 }

@@ -85,7 +85,7 @@ mod tests {
     fn platt_has_scikit_learns_signs_and_priors_move_odds() {
         let map = CalibrationMap::Platt { slope: -2.0, intercept: 1.0 };
         assert!((map.probability(0.5) - 0.5).abs() < 1e-12 && map.probability(0.9) > 0.5);
-        // The field guide's D.1: half and half moved to 10 % is odds 1:9.
+        // Bayes' rule: half and half moved to 10 % is odds 1:9.
         assert!((shift(0.5, 0.5, 0.1) - 0.1).abs() < 1e-12);
         assert!((shift(0.99, 0.5, 0.001) - 99.0 / (99.0 + 999.0)).abs() < 1e-12);
     }

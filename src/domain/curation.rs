@@ -74,8 +74,8 @@ impl BankSettings {
     }
 }
 
-/// Whether an item is out of force beside its standing, and until when. As a number it is HMA's `disable_until_ts`: 0 is not, 1 is without an end,
-/// any other is a time in seconds since 1970.
+/// Whether an item is out of force beside its standing, and until when. As a number, in the store and on the command line, 0 is in force, 1 is out of force without an end, and any other
+/// is the time in seconds since 1970 until which it is out of force. HMA's `disable_until_ts` has 0 and 1 the other way round: its routes translate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DisableUntil {
     #[default]
@@ -89,7 +89,7 @@ impl DisableUntil {
     /// How far ahead a time may lie: five years, as HMA has it.
     pub const LONGEST_S: i64 = 5 * 366 * 24 * 3600;
 
-    /// From HMA's number; `None` for what is negative or more than five years after `now`.
+    /// From a number; `None` for what is negative or more than five years after `now`.
     pub const fn from_number(number: i64, now: Timestamp) -> Option<Self> {
         match number {
             0 => Some(Self::Never),
@@ -108,7 +108,7 @@ impl DisableUntil {
         }
     }
 
-    /// HMA's number.
+    /// As a number: see [`DisableUntil`].
     pub const fn number(self) -> i64 {
         match self {
             Self::Never => 0,

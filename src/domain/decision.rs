@@ -45,7 +45,8 @@ impl Category {
 /// One reason of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reason {
-    /// `bank_match`, `score_at_or_above_threshold`, an unscored reason, `audit_sample`, or `nothing_found`.
+    /// `bank_match`, `score_at_or_above_threshold`, `everything_queued`, an unscored reason, `known_decided` (a copy of what people decided, which is not
+    /// asked again), `audit_sample`, or `nothing_found`.
     pub code: String,
     /// Which technology gave the reason.
     #[schema(value_type = Option<String>)]
@@ -90,6 +91,26 @@ impl Verdict {
             Self::Confirmed => "confirmed",
             Self::Rejected => "rejected",
             Self::Uncertain => "uncertain",
+        }
+    }
+}
+
+/// How an attachment resembles the decided one that it is put to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Likeness {
+    /// The same bytes, or the same words of the same account.
+    Exact,
+    /// It is nearest to the same item of a bank.
+    Near,
+}
+
+impl Likeness {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Near => "near",
         }
     }
 }

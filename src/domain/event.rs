@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     bank::{ItemState, Opinion, OpinionSource, Standing},
     curation::{BankRight, BankSettings},
-    decision::{RoutingDecision, Verdict},
+    decision::{Likeness, RoutingDecision, Verdict},
     evidence::Evidence,
     ids::{EventId, KeyId, ReviewItemId, TenantId},
     monitor::{DriftAlarm, StateCause, Tally},
@@ -39,6 +39,8 @@ pub struct Event {
 pub enum EventBody {
     /// An attachment was scored and routed to review.
     Scored(Box<Scored>),
+    /// An attachment was scored and is a copy of what people had decided: it was put to that item, and nobody is asked again.
+    KnownDecided(Box<KnownDecided>),
     ReviewClaimed {
         review_item: ReviewItemId,
         reviewer: KeyId,
@@ -254,6 +256,7 @@ impl EventBody {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Scored(_) => "scored",
+            Self::KnownDecided(_) => "known_decided",
             Self::ReviewClaimed { .. } => "review_claimed",
             Self::ReviewReleased { .. } => "review_released",
             Self::ReviewDecided { .. } => "review_decided",
@@ -348,6 +351,18 @@ pub struct Scored {
     /// The technology that alone would have sent it to review, earliest in the order of the layers.
     pub fired_first: Option<Technology>,
     pub decision: RoutingDecision,
-    /// The probability with which this item was chosen for review: 1 for routed items, the sampling rate for audit samples.
+    /// The probability with which an attachment like this one comes before a human: 1 for routed items, the rate for what is drawn (audit samples, sampled reasons
+    /// of `unscored`, second looks at copies of what was decided).
     pub inclusion_probability: f64,
+}
+
+/// A copy of what people had decided. Never a verdict of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KnownDecided {
+    /// `review_item` is the decided one.
+    #[serde(flatten)]
+    pub scored: Scored,
+    pub likeness: Likeness,
+    /// What people had decided of it.
+    pub verdict: Verdict,
 }

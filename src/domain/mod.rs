@@ -49,4 +49,5 @@ pub mod preprocess;
 pub mod score;
 pub mod signal;
 pub mod tensor;
+pub mod text;
 pub mod time;

@@ -45,7 +45,7 @@ use crate::{
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
         (status = 413, description = "`too_large`: the body, or the number of attachments", body = ErrorBody),
-        (status = 415, description = "`unsupported_type`: not multipart", body = ErrorBody),
+        (status = 415, description = "`unsupported_type`: not multipart, or a Content-Encoding", body = ErrorBody),
         (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
         (status = 504, description = "`deadline`: passed while the body arrived", body = ErrorBody),
     )

@@ -67,7 +67,7 @@ pub enum ErrorCode {
     Duplicate,
     /// 413: over one of the limits that the message names.
     TooLarge,
-    /// 415: this kind of attachment is not scored here.
+    /// 415: the body's Content-Encoding is not read, or a batch or form is none.
     UnsupportedType,
     /// 422: the idempotency key was used with another body.
     IdempotencyConflict,
@@ -167,7 +167,6 @@ impl ApiError {
     }
 
     /// What the caller is told.
-    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }
@@ -286,7 +285,9 @@ impl From<LookupError> for ApiError {
     fn from(error: LookupError) -> Self {
         let message = error.to_string();
         match error {
-            LookupError::Picture(_) | LookupError::Fetch(_) => Self::malformed(message),
+            LookupError::Picture(_) | LookupError::UnsupportedMedia(_) | LookupError::UnsupportedFeature(_) | LookupError::Fetch(_) => {
+                Self::malformed(message)
+            }
             LookupError::TooLarge(_) => Self::too_large(message),
             LookupError::Overloaded => Self::overloaded(&message, Duration::from_secs(1)),
             LookupError::Deadline => Self::new(ErrorCode::Deadline, message),

@@ -7,11 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::{
     HttpOptions,
-    dto::{AttachmentBody, ConversationBody, ScoreBody},
+    dto::{AttachmentBody, ConversationBody, MessageBody, ScoreBody},
     error::ApiError,
     json,
 };
-use crate::domain::attachment::{Attachment, Context, Message};
+use crate::domain::{
+    attachment::{Attachment, Context, Message},
+    text::Text,
+};
 
 /// Bytes of a `context`: eight fields of 256 characters, with room for escapes.
 pub(super) const LONGEST_CONTEXT: usize = 64 << 10;
@@ -26,62 +29,65 @@ pub(super) struct Input {
     pub context: Context,
 }
 
-/// What a Content-Type promises.
+/// How the bytes under a Content-Type are read. No type is refused: what they are is told by the bytes themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The declared type, for the service's information.
+    /// Any file. The declared type, for the service's information.
     Media(Option<String>),
-    Text,
+    /// Text in this charset, UTF-8 without one. It is looked at as a file too.
+    Text(Option<String>),
+    /// A JSON body of the API.
     Json,
     Multipart,
 }
 
 impl Kind {
-    /// What a body or part of this Content-Type is. `None` is unknown media.
-    ///
-    /// # Errors
-    /// 415 for what is not scored here.
-    pub(super) fn of(content_type: Option<&str>) -> Result<Self, ApiError> {
-        let Some(content_type) = content_type else { return Ok(Self::Media(None)) };
+    /// What a body or part of this Content-Type is. `None` is a file.
+    pub(super) fn of(content_type: Option<&str>) -> Self {
+        let Some(content_type) = content_type else { return Self::Media(None) };
         let mut pieces = content_type.split(';');
         let essence = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
-            "application/json" => Ok(Self::Json),
-            "multipart/form-data" => Ok(Self::Multipart),
-            "text/plain" => {
+            "application/json" => Self::Json,
+            "multipart/form-data" => Self::Multipart,
+            written if is_text(written) => {
                 let charset =
                     pieces.filter_map(|piece| piece.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
-                match charset.map(|(_, charset)| charset.trim().trim_matches('"').to_ascii_lowercase()).as_deref() {
-                    None | Some("utf-8" | "utf8" | "us-ascii") => Ok(Self::Text),
-                    Some(_) => Err(ApiError::unsupported("text must be UTF-8")),
-                }
+                Self::Text(charset.map(|(_, charset)| charset.trim().trim_matches('"').to_owned()))
             }
-            "application/octet-stream" => Ok(Self::Media(Some(essence))),
-            image if image.starts_with("image/") => Ok(Self::Media(Some(essence))),
-            moving if moving.starts_with("video/") || moving.starts_with("audio/") => {
-                Err(ApiError::unsupported("video and audio are not scored by this version"))
-            }
-            _ => Err(ApiError::unsupported(
-                "the Content-Type must be image/*, application/octet-stream, text/plain, application/json or multipart/form-data",
-            )),
+            _ => Self::Media(Some(essence)),
         }
     }
 
     /// What a whole request of `/score` is.
     ///
     /// # Errors
-    /// 415 without a Content-Type, and for encoded bodies; 400 for two Content-Types.
+    /// 415 for encoded bodies; 400 for two Content-Types, which could mean two things.
     pub(super) fn of_request(headers: &HeaderMap) -> Result<Self, ApiError> {
-        if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(ApiError::unsupported("encoded bodies are not taken: send it without Content-Encoding"));
         }
         let mut types = headers.get_all(header::CONTENT_TYPE).iter();
         match (types.next(), types.next()) {
-            (None, _) => Err(ApiError::unsupported("a Content-Type is needed")),
-            (Some(_), Some(_)) => Err(ApiError::malformed("there are two Content-Types")),
-            (Some(value), None) => Self::of(Some(value.to_str().map_err(|_| ApiError::malformed("the Content-Type is not ASCII"))?)),
+            (_, Some(_)) => Err(ApiError::malformed("there are two Content-Types")),
+            (first, None) => Ok(Self::of(first.map(|value| String::from_utf8_lossy(value.as_bytes())).as_deref())),
         }
     }
+}
+
+/// Whether a type is written by and for people. JSON and XML under names of their own are: a caller's file, and none of the API's bodies.
+fn is_text(essence: &str) -> bool {
+    const OTHERS: [&str; 7] = [
+        "application/xml",
+        "application/javascript",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/yaml",
+        "application/x-yaml",
+        "application/toml",
+    ];
+    let suffixed = ["+json", "+xml"].iter().any(|suffix| essence.ends_with(suffix)) && !essence.starts_with("image/");
+    essence.starts_with("text/") || suffixed || OTHERS.contains(&essence)
 }
 
 /// The context in a raw body's query.
@@ -89,8 +95,26 @@ impl Kind {
 /// # Errors
 /// 400 that names an unknown key or a bad value.
 pub(super) fn query_context(uri: &Uri) -> Result<Context, ApiError> {
+    // The reader of queries would put U+FFFD into an identifier, in silence.
+    if !is_unicode(uri.query().unwrap_or_default()) {
+        return Err(ApiError::malformed("the query holds percent-encoded bytes that are no UTF-8; identifiers are never repaired"));
+    }
     let query = axum::extract::Query::<Context>::try_from_uri(uri).map_err(|error| ApiError::malformed(error.body_text()))?;
     checked(query.0, "")
+}
+
+/// Whether a query's percent-encoded bytes are UTF-8.
+fn is_unicode(query: &str) -> bool {
+    let (mut decoded, mut rest) = (Vec::with_capacity(query.len()), query.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let byte = match (first, after) {
+            (b'%', [high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => hex::decode([*high, *low]).ok(),
+            _ => None,
+        };
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        decoded.push(byte.and_then(|byte| byte.first().copied()).unwrap_or(*first));
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 /// Refuses a query where the context belongs in the body, so that it is not lost in silence.
@@ -119,61 +143,68 @@ fn checked(context: Context, path: &str) -> Result<Context, ApiError> {
     }
 }
 
-/// A body or part that is one attachment. `Multipart` is none.
+/// A body or part that is one attachment. A part that is itself a form is a file like another.
 pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Result<Attachment, ApiError> {
     match kind {
-        Kind::Json => from_body(json::parse(&bytes)?, false, "", options),
+        Kind::Json => from_body(json::parse_no_file(&bytes)?, None, options),
         _ if bytes.is_empty() => Err(ApiError::malformed("the attachment is empty")),
         Kind::Media(declared) => Ok(Attachment::Media { bytes, declared }),
-        Kind::Text => {
+        Kind::Text(charset) => {
             short_enough(bytes.len(), options)?;
-            // The buffer is reused when nobody else holds it, as is the rule.
-            String::from_utf8(bytes.into()).map(Attachment::text).map_err(|_| ApiError::malformed("the text is not UTF-8"))
+            let Text { text, repaired } = Text::from_bytes(bytes.to_vec(), charset.as_deref());
+            Ok(Attachment::Text { text, received: Some(bytes), repaired })
         }
-        Kind::Multipart => Err(ApiError::malformed("a part cannot itself be multipart")),
+        Kind::Multipart => Ok(Attachment::Media { bytes, declared: Some("multipart/form-data".to_owned()) }),
     }
 }
 
 /// A JSON body of `/score`.
 pub(super) fn envelope(bytes: &[u8], options: &HttpOptions) -> Result<Input, ApiError> {
-    let ScoreBody { attachment, context } = json::parse(bytes)?;
-    Ok(Input { attachment: from_body(attachment, true, "attachment", options)?, context: checked(context, "context.")? })
+    let ScoreBody { attachment, context } = json::parse_no_file(bytes)?;
+    Ok(Input { attachment: from_body(attachment, Some("attachment"), options)?, context: checked(context, "context.")? })
 }
 
-fn from_body(body: AttachmentBody<'_>, media: bool, path: &str, options: &HttpOptions) -> Result<Attachment, ApiError> {
-    let place = if path.is_empty() { "the attachment" } else { path };
-    match body {
-        AttachmentBody { text: Some(text), conversation: None, media_type: None, data_base64: None } => {
-            short_enough(text.len(), options)?;
-            Ok(Attachment::text(text))
+/// `path` is where the attachment stands in an envelope, which may hold a file too; without one it is a part's.
+fn from_body(body: AttachmentBody<'_>, path: Option<&str>, options: &HttpOptions) -> Result<Attachment, ApiError> {
+    match (body, path) {
+        (AttachmentBody { text: Some(text), conversation: None, media_type: None, data_base64: None }, _) => {
+            short_enough(text.text.len(), options)?;
+            Ok(Attachment::Text { text: text.text, received: None, repaired: text.repaired })
         }
-        AttachmentBody { text: None, conversation: Some(conversation), media_type: None, data_base64: None } => {
-            messages(conversation, options).map(Attachment::conversation)
+        (AttachmentBody { text: None, conversation: Some(conversation), media_type: None, data_base64: None }, _) => {
+            messages(conversation, options)
         }
-        AttachmentBody { text: None, conversation: None, media_type: Some(media_type), data_base64: Some(data) } if media => {
-            let Kind::Media(declared) = Kind::of(Some(&media_type))? else {
-                return Err(ApiError::unsupported(format!("{place}.media_type: must be image/* or application/octet-stream")));
-            };
-            let bytes = STANDARD.decode(data.as_bytes()).map_err(|error| {
-                ApiError::malformed(format!("{place}.data_base64: not base64 of the standard alphabet with padding: {error}"))
-            })?;
-            if bytes.is_empty() {
-                return Err(ApiError::malformed(format!("{place}.data_base64: the attachment is empty")));
-            }
-            Ok(Attachment::Media { bytes: bytes.into(), declared })
+        (AttachmentBody { text: None, conversation: None, media_type, data_base64: Some(data) }, Some(path)) => {
+            let bytes = base64(&data, &format!("{path}.data_base64"))?;
+            attachment(Kind::of(media_type.as_deref()), bytes, options)
         }
-        _ if media => Err(ApiError::malformed(format!("{place}: needs exactly one of text, conversation, or media_type with data_base64"))),
-        _ => Err(ApiError::malformed(format!("{place}: needs exactly one of text or conversation; send media as the part itself"))),
+        (_, Some(path)) => {
+            Err(ApiError::malformed(format!("{path}: needs exactly one of text, conversation, or data_base64 with its media_type")))
+        }
+        (_, None) => Err(ApiError::malformed("the attachment: needs exactly one of text or conversation; send a file as the part itself")),
     }
 }
 
-fn messages(conversation: ConversationBody, options: &HttpOptions) -> Result<Vec<Message>, ApiError> {
+/// The bytes of a file in a JSON body.
+///
+/// # Errors
+/// 400 that names the place, also for no bytes at all.
+pub(super) fn base64(data: &str, place: &str) -> Result<Bytes, ApiError> {
+    let bytes = STANDARD
+        .decode(data.as_bytes())
+        .map_err(|error| ApiError::malformed(format!("{place}: not base64 of the standard alphabet with padding: {error}")))?;
+    if bytes.is_empty() { Err(ApiError::malformed(format!("{place}: the attachment is empty"))) } else { Ok(bytes.into()) }
+}
+
+fn messages(conversation: ConversationBody, options: &HttpOptions) -> Result<Attachment, ApiError> {
     let messages = conversation.messages;
     if messages.len() > options.max_messages {
         return Err(ApiError::too_large(format!("a conversation may have {} messages; send the newest", options.max_messages)));
     }
-    short_enough(messages.iter().map(|message| message.author.len() + message.text.len()).sum(), options)?;
-    Ok(messages.into_iter().map(|message| Message { author: message.author, time: message.time, text: message.text }).collect())
+    short_enough(messages.iter().map(|message| message.author.text.len() + message.text.text.len()).sum(), options)?;
+    let repaired = messages.iter().any(|message| message.author.repaired || message.text.repaired);
+    let message = |MessageBody { author, time, text }| Message { author: author.text, time, text: text.text };
+    Ok(Attachment::Conversation { messages: messages.into_iter().map(message).collect(), repaired })
 }
 
 fn short_enough(bytes: usize, options: &HttpOptions) -> Result<(), ApiError> {
@@ -198,9 +229,13 @@ impl Input {
                 add(b"media");
                 add(bytes);
             }
-            Attachment::Text { text, .. } => {
+            Attachment::Text { text, received, .. } => {
                 add(b"text");
                 add(text.as_bytes());
+                // Bytes that are another spelling of the text may match, or be a picture, where the text does not.
+                if let Some(received) = received.as_ref().filter(|received| **received != text.as_bytes()) {
+                    add(received);
+                }
             }
             Attachment::Conversation { messages, .. } => {
                 add(b"conversation");
@@ -231,23 +266,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_types_are_told_apart() {
-        let media = |name: &str| Ok(Kind::Media(Some(name.to_owned())));
+    fn content_types_are_told_apart_and_none_is_refused() {
+        let media = |name: &str| Kind::Media(Some(name.to_owned()));
+        let text = |charset: Option<&str>| Kind::Text(charset.map(str::to_owned));
         for (content_type, kind) in [
             ("image/jpeg", media("image/jpeg")),
             ("IMAGE/PNG; q=1", media("image/png")),
+            ("image/svg+xml", media("image/svg+xml")),
             ("application/octet-stream", media("application/octet-stream")),
-            ("text/plain", Ok(Kind::Text)),
-            ("text/plain; charset=\"UTF-8\"", Ok(Kind::Text)),
-            ("text/plain; charset=utf-16", Err(415)),
-            ("application/json; charset=utf-8", Ok(Kind::Json)),
-            ("multipart/form-data; boundary=x", Ok(Kind::Multipart)),
-            ("video/mp4", Err(415)),
-            ("audio/ogg", Err(415)),
-            ("application/x-www-form-urlencoded", Err(415)),
-            ("", Err(415)),
+            ("text/plain", text(None)),
+            ("text/plain; charset=\"UTF-8\"", text(Some("UTF-8"))),
+            ("text/html;Charset=utf-16", text(Some("utf-16"))),
+            ("application/ld+json", text(None)),
+            ("application/json; charset=utf-8", Kind::Json),
+            ("multipart/form-data; boundary=x", Kind::Multipart),
+            ("multipart/mixed; boundary=x", media("multipart/mixed")),
+            ("video/mp4", media("video/mp4")),
+            ("application/x-www-form-urlencoded", media("application/x-www-form-urlencoded")),
+            ("nonsense", media("nonsense")),
+            ("", media("")),
         ] {
-            assert_eq!(Kind::of(Some(content_type)).map_err(|error| error.code.status().as_u16()), kind, "{content_type}");
+            assert_eq!(Kind::of(Some(content_type)), kind, "{content_type}");
+        }
+        assert_eq!(Kind::of(None), Kind::Media(None));
+    }
+
+    #[test]
+    fn queries_that_are_no_unicode_are_known() {
+        for sound in ["", "item_id=a%20b&service=%C3%BC+", "a=%", "a=%zz%4", "a=%EF%BF%BD"] {
+            assert!(is_unicode(sound), "{sound}");
+        }
+        for broken in ["item_id=%FF", "a=%C3", "a=%ED%A0%BD", "%C3=%BC"] {
+            assert!(!is_unicode(broken), "{broken}");
         }
     }
 
@@ -270,5 +320,8 @@ mod tests {
             of(Attachment::conversation(vec![message("a", "bc")]), None),
             of(Attachment::conversation(vec![message("ab", "c")]), None)
         );
+        let received = |bytes: &'static [u8]| Attachment::Text { text: "ab".into(), received: Some(bytes.into()), repaired: false };
+        assert_eq!(of(received(b"ab"), None), text, "a text is a text, however it came");
+        assert_ne!(of(received(b"a\0b\0"), None), text);
     }
 }

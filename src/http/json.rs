@@ -11,23 +11,52 @@ use serde::{
 };
 
 use super::error::ApiError;
+use crate::domain::text;
 
-/// Reads one JSON object; depth is bounded by `serde_json` (128).
+/// Reads one JSON object; depth is bounded by `serde_json` (128). A byte order mark in front is passed over.
 ///
 /// # Errors
 /// 400 with the JSON path, e.g. `attachment.conversation.messages[3].time: …`.
 pub(super) fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
+    read(bytes, "")
+}
+
+/// The same where a file could stand in the place of the JSON.
+///
+/// # Errors
+/// 400; of what is no JSON at all, or JSON of another kind, it says how a file is sent.
+pub(super) fn parse_no_file<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
+    read(bytes, FILES)
+}
+
+/// What somebody has to know who sent a file as `application/json`.
+const FILES: &str = ". A file, a JSON file too, needs another Content-Type than application/json: its own, or application/octet-stream";
+
+fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], files: &str) -> Result<T, ApiError> {
     if bytes.is_empty() {
         return Err(ApiError::malformed("the body is empty"));
     }
+    let bytes = text::unmarked(bytes);
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." { "the body" } else { &path };
-        ApiError::malformed(format!("{place}: {}", error.inner()))
+        let (path, inner) = (error.path().to_string(), error.inner());
+        let whole = path == "." || path == "?";
+        // `serde_json` has no other name for it.
+        let told = inner.to_string();
+        if !whole && inner.is_syntax() && ["surrogate", "hex escape", "unicode code point"].iter().any(|words| told.contains(words)) {
+            let why =
+                "is no Unicode (bytes that are no UTF-8, or half a surrogate), and only texts and authors of an attachment are repaired";
+            return ApiError::malformed(format!("{path}: {why}: {told}"));
+        }
+        let files = if whole || !inner.is_data() { files } else { "" };
+        ApiError::malformed(format!("{}: {told}{files}", if whole { "the body" } else { &path }))
     })?;
-    json.end().map_err(|error| ApiError::malformed(format!("after the body: {error}")))?;
-    Ok(value)
+    json.end().map_err(|error| ApiError::malformed(format!("after the body: {error}{files}")))?;
+    // Strings are checked as they are read, except those that are repaired.
+    match text::bare_control(bytes) {
+        None => Ok(value),
+        Some(at) => Err(ApiError::malformed(format!("the body: byte {at} is a control character inside a string; JSON wants it escaped"))),
+    }
 }
 
 /// A `T` that was written as an object.

@@ -71,6 +71,7 @@ mod observe;
 mod openapi;
 mod operating_points;
 mod review;
+mod review_dto;
 mod score;
 mod serve;
 mod status;
@@ -236,9 +237,11 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
         route("/match", Some(Permission::Match), post(matching::matches)),
         route("/review/items", Some(Permission::Review), get(review::list)),
         route("/review/items/{id}", Some(Permission::Review), get(review::item)),
+        route("/review/items/{id}/attachments", Some(Permission::Review), get(review::attachments)),
         route("/review/items/{id}/claim", Some(Permission::Review), post(review::claim)),
         route("/review/items/{id}/release", Some(Permission::Review), post(review::release)),
         route("/review/items/{id}/decision", Some(Permission::Review), post(review::decide)),
+        route("/review/decisions", Some(Permission::Review), get(review::decisions)),
         route("/review/gold", Some(Permission::Administer), post(review::add_gold)),
         route("/monitor", Some(Permission::Metrics), get(monitor::report)),
         route("/operating-points", Some(Permission::OperatingPoints), get(operating_points::list)),

@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{DefaultBodyLimit, FromRequest, Multipart, Request, multipart::Field},
-    http::request::Parts,
+    http::{HeaderValue, header, request::Parts},
 };
 use bytes::Bytes;
 
@@ -33,9 +33,14 @@ impl RawInput {
 
     /// Parses part and context.
     pub(super) fn parse(self, options: &HttpOptions) -> Result<Input, ApiError> {
-        let kind = Kind::of(self.content_type.as_deref())?;
+        let kind = Kind::of(self.content_type.as_deref());
         let context = self.context.as_deref().map_or(Ok(Context::default()), input::json_context)?;
         Ok(Input { attachment: input::attachment(kind, self.bytes, options)?, context })
+    }
+
+    /// The attachment as it is, whatever it is.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
     }
 }
 
@@ -51,10 +56,7 @@ pub(super) enum Shape {
 /// # Errors
 /// 400 for broken framing, unknown parts and parts out of place; 413 for too many; the body's own.
 pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape) -> Result<Vec<RawInput>, ApiError> {
-    let (body, failure) = bounded(&parts.headers, body, bounds)?;
-    let mut request = Request::from_parts(parts.clone(), body);
-    DefaultBodyLimit::disable().apply(&mut request); // the bounded body has its own
-    let mut multipart = Multipart::from_request(request, &()).await.map_err(|error| ApiError::malformed(error.body_text()))?;
+    let (mut multipart, failure) = form(parts, body, bounds).await?;
     let (mut inputs, mut context) = (Vec::new(), None);
     while let Some(field) = multipart.next_field().await.map_err(|error| broken(&failure, &error))? {
         match field.name() {
@@ -66,7 +68,9 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
                         Shape::Batch { .. } => ApiError::too_large(format!("a batch may have {most} attachments")),
                     });
                 }
-                let content_type = field.content_type().map(str::to_owned);
+                // As it stands: the parser has none where it does not like the type's grammar, and then a text would be no text.
+                let content_type = field.headers().get(header::CONTENT_TYPE);
+                let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
                 let idempotency_key = field.headers().get("idempotency-key").map(|key| Bytes::copy_from_slice(key.as_bytes()));
                 let bytes = bytes(field, &failure).await?;
                 inputs.push(RawInput { content_type, bytes, context: context.take(), idempotency_key });
@@ -91,6 +95,42 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
     Ok(inputs)
 }
 
+/// The parts of a body, under the same bounds; and where the body's own failure will stand.
+///
+/// # Errors
+/// 400 for a Content-Type without a boundary.
+pub(super) async fn form(parts: &Parts, body: Body, bounds: Bounds) -> Result<(Multipart, FailureSlot), ApiError> {
+    let (body, failure) = bounded(&parts.headers, body, bounds)?;
+    let mut parts = parts.clone();
+    // The parser wants the quotes that RFC 2046 wants around `/`, `:`, `=` and others, and that many callers leave out.
+    let boundary = parts.headers.get(header::CONTENT_TYPE).and_then(|value| boundary(value.as_bytes()));
+    if let Some(Ok(quoted)) = boundary.map(|boundary| HeaderValue::from_str(&format!("multipart/form-data; boundary=\"{boundary}\""))) {
+        parts.headers.insert(header::CONTENT_TYPE, quoted);
+    }
+    let mut request = Request::from_parts(parts, body);
+    DefaultBodyLimit::disable().apply(&mut request); // the bounded body has its own
+    let multipart = Multipart::from_request(request, &()).await.map_err(|error| ApiError::malformed(error.body_text()))?;
+    Ok((multipart, failure))
+}
+
+/// The boundary in a Content-Type, with or without quotes; `None` for none, and for one of other characters than visible ASCII and blanks without `"` and `\`.
+fn boundary(content_type: &[u8]) -> Option<&str> {
+    let (_, mut rest) = std::str::from_utf8(content_type).ok()?.split_once(';')?;
+    loop {
+        let (before, value) = rest.split_once('=')?;
+        let (value, after) = match value.trim_start().strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => value.split_once(';').map_or((value.trim(), ""), |(value, after)| (value.trim(), after)),
+        };
+        // A parameter without a value may stand before this one's name.
+        if before.rsplit(';').next()?.trim().eq_ignore_ascii_case("boundary") {
+            let allowed = |byte: u8| (byte == b' ' || byte.is_ascii_graphic()) && byte != b'"' && byte != b'\\';
+            return Some(value).filter(|boundary| !boundary.is_empty() && boundary.bytes().all(allowed));
+        }
+        rest = after;
+    }
+}
+
 pub(super) async fn bytes(field: Field<'_>, failure: &FailureSlot) -> Result<Bytes, ApiError> {
     field.bytes().await.map_err(|error| broken(failure, &error))
 }
@@ -98,4 +138,49 @@ pub(super) async fn bytes(field: Field<'_>, failure: &FailureSlot) -> Result<Byt
 /// The parser knows that the body ended; the slot knows why.
 pub(super) fn broken(failure: &FailureSlot, error: &axum::extract::multipart::MultipartError) -> ApiError {
     failure.get().map_or_else(|| ApiError::malformed(format!("the multipart body is broken: {}", error.body_text())), ApiError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn names(content_type: &str, boundary: &str) -> Result<Vec<String>, ApiError> {
+        let body = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"attachment\"\r\n\r\nx\r\n--{boundary}--\r\n");
+        let (parts, ()) = Request::post("/score").header(header::CONTENT_TYPE, content_type).body(()).unwrap().into_parts();
+        let bounds = Bounds {
+            limit: 1000,
+            patience: std::time::Duration::from_secs(9),
+            deadline: std::time::Instant::now() + std::time::Duration::from_secs(9),
+        };
+        let inputs = read(&parts, body.into(), bounds, Shape::One).await?;
+        Ok(inputs.into_iter().map(|input| String::from_utf8(input.bytes.to_vec()).unwrap()).collect())
+    }
+
+    #[tokio::test]
+    async fn boundaries_need_no_quotes_and_may_have_them() {
+        for (written, boundary) in [
+            ("-a/b_c.d", "-a/b_c.d"),
+            ("\"-a/b_c.d\"", "-a/b_c.d"),
+            ("----=_Part_1:2?3(4)'5+6,7", "----=_Part_1:2?3(4)'5+6,7"),
+            ("\"a b\"", "a b"),
+            ("x; charset=utf-8", "x"),
+            ("x ", "x"),
+        ] {
+            for before in [
+                "multipart/form-data; boundary=",
+                "Multipart/Form-Data;charset=utf-8;Boundary=",
+                "multipart/form-data; a=\"b;c\"; d; boundary=",
+            ] {
+                assert_eq!(names(&format!("{before}{written}"), boundary).await.unwrap(), ["x"], "{before}{written}");
+            }
+        }
+        for wrong in [
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=\"x",
+            "multipart/form-data; x=\"; boundary=x\"",
+        ] {
+            assert!(names(wrong, "x").await.is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,9 +1,13 @@
 //! The OpenAPI document, made from the handlers. A snapshot of it is checked, so every change of the API is seen in review.
 
+mod complete;
+
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
+
+use self::complete::Complete;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,9 +40,11 @@ use utoipa::{
         super::banks::access::withdraw,
         super::review::list,
         super::review::item,
+        super::review::attachments,
         super::review::claim,
         super::review::release,
         super::review::decide,
+        super::review::decisions,
         super::review::add_gold,
         super::monitor::report,
         super::operating_points::list,
@@ -94,7 +100,7 @@ use utoipa::{
         (name = "status", description = "For whoever runs the server."),
     ),
     security(("bearer" = []), ("api_key" = []), ("basic" = [])),
-    modifiers(&Keys)
+    modifiers(&Keys, &Complete)
 )]
 struct Document;
 
@@ -114,4 +120,19 @@ impl Modify for Keys {
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::evidence::UnscoredReason;
+
+    #[test]
+    fn every_reason_of_unscored_is_described() {
+        let document = serde_json::to_value(document()).unwrap();
+        let text = document["components"]["schemas"]["UnscoredAnswer"]["properties"]["reason"]["description"].as_str().unwrap();
+        for reason in UnscoredReason::ALL {
+            assert!(text.contains(&format!("`{}`", reason.as_str())), "{}: {text}", reason.as_str());
+        }
+    }
 }

@@ -11,9 +11,10 @@ use utoipa::IntoParams;
 use super::{
     Call, Shared,
     body::{self, Bounds},
-    dto::{DecisionBody, GoldAdded, GoldBody, ReviewItemBody, ReviewPage},
+    dto::{DecisionBody, GoldAdded, GoldBody},
     error::{ApiError, ErrorBody},
     json,
+    review_dto::{AttachmentsPage, DecisionsPage, ReviewItemBody, ReviewPage},
 };
 use crate::{
     domain::{decision::Category, ids::ReviewItemId},
@@ -90,6 +91,80 @@ pub(super) async fn item(
     ItemId(id): ItemId,
 ) -> Result<Json<ReviewItemBody>, ApiError> {
     Ok(Json(state.services.review.item(&who, id).await?.into()))
+}
+
+/// A place to go on from.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AfterQuery {
+    /// `next` of the page before, or the `cursor` of the last entry that was seen.
+    after: Option<String>,
+    /// Entries of a page, 1 to 200; 50 by default.
+    limit: Option<u32>,
+}
+
+impl AfterQuery {
+    fn of(uri: &Uri) -> Result<(Option<i64>, Option<u32>), ApiError> {
+        let Query(Self { after, limit }) = Query::try_from_uri(uri).map_err(|error| ApiError::malformed(error.body_text()))?;
+        let number = |text: String| text.parse().ok().filter(|number| *number >= 0);
+        let wrong = || ApiError::malformed("after: not a cursor from this server; start again without one");
+        Ok((after.map(|text| number(text).ok_or_else(wrong)).transpose()?, limit))
+    }
+}
+
+/// List all attachments that an item stands for, in the order in which they came.
+///
+/// The first one made the item; others matched the same while it was open, or are copies that came once it was decided. Whoever has come to the end can go on
+/// with the `cursor` of the last one to see those that came since.
+#[utoipa::path(
+    get,
+    path = "/review/items/{id}/attachments",
+    tag = "review",
+    operation_id = "review_attachments",
+    params(("id" = String, Path, description = "The item's id"), AfterQuery),
+    responses(
+        (status = 200, description = "A page of attachments", body = AttachmentsPage),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+    )
+)]
+pub(super) async fn attachments(
+    State(state): State<Shared>,
+    Extension(who): Extension<Principal>,
+    ItemId(id): ItemId,
+    uri: Uri,
+) -> Result<Json<AttachmentsPage>, ApiError> {
+    let (after, limit) = AfterQuery::of(&uri)?;
+    Ok(Json(state.services.review.attachments(&who, id, after, limit).await?.into()))
+}
+
+/// Follow decisions in the order in which they were made.
+///
+/// `next` is where to go on, also on the last page: ask with it again for the decisions made since. No decision is missed, whatever is decided meanwhile. A
+/// decision is about all attachments of its item; `GET /review/items/{id}/attachments` lists them.
+#[utoipa::path(
+    get,
+    path = "/review/decisions",
+    tag = "review",
+    operation_id = "review_decisions",
+    params(AfterQuery),
+    responses(
+        (status = 200, description = "A page of decisions", body = DecisionsPage),
+        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+    )
+)]
+pub(super) async fn decisions(
+    State(state): State<Shared>,
+    Extension(who): Extension<Principal>,
+    uri: Uri,
+) -> Result<Json<DecisionsPage>, ApiError> {
+    let (after, limit) = AfterQuery::of(&uri)?;
+    Ok(Json(state.services.review.decisions(&who, after.unwrap_or(0), limit).await?.into()))
 }
 
 /// Take an item, or renew one's claim.

@@ -38,7 +38,9 @@ const LONGEST_KEY: usize = 256;
 /// Score one attachment.
 ///
 /// The attachment is the raw body (context in the query), the part `attachment` of a multipart body (context in the part `context`), or
-/// base64, a text or a conversation in JSON. Undecodable media of a supported type are a 200 with `unscored`.
+/// base64, a text or a conversation in JSON. Any file under any Content-Type, and with none, is an attachment: what it is, is told by its bytes. Types that are not decoded, and
+/// files that cannot be, are a 200 with what their digests match, and `unscored`. `text/…` is scored as text, and looked at as a file too; bytes that are no character of its charset
+/// (UTF-8 without one) are read as U+FFFD, and `attachment.repaired` says so. `application/json` is the API's own body: a JSON file needs another type.
 ///
 /// Send an `Idempotency-Key` to repeat a call safely: the same key with the same attachment and context gives the first answer again.
 #[utoipa::path(
@@ -58,10 +60,9 @@ const LONGEST_KEY: usize = 256;
         ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
     ),
     request_body(
-        description = "The attachment",
+        description = "The attachment. Every other Content-Type is taken as `application/octet-stream` is",
         content(
-            ("image/*"),
-            ("application/octet-stream"),
+            (super::dto::FileBody = "application/octet-stream"),
             (String = "text/plain"),
             (super::dto::ScoreParts = "multipart/form-data"),
             (super::dto::ScoreBody = "application/json"),
@@ -77,7 +78,7 @@ const LONGEST_KEY: usize = 256;
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
-        (status = 415, description = "`unsupported_type`", body = ErrorBody),
+        (status = 415, description = "`unsupported_type`: a Content-Encoding; no Content-Type is refused", body = ErrorBody),
         (status = 422, description = "`idempotency_conflict`: the key was used with another body", body = ErrorBody),
         (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
         (status = 500, description = "`internal`", body = ErrorBody),

@@ -31,7 +31,7 @@ use self::{
     },
     banks::{Banks, curation::Curation, hits::Hits},
     exchange::Exchanges,
-    lookup::Lookup,
+    lookup::{Lookup, RecentHashes},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
     scoring::{Pseudonyms, Scoring},
@@ -106,7 +106,9 @@ impl App {
         let hits = Arc::<Hits>::default();
         let analysis = Arc::new(Analysis::start(config, pixels.clone())?);
         let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
-        let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config)).counting(hits.clone());
+        let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config))
+            .remembering(RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes))
+            .counting(hits.clone());
         let points = OperatingPoints::load(config, analysis.running().collect(), store.clone()).await?;
         let parts = scoring::Parts {
             store: store.clone(),
@@ -117,7 +119,7 @@ impl App {
             hits: hits.clone(),
         };
         let scoring = Scoring::new(config, parts);
-        let mut warnings: Vec<String> = note.into_iter().collect();
+        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
         for kind in missing {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
@@ -125,7 +127,9 @@ impl App {
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
-        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules).watching(hits, config.flood.rules);
+        let curation = Curation::new(store.clone(), Some(banks.clone()), config.feedback.rules)
+            .with_defaults(config.matching.bank())
+            .watching(hits, config.flood.rules);
         let stop = CancellationToken::new();
         let poll = Duration::from_millis(config.store.bank_poll_ms);
         let settings = Settings::new(&config.monitor, &config.audit, config.services.keys().cloned());
@@ -175,7 +179,7 @@ pub fn exchanges(config: &Config, store: Store, banks: Option<Arc<Banks>>) -> Ex
     let outbound = &config.outbound;
     let limits = Limits { connect: outbound.connect_timeout, total: outbound.timeout, max_bytes: exchange::LARGEST_PAGE };
     let client = Client::new(outbound.policy.clone(), limits, Retry::STANDARD);
-    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules)
+    Exchanges::new(store, banks, &config.data_dir, client, config.feedback.rules).with_defaults(config.matching.bank())
 }
 
 /// What `backend` names, on the adapter that the configuration wants, and what an operator should know of the choice.

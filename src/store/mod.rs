@@ -1,5 +1,5 @@
 //! All SQL: one SQLite file (WAL, `synchronous=FULL`) that holds the ledger, review items and decisions, counters, idempotent responses, keys
-//! and banks of every tenant. No media, no text and no digest of either is ever in it.
+//! and banks of every tenant. No media, no text and no digest of either is ever in it, but for keyed ones.
 //!
 //! The store offers whole units of work, never bare tables. [`Store::commit`] writes an [`Outcome`]: what one scored attachment leaves behind,
 //! all or nothing, and returns when it is *durable*. Claims, review decisions, keys and erasures are units of the same kind, each with its ledger
@@ -69,7 +69,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{
     banks::{
         AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Examined, FloodedItem, Item, ItemChange, ItemCursor, ItemFilter,
-        ItemHits, ItemPatch, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, SignalShares, StandingCount, StateChanged, Surge, Waiting,
+        ItemHits, ItemPatch, MOST_SHARERS, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, SignalShares, StandingCount, StateChanged,
+        Surge, Waiting,
     },
     error::StoreError,
     exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState, OutboxWord},
@@ -79,7 +80,10 @@ pub use self::{
     monitor::{AuditSample, GoldCount, OpenFlags, PairCount},
     operating_points::{CertificateDocument, CertificateKey, NewOperatingPoint, StoredPoint},
     outcome::{CounterIncrement, IdempotentResponse, NewReviewItem, Outcome},
-    review::{Claim, NewDecision, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState, Subject},
+    review::{
+        Attachment, Claim, DecidedCopy, KnownBy, MadeDecision, Nearest, NewAttachment, NewDecision, ReviewCursor, ReviewDecision,
+        ReviewFilter, ReviewItem, ReviewState, Subject,
+    },
     writer::WriterStats,
 };
 use self::{transaction::WriteTx, writer::Job};

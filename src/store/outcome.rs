@@ -9,7 +9,7 @@ use super::{
     counters::CounterKey,
     error::StoreError,
     idempotency,
-    review::{self, clusters},
+    review::{self, KnownBy, NewAttachment, attachments, clusters, known},
     transaction::WriteTx,
 };
 use crate::domain::{
@@ -35,12 +35,28 @@ pub struct Outcome {
     /// What near-duplicates have in common: while an item that was made under this key is undecided, the attachment is put to it and makes none of its own.
     /// Then the event and the response name that item.
     pub cluster: Option<String>,
+    /// By what copies of a new item are recognised once it is decided. Attachments that are put to an older item leave none: the people who decide look at its first.
+    pub known_by: Vec<KnownBy>,
+    /// The decided item that a new item is a second look at: another reviewer gets it.
+    pub second_look_of: Option<ReviewItemId>,
+    /// A copy of a decided item, in the place of `review_item`.
+    pub attachment: Option<NewAttachment>,
 }
 
 impl Outcome {
     /// An outcome that writes nothing yet.
     pub const fn new(tenant: TenantId) -> Self {
-        Self { tenant, event: None, review_item: None, counters: Vec::new(), idempotency: None, cluster: None }
+        Self {
+            tenant,
+            event: None,
+            review_item: None,
+            counters: Vec::new(),
+            idempotency: None,
+            cluster: None,
+            known_by: Vec::new(),
+            second_look_of: None,
+            attachment: None,
+        }
     }
 }
 
@@ -96,20 +112,25 @@ struct Prepared {
     idempotency: Option<IdempotentResponse>,
     idempotency_ttl: Duration,
     cluster: Option<String>,
+    known_by: Vec<KnownBy>,
+    attachment: Option<NewAttachment>,
 }
 
 impl Prepared {
     /// Checks what SQLite could only refuse when others depend on it, and does the writer's share that needs no lock.
     fn new(outcome: Outcome, idempotency_ttl: Duration) -> Result<Self, StoreError> {
-        let Outcome { tenant, event, review_item, counters, idempotency, cluster } = outcome;
+        let Outcome { tenant, event, review_item, counters, idempotency, cluster, known_by, second_look_of, attachment } = outcome;
         if event.as_ref().is_some_and(|event| event.tenant != tenant) {
             return Err(StoreError::Invalid("the event belongs to another tenant than its outcome".into()));
         }
         if counters.iter().any(|counter| counter.count > u64::from(u32::MAX)) {
             return Err(StoreError::Invalid("a counter grows by at most 4294967295 at once".into()));
         }
-        let review_item = review_item.map(review::NewRow::new).transpose()?;
-        Ok(Self { tenant, event, review_item, counters, idempotency, idempotency_ttl, cluster })
+        if attachment.is_some() && review_item.is_some() {
+            return Err(StoreError::Invalid("an attachment is put to a decided item, or makes an item: not both".into()));
+        }
+        let review_item = review_item.map(review::NewRow::new).transpose()?.map(|item| item.again(second_look_of));
+        Ok(Self { tenant, event, review_item, counters, idempotency, idempotency_ttl, cluster, known_by, attachment })
     }
 
     /// The undecided item that stands for attachments like this one.
@@ -142,7 +163,14 @@ impl Prepared {
             tx.append(event).await?;
         }
         let review_item = match (self.review_item, open) {
-            (None, _) => None,
+            (None, _) => match self.attachment {
+                None => None,
+                Some(attachment) => {
+                    let id = attachment.review_item;
+                    attachments::attach(tx, tenant, attachment).await?;
+                    Some(id)
+                }
+            },
             (Some(further), Some(open)) => {
                 let id = open.id;
                 clusters::join(tx, tenant, open, further).await?;
@@ -151,6 +179,7 @@ impl Prepared {
             (Some(item), None) => {
                 let id = item.id();
                 item.insert(tx.sql().await?, tenant).await?;
+                known::insert(tx.sql().await?, tenant, id, self.known_by).await?;
                 if let Some(key) = self.cluster {
                     clusters::begin(tx, tenant, key, id, Timestamp::now()).await?;
                 }
@@ -166,12 +195,12 @@ impl Prepared {
 }
 
 impl Store {
-    /// Writes an outcome, all or nothing, and returns once it is durable: the review item that stands for the attachment, its own or an older one of its
-    /// cluster.
+    /// Writes an outcome, all or nothing, and returns once it is durable: the review item that stands for the attachment, its own, an older one of its
+    /// cluster, or the decided one that it is a copy of.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when the queue is full; [`StoreError::IdempotencyConflict`] and [`StoreError::AlreadyAnswered`] when the key is
-    /// taken; [`StoreError::Duplicate`] for ids that exist. After any error nothing of the outcome was written, but for
+    /// taken; [`StoreError::Duplicate`] for ids that exist; [`StoreError::NotFound`] when the item that it is put to is not decided. After any error nothing of the outcome was written, but for
     /// [`StoreError::Database`], after which it is not known whether it survives a crash.
     pub async fn commit(&self, outcome: Outcome) -> Result<Option<ReviewItemId>, StoreError> {
         let prepared = Prepared::new(outcome, self.idempotency_ttl())?;

@@ -51,13 +51,16 @@ impl Scorer for FakeScorer {
 
 /// A request as JSON: the attachment, the context and the key.
 pub fn describe(request: &ScoreRequest) -> Value {
-    let attachment = match &request.attachment {
-        Attachment::Media { bytes, declared } => json!({"media": String::from_utf8_lossy(bytes), "declared": declared}),
-        Attachment::Text { text, .. } => json!({"text": text}),
-        Attachment::Conversation { messages, .. } => {
+    let (mut attachment, repaired) = match &request.attachment {
+        Attachment::Media { bytes, declared } => (json!({"media": String::from_utf8_lossy(bytes), "declared": declared}), false),
+        Attachment::Text { text, repaired, .. } => (json!({"text": text}), *repaired),
+        Attachment::Conversation { messages, repaired } => {
             let messages: Vec<_> = messages.iter().map(|message| json!([message.author, message.time, message.text])).collect();
-            json!({"messages": messages})
+            (json!({"messages": messages}), *repaired)
         }
     };
+    if repaired {
+        attachment["repaired"] = true.into();
+    }
     json!({"attachment": attachment, "context": request.context, "key": request.idempotency_key})
 }

@@ -54,6 +54,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tower", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa_swagger_ui", &["http"]),
+    // Texts come in over HTTP and in files of the command line.
+    ("encoding_rs", &["domain"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("libc", &["engines::matching"]),

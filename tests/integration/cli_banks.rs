@@ -91,7 +91,7 @@ fn items_are_added_told_moved_and_judged() {
     let words = [&words[..], &["--reference", "42", "--metadata", r#"{"tags":["x"]}"#, "-"]].concat();
     let added = house.line(&words, &format!("{PDQ}\n{MD5}\n"));
     assert_eq!(added, json!({"bank": "A", "content_id": 1, "created": true, "standing": "candidate"}));
-    let again = house.line(&["add", "--bank", "A", "--source", "other", "-"], &format!("md5 {MD5}\n"));
+    let again = house.line(&["add", "--bank", "A", "--source", "other", "-"], &format!("md5 {MD5}\n{PDQ}\n"));
     assert_eq!(
         again,
         json!({"bank": "A", "content_id": 1, "created": false, "standing": "active", "named_again": [1]}),
@@ -162,7 +162,40 @@ fn keys_get_on_a_bank_s_list_and_off_it() {
     assert!(house.refused(&["access", "--bank", "A", "--allow", unknown, "--right", "match"], "").contains("key"));
 }
 
-/// What one entry of a list holds is one item, also where the bank holds a part of it.
+/// Two items of a bank that share a signal: what becomes of one is not the other's.
+#[test]
+fn items_share_signals_and_keep_them() {
+    let house = House::new();
+    house.line(&["create", "--bank", "A", "--sources", "2"], "");
+    let sha1 = "a".repeat(40);
+    let first = house.line(&["add", "--bank", "A", "--source", "one", "-"], &format!("{PDQ}\n{MD5}\n"));
+    assert_eq!(first["standing"], "candidate");
+    let second = house.line(&["add", "--bank", "A", "--source", "two", "-"], &format!("{PDQ}\n{sha1}\n"));
+    assert_eq!(
+        second,
+        json!({"bank": "A", "content_id": 3, "created": true, "standing": "active", "shares_with": [1]}),
+        "two name the hash"
+    );
+    assert_eq!(house.lines(&["items", "--bank", "A", "--signals"], "")[0]["standing"], "active", "which counts for both items");
+    assert_eq!(house.lines(&["items", "--bank", "A", "--signals"], "")[1]["signals"], json!([PDQ, sha1]));
+    let found = || {
+        let words = ["--data-dir", "d", "match", "--bank", "A", "--radius", "0", "--hashes", "-"];
+        let run = run_with(house.0.path(), &words, &[], PDQ);
+        assert!(run.code == 0, "{}", run.stderr);
+        let mut ids: Vec<i64> =
+            run.json_lines()[0]["matches"].as_array().unwrap().iter().map(|one| one["content_id"].as_i64().unwrap()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(found(), [1, 3]);
+    house.line(&["disable", "--bank", "A", "--content-id", "1"], "");
+    assert_eq!(found(), [3]);
+    house.line(&["enable", "--bank", "A", "--content-id", "1"], "");
+    house.line(&["remove", "--bank", "A", "--content-id", "3"], "");
+    assert_eq!(found(), [1]);
+}
+
+/// What one entry of a list holds is one item, also where other items have a part of it.
 #[test]
 fn an_entry_with_several_signals_is_one_item() {
     let house = House::new();
@@ -181,7 +214,7 @@ fn an_entry_with_several_signals_is_one_item() {
         entry(3, &format!("<sha1>{}</sha1><md5>{}</md5>", "4".repeat(40), "5".repeat(32))),
     );
     let imported = house.line(&["import", "--bank", "A", "--source", "NCMEC", "-"], &list);
-    assert_eq!((&imported["added"], &imported["already_present"]), (&4.into(), &2.into()), "{imported}");
+    assert_eq!((&imported["added"], &imported["already_present"]), (&6.into(), &0.into()), "{imported}");
     let items = house.lines(&["items", "--bank", "A", "--json"], "");
     let told: Vec<_> =
         items.iter().map(|item| (item["content_id"].as_i64().unwrap(), item["signal_types"].clone(), item["standing"].clone())).collect();
@@ -190,12 +223,14 @@ fn an_entry_with_several_signals_is_one_item() {
         told,
         [
             (1, of(&["md5"]), "active".into()),
-            (2, of(&["sha1"]), "active".into()),
-            (3, of(&["md5", "sha1"]), "active".into()),
-            (5, of(&["md5"]), "active".into()),
+            (2, of(&["md5", "sha1"]), "active".into()),
+            (4, of(&["md5", "sha1"]), "active".into()),
+            (6, of(&["sha1", "md5"]), "active".into()),
         ]
     );
     assert_eq!(items[2]["category"], "A2");
     let shown = house.line(&["show", "--bank", "A"], "");
-    assert_eq!((&shown["signals"], &shown["items"]), (&5.into(), &4.into()));
+    assert_eq!((&shown["signals"], &shown["items"]), (&7.into(), &4.into()));
+    let again = house.line(&["import", "--bank", "A", "--source", "NCMEC", "-"], &list);
+    assert_eq!((&again["added"], &again["already_present"]), (&0.into(), &6.into()), "{again}");
 }

@@ -141,9 +141,9 @@ fn exit_codes_tell_certified_from_insufficient_and_wrong() {
     assert_eq!((code, json(&output)["n_flagged"].as_u64()), (0, Some(1000)));
 }
 
-/// The field guide, D.1 and D.2.
+/// Sample sizes of the exact binomial, and the negatives and false positive rate that Bayes' rule asks for.
 #[test]
-fn plans_are_the_field_guides() {
+fn plans_are_bayes_rule_and_the_exact_binomial() {
     let folder = tempfile::tempdir().unwrap();
     let plan = |words: &[&str]| json(&nightlight(folder.path(), &[&["plan", "--json"], words].concat()));
     for (target, confidence, errors, flags) in

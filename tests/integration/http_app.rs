@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nightlight::{
     config::{Config, Sources},
-    domain::ids::TenantId,
+    domain::{curation::BankSettings, ids::TenantId},
     http::{HttpOptions, HttpServices, HttpState, router},
     outbound::{Client, Limits, MediaFetcher, Policy, Retry},
     services::{
@@ -23,7 +23,7 @@ use nightlight::{
         banks::{Banks, curation::Curation},
         exchange::Exchanges,
         health::{Check, Health, constant},
-        lookup::Lookup,
+        lookup::{Lookup, RecentHashes},
         monitor::{Monitor, Settings},
         operating_points::{OperatingPoints, Running},
         review::Review,
@@ -55,12 +55,15 @@ pub struct Setup {
     pub health: Health,
     pub keys: bool,
     pub fetcher: MediaFetcher,
+    /// Of new banks.
+    pub defaults: BankSettings,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let health = Health::of(vec![Check::ok("store", "answers")], vec![]);
-        Self { options: HttpOptions::default(), scorer: FakeScorer::echo(), health, keys: false, fetcher: MediaFetcher::off() }
+        let (options, defaults) = (HttpOptions::default(), BankSettings::default());
+        Self { options, scorer: FakeScorer::echo(), health, keys: false, fetcher: MediaFetcher::off(), defaults }
     }
 }
 
@@ -94,18 +97,18 @@ impl Setup {
         let scorer = Arc::new(self.scorer);
         let access = Access::new(store.clone(), self.keys);
         let health = constant(self.health);
-        let lookup = Arc::new(Lookup::new(
-            banks.clone(),
-            Pictures::hashing(&Config::load(&Sources::default()).unwrap()).unwrap(),
-            self.fetcher.clone(),
-        ));
+        let config = Config::load(&Sources::default()).unwrap();
+        let recent = RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes);
+        let lookup = Lookup::new(banks.clone(), Pictures::hashing(&config).unwrap(), self.fetcher.clone()).remembering(recent);
+        let lookup = Arc::new(lookup);
         let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), max_bytes: 1 << 20 };
         let client = Client::new(Policy::default(), limits, Retry::NEVER);
-        let exchanges = Exchanges::new(store.clone(), Some(banks.clone()), folder.path(), client, Default::default());
+        let exchanges = Exchanges::new(store.clone(), Some(banks.clone()), folder.path(), client, Default::default())
+            .with_defaults(self.defaults.clone());
         let services = HttpServices {
             scorer: Arc::clone(&scorer) as _,
             access,
-            curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()),
+            curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()).with_defaults(self.defaults),
             exchanges: exchanges.clone(),
             lookup,
             review,

@@ -57,6 +57,8 @@ async fn each_role_reaches_its_own_paths() {
         ("POST", "/score/batch".to_owned()),
         ("GET", "/review/items".to_owned()),
         ("GET", format!("/review/items/{id}")),
+        ("GET", format!("/review/items/{id}/attachments")),
+        ("GET", "/review/decisions".to_owned()),
         ("POST", format!("/review/items/{id}/claim")),
         ("POST", format!("/review/items/{id}/release")),
         ("POST", format!("/review/items/{id}/decision")),
@@ -65,12 +67,12 @@ async fn each_role_reaches_its_own_paths() {
         ("GET", "/operating-points".to_owned()),
         ("GET", format!("/operating-points/{id}")),
     ];
-    for (role, allowed) in [(Role::Admin, 0..8), (Role::Scorer, 0..2), (Role::Reviewer, 2..7), (Role::Metrics, 7..8)] {
+    for (role, allowed) in [(Role::Admin, 0..10), (Role::Scorer, 0..2), (Role::Reviewer, 2..9), (Role::Metrics, 9..10)] {
         let key = app.key(role).await;
         for (number, (method, path)) in paths.iter().enumerate() {
             let request = Request::builder().method(*method).uri(path).header("x-api-key", &key).body(Body::empty()).unwrap();
             let answer = app.send(request).await;
-            if allowed.contains(&number) || number >= 8 {
+            if allowed.contains(&number) || number >= 10 {
                 assert!(![401, 403].contains(&answer.status.as_u16()), "{role} {path}: {}", answer.status);
             } else {
                 let message = answer.error(403, "forbidden");

@@ -2,7 +2,10 @@
 
 use axum::http::Request;
 use nightlight::{
-    domain::ids::{KeyId, TenantId},
+    domain::{
+        curation::BankSettings,
+        ids::{KeyId, TenantId},
+    },
     services::access::Role,
     store::ItemHits,
 };
@@ -122,8 +125,8 @@ async fn items_have_several_signals_and_everything_there_is_to_say() {
     });
     let added = call(&app, "POST", "/banks/A/items", json!({"items": [whole, {"signals": [md5('b')]}]})).await.ok();
     let shape = json!([
-        {"content_id": 1, "created": true, "named_again": []},
-        {"content_id": 3, "created": true, "named_again": []},
+        {"content_id": 1, "created": true, "named_again": [], "shares_with": []},
+        {"content_id": 3, "created": true, "named_again": [], "shares_with": []},
     ]);
     assert_eq!(added["items"], shape);
     assert_eq!(app.get("/banks/A").await.ok()["version"], added["bank_version"]);
@@ -137,15 +140,17 @@ async fn items_have_several_signals_and_everything_there_is_to_say() {
     assert_eq!((&item["provenance"][0]["source"], &item["provenance"][0]["submitter"]), (&json!("NCMEC"), &json!("member 12")));
     let signals = json!([md5('a'), {"signal_type": "pdq", "signal": HASH}]);
     assert_eq!(app.get("/banks/A/items/1?include=signals").await.ok()["signals"], signals);
-    // A signal stands once in a bank.
-    let again = json!({"items": [{"signals": [md5('b'), md5('c')], "provenance": {"source": "IWF"}}, {"signals": [md5('a')]}]});
+    // A signal may belong to several items; exactly the signals of one are that one.
+    let same = json!({"signals": [{"signal_type": "pdq", "signal": HASH}, md5('a')]});
+    let again = json!({"items": [{"signals": [md5('b'), md5('c')], "provenance": {"source": "IWF"}}, same]});
     let named = call(&app, "POST", "/banks/A/items", again).await.ok();
     let shape = json!([
-        {"content_id": 4, "created": true, "named_again": [3]},
-        {"content_id": 1, "created": false, "named_again": [1]},
+        {"content_id": 4, "created": true, "named_again": [], "shares_with": [3]},
+        {"content_id": 1, "created": false, "named_again": [1], "shares_with": []},
     ]);
     assert_eq!(named["items"], shape);
-    assert_eq!(app.get("/banks/A/items/3").await.ok()["provenance"].as_array().unwrap().len(), 2);
+    assert_eq!(app.get("/banks/A/items/1").await.ok()["provenance"].as_array().unwrap().len(), 2);
+    assert_eq!(app.get("/banks/A/items/3").await.ok()["provenance"].as_array().unwrap().len(), 1);
 
     let list = async |query: &str| -> (Vec<i64>, Value) {
         let page = app.get(&format!("/banks/A/items?{query}")).await.ok();
@@ -154,7 +159,7 @@ async fn items_have_several_signals_and_everything_there_is_to_say() {
     assert_eq!(list("limit=2").await, (vec![1, 3], json!(3)));
     assert_eq!(list("limit=2&after=3").await, (vec![4], Value::Null));
     assert_eq!(list("category=A1").await.0, [1]);
-    assert_eq!(list("source=IWF").await.0, [3, 4]);
+    assert_eq!(list("source=IWF").await.0, [4]);
     assert_eq!(list("standing=candidate").await.0, [0; 0]);
     let shown = app.get("/banks/A/items?include=signals&limit=1").await.ok();
     assert_eq!(shown["items"][0]["signals"], signals);
@@ -165,6 +170,24 @@ async fn items_have_several_signals_and_everything_there_is_to_say() {
     for id in ["2", "99", "one"] {
         app.get(&format!("/banks/A/items/{id}")).await.error(404, "not_found");
     }
+}
+
+/// Every door that makes a bank makes it as `[matching]` says.
+#[tokio::test]
+async fn new_banks_are_set_as_the_configuration_says() {
+    let defaults = BankSettings { max_distance: 12, minimum_quality: 60, ..BankSettings::default() };
+    let app = Setup { defaults, ..Setup::default() }.start().await;
+    make(&app, json!({"name": "A"})).await;
+    make(&app, json!({"name": "B", "max_distance": 20})).await;
+    assert_eq!(call(&app, "POST", "/c/banks", json!({"name": "C"})).await.status, 201);
+    let exchange = json!({"bank": "D", "api": "sample", "api_json": {"enabled": false}});
+    assert_eq!(call(&app, "POST", "/c/exchanges", exchange).await.status, 201);
+    for (name, distance) in [("A", 12), ("B", 20), ("C", 12), ("D", 12)] {
+        let bank = app.get(&format!("/banks/{name}")).await.ok();
+        assert_eq!((&bank["max_distance"], &bank["minimum_quality"]), (&json!(distance), &json!(60)), "{name}");
+    }
+    let back = call(&app, "PATCH", "/banks/B", json!({"max_distance": null})).await.ok();
+    assert_eq!(back["max_distance"], 12);
 }
 
 #[tokio::test]

@@ -68,6 +68,13 @@ fn refused(answer: &Answer, status: u16) -> String {
     page
 }
 
+/// What a page says is wrong.
+#[track_caller]
+fn problem(page: &str) -> &str {
+    let (_, rest) = page.split_once("role=\"alert\"").expect("nothing is wrong");
+    rest.split("</div>").next().unwrap()
+}
+
 /// Where a 303 leads to.
 #[track_caller]
 fn leads_to(answer: &Answer) -> String {

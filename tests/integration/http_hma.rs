@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::http_app::{Answer, App, MULTIPART, Setup, parts};
 
 /// A picture whose PDQ hash the reference gives (facebook/ThreatExchange, `pdq/data/bridge-mods`), and that hash.
-const SPECIMEN: [&str; 2] = [
+pub const SPECIMEN: [&str; 2] = [
     "facd8bcb2a49bcebdec1985298d5fe84bcd006c187c598c720c3c087b3fdb318",
     "facd8bcb2a49bcebdec1985228d5ae84bcd006c187c598c720c2b087b3fdb318",
 ];
@@ -24,15 +24,15 @@ fn refused(answer: &Answer, status: u16) -> String {
     body["message"].as_str().unwrap().to_owned()
 }
 
-async fn post_json(app: &App, path: &str, body: Value) -> Answer {
+pub async fn post_json(app: &App, path: &str, body: Value) -> Answer {
     app.post(path, "application/json", body.to_string()).await
 }
 
-async fn upload(app: &App, path: &str, field: &str, bytes: &[u8]) -> Answer {
+pub async fn upload(app: &App, path: &str, field: &str, bytes: &[u8]) -> Answer {
     app.post(path, MULTIPART, parts(&[(&format!("name=\"{field}\"; filename=\"a\""), bytes)])).await
 }
 
-fn sample(name: &str) -> Vec<u8> {
+pub fn sample(name: &str) -> Vec<u8> {
     std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/samples").join(name)).unwrap()
 }
 
@@ -106,10 +106,11 @@ async fn what_cannot_be_hashed_is_a_400() {
         assert!(refused(&upload(&app, &format!("/h/hash?types={types}"), "photo", &picture).await, 400).contains(word), "{types}");
     }
     // HMA answers these with 500.
-    for broken in [&b""[..], b"not a picture", &picture[..40]] {
+    for broken in [&b""[..], &picture[..40]] {
         refused(&upload(&app, "/h/hash", "photo", broken).await, 400);
     }
     refused(&upload(&app, "/h/hash?types=md5&hma_strict=1", "photo", &picture).await, 400);
+    refused(&upload(&app, "/h/hash?hma_strict=1", "photo", b"\0\0\0\x18ftypheic").await, 400);
     assert_eq!(upload(&app, "/h/hash?types=md5", "photo", &picture).await.status, 200);
 }
 
@@ -310,7 +311,7 @@ async fn the_seed_is_pythons_coin_and_can_be_bypassed() {
     assert_eq!(raw, json!({"matches": [1]}), "raw lookups look into disabled banks");
 }
 
-async fn call(app: &App, method: &str, path: &str, body: Option<Value>) -> Answer {
+pub async fn call(app: &App, method: &str, path: &str, body: Option<Value>) -> Answer {
     let body = body.map(|body| body.to_string()).unwrap_or_default();
     app.send(axum::http::Request::builder().method(method).uri(path).body(body.into()).unwrap()).await
 }

@@ -173,9 +173,11 @@ async fn content_at_a_url_is_hashed_looked_up_and_added() {
     assert_eq!(app.get(&at("/h/hash", "/video")).await.ok(), json!({"video_md5": "900150983cd24fb0d6963f7d28e17f72"}));
     assert!(refused(&app.get(&at("/h/hash", "/nameless")).await, 400).contains("content_type"), "HMA answers 500");
     assert_eq!(app.get(&format!("{}&content_type=photo", at("/h/hash", "/nameless"))).await.ok(), hash);
-    for wrong in ["/page", "/broken", "/none", "/inside"] {
+    for wrong in ["/page", "/none", "/inside"] {
         refused(&app.get(&at("/h/hash", wrong)).await, 400);
     }
+    let unknown = app.get(&at("/h/hash", "/broken")).await;
+    assert_eq!((unknown.ok()["pdq"].as_str(), unknown.header("x-unscored")), (Some(""), "unsupported_media"));
     refused(&app.get("/h/hash?url=http://127.0.0.2/known").await, 400);
 
     call(&app, "POST", "/c/banks", json!({"name": "A"})).await;
@@ -199,4 +201,24 @@ async fn content_at_a_url_is_hashed_looked_up_and_added() {
     let signals: Vec<Signal> = app.store.load_signals(&held, 0, 9).await.unwrap().into_iter().map(|(.., signal)| signal).collect();
     assert_eq!((signals.len(), signals[0].to_text().as_str()), (1, hash["pdq"].as_str().unwrap()));
     assert_ne!(signals[0].to_text(), HASH);
+}
+
+/// What is not decoded can still be known by its digests.
+#[tokio::test]
+async fn a_photo_of_a_type_that_is_not_decoded_is_known_by_its_digests() {
+    let app = Setup::default().start().await;
+    let heic: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    let form = || parts(&[("name=\"photo\"; filename=\"a.heic\"", heic)]);
+    let hashed = app.post("/h/hash", MULTIPART, form()).await;
+    let answer = hashed.ok();
+    assert_eq!((answer["pdq"].as_str(), hashed.header("x-unscored")), (Some(""), "unsupported_media"));
+    for (kind, length) in [("video_md5", 32), ("sha1", 40), ("sha256", 64)] {
+        assert_eq!(answer[kind].as_str().unwrap().len(), length, "{kind}");
+    }
+    call(&app, "POST", "/c/banks", json!({"name": "A"})).await;
+    app.post("/c/bank/A/content", MULTIPART, form()).await.ok();
+    let found = app.post("/m/lookup", MULTIPART, form()).await.ok();
+    assert_eq!(found["video_md5"]["A"][0]["bank_content_id"], 1, "{found}");
+    assert_eq!(found["pdq"], json!({}));
+    refused(&app.post("/m/lookup?hma_strict=1", MULTIPART, form()).await, 400);
 }

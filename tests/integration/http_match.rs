@@ -108,6 +108,28 @@ async fn what_cannot_match_says_why() {
     assert_eq!(broken["hashes"]["sha256"].as_str().unwrap().len(), 64);
 }
 
+/// Digests are taken of any bytes; why they have no other hash is told.
+#[tokio::test]
+async fn any_file_is_looked_up_by_its_digests_whatever_its_content_type() {
+    let app = Setup::default().start().await;
+    bank(&app, "A", &["9dd4e461268c8034f5c8564e155c67a6"], Purpose::Known).await; // MD5 of "x"
+    let part: (&str, &[u8]) = ("name=\"attachment\"; filename=\"a.json\"\r\nContent-Type: application/json", b"x");
+    let json = |media_type: &str| json!({"media_type": media_type, "media_base64": "eA=="});
+    let mut answers = vec![app.send(axum::http::Request::post("/match").body("x".into()).unwrap()).await.ok()];
+    for content_type in ["text/plain", "image/heic", "video/mp4", "application/pdf", "nonsense"] {
+        answers.push(app.post("/match", content_type, "x").await.ok());
+        answers.push(ask(&app, json(content_type)).await);
+    }
+    answers.push(app.post("/match", MULTIPART, parts(&[part])).await.ok());
+    for answer in answers {
+        assert_eq!((answer["matches"][0]["technology"].as_str(), &answer["hashes"]["pdq"]), (Some("md5"), &Value::Null), "{answer}");
+        assert_eq!(
+            (answer["unmatched"][0]["technology"].as_str(), answer["unmatched"][0]["reason"].as_str()),
+            (Some("pdq"), Some("unsupported_media"))
+        );
+    }
+}
+
 #[tokio::test]
 async fn wrong_calls_name_the_place() {
     let app = Setup::default().start().await;
@@ -122,7 +144,9 @@ async fn wrong_calls_name_the_place() {
     assert!(refused(json!({"url": "http://192.0.2.1/"})).await.contains("turned off"));
     let many: Vec<Value> = (0..1001).map(|_| json!({"signal_type": "pdq", "signal": HASH})).collect();
     app.post("/match", "application/json", json!({"signals": many}).to_string()).await.error(413, "too_large");
-    app.post("/match", "text/plain", "hello").await.error(415, "unsupported_type");
+    app.post("/match", "text/plain", "").await.error(400, "malformed");
+    let message = app.post("/match", "application/json", sample("known.jpg")).await.error(400, "malformed");
+    assert!(message.contains("needs another Content-Type"), "{message}");
 }
 
 #[tokio::test]

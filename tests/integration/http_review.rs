@@ -4,7 +4,7 @@ use axum::{body::Body, http::Request};
 use nightlight::{
     domain::{
         attachment::AttachmentKind,
-        decision::{Category, Reason, Route, RoutingDecision},
+        decision::{Category, Likeness, Reason, Route, RoutingDecision},
         evidence::{Evidence, Unscored, UnscoredReason},
         ids::{ReviewItemId, TenantId},
         monitor::Provenance,
@@ -12,7 +12,7 @@ use nightlight::{
         time::Timestamp,
     },
     services::access::Role,
-    store::{NewReviewItem, Outcome},
+    store::{Nearest, NewAttachment, NewReviewItem, Outcome},
 };
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ async fn an_item_shows_its_evidence_and_not_its_content() {
         item,
         json!({
             "id": id, "created_at": null, "queue": "default", "priority": 0.5, "category": "new", "attachment_kind": "image",
-            "item_id": "their-7", "count": 1, "item_ids": ["their-7"], "subject": null, "state": "open", "matches": [],
+            "item_id": "their-7", "count": 1, "item_ids": ["their-7"], "attached": 0, "subject": null, "state": "open", "matches": [],
             "scores": [{"technology": "open-nsfw", "label": "nsfw", "raw": 0.75, "probability": null, "threshold": null,
                 "flagged": false, "operating_point": null}],
             "unscored": [{"technology": "pdq", "reason": "quality_below_minimum", "detail": "3 of 50"}],
@@ -196,4 +196,61 @@ async fn an_unknown_item_and_another_tenant_s_are_the_same_404() {
         post(&app, &ann, id, "claim", "").await.error(404, "not_found");
     }
     assert_eq!(get(&app, &ann, "/review/items").await.ok()["items"], json!([]));
+}
+
+/// An item whose cluster grew; its attachments, and decisions about it, in pages.
+#[tokio::test]
+async fn attachments_and_decisions_are_followed_in_pages() {
+    let (app, ann, _) = with_reviewers().await;
+    let id = add_one(&app).await;
+    let other = add_one(&app).await;
+    let path = format!("/review/items/{id}/attachments");
+    let alone = get(&app, &ann, &path).await.ok();
+    let mut first = alone["attachments"][0].clone();
+    assert!(first["time"].as_str().unwrap().ends_with('Z'));
+    first["time"] = Value::Null;
+    let expected = json!({"cursor": "0", "item_id": "their-7", "time": null, "technology": null, "distance": null, "after_decision": false, "likeness": null});
+    assert_eq!((first, &alone["next"]), (expected, &Value::Null));
+    assert_eq!(get(&app, &ann, "/review/decisions").await.ok(), json!({"decisions": [], "next": "0", "more": false}));
+    for item in [id, other] {
+        post(&app, &ann, item, "claim", "").await.ok();
+        post(&app, &ann, item, "decision", r#"{"verdict":"rejected","note_code":"c-1"}"#).await.ok();
+    }
+    for number in 0..3 {
+        let attachment = NewAttachment {
+            review_item: id,
+            item_id: format!("copy-{number}"),
+            at: Timestamp::now(),
+            nearest: Some(Nearest { technology: "pdq".into(), distance: 7.0 }),
+            likeness: Likeness::Exact,
+        };
+        app.store.commit(Outcome { attachment: Some(attachment), ..Outcome::new(TenantId::DEFAULT) }).await.unwrap();
+    }
+    let (mut listed, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = get(&app, &ann, &format!("{path}?limit=2{next}")).await.ok();
+        listed.extend(page["attachments"].as_array().unwrap().iter().map(|one| one["item_id"].as_str().unwrap().to_owned()));
+        let Some(after) = page["next"].as_str() else { break };
+        next = format!("&after={after}");
+    }
+    assert_eq!(listed, ["their-7", "copy-0", "copy-1", "copy-2"]);
+    let copy = get(&app, &ann, &format!("{path}?after=0&limit=1")).await.ok()["attachments"][0].clone();
+    assert_eq!((&copy["technology"], &copy["distance"], &copy["likeness"]), (&json!("pdq"), &json!(7.0), &json!("exact")));
+
+    let made = get(&app, &ann, "/review/decisions?limit=1").await.ok();
+    let one = &made["decisions"][0];
+    assert_eq!((&made["more"], &one["review_item"], &one["attached"], &one["count"]), (&json!(true), &json!(id), &json!(3), &json!(1)));
+    assert_eq!((&one["decision"]["verdict"], &one["decision"]["note_code"]), (&json!("rejected"), &json!("c-1")));
+    assert_eq!((&one["second_look_of"], &one["subject"], &one["item_id"]), (&Value::Null, &Value::Null, &json!("their-7")));
+    let rest = get(&app, &ann, &format!("/review/decisions?after={}", made["next"].as_str().unwrap())).await.ok();
+    assert_eq!((&rest["decisions"][0]["review_item"], &rest["more"]), (&json!(other), &json!(false)));
+    let later = format!("/review/decisions?after={}", rest["next"].as_str().unwrap());
+    assert_eq!(get(&app, &ann, &later).await.ok(), json!({"decisions": [], "next": rest["next"], "more": false}), "ask again later");
+
+    for query in ["after=x", "after=-1", "after=1.5", "limit=0", "limit=201", "page=2"] {
+        get(&app, &ann, &format!("{path}?{query}")).await.error(400, "malformed");
+        get(&app, &ann, &format!("/review/decisions?{query}")).await.error(400, "malformed");
+    }
+    get(&app, &ann, &format!("/review/items/{}/attachments", ReviewItemId::new())).await.error(404, "not_found");
+    get(&app, &ann, "/review/items/7/attachments").await.error(400, "malformed");
 }

@@ -8,8 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{body::Body, http::Request};
+use axum::{
+    body::Body,
+    http::{HeaderValue, Request},
+};
 use nightlight::{
+    domain::attachment::Attachment,
     http::HttpOptions,
     services::scoring::{ScoreError, Scored},
     testing::scorer::FakeScorer,
@@ -31,8 +35,75 @@ async fn a_raw_body_takes_its_context_from_the_query() {
     assert_eq!(answer.ok(), understood(media, json!({"item_id": "a b", "service": "chat"})));
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(app.post("/score", "text/plain; charset=utf-8", "Grüße").await.ok(), understood(json!({"text": "Grüße"}), json!({})));
-    let octets = json!({"media": "x", "declared": "application/octet-stream"});
-    assert_eq!(app.post("/score", "application/octet-stream", "x").await.ok(), understood(octets, json!({})));
+}
+
+/// Media is told by its bytes: no Content-Type is refused, in none of the ways to send it.
+#[tokio::test]
+async fn any_file_under_any_content_type_is_an_attachment() {
+    let app = Setup::default().start().await;
+    for declared in [
+        "application/octet-stream",
+        "application/pdf",
+        "application/x-www-form-urlencoded",
+        "audio/ogg",
+        "image/heic",
+        "multipart/mixed",
+        "nonsense",
+        "video/mp4",
+    ] {
+        let expected = understood(json!({"media": "x", "declared": declared}), json!({}));
+        assert_eq!(app.post("/score", declared, "x").await.ok(), expected);
+        let part = format!("name=\"attachment\"\r\nContent-Type: {declared}");
+        assert_eq!(app.post("/score", MULTIPART, parts(&[(&part, b"x")])).await.ok(), expected);
+        assert_eq!(app.post("/score/batch", MULTIPART, parts(&[(&part, b"x")])).await.ok()[0]["answer"], expected);
+        let body = json!({"attachment": {"media_type": declared, "data_base64": "eA=="}});
+        assert_eq!(app.post("/score", "application/json", body.to_string()).await.ok(), expected);
+    }
+    let unknown = understood(json!({"media": "x", "declared": null}), json!({}));
+    assert_eq!(app.send(Request::post("/score").body("x".into()).unwrap()).await.ok(), unknown);
+    assert_eq!(app.post("/score", "application/json", r#"{"attachment":{"data_base64":"eA=="}}"#).await.ok(), unknown);
+    let odd = Request::post("/score").header("content-type", HeaderValue::from_bytes(b"image/\xff").unwrap());
+    assert_eq!(app.send(odd.body("x".into()).unwrap()).await.ok()["attachment"]["media"], "x");
+    let nested: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: multipart/form-data; boundary=y", b"x");
+    assert_eq!(app.post("/score", MULTIPART, parts(&[nested])).await.ok()["attachment"]["media"], "x");
+}
+
+/// Nobody shields a text by half an emoji: what is no Unicode becomes U+FFFD, the text is scored, and the bytes go along as they came.
+#[tokio::test]
+async fn texts_are_repaired_and_go_along_as_they_came() {
+    let app = Setup::default().start().await;
+    let cut = b"how old are you? \xf0\x9f";
+    let expected = understood(json!({"text": "how old are you? \u{fffd}", "repaired": true}), json!({}));
+    let part: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: text/plain; charset=", cut);
+    let base64 = json!({"attachment": {"media_type": "text/plain", "data_base64": "aG93IG9sZCBhcmUgeW91PyDwnw=="}}).to_string();
+    assert_eq!(app.post("/score", "text/plain", cut.to_vec()).await.ok(), expected);
+    assert_eq!(app.post("/score", MULTIPART, parts(&[part])).await.ok(), expected);
+    assert_eq!(app.post("/score", "application/json", base64).await.ok(), expected);
+    for request in app.scorer.seen() {
+        let Attachment::Text { received, .. } = request.attachment else { panic!("no text") };
+        assert_eq!(received.as_deref(), Some(&cut[..]));
+    }
+    assert_eq!(app.post("/score", "text/html; charset=ISO-8859-1", b"Gr\xfc\xdfe".to_vec()).await.ok()["attachment"]["text"], "Grüße");
+
+    let broken = b"{\"attachment\":{\"text\":\"a\xff\"}}".to_vec();
+    assert_eq!(app.post("/score", "application/json", broken).await.ok()["attachment"], json!({"text": "a\u{fffd}", "repaired": true}));
+    let chat = r#"{"attachment":{"conversation":{"messages":[{"author":"a\ud83d","text":"\\ud83d \ud83d\ude00"},{"author":"b","text":"\ud83d"}]}}}"#;
+    let messages = json!([["a\u{fffd}", null, "\\ud83d \u{1f600}"], ["b", null, "\u{fffd}"]]);
+    assert_eq!(app.post("/score", "application/json", chat).await.ok()["attachment"], json!({"messages": messages, "repaired": true}));
+    let marked = b"\xef\xbb\xbf{\"attachment\":{\"text\":\"a\"}}".to_vec();
+    assert_eq!(app.post("/score", "application/json", marked).await.ok()["attachment"], json!({"text": "a"}));
+}
+
+/// `-a/b_c.d` needs quotes by RFC 2046, and some clients send none.
+#[tokio::test]
+async fn a_boundary_without_the_quotes_that_it_needs() {
+    let app = Setup::default().start().await;
+    let body = "---a/b_c.d\r\nContent-Disposition: form-data; name=\"attachment\"; filename=\"a.gif\"\r\nContent-Type: image/gif\r\n\r\nGIF89a\r\n---a/b_c.d--\r\n";
+    let answer = app.post("/score", "multipart/form-data; boundary=-a/b_c.d", body).await;
+    assert_eq!(answer.ok(), understood(json!({"media": "GIF89a", "declared": "image/gif"}), json!({})));
+    // Names of files are anybody's, and decide nothing.
+    let named = b"--XX\r\nContent-Disposition: form-data; name=\"attachment\"; filename=\"\xe9\xff.jpg\"\r\n\r\nx\r\n--XX--\r\n".to_vec();
+    assert_eq!(app.post("/score", MULTIPART, named).await.ok()["attachment"]["media"], "x");
 }
 
 #[tokio::test]
@@ -107,7 +178,7 @@ async fn a_replayed_answer_says_so() {
 #[tokio::test]
 async fn each_error_of_the_service_has_its_status() {
     type Case = (fn() -> ScoreError, u16, &'static str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 7] = [
         (|| ScoreError::Malformed("no".into()), 400, "malformed"),
         (|| ScoreError::TooLarge("no".into()), 413, "too_large"),
         (|| ScoreError::IdempotencyConflict, 422, "idempotency_conflict"),
@@ -236,13 +307,14 @@ async fn a_batch_answers_in_order_each_with_its_own_outcome() {
     let answer = app.post("/score/batch", MULTIPART, body).await;
     let outcomes = answer.ok();
     let status: Vec<_> = outcomes.as_array().unwrap().iter().map(|outcome| outcome["status"].as_u64().unwrap()).collect();
-    assert_eq!(status, [200, 415, 400, 400, 400, 200]);
+    assert_eq!(status, [200, 200, 200, 400, 400, 200]);
     assert_eq!(
         outcomes[0]["answer"],
         json!({"attachment": {"media": "png", "declared": "image/png"}, "context": {"item_id": "1"}, "key": "k-1"})
     );
-    assert_eq!(outcomes[1]["error"]["code"], "unsupported_type");
-    assert_eq!(outcomes[1]["error"]["request_id"], answer.header("x-request-id"));
+    assert_eq!(outcomes[1]["answer"], understood(json!({"media": "mp4", "declared": "video/mp4"}), json!({})));
+    assert_eq!(outcomes[2]["answer"], understood(json!({"text": "\u{fffd}", "repaired": true}), json!({})));
+    assert_eq!(outcomes[3]["error"]["request_id"], answer.header("x-request-id"));
     assert!(outcomes[3]["error"]["message"].as_str().unwrap().contains("`item`"), "{}", outcomes[3]);
     assert_eq!(outcomes[5]["answer"], understood(json!({"text": "six"}), json!({})));
 }
@@ -272,7 +344,7 @@ async fn a_batch_runs_as_many_at_a_time_as_it_has_permits() {
 #[tokio::test]
 async fn a_panic_in_a_batch_is_one_outcome() {
     let scorer = FakeScorer::new(|request| async move {
-        let nightlight::domain::attachment::Attachment::Text { text, .. } = request.attachment else { unreachable!() };
+        let Attachment::Text { text, .. } = request.attachment else { unreachable!() };
         assert_ne!(text, "bad");
         Ok(Scored { body: "{}".into(), replayed: false })
     });

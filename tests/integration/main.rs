@@ -1,6 +1,7 @@
 //! The integration tests: one file per concern.
 
 mod architecture;
+mod cases;
 mod classify;
 mod cli;
 mod cli_banks;
@@ -9,8 +10,12 @@ mod cli_evaluate;
 mod cli_exchange;
 mod cli_preprocess;
 mod client;
+mod copies;
 mod curation;
 mod decode;
+mod decode_formats;
+mod decode_frames;
+mod decode_jpeg;
 mod durability;
 mod embedding;
 mod exchange;
@@ -21,6 +26,7 @@ mod http_banks;
 mod http_console;
 mod http_exchanges;
 mod http_hma;
+mod http_hma_shared;
 mod http_hma_signals;
 mod http_match;
 mod http_review;
@@ -36,5 +42,6 @@ mod outbound;
 mod parity;
 mod secrecy;
 mod serving;
+mod shared_signals;
 mod store;
 mod text_looks;

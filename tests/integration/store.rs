@@ -3,11 +3,13 @@
 mod banks;
 mod crash;
 mod curation;
+mod decided;
 mod ledger;
 mod measure;
 mod operating_points;
 mod reviews;
 mod schema;
+mod shared;
 
 use std::{path::Path, time::Duration};
 
@@ -106,7 +108,7 @@ fn routed(queue: &str, priority: f64, key: Option<&str>) -> Outcome {
         }),
         counters: vec![counter(3)],
         idempotency: key.map(|key| response(key, 1)),
-        cluster: None,
+        ..Outcome::new(TENANT)
     }
 }
 

@@ -233,8 +233,11 @@ impl Add {
             let added = curation.add(who, &self.bank, entry).await?;
             let item = curation.item(who, &self.bank, added.content_id).await?;
             let mut line = json!({"bank": self.bank, "content_id": added.content_id, "created": added.created, "standing": item.standing});
-            if !added.named_again.is_empty() {
-                line["named_again"] = added.named_again.into();
+            if !added.created {
+                line["named_again"] = vec![added.content_id].into();
+            }
+            if !added.shares_with.is_empty() {
+                line["shares_with"] = added.shares_with.into();
             }
             Ok(output::json_line(&line)?)
         })

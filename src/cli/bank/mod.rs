@@ -55,8 +55,8 @@ pub(super) enum Bank {
     Export(Export),
     /// Add one item with all its signals, or name one again that is there
     ///
-    /// A signal stands once in a bank: what some item holds already stays with it, and the item gets the source as one more. In a bank with admission tests the
-    /// item is a candidate until it passes them.
+    /// An item keeps all its signals, whichever others have them too: a signal matches as long as one of its items is in force, and names them all. Exactly the signals of an
+    /// item are that item, which gets the source as one more. In a bank with admission tests the item is a candidate until it passes them.
     Add(Add),
     /// Show the items of a bank
     Items(List),
@@ -110,7 +110,7 @@ async fn curate<T>(
     store: Store,
     work: impl AsyncFnOnce(&Curation, &Principal) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let curation = Curation::new(store.clone(), None, config.feedback.rules);
+    let curation = Curation::new(store.clone(), None, config.feedback.rules).with_defaults(config.matching.bank());
     let done = work(&curation, &Principal::operator()).await;
     store.close().await;
     done

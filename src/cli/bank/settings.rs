@@ -184,13 +184,8 @@ impl<'a> BankLine<'a> {
 
 impl Create {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
-        let defaults = BankSettings {
-            max_distance: config.matching.pdq_max_distance,
-            minimum_quality: config.matching.pdq_minimum_quality.get(),
-            ..BankSettings::default()
-        };
         super::with_new(config, async |curation, who| {
-            let bank = curation.create(who, &self.bank, self.settings.over(defaults)).await?;
+            let bank = curation.create(who, &self.bank, self.settings.over(curation.defaults().clone())).await?;
             Ok(output::json_line(&BankLine::of(curation, who, &bank).await?)?)
         })
     }

@@ -206,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_sample_needs_as_many_flags_as_the_field_guide_says() {
-        // All of delta on one start: D.2's 299; two or more: half of it, ln(0.025) / ln(0.99) = 368.
+    fn a_clean_sample_needs_as_many_flags_as_the_exact_binomial_says() {
+        // All of delta on one start: ln(0.05) / ln(0.99) = 299; two or more: half of it, ln(0.025) / ln(0.99) = 368.
         assert_eq!(starts(299, 0.01, 0.05), [299]);
         assert_eq!(starts(298, 0.01, 0.05).first(), Some(&18));
         assert_eq!(starts(368, 0.01, 0.05), [368, 0]);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_nearest_start_has_a_lower_bound() {
-        // 990 of 1000, the field guide's example, shows 98.3 % at best.
+        // 990 of 1000 shows 98.3 % at best.
         let (cut, lower) = search(&data(&[(0.9, 990, 10), (0.1, 0, 1000)]), 0.01, 0.05).nearest.unwrap();
         assert_eq!((cut.flagged, cut.errors), (1000, 10));
         assert!(lower > 0.97 && lower < 0.983, "{lower}");

@@ -162,9 +162,9 @@ mod tests {
         }
     }
 
-    /// D.1's last column; its figures are rounded, and at 10 % from the rounded F.
+    /// ln(0.05) / ln(1 - F) with the F that 99 % needs at recall 0.8; the figures are rounded, and at 10 % from the rounded F.
     #[test]
-    fn clean_negatives_are_those_of_the_field_guide() {
+    fn clean_negatives_are_those_of_the_exact_binomial() {
         for (prevalence, expected) in [(0.1, 3335.0), (0.01, 36_700.0), (0.001, 370_350.0), (1e-4, 3.7e6), (1e-6, 3.71e8)] {
             let plan = Plan::new(&intent(prevalence));
             let needed = plan.clean_negatives_needed.unwrap() as f64;
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((plan.flags_needed, plan.flags_needed_searching), (Some(299), Some(368)));
         assert!((plan.precision_if_measured_balanced.unwrap() - 0.5).abs() < 1e-9);
         let budget = plan.budget.unwrap();
-        // D.2: 473 flags allow one error.
+        // 473 flags allow one error.
         assert_eq!(budget.errors_allowed, Some(1));
         let plain = 0.995_f64.powi(473) * (1.0 + 473.0 * 0.005 / 0.995);
         assert!((budget.power.unwrap() - plain).abs() < 1e-12);

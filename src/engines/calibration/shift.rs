@@ -148,9 +148,9 @@ impl Rule {
 mod tests {
     use super::*;
 
-    /// D.1: precision at F = 1e-3 and 1e-5 with T = 0.8, and F needed for 99 %.
+    /// By Bayes' rule: precision at F = 1e-3 and 1e-5 with T = 0.8, and F needed for 99 %.
     #[test]
-    fn the_field_guides_table_is_reproduced() {
+    fn a_table_of_prevalences_is_reproduced() {
         let rows = [
             (0.5, 0.9988, 1.0, None),
             (0.1, 0.989, 0.9999, Some(9.0e-4)),

@@ -272,8 +272,10 @@ pub fn obey(subject: &Subject, seed: u64, steps: usize) {
     let mut random = Random(seed);
     let sizes = Sizes { tail: 1 + random.below(12), merged: 12 + random.below(60), full: 12 + random.below(80) };
     let centres: Vec<Signal> = (0..3).map(|_| (subject.any)(&mut random, subject)).collect();
-    let signal = |random: &mut Random| match random.below(3) {
+    // Of near ones and, often, of the very same: a signal may be many items'.
+    let signal = |random: &mut Random| match random.below(4) {
         0 => (subject.any)(random, subject),
+        3 => centres[0].clone(),
         at => (subject.near)(random, &centres[at]),
     };
     let mut index = sized_index_for(&centres[0], Some(sizes));

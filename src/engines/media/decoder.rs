@@ -3,11 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::{DecodeError, Fault};
-use super::orientation::Orientation;
-use super::{bmp, gif, jpeg, png, sniff, tiff, webp};
+pub(super) use super::sequence::Picture;
+use super::sequence::{Reading, Sequence, Still, Stored};
+use super::{bmp, gif, jpeg, mpo, png, recognise, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
 use crate::domain::clip::{Clip, FrameAt, Shot};
-use crate::domain::frame::{BufferPool, Frame};
+use crate::domain::frame::{Buffer, BufferPool, Frame};
 
 /// What one attachment may cost.
 ///
@@ -41,18 +42,6 @@ pub struct Decoder {
     pool: BufferPool,
 }
 
-/// One format's reader: opened from the header alone, then read once the limits have been checked.
-pub(super) trait Picture<'a>: Sized {
-    /// Reads the header. Allocates nothing proportional to the pixels it states.
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault>;
-    /// Width and height as stored, before orientation. Zero is refused by the caller.
-    fn size(&self) -> (u32, u32);
-    /// How the stored pixels are to be turned.
-    fn orientation(&self) -> Orientation;
-    /// Writes all `3 * width * height` bytes of `out`, whose content is unspecified; scratch areas come from `pool`.
-    fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault>;
-}
-
 impl Decoder {
     /// A decoder that holds every attachment to `limits` and takes its buffers from `pool`.
     pub fn new(limits: Limits, pool: BufferPool) -> Self {
@@ -63,37 +52,48 @@ impl Decoder {
     pub fn header(&self, bytes: &[u8]) -> Result<Header, DecodeError> {
         let media_type = self.admit(bytes)?;
         guarded(media_type, || match media_type {
-            MediaType::Jpeg => self.size_of::<jpeg::Jpeg>(media_type, bytes),
-            MediaType::Png => self.size_of::<png::Png>(media_type, bytes),
-            MediaType::Webp => self.size_of::<webp::Webp>(media_type, bytes),
-            MediaType::Gif => self.size_of::<gif::Gif>(media_type, bytes),
-            MediaType::Bmp => self.size_of::<bmp::Bmp>(media_type, bytes),
-            MediaType::Tiff => self.size_of::<tiff::Tiff>(media_type, bytes),
+            MediaType::Jpeg => self.header_of::<mpo::Mpo>(media_type, bytes),
+            MediaType::Png => self.header_of::<png::Png>(media_type, bytes),
+            MediaType::Webp => self.header_of::<webp::Webp>(media_type, bytes),
+            MediaType::Gif => self.header_of::<gif::Gif>(media_type, bytes),
+            MediaType::Bmp => self.header_of::<Still<bmp::Bmp>>(media_type, bytes),
+            MediaType::Tiff => self.header_of::<tiff::Tiff>(media_type, bytes),
         })
     }
 
-    /// The whole picture; of an animation the first frame.
+    /// The whole picture; of a sequence the first frame.
     pub fn decode(&self, bytes: &[u8]) -> Result<(MediaType, Frame), DecodeError> {
         let media_type = self.admit(bytes)?;
         let frame = guarded(media_type, || match media_type {
-            MediaType::Jpeg => self.frame_of::<jpeg::Jpeg>(media_type, bytes),
+            MediaType::Jpeg => self.frame_of::<mpo::Mpo>(media_type, bytes),
             MediaType::Png => self.frame_of::<png::Png>(media_type, bytes),
             MediaType::Webp => self.frame_of::<webp::Webp>(media_type, bytes),
             MediaType::Gif => self.frame_of::<gif::Gif>(media_type, bytes),
-            MediaType::Bmp => self.frame_of::<bmp::Bmp>(media_type, bytes),
+            MediaType::Bmp => self.frame_of::<Still<bmp::Bmp>>(media_type, bytes),
             MediaType::Tiff => self.frame_of::<tiff::Tiff>(media_type, bytes),
         })?;
         Ok((media_type, frame))
     }
 
-    /// Every frame, page or picture of the file, in order, decoded one at a time as they are asked for. A still is a clip of one frame.
+    /// Every frame, page or picture of the file, in order, decoded one at a time as they are asked for. A still is a clip of one frame, which has
+    /// no time.
+    ///
+    /// What one step may cost is about one frame's work; how many steps are taken is the caller's affair.
     ///
     /// # Errors
-    /// What is wrong before the first frame; what is wrong with a later one ends the clip's shots.
+    /// What the first frame's header says wrong, its size against the limits included. What is wrong with the pixels of the first frame, and with
+    /// later ones, is an error among the clip's shots, and the last of them: also a frame that the file states and does not hold.
     pub fn clip<'a>(&'a self, bytes: &'a [u8]) -> Result<(MediaType, Clip<'a, DecodeError>), DecodeError> {
-        let (media_type, frame) = self.decode(bytes)?;
-        let shot = Shot { at: FrameAt { index: 0, time: None }, frame, alpha: None };
-        Ok((media_type, Clip { frames: Some(1), shots: Box::new(std::iter::once(Ok(shot))) }))
+        let media_type = self.admit(bytes)?;
+        let clip = guarded(media_type, || match media_type {
+            MediaType::Jpeg => self.clip_of::<mpo::Mpo>(media_type, bytes),
+            MediaType::Png => self.clip_of::<png::Png>(media_type, bytes),
+            MediaType::Webp => self.clip_of::<webp::Webp>(media_type, bytes),
+            MediaType::Gif => self.clip_of::<gif::Gif>(media_type, bytes),
+            MediaType::Bmp => self.clip_of::<Still<bmp::Bmp>>(media_type, bytes),
+            MediaType::Tiff => self.clip_of::<tiff::Tiff>(media_type, bytes),
+        })?;
+        Ok((media_type, clip))
     }
 
     /// A JPEG from its luma plane alone: a frame whose three channels are equal. `None` for everything that has no such plane, which is
@@ -107,8 +107,11 @@ impl Decoder {
             return Ok(None);
         }
         guarded(media_type, || {
-            let picture = self.open::<jpeg::Luma>(media_type, bytes)?;
-            if picture.is_plane() { self.frame_from(media_type, picture).map(Some) } else { Ok(None) }
+            let (mut still, stored) = self.open::<Still<jpeg::Luma>>(media_type, bytes)?;
+            if !still.picture().is_some_and(jpeg::Luma::is_plane) {
+                return Ok(None);
+            }
+            self.read(media_type, &mut still, stored, Reading::First).map(|(frame, _)| Some(frame))
         })
     }
 
@@ -119,12 +122,13 @@ impl Decoder {
         if bytes.len() > self.limits.max_bytes {
             return Err(DecodeError::TooManyBytes { bytes: bytes.len(), max_bytes: self.limits.max_bytes });
         }
-        sniff(bytes).ok_or(DecodeError::UnsupportedType)
+        sniff(bytes).ok_or_else(|| DecodeError::UnsupportedType(recognise(bytes)))
     }
 
-    fn open<'a, P: Picture<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<P, DecodeError> {
-        let picture = P::open(bytes).map_err(|fault| fault.of(media_type))?;
-        let (width, height) = picture.size();
+    /// The header of the next frame, within the limits; `None` behind the last.
+    fn next<'a, S: Sequence<'a>>(&self, media_type: MediaType, sequence: &mut S) -> Result<Option<Stored>, DecodeError> {
+        let Some(stored) = sequence.next().map_err(|fault| fault.of(media_type))? else { return Ok(None) };
+        let (width, height) = stored.size;
         if width == 0 || height == 0 {
             return Err(Fault::malformed("a side of zero pixels").of(media_type));
         }
@@ -132,30 +136,108 @@ impl Decoder {
         if width > max_side || height > max_side || u64::from(width) * u64::from(height) > max_pixels {
             return Err(DecodeError::TooLarge { width, height, max_pixels, max_side });
         }
-        Ok(picture)
+        Ok(Some(stored))
     }
 
-    fn size_of<'a, P: Picture<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Header, DecodeError> {
-        let picture = self.open::<P>(media_type, bytes)?;
-        let (width, height) = picture.size();
-        let (width, height) = if picture.orientation().swaps_sides() { (height, width) } else { (width, height) };
+    /// A sequence and the header of its first frame.
+    fn open<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<(S, Stored), DecodeError> {
+        let mut sequence = S::open(bytes).map_err(|fault| fault.of(media_type))?;
+        let stored = self.next(media_type, &mut sequence)?.ok_or_else(|| Fault::malformed("no frame").of(media_type))?;
+        Ok((sequence, stored))
+    }
+
+    fn header_of<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Header, DecodeError> {
+        let (_, stored) = self.open::<S>(media_type, bytes)?;
+        let (width, height) = stored.size;
+        let (width, height) = if stored.orientation.swaps_sides() { (height, width) } else { (width, height) };
         Ok(Header { media_type, width, height })
     }
 
-    fn frame_of<'a, P: Picture<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Frame, DecodeError> {
-        self.frame_from(media_type, self.open::<P>(media_type, bytes)?)
+    fn frame_of<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Frame, DecodeError> {
+        let (mut sequence, stored) = self.open::<S>(media_type, bytes)?;
+        self.read(media_type, &mut sequence, stored, Reading::First).map(|(frame, _)| frame)
     }
 
-    fn frame_from<'a, P: Picture<'a>>(&self, media_type: MediaType, picture: P) -> Result<Frame, DecodeError> {
-        let ((width, height), orientation) = (picture.size(), picture.orientation());
+    fn clip_of<'a, S: Sequence<'a> + 'a>(&'a self, media_type: MediaType, bytes: &'a [u8]) -> Result<Clip<'a, DecodeError>, DecodeError> {
+        let (sequence, first) = self.open::<S>(media_type, bytes)?;
+        let frames = sequence.frames();
+        let shots = Shots { decoder: self, media_type, sequence, place: Place::First(first), index: 0, still: frames == Some(1) };
+        Ok(Clip { frames, shots: Box::new(shots) })
+    }
+
+    /// The pixels and the alpha of the frame that was announced, turned upright.
+    fn read<'a, S: Sequence<'a>>(
+        &self,
+        media_type: MediaType,
+        sequence: &mut S,
+        stored: Stored,
+        reading: Reading,
+    ) -> Result<(Frame, Option<Buffer>), DecodeError> {
+        let Stored { size: (width, height), orientation, .. } = stored;
         // A frame that cannot be addressed is far beyond any machine's limits, but `max_pixels` is the operator's to set.
         let length = usize::try_from(3 * u128::from(width) * u128::from(height))
             .map_err(|_| Fault::malformed("more pixels than can be addressed").of(media_type))?;
         let mut pixels = self.pool.take(length);
-        picture.read(&mut pixels, &self.pool).map_err(|fault| fault.of(media_type))?;
+        let alpha = sequence.read(&mut pixels, reading, &self.pool).map_err(|fault| fault.of(media_type))?;
+        let alpha = alpha.filter(|alpha| !is_opaque(alpha));
+        let alpha = alpha.map(|alpha| orientation.apply(width, height, alpha, &self.pool).2);
         let (width, height, pixels) = orientation.apply(width, height, pixels, &self.pool);
-        Frame::new(width, height, pixels).map_err(|error| Fault::malformed(error).of(media_type))
+        let frame = Frame::new(width, height, pixels).map_err(|error| Fault::malformed(error).of(media_type))?;
+        Ok((frame, alpha))
     }
+}
+
+/// The frames of a sequence, one decoded at each step.
+struct Shots<'a, S> {
+    decoder: &'a Decoder,
+    media_type: MediaType,
+    sequence: S,
+    place: Place,
+    /// Of the next frame.
+    index: u32,
+    /// Whether there is one frame only, which then has no time.
+    still: bool,
+}
+
+/// Where [`Shots`] stand.
+enum Place {
+    /// The first frame's header was read.
+    First(Stored),
+    /// A frame was read.
+    Behind,
+    /// Behind the last frame or the first error.
+    End,
+}
+
+impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
+    type Item = Result<Shot, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { decoder, media_type, index, still, .. } = *self;
+        // The end, until the frame is whole: nothing is read behind an error or a panic.
+        let place = std::mem::replace(&mut self.place, Place::End);
+        let shot = guarded(media_type, || {
+            let stored = match place {
+                Place::First(stored) => Some(stored),
+                Place::Behind => decoder.next(media_type, &mut self.sequence)?,
+                Place::End => None,
+            };
+            let Some(stored) = stored else { return Ok(None) };
+            let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All)?;
+            let at = FrameAt { index, time: stored.time.filter(|_| !still) };
+            Ok(Some(Shot { at, frame, alpha }))
+        });
+        if let Ok(Some(_)) = shot {
+            self.place = Place::Behind;
+            self.index = index.saturating_add(1);
+        }
+        shot.transpose()
+    }
+}
+
+/// Piece by piece, which the compiler turns into wide instructions.
+fn is_opaque(alpha: &[u8]) -> bool {
+    alpha.chunks(1024).all(|alpha| alpha.iter().fold(255, |all, &alpha| all & alpha) == 255)
 }
 
 /// The last net: a decoder's panic is the attachment's fault.

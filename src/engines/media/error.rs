@@ -1,5 +1,6 @@
 //! Why some bytes did not become a frame.
 
+use super::sniff::Recognised;
 use crate::domain::attachment::MediaType;
 
 /// Why some bytes did not become a frame. None of these is the server's fault; the attachment stays unscored for its pixels.
@@ -10,9 +11,9 @@ pub enum DecodeError {
     /// There are no bytes at all: refuse the request.
     #[error("the attachment has no bytes")]
     Empty,
-    /// The first bytes are those of no supported type: refuse the request, whatever type was declared.
-    #[error("the bytes are not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
-    UnsupportedType,
+    /// The first bytes are those of no type that is decoded, whatever was declared; of what else, if that is known. Its digests can still be looked up.
+    #[error("{}", not_decoded(.0))]
+    UnsupportedType(Option<Recognised>),
     /// More bytes than the limit: refuse the request.
     #[error("{bytes} bytes are more than the limit of {max_bytes}")]
     TooManyBytes { bytes: usize, max_bytes: usize },
@@ -32,11 +33,18 @@ impl DecodeError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
-            Self::UnsupportedType => "unsupported_media_type",
+            Self::UnsupportedType(_) => "unsupported_media_type",
             Self::TooManyBytes { .. } | Self::TooLarge { .. } => "too_large",
             Self::UnsupportedFeature { .. } => "unsupported_feature",
             Self::Malformed { .. } => "malformed",
         }
+    }
+}
+
+fn not_decoded(recognised: &Option<Recognised>) -> String {
+    match recognised {
+        Some(Recognised { media_type, words }) => format!("{words} ({media_type}) are not decoded: only their digests are looked up"),
+        None => "the bytes are not a JPEG, PNG, WebP, GIF, BMP or TIFF picture, nor of another type that is known: only their digests are looked up".to_owned(),
     }
 }
 

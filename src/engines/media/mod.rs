@@ -33,12 +33,14 @@
 //! The other way, a frame to an altered frame ([`edit`]) and to a file ([`encode`]), is for evaluation: what hashing survives is measured on
 //! pictures that were changed as people change them.
 //!
-//! Deliberate differences to Pillow 13:
+//! `scripts/conformance/format_layouts.py` makes PNG, WebP, GIF, TIFF and BMP files of all options and holds them against Pillow and dwebp; a part
+//! is committed (`tests/integration/decode_formats.rs`). Deliberate differences to Pillow 13:
 //! - 16-bit grey (PNG, TIFF) is reduced by `>> 8`; Pillow clips it at 255, which turns almost every such picture white.
 //! - Orientation is read from EXIF only; Pillow falls back to XMP and to ImageMagick's `Raw profile type exif` text.
 //! - A JPEG whose entropy-coded data is corrupt is an error; libjpeg resynchronises and warns. Half a picture that looks whole
 //!   would be scored as if it were the picture.
-//! - TIFF directories that are cut short, and WebP headers that announce metadata which is not there, are errors.
+//! - TIFF directories that are cut short are errors, and so are strips that share so many bytes that a small file is read for minutes.
+//! - Where Pillow misreads a file that says what it is (grey palettes of small BMPs, 16-bit TIFFs in planes), the file's own words count.
 //! - BigTIFF, CCITT fax, LZMA, Zstandard, WebP-in-TIFF, floating point, signed, CIELab and non-JPEG YCbCr TIFFs, and arithmetic
 //!   coded or 12-bit JPEGs are [`DecodeError::UnsupportedFeature`].
 //!
@@ -48,23 +50,26 @@
 //!
 //! let limits = Limits { max_pixels: 100_000_000, max_side: 30_000, max_bytes: 32 << 20 };
 //! let decoder = Decoder::new(limits, BufferPool::new(256 << 20));
-//! assert!(matches!(decoder.decode(b"plain text"), Err(DecodeError::UnsupportedType)));
+//! assert!(matches!(decoder.decode(b"plain text"), Err(DecodeError::UnsupportedType(None))));
 //! ```
 
 mod bmp;
+mod canvas;
 mod decoder;
 pub mod edit;
 pub mod encode;
 mod error;
 mod gif;
 mod jpeg;
+mod mpo;
 mod orientation;
 mod pixels;
 mod png;
+mod sequence;
 mod sniff;
 mod tiff;
 mod webp;
 
 pub use decoder::{Decoder, Header, Limits};
 pub use error::DecodeError;
-pub use sniff::sniff;
+pub use sniff::{Recognised, recognise, sniff};

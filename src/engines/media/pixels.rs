@@ -2,6 +2,8 @@
 //!
 //! Every function writes as many whole pixels as both sides hold.
 
+use crate::domain::frame::{Buffer, BufferPool};
+
 /// A palette of 256 RGB colours; entries that the file does not define are black.
 pub(super) type Palette = [[u8; 3]; 256];
 
@@ -38,12 +40,25 @@ pub(super) fn from_indices(row: &[u8], bits: u8, palette: &Palette, out: &mut [u
     }
 }
 
+/// The samples of a row, of 1, 2, 4 or 8 bits, most significant first. Behind the last pixel there may be some more, of padding.
+pub(super) fn samples(row: &[u8], bits: u8) -> impl Iterator<Item = u8> {
+    let mask = u8::MAX >> (8 - bits);
+    row.iter().flat_map(move |&byte| (1..=8 / bits).map(move |number| (byte >> (8 - bits * number)) & mask))
+}
+
 /// Pixels of `STRIDE` bytes, of which R, G and B stand at `at`; the rest (alpha, low bytes, padding) is dropped.
 pub(super) fn from_strided<const STRIDE: usize>(row: &[u8], at: [usize; 3], out: &mut [u8]) {
     let [red, green, blue] = at.map(|at| at.min(STRIDE - 1));
     for (pixel, stored) in out.chunks_exact_mut(3).zip(row.chunks_exact(STRIDE)) {
         pixel.copy_from_slice(&[stored[red], stored[green], stored[blue]]);
     }
+}
+
+/// The alpha of pixels of four bytes, of which it is the last.
+pub(super) fn alpha_of(pixels: &[u8], pool: &BufferPool) -> Buffer {
+    let mut alpha = pool.take(pixels.len() / 4);
+    alpha.iter_mut().zip(pixels.chunks_exact(4)).for_each(|(alpha, pixel)| *alpha = pixel[3]);
+    alpha
 }
 
 /// `a * b / 255`, rounded, as Pillow's `MULDIV255`.

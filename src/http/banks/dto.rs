@@ -260,12 +260,14 @@ pub(in crate::http) struct AddedItems {
 /// What became of one.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct AddedItemBody {
-    /// The new item's, or that of the item that holds the first of the signals.
+    /// The new item's, or that of the item of exactly these signals.
     pub content_id: i64,
     /// Whether it is new.
     pub created: bool,
-    /// Items that held some of the signals; each has the provenance now as one more.
+    /// The item, if it is not new: it has the provenance now as one more.
     pub named_again: Vec<i64>,
+    /// Other items that have some of the signals too, at most 100; each matches for itself.
+    pub shares_with: Vec<i64>,
 }
 
 /// What is said of an item, newest first.

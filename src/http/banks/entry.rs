@@ -33,7 +33,7 @@ pub(in crate::http) struct NewItems {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewItemBody {
-    /// 1 to 64, of any types. Those that an item of the bank holds stay with it, and it gets the provenance.
+    /// 1 to 64, of any types. Other items of the bank may have them too.
     #[serde(deserialize_with = "objects")]
     signals: Vec<SignalText>,
     /// 255 characters at most.
@@ -96,6 +96,7 @@ impl NewItemBody {
             quality,
             source,
             submitter,
+            even_if_held: false,
             disable_until: read_disable_until(disable_until.as_deref(), &format!("{place}.disable_until"))?,
         })
     }

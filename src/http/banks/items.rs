@@ -26,7 +26,7 @@ use crate::{
         access::Principal,
         banks::curation::{DEFAULT_PAGE, LONGEST_PAGE},
     },
-    store::ItemFilter,
+    store::{AddedItem, ItemFilter},
 };
 
 /// Bytes of items to add: a thousand with a few signals each. A call takes a scoring permit, which allows for as much.
@@ -109,8 +109,8 @@ pub(in crate::http) async fn list(
 
 /// Add items, all or none.
 ///
-/// A signal stands once in a bank: what an item holds already stays with it, and the item gets the provenance as one more. In a bank with admission tests
-/// items are candidates until they pass them.
+/// An item keeps all its signals, whichever others have them too: a signal matches as long as one of its items is in force, and names them all. What has exactly the signals of an item
+/// is that item, which gets the provenance as one more. In a bank with admission tests items are candidates until they pass them.
 #[utoipa::path(
     post,
     path = "/banks/{bank}/items",
@@ -141,8 +141,12 @@ pub(in crate::http) async fn add(
     let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
     let added = state.services.curation.add_all(&who, &bank, entries).await?;
     let bank_version = added.last().map_or(0, |item| item.bank_version); // there is one at least
-    let items =
-        added.into_iter().map(|item| AddedItemBody { content_id: item.content_id, created: item.created, named_again: item.named_again });
+    let items = added.into_iter().map(|AddedItem { content_id, created, shares_with, .. }| AddedItemBody {
+        content_id,
+        created,
+        named_again: if created { Vec::new() } else { vec![content_id] },
+        shares_with,
+    });
     Ok(Json(AddedItems { items: items.collect(), bank_version }))
 }
 

@@ -72,10 +72,16 @@ async fn bytes(state: &Shared, call: Call, request: Request, limit: usize) -> Re
     body::read(&parts.headers, body, bounds).await
 }
 
-/// Settings with a merge patch applied: fields that are absent stay, `null` sets the default.
-fn settled(settings: &BankSettings, patch: Value) -> Result<BankSettings, String> {
-    let mut merged = serde_json::to_value(settings).map_err(|error| format!("settings: {error}"))?;
+/// Settings with a merge patch applied: fields that are absent stay, `null` sets the default, a new bank's.
+fn settled(settings: &BankSettings, defaults: &BankSettings, patch: Value) -> Result<BankSettings, String> {
+    let value = |settings: &BankSettings| serde_json::to_value(settings).map_err(|error| format!("settings: {error}"));
+    let (mut merged, defaults) = (value(settings)?, value(defaults)?);
     json_patch(&mut merged, patch);
+    if let (Value::Object(merged), Value::Object(defaults)) = (&mut merged, defaults) {
+        for (name, default) in defaults {
+            merged.entry(name).or_insert(default);
+        }
+    }
     serde_path_to_error::deserialize(merged).map_err(|error| format!("{}: {}", error.path(), error.inner()))
 }
 
@@ -149,7 +155,8 @@ pub(super) async fn create(
     who.require(Permission::Curate)?;
     let (name, patch) = named(&bytes(&state, call, request, LONGEST).await?)?;
     let name = name.ok_or_else(|| ApiError::malformed("name: it is missing"))?;
-    let settings = settled(&BankSettings::default(), patch).map_err(ApiError::malformed)?;
+    let defaults = state.services.curation.defaults();
+    let settings = settled(defaults, defaults, patch).map_err(ApiError::malformed)?;
     let bank = state.services.curation.create(&who, &name, settings).await?;
     Ok((StatusCode::CREATED, Json(bank.into())))
 }
@@ -202,7 +209,8 @@ pub(super) async fn update(
     // Before the body is read.
     state.services.curation.may_fill(&who, &bank).await?;
     let (name, patch) = named(&bytes(&state, call, request, LONGEST).await?)?;
-    let update = BankUpdate { name, ..BankUpdate::revise(move |now| settled(&now, patch)) };
+    let defaults = state.services.curation.defaults().clone();
+    let update = BankUpdate { name, ..BankUpdate::revise(move |now| settled(&now, &defaults, patch)) };
     Ok(Json(state.services.curation.update(&who, &bank, update).await?.into()))
 }
 
@@ -300,13 +308,14 @@ mod tests {
     #[test]
     fn settings_are_patched_as_rfc_7396_says() {
         let before = BankSettings { radii: [("photodna".parse().unwrap(), 7.into())].into(), ..BankSettings::default() };
-        let patched = |patch| settled(&before, patch);
+        let defaults = BankSettings { max_distance: 12, minimum_quality: 60, ..BankSettings::default() };
+        let patched = |patch| settled(&before, &defaults, patch);
         assert_eq!(patched(json!({})).unwrap(), before);
         let changed = patched(json!({"max_distance": 20, "radii": {"embedding:m": 0.2}, "admission": {"sources": 2}})).unwrap();
         assert_eq!((changed.max_distance, changed.radii.len(), changed.admission.sources), (20, 2, 2));
         assert!(!changed.admission.guard);
         let less = patched(json!({"radii": {"photodna": null}, "minimum_quality": null})).unwrap();
-        assert_eq!((less.radii.len(), less.minimum_quality), (0, 50));
+        assert_eq!((less.radii.len(), less.minimum_quality), (0, 60), "the default is what a new bank gets here");
         for (wrong, place) in [
             (json!({"radius": 3}), "radius"),
             (json!({"max_distance": "x"}), "max_distance"),

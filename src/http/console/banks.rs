@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use super::{
     super::{Shared, error::ApiError},
     Visitor,
-    form::{Posted, see_other},
-    page::{Field, Part, count, page, segment, table, token},
+    form::{Posted, or_again, see_other},
+    page::{Part, count, page, segment, table, token},
 };
 use crate::{
     domain::{
@@ -59,7 +59,7 @@ pub(super) async fn list(State(state): State<Shared>, visitor: Visitor) -> Resul
                 &html! { @for (bank, counts) in &rows { (row(bank, counts)) } }))
             p.soft { "Active and disputed items are in force. Waiting are candidates and vetted items, which admission tests or people keep back." }
         }
-        @if may_create { (new_bank(&visitor)) }
+        @if may_create { (new_bank(&visitor, state.services.curation.defaults())) }
     };
     Ok(page(&visitor, Part::Banks, "Banks", &body))
 }
@@ -81,17 +81,16 @@ fn row(bank: &Bank, counts: &[StandingCount]) -> Markup {
     }
 }
 
-fn new_bank(visitor: &Visitor) -> Markup {
-    let defaults = BankSettings::default();
+fn new_bank(visitor: &Visitor, defaults: &BankSettings) -> Markup {
     html! {
         section.card aria-labelledby="new-bank" {
             h2 #new-bank { "New bank" }
             form.grid method="post" action="/console/banks" {
                 (token(visitor))
-                (Field::new("new", "name", "Name").help("1 to 128 characters; it is shown with every match.").required().line("text"))
-                (Field::new("new", "purpose", "Purpose").value(defaults.purpose).help("Known material, or known to be harmless.").choice(&PURPOSES))
-                (Field::new("new", "max_distance", "PDQ radius").value(defaults.max_distance).help("Bits of 256. 31 is PDQ's own recommendation.").required().number("0", "256", "1"))
-                (Field::new("new", "minimum_quality", "Least PDQ quality").value(defaults.minimum_quality).help("0 to 100; attachments below it are not matched.").required().number("0", "100", "1"))
+                (visitor.field("new", "name", "Name").help("1 to 128 characters; it is shown with every match.").required().line("text"))
+                (visitor.field("new", "purpose", "Purpose").value(defaults.purpose).help("Known material, or known to be harmless.").choice(&PURPOSES))
+                (visitor.field("new", "max_distance", "PDQ radius").value(defaults.max_distance).help("Bits of 256. 31 is PDQ's own recommendation.").required().number("0", "256", "1"))
+                (visitor.field("new", "minimum_quality", "Least PDQ quality").value(defaults.minimum_quality).help("0 to 100; attachments below it are not matched.").required().number("0", "100", "1"))
                 div.actions { button { "Make the bank" } }
             }
         }
@@ -99,12 +98,16 @@ fn new_bank(visitor: &Visitor) -> Markup {
 }
 
 /// `POST /console/banks`
-pub(super) async fn create(State(state): State<Shared>, Posted { visitor, fields }: Posted) -> Result<Response, ApiError> {
+pub(super) async fn create(State(state): State<Shared>, posted: Posted) -> Result<Response, ApiError> {
+    or_again(made(&state, &posted).await, posted, "new", |visitor| list(State(state), visitor)).await
+}
+
+async fn made(state: &Shared, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let settings = BankSettings {
         purpose: fields.needed("purpose", "Purpose")?,
         max_distance: fields.needed("max_distance", "PDQ radius")?,
         minimum_quality: fields.needed("minimum_quality", "Least PDQ quality")?,
-        ..BankSettings::default()
+        ..state.services.curation.defaults().clone()
     };
     let bank = state.services.curation.create(&visitor.who, fields.required("name", "Name")?, settings).await?;
     visitor.session.notify(true, format!("The bank {} is made. It is empty and searched from now on.", bank.name));

@@ -10,8 +10,8 @@ use super::{
         error::{ApiError, ErrorCode},
     },
     At, Visitor,
-    form::{Fields, Posted, see_other},
-    page::{Field, Part, page, segment, table, token, trail, when},
+    form::{Fields, Posted, or_again, see_other},
+    page::{Part, page, segment, table, token, trail, when},
 };
 use crate::{
     services::{
@@ -134,20 +134,20 @@ pub(super) async fn form(State(state): State<Shared>, visitor: Visitor, At(name)
         form.card.grid method="post" action="/console/exchanges" {
             (token(&visitor))
             input type="hidden" name="api" value=(api);
-            (Field::new("new", "name", "Name").help("Of the exchange, and of the bank that follows it; the bank is made if there is none.").required().line("text"))
-            @for setting in schema(api) { (setting_field(&setting)) }
+            (visitor.field("new", "name", "Name").help("Of the exchange, and of the bank that follows it; the bank is made if there is none.").required().line("text"))
+            @for setting in schema(api) { (setting_field(&visitor, &setting)) }
             div.actions { button { "Follow it" } a href="/console/exchanges" { "Leave it" } }
         }
     };
     Ok(page(&visitor, Part::Exchanges, "Follow an exchange", &body))
 }
 
-fn setting_field(setting: &Value) -> Markup {
+fn setting_field(visitor: &Visitor, setting: &Value) -> Markup {
     let text = |name: &str| setting[name].as_str().unwrap_or_default();
     let name = format!("set-{}", text("name"));
     let mut label = text("name").replace('_', " ");
     label.get_mut(..1).map(str::make_ascii_uppercase);
-    let mut field = Field::new("new", &name, &label).help(text("help"));
+    let mut field = visitor.field("new", &name, &label).help(text("help"));
     if setting["required"] == true {
         field = field.required();
     }
@@ -179,11 +179,16 @@ fn settings(api: Api, fields: &Fields) -> Result<Value, ApiError> {
 }
 
 /// `POST /console/exchanges`
-pub(super) async fn create(State(state): State<Shared>, Posted { visitor, fields }: Posted) -> Result<Response, ApiError> {
+pub(super) async fn create(State(state): State<Shared>, posted: Posted) -> Result<Response, ApiError> {
+    let api = At(posted.fields.raw("api").to_owned());
+    or_again(made(&state, &posted).await, posted, "new", |visitor| form(State(state), visitor, api)).await
+}
+
+async fn made(state: &Shared, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let name = fields.required("name", "Name")?;
-    admitted(&state, &visitor, name).await?;
-    let api = api_named(&visitor, fields.raw("api"))?;
-    let settings = settings(api, &fields)?;
+    admitted(state, visitor, name).await?;
+    let api = api_named(visitor, fields.raw("api"))?;
+    let settings = settings(api, fields)?;
     let who = &visitor.who;
     state.services.exchanges.create(who.tenant, name, api.as_str(), &settings, who.by()).await?;
     visitor

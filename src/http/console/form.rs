@@ -3,11 +3,12 @@
 //! A form is taken when the browser says that it comes from this origin, and when it brings its session's token. Either would do; a cookie that is
 //! `SameSite=Strict` would do, too. Three walls, because each has been broken before.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, Uri, header},
+    response::Response,
 };
 use url::form_urlencoded;
 
@@ -99,6 +100,38 @@ impl Fields {
     }
 }
 
+/// A form that could not be taken.
+pub(super) struct Kept {
+    /// Its name on the page.
+    pub form: &'static str,
+    pub fields: Fields,
+    /// What is wrong, and the status that says so.
+    pub problem: (String, StatusCode),
+}
+
+/// What became of a form: `result`, or the form's page again, filled in as it was sent, when its sender can mend what is wrong.
+pub(super) async fn or_again<F: Future<Output = Result<Response, ApiError>>>(
+    result: Result<Response, ApiError>,
+    Posted { visitor, fields }: Posted,
+    form: &'static str,
+    page: impl FnOnce(Visitor) -> F,
+) -> Result<Response, ApiError> {
+    let error = match result {
+        Err(error) if matches!(error.code, ErrorCode::Malformed | ErrorCode::Duplicate) => error,
+        other => return other,
+    };
+    let status = error.code.status();
+    let kept = Kept { form, fields, problem: (error.message().to_owned(), status) };
+    match page(Visitor { kept: Some(Arc::new(kept)), ..visitor }).await {
+        Ok(mut page) => {
+            *page.status_mut() = status;
+            Ok(page)
+        }
+        // There is no such page any more: what is wrong is still told.
+        Err(_) => Err(error),
+    }
+}
+
 /// Whether a browser says that a request comes from a page of this server. Programs that are no browser say nothing, and are held by the token.
 fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("invalid"));
@@ -132,7 +165,7 @@ impl FromRequest<Shared> for Posted {
 }
 
 /// See other: after a form, the page that shows what became of it. Reloading it sends nothing again.
-pub(super) fn see_other(path: &str) -> axum::response::Response {
+pub(super) fn see_other(path: &str) -> Response {
     use axum::response::IntoResponse;
     (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response()
 }

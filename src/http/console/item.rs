@@ -11,10 +11,10 @@ use super::{
     At, Visitor,
     bank::above,
     banks::address,
-    form::{Fields, Posted, see_other},
+    form::{Fields, Posted, or_again, see_other},
     items::{categories, kinds, note},
     keys::name_of,
-    page::{Field, Part, page, standing, table, token, trail, when},
+    page::{Part, page, standing, table, token, trail, when},
 };
 use crate::{
     domain::{
@@ -119,7 +119,7 @@ fn actions(visitor: &Visitor, item: &Item) -> Markup {
             }
             form.row method="post" action=(to("disable")) {
                 (token(visitor))
-                (Field::new("disable", "until", "Disable until").help("UTC; empty: until somebody puts it in force again.").line("datetime-local"))
+                (visitor.field("disable", "until", "Disable until").help("UTC; empty: until somebody puts it in force again.").line("datetime-local"))
                 div.actions { button.plain { "Disable" } }
             }
         }
@@ -176,11 +176,11 @@ fn said(opinions: &[OpinionRecord], keys: &[StoredKey]) -> Markup {
 }
 
 fn details(visitor: &Visitor, item: &Item) -> Markup {
-    let field = |name, label| Field::new("details", name, label);
+    let field = |name, label| visitor.field("details", name, label);
     let empty = Metadata::default();
     let metadata = item.metadata.as_ref().unwrap_or(&empty);
     html! {
-        details.card {
+        details.card open[visitor.kept("details").is_some()] {
             summary { "Change note, category, quality and metadata" }
             form.grid method="post" action=(format!("{}/details", path(&item.bank, item.content_id))) {
                 (token(visitor))
@@ -203,7 +203,7 @@ fn retirement(visitor: &Visitor, item: &Item) -> Markup {
             form method="post" action=(format!("{}/retire", path(&item.bank, item.content_id))) {
                 (token(visitor))
                 p { "It matches no more, for good, and lists that bring it again do not bring it back. Its signals can be added by hand as a new item." }
-                (Field::new("retire", "sure", "I know that this cannot be undone").required().check(false))
+                (visitor.field("retire", "sure", "I know that this cannot be undone").required().check(false))
                 button.danger { "Retire" }
             }
         }
@@ -214,16 +214,22 @@ fn retirement(visitor: &Visitor, item: &Item) -> Markup {
 pub(super) async fn act(
     State(state): State<Shared>,
     At((bank, id, action)): At<(String, i64, String)>,
-    Posted { visitor, fields }: Posted,
+    posted: Posted,
 ) -> Result<Response, ApiError> {
+    let result = acted(&state, (&bank, id, &action), &posted).await;
+    let form = if action == "disable" { "disable" } else { "details" };
+    or_again(result, posted, form, |visitor| show(State(state), visitor, At((bank, id)))).await
+}
+
+async fn acted(state: &Shared, (bank, id, action): (&str, i64, &str), Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let (who, curation) = (&visitor.who, &state.services.curation);
-    let opine = async |opinion| curation.opine(who, &bank, id, (OpinionSource::Curator, opinion), None).await;
-    let change = async |patch| curation.change(who, &bank, id, patch).await;
-    let text = match action.as_str() {
+    let opine = async |opinion| curation.opine(who, bank, id, (OpinionSource::Curator, opinion), None).await;
+    let change = async |patch| curation.change(who, bank, id, patch).await;
+    let text = match action {
         "confirm" => format!("Your confirmation is noted. The item is {}.", opine(Opinion::Confirm).await?.standing),
         "dispute" => format!("Your dispute is noted. The item is {}.", opine(Opinion::Dispute).await?.standing),
         "enable" => {
-            let now = curation.item(who, &bank, id).await?.standing;
+            let now = curation.item(who, bank, id).await?.standing;
             // A disputed item is in force, and stays disputed.
             let standing = Some(Standing::Active).filter(|_| now.state() != ItemState::Enabled);
             change(ItemPatch { standing, disable_until: Some(DisableUntil::Never), ..ItemPatch::default() }).await?;
@@ -240,18 +246,18 @@ pub(super) async fn act(
         }
         "retire" if !fields.checked("sure") => return Err(ApiError::malformed("check the box to retire the item; nothing was changed")),
         "retire" => {
-            curation.retire(who, &bank, id).await?;
+            curation.retire(who, bank, id).await?;
             "The item is retired.".to_owned()
         }
         "details" => {
-            let item = curation.item(who, &bank, id).await?;
-            change(changed(&item, &fields)?).await?;
+            let item = curation.item(who, bank, id).await?;
+            change(changed(&item, fields)?).await?;
             "The item is saved.".to_owned()
         }
         _ => return Err(ApiError::new(ErrorCode::NotFound, "the console has no such page")),
     };
     visitor.session.notify(true, text);
-    Ok(see_other(&path(&bank, id)))
+    Ok(see_other(&path(bank, id)))
 }
 
 /// What of the form differs from the item. A category that the item has from its import stays its import's.

@@ -1,14 +1,14 @@
 //! What is in a bank, page by page, and adding to it.
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::Uri, response::Response};
 use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
 use super::{
     super::{Shared, error::ApiError},
-    At, Visitor,
+    At, Visitor, bank,
     banks::address,
-    form::{Fields, Posted, see_other},
+    form::{Fields, Posted, or_again, see_other},
     item::until,
     page::{Field, standing, table, token, when},
 };
@@ -132,7 +132,7 @@ fn out_of_force(item: &Item) -> bool {
 
 /// The form that adds an item.
 pub(super) fn new_item(visitor: &Visitor, bank: &Bank) -> Markup {
-    let field = |name, label| Field::new("add", name, label);
+    let field = |name, label| visitor.field("add", name, label);
     html! {
         section.card aria-labelledby="add" {
             h2 #add { "Add an item" }
@@ -171,13 +171,14 @@ pub(super) fn spoken(error: &crate::domain::signal::SignalError) -> String {
 }
 
 /// `POST /console/banks/{bank}/items`
-pub(super) async fn add(
-    State(state): State<Shared>,
-    At(name): At<String>,
-    Posted { visitor, fields }: Posted,
-) -> Result<Response, ApiError> {
+pub(super) async fn add(State(state): State<Shared>, At(name): At<String>, uri: Uri, posted: Posted) -> Result<Response, ApiError> {
+    let result = added(&state, &name, &posted).await;
+    or_again(result, posted, "add", |visitor| bank::show(State(state), visitor, At(name), uri)).await
+}
+
+async fn added(state: &Shared, name: &str, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let entry = Entry {
-        note: note(&fields)?,
+        note: note(fields)?,
         category: fields.parsed("category", "Category")?,
         quality: fields.parsed("quality", "PDQ quality")?,
         source: fields.owned("source"),
@@ -185,8 +186,8 @@ pub(super) async fn add(
         disable_until: until(fields.raw("until"))?.unwrap_or_default(),
         ..Entry::new(signals(fields.required("signals", "Signals")?)?)
     };
-    let added = state.services.curation.add(&visitor.who, &name, entry).await?;
-    let item = state.services.curation.item(&visitor.who, &name, added.content_id).await?;
+    let added = state.services.curation.add(&visitor.who, name, entry).await?;
+    let item = state.services.curation.item(&visitor.who, name, added.content_id).await?;
     visitor.session.notify(
         true,
         if item.state == ItemState::Enabled {
@@ -195,7 +196,7 @@ pub(super) async fn add(
             "The item is in the bank, and not in force; its page says why."
         },
     );
-    Ok(see_other(&format!("{}/items/{}", address(&name), added.content_id)))
+    Ok(see_other(&format!("{}/items/{}", address(name), added.content_id)))
 }
 
 /// A note within its limit.

@@ -8,8 +8,8 @@ use super::{
     At, Visitor,
     bank::above,
     banks::address,
-    form::{Posted, see_other},
-    page::{Field, Part, page, table, token, trail},
+    form::{Posted, or_again, see_other},
+    page::{Part, page, table, token, trail},
 };
 use crate::{
     domain::{
@@ -85,9 +85,9 @@ fn new_entry(visitor: &Visitor, keys: &[StoredKey]) -> Markup {
             h2 #new-entry { "Put a key on a list" }
             form.grid method="post" {
                 (token(visitor))
-                @if visitor.who.role == Role::Admin { (Field::new("entry", "key", "Key").required().choice(&choices)) }
-                @else { (Field::new("entry", "key", "Id of the key").help("`nightlight key list` shows it.").required().line("text")) }
-                (Field::new("entry", "right", "Right").required().choice(&RIGHTS))
+                @if visitor.who.role == Role::Admin { (visitor.field("entry", "key", "Key").required().choice(&choices)) }
+                @else { (visitor.field("entry", "key", "Id of the key").help("`nightlight key list` shows it.").required().line("text")) }
+                (visitor.field("entry", "right", "Right").required().choice(&RIGHTS))
                 div.actions { button { "Put on the list" } }
             }
         }
@@ -95,14 +95,14 @@ fn new_entry(visitor: &Visitor, keys: &[StoredKey]) -> Markup {
 }
 
 /// `POST /console/banks/{bank}/keys`
-pub(super) async fn change(
-    State(state): State<Shared>,
-    At(name): At<String>,
-    Posted { visitor, fields }: Posted,
-) -> Result<Response, ApiError> {
+pub(super) async fn change(State(state): State<Shared>, At(name): At<String>, posted: Posted) -> Result<Response, ApiError> {
+    or_again(changed(&state, &name, &posted).await, posted, "entry", |visitor| show(State(state), visitor, At(name))).await
+}
+
+async fn changed(state: &Shared, name: &str, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let entry = (fields.needed("key", "Key")?, fields.needed("right", "Right")?);
     let allowed = !fields.checked("remove");
-    let changed = state.services.curation.set_access(&visitor.who, &name, entry, allowed).await?;
+    let changed = state.services.curation.set_access(&visitor.who, name, entry, allowed).await?;
     visitor.session.notify(
         true,
         match (changed, allowed) {
@@ -111,5 +111,5 @@ pub(super) async fn change(
             (false, _) => "The list was like that already.",
         },
     );
-    Ok(see_other(&format!("{}/keys", address(&name))))
+    Ok(see_other(&format!("{}/keys", address(name))))
 }

@@ -14,9 +14,9 @@ use super::{
     super::{Call, Shared, error::ApiError},
     Visitor,
     banks::address,
-    form::Posted,
+    form::{Posted, or_again},
     items::spoken,
-    page::{Field, Part, page, standing, table, token},
+    page::{Part, page, standing, table, token},
 };
 use crate::{
     domain::{
@@ -45,8 +45,8 @@ fn shown(visitor: &Visitor, radius: &str, found: &Markup) -> Response {
         h1 { "Look a signal up" }
         form.card.grid method="post" action="/console/lookup" {
             (token(visitor))
-            (Field::new("lookup", "signal", "Signal").help("md5, sha1 or pdq as hex digits alone; others with their type before them.").required().line("text"))
-            (Field::new("lookup", "radius", "Radius").value(radius).help("Instead of each bank's own, for example to see what lies near.").number("0", "10000", "any"))
+            (visitor.field("lookup", "signal", "Signal").help("md5, sha1 or pdq as hex digits alone; others with their type before them.").required().line("text"))
+            (visitor.field("lookup", "radius", "Radius").value(radius).help("Instead of each bank's own, for example to see what lies near.").number("0", "10000", "any"))
             div.actions { button { "Look it up" } }
         }
         (found)
@@ -55,11 +55,11 @@ fn shown(visitor: &Visitor, radius: &str, found: &Markup) -> Response {
 }
 
 /// `POST /console/lookup`: changes nothing, so the answer is the page.
-pub(super) async fn find(
-    State(state): State<Shared>,
-    Extension(call): Extension<Call>,
-    Posted { visitor, fields }: Posted,
-) -> Result<Response, ApiError> {
+pub(super) async fn find(State(state): State<Shared>, Extension(call): Extension<Call>, posted: Posted) -> Result<Response, ApiError> {
+    or_again(found(&state, call, &posted).await, posted, "lookup", show).await
+}
+
+async fn found(state: &Shared, call: Call, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let who = &visitor.who;
     who.require(Permission::Match)?;
     let signal = Signal::parse_line(fields.required("signal", "Signal")?, None);
@@ -82,12 +82,12 @@ pub(super) async fn find(
         h2 { (if near.is_empty() { "Nothing is found" } else { "Found" }) }
         @if near.is_empty() { p role="status" { "No bank that this key may use holds it, or anything within the radius." } } @else {
             (table("What was found, the nearest first", &["Bank", "Item", "Distance", "Radius", "Standing", "Lookups", "Category"], &html! {
-                @for one in &near { (row(&visitor, one, items.get(&(one.bank.as_str(), one.content_id)).copied())) }
+                @for one in &near { (row(visitor, one, items.get(&(one.bank.as_str(), one.content_id)).copied())) }
             }))
             @if more > 0 { p { (more) " more lie within the radius." } }
         }
     };
-    Ok(shown(&visitor, fields.raw("radius"), &result))
+    Ok(shown(visitor, fields.raw("radius"), &result))
 }
 
 fn row(visitor: &Visitor, found: &Match, item: Option<&Item>) -> Markup {

@@ -1,7 +1,8 @@
 //! `/console`: pages for people, made here and shown as they are.
 //!
 //! Every page is HTML from the server (`maud`, which escapes what it is given); there is no script, and nothing is loaded from elsewhere: [`POLICY`] has
-//! browsers hold us to that. A form is answered by a redirect to the page that shows what became of it. The pages do what the API does, by the same services and
+//! browsers hold us to that. A form is answered by a redirect to the page that shows what became of it, or, when something in it is wrong, by its own page: filled in as it was
+//! sent, with what is wrong above it. The pages do what the API does, by the same services and
 //! for the same [`Principal`], so roles and the lists of banks need no second set of rules here.
 //!
 //! | file | pages |
@@ -49,12 +50,18 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) use self::page::problem;
-use self::session::{Session, Sessions};
+use self::{
+    form::Kept,
+    session::{Session, Sessions},
+};
 use super::{
-    Shared,
+    Call, Shared,
     error::{ApiError, ErrorCode},
 };
-use crate::services::access::{AccessError, Principal};
+use crate::{
+    domain::ids::RequestId,
+    services::access::{AccessError, Principal},
+};
 
 /// What browsers let a page of ours do: show itself, its style sheet, and send forms back.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -111,6 +118,7 @@ pub(super) fn pages(state: &Shared) -> Router<Shared> {
         .route("/console/exchanges/{name}/{action}", post(exchange::act))
         .route("/console/review", get(review::list))
         .route("/console/review/{id}", get(review::show))
+        .route("/console/review/{id}/attachments", get(review::attachments))
         .route("/console/review/{id}/{action}", post(review::act))
         .route_layer(from_fn_with_state(Arc::clone(state), guard));
     inside
@@ -124,6 +132,10 @@ pub(super) fn pages(state: &Shared) -> Router<Shared> {
 struct Visitor {
     who: Principal,
     session: Arc<Session>,
+    /// Of this request.
+    call: RequestId,
+    /// A form of theirs that could not be taken, and is shown again.
+    kept: Option<Arc<Kept>>,
 }
 
 impl Visitor {
@@ -160,8 +172,11 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// Lets those in who are signed in, and shows others where to.
 async fn guard(State(state): State<Shared>, mut request: Request, next: Next) -> Response {
+    let Some(call) = request.extensions().get::<Call>().map(|call| call.id) else {
+        return ApiError::internal("a page without a call").into_response();
+    };
     let visitor = match visitor(&state, request.headers()).await {
-        Ok(Some(visitor)) => visitor,
+        Ok(Some((who, session))) => Visitor { who, session, call, kept: None },
         Ok(None) => return sign_in::first(request.method() == Method::GET, request.uri()),
         Err(error) => return error.into_response(),
     };
@@ -173,12 +188,12 @@ async fn guard(State(state): State<Shared>, mut request: Request, next: Next) ->
 }
 
 /// Who sent these headers; `None` for who is not signed in, or whose key is no longer valid.
-async fn visitor(state: &Shared, headers: &HeaderMap) -> Result<Option<Visitor>, ApiError> {
+async fn visitor(state: &Shared, headers: &HeaderMap) -> Result<Option<(Principal, Arc<Session>)>, ApiError> {
     let console = &state.console;
     let Some(id) = cookie(headers) else { return Ok(None) };
     let Some(session) = console.sessions.find(id, Instant::now()) else { return Ok(None) };
     match state.services.access.holder(session.key).await {
-        Ok(who) => Ok(Some(Visitor { who, session })),
+        Ok(who) => Ok(Some((who, session))),
         Err(AccessError::MissingKey | AccessError::InvalidKey) => {
             console.sessions.close(id);
             Ok(None)

@@ -6,7 +6,10 @@ use axum::{
 };
 use maud::{DOCTYPE, Markup, html};
 
-use super::{Visitor, form::TOKEN};
+use super::{
+    Visitor,
+    form::{Fields, TOKEN},
+};
 use crate::{
     domain::{bank::Standing, ids::RequestId, time::Timestamp},
     services::access::Permission,
@@ -82,6 +85,12 @@ pub(super) fn page(visitor: &Visitor, part: Part, title: &str, body: &Markup) ->
         main #main {
             @if let Some(notice) = visitor.session.notice() {
                 p.notice.bad[!notice.good] role=(if notice.good { "status" } else { "alert" }) { (notice.text) }
+            }
+            @if let Some(kept) = &visitor.kept {
+                div.notice.bad role="alert" {
+                    p { (kept.problem.0) }
+                    p.soft { "Nothing was changed; what you filled in stands below. Status " (kept.problem.1.as_u16()) ", request " code { (visitor.call) } }
+                }
             }
             (body)
         }
@@ -181,15 +190,30 @@ pub(super) struct Field<'a> {
     value: String,
     help: Option<&'a str>,
     required: bool,
+    /// The form as it was sent, when it could not be taken: then its content stands here, whatever the page would show.
+    kept: Option<&'a Fields>,
+}
+
+impl Visitor {
+    /// A field of a form of this name, with what they sent in it if the form comes again.
+    pub(super) fn field<'a>(&'a self, form: &'a str, name: &'a str, label: &'a str) -> Field<'a> {
+        let kept = self.kept(form);
+        Field { kept, value: kept.map(|fields| fields.raw(name).to_owned()).unwrap_or_default(), ..Field::new(form, name, label) }
+    }
+
+    /// What they sent in the form of this name, if it comes again.
+    pub(super) fn kept(&self, form: &str) -> Option<&Fields> {
+        self.kept.as_ref().filter(|kept| kept.form == form).map(|kept| &kept.fields)
+    }
 }
 
 impl<'a> Field<'a> {
     pub(super) const fn new(form: &'a str, name: &'a str, label: &'a str) -> Self {
-        Self { form, name, label, value: String::new(), help: None, required: false }
+        Self { form, name, label, value: String::new(), help: None, required: false, kept: None }
     }
 
     pub(super) fn value(self, value: impl ToString) -> Self {
-        Self { value: value.to_string(), ..self }
+        if self.kept.is_some() { self } else { Self { value: value.to_string(), ..self } }
     }
 
     pub(super) fn help(self, help: &'a str) -> Self {
@@ -254,6 +278,7 @@ impl<'a> Field<'a> {
 
     /// A box to check.
     pub(super) fn check(&self, checked: bool) -> Markup {
+        let checked = self.kept.map_or(checked, |fields| fields.checked(self.name));
         html! {
             div.field.check {
                 input id=(self.id()) name=(self.name) type="checkbox" value="yes" checked[checked] required[self.required]

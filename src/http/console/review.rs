@@ -11,18 +11,19 @@ use super::{
         error::{ApiError, ErrorCode},
     },
     At, Visitor, banks,
-    form::{Fields, Posted, see_other},
+    form::{Fields, Posted, or_again, see_other},
     page::{Field, Part, count, page, segment, table, token, trail, when},
 };
 use crate::{
     domain::{
-        decision::{Category, Verdict},
+        decision::{Category, Likeness, Verdict},
         evidence::{Evidence, Match},
         ids::ReviewItemId,
+        score::Score,
         time::Timestamp,
     },
     services::{access::Permission, review::Listing},
-    store::{ReviewItem, ReviewState},
+    store::{Attachment, ReviewItem, ReviewState},
 };
 
 const CATEGORIES: [(&str, &str); 6] = [
@@ -141,6 +142,8 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
             div { dt { "Kind" } dd { (item.attachment_kind.as_str()) } }
             div { dt { "Since" } dd { (when(item.created_at)) } }
             div { dt { "Attachments" } dd { (count(item.count)) } }
+            @if item.attached > 0 { div { dt { "Copies since it was decided" } dd { (count(item.attached)) } } }
+            @if let Some(service) = &item.provenance.service { div { dt { "Service" } dd { (service) } } }
             @if item.count > 1 || item.subject.is_some() { div.whole { dt { "The newest of them" } dd { (item.item_ids.join(", ")) } } }
         }
         @if let Some(subject) = &item.subject {
@@ -153,12 +156,53 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
         } @else {
             p.soft { "Nightlight keeps no content: look at the attachment in your own system, under the item's id above." }
         }
+        @if item.subject.is_none() && (item.count > 1 || item.attached > 0) {
+            p { a href=(format!("{}/attachments", address(item.id))) { "All attachments that it stands for" } }
+        }
         (decision(&visitor, &item))
         h2 { "Why it is here" }
         ul { @for reason in &item.decision.reasons { li { (reason.text) } } }
         (evidence(&item.evidence))
     };
     Ok(page(&visitor, Part::Review, "Review item", &body))
+}
+
+/// `GET /console/review/{id}/attachments`
+pub(super) async fn attachments(State(state): State<Shared>, visitor: Visitor, At(id): At<String>, uri: Uri) -> Result<Response, ApiError> {
+    let (id, after) = (id_of(&id)?, Fields::of(&uri).parsed("after", "after")?);
+    let item = state.services.review.item(&visitor.who, id).await?;
+    let found = state.services.review.attachments(&visitor.who, id, after, None).await?;
+    let body = html! {
+        (trail(&[("/console/review".to_owned(), "Review queue"), (address(id), &name(&item))]))
+        h1 { "Attachments of " (name(&item)) }
+        p.soft { "In the order in which they came. Those that came once the item was decided are copies; the decision was not about them." }
+        @if found.attachments.is_empty() { p { "There are no more." } } @else {
+            (table("Attachments that the item stands for", &["Item", "Scored", "Nearest match", "Distance", "Came"],
+                &html! { @for one in &found.attachments { (attachment(one)) } }))
+        }
+        @if let Some(next) = found.next {
+            nav.pages aria-label="Pages of attachments" { a href=(format!("{}/attachments?after={next}", address(id))) { "Next page" } }
+        }
+    };
+    Ok(page(&visitor, Part::Review, "Attachments", &body))
+}
+
+fn attachment(one: &Attachment) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (one.item_id) }
+            td { @if let Some(at) = one.at { (when(at)) } @else { "not known" } }
+            td { @if let Some(nearest) = &one.nearest { (nearest.technology) } }
+            td.number { @if let Some(nearest) = &one.nearest { (nearest.distance) } }
+            td {
+                @match one.likeness {
+                    None => "while the item waited",
+                    Some(Likeness::Exact) => "later, an exact copy",
+                    Some(Likeness::Near) => "later, a near copy",
+                }
+            }
+        }
+    }
 }
 
 fn decision(visitor: &Visitor, item: &ReviewItem) -> Markup {
@@ -178,12 +222,13 @@ fn decision(visitor: &Visitor, item: &ReviewItem) -> Markup {
                         legend { "Verdict; it is final" }
                         @for (verdict, words) in VERDICTS {
                             div.field.check {
-                                input id=(format!("decide-{}", verdict.as_str())) type="radio" name="verdict" value=(verdict.as_str()) required;
+                                input id=(format!("decide-{}", verdict.as_str())) type="radio" name="verdict" value=(verdict.as_str()) required
+                                    checked[visitor.kept("decide").is_some_and(|fields| fields.raw("verdict") == verdict.as_str())];
                                 label for=(format!("decide-{}", verdict.as_str())) { (words) }
                             }
                         }
                     }
-                    (Field::new("decide", "note_code", "Note code").help("A code from your house's list: a-z, 0-9, '_', '-' and '.'; no sentences.").line("text"))
+                    (visitor.field("decide", "note_code", "Note code").help("A code from your house's list: a-z, 0-9, '_', '-' and '.'; no sentences.").line("text"))
                     div.actions { button { "Decide" } }
                 }
                 form method="post" action=(action("release")) { (token(visitor)) button.plain { "Give it back" } }
@@ -203,15 +248,35 @@ fn evidence(evidence: &Evidence) -> Markup {
         }
         @if !evidence.scores.is_empty() {
             h2 { "Scores" }
-            (table("Scores of classifiers", &["Technology", "Label", "Score"], &html! {
-                @for score in &evidence.scores {
-                    tr { th scope="row" { (score.technology) } td { (score.label) } td.number { (format!("{:.4}", score.raw.get())) } }
-                }
-            }))
+            (table("Scores of classifiers", &["Technology", "Label", "Score", "Threshold", "Certificate", "First alarm"],
+                &html! { @for score in &evidence.scores { (scored(score)) } }))
         }
         @if !evidence.unscored.is_empty() {
             h2 { "Not scored" }
             ul { @for one in &evidence.unscored { li { (one.technology) ": " (one.detail) } } }
+        }
+    }
+}
+
+/// What a classifier said, by which threshold it was judged, and what that threshold rests on.
+fn scored(score: &Score) -> Markup {
+    let point = score.operating_point.as_ref();
+    html! {
+        tr {
+            th scope="row" { (score.technology) }
+            td { (score.label) }
+            td.number { (format!("{:.4}", score.raw.get())) @if score.flagged() { " " span.badge { "flagged" } } }
+            td.number { @match point { Some(point) => (format!("{:.4}", point.threshold.get())), None => "none" } }
+            td {
+                @if let Some(point) = point {
+                    @match &point.certificate { Some(certificate) => code { (certificate) }, None => "none" }
+                    @if !point.certified { " " span.badge.off { "not certified" } }
+                    @if let Some(reason) = &point.reason { p.help { (reason) } }
+                    @if let Some(fallback) = point.fallback { p.help { "In its place: " (fallback.as_str().replace('_', " ")) } }
+                }
+            }
+            // People count from one.
+            td { @if let Some(first) = score.detail.and_then(|detail| detail.first_alarm_message_index) { "message " (count(u64::from(first) + 1)) " (index " (first) ")" } }
         }
     }
 }
@@ -232,14 +297,15 @@ fn matched(one: &Match) -> Markup {
 }
 
 /// `POST /console/review/{id}/{action}`
-pub(super) async fn act(
-    State(state): State<Shared>,
-    At((id, action)): At<(String, String)>,
-    Posted { visitor, fields }: Posted,
-) -> Result<Response, ApiError> {
+pub(super) async fn act(State(state): State<Shared>, At((id, action)): At<(String, String)>, posted: Posted) -> Result<Response, ApiError> {
+    let result = acted(&state, &id, &action, &posted).await;
+    or_again(result, posted, "decide", |visitor| show(State(state), visitor, At(id))).await
+}
+
+async fn acted(state: &Shared, id: &str, action: &str, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     visitor.who.require(Permission::Review)?;
-    let (id, review, who) = (id_of(&id)?, &state.services.review, &visitor.who);
-    let text = match action.as_str() {
+    let (id, review, who) = (id_of(id)?, &state.services.review, &visitor.who);
+    let text = match action {
         "claim" => {
             let until = review.claim(who, id).await?.claim.map_or_else(String::new, |claim| format!(" until {}", claim.expires_at));
             format!("The item is yours{until}.")

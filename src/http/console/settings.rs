@@ -13,8 +13,8 @@ use super::{
     At, Visitor,
     bank::{above, curates},
     banks::{PURPOSES, address},
-    form::{Fields, Posted, see_other},
-    page::{Field, Part, page, token, trail},
+    form::{Fields, Posted, or_again, see_other},
+    page::{Part, page, token, trail},
 };
 use crate::{
     domain::{
@@ -33,7 +33,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
     }
     let admission = bank.admission;
     let radii: Vec<String> = bank.radii.iter().map(|(kind, radius)| format!("{kind} {radius}")).collect();
-    let field = |name, label| Field::new("settings", name, label);
+    let field = |name, label| visitor.field("settings", name, label);
     let body = html! {
         (trail(&above(&name)))
         h1 { "Settings of " (name) }
@@ -63,16 +63,16 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
 }
 
 /// `POST /console/banks/{bank}/settings`
-pub(super) async fn save(
-    State(state): State<Shared>,
-    At(name): At<String>,
-    Posted { visitor, fields }: Posted,
-) -> Result<Response, ApiError> {
+pub(super) async fn save(State(state): State<Shared>, At(name): At<String>, posted: Posted) -> Result<Response, ApiError> {
+    or_again(saved(&state, &name, &posted).await, posted, "settings", |visitor| show(State(state), visitor, At(name))).await
+}
+
+async fn saved(state: &Shared, name: &str, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let new = fields.required("name", "Name")?.to_owned();
     // The form shows all of them, so that what it says is what they become.
-    let settings = read(&fields)?;
-    let update = BankUpdate { name: Some(new).filter(|new| *new != name), ..BankUpdate::settle(settings) };
-    let bank = state.services.curation.update(&visitor.who, &name, update).await?;
+    let settings = read(fields)?;
+    let update = BankUpdate { name: Some(new).filter(|new| new != name), ..BankUpdate::settle(settings) };
+    let bank = state.services.curation.update(&visitor.who, name, update).await?;
     visitor.session.notify(true, "The settings are saved, and in force.");
     Ok(see_other(&address(&bank.name)))
 }

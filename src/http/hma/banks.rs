@@ -112,7 +112,7 @@ pub(in crate::http) async fn create(
     // HMA's default of the ratio wins over `enabled`, so that a bank that was to be off is on.
     let enabled = if params.strict { None } else { fields.enabled };
     let ratio = fields.enabled_ratio.or(enabled.map(|enabled| f64::from(u8::from(enabled)))).unwrap_or(1.0);
-    let settings = BankSettings { enabled_ratio: ratio, ..BankSettings::default() };
+    let settings = BankSettings { enabled_ratio: ratio, ..state.services.curation.defaults().clone() };
     let bank = state.services.curation.create(&who, &name, settings).await.map_err(|error| taken(error, "Bank already exists"))?;
     Ok((StatusCode::CREATED, Json(description(&bank))))
 }

@@ -17,7 +17,7 @@ use super::{
     hash::{Content, fetch_and_hash, hash_content},
     lookup::{content_id_in, unique_id},
     params::{Params, kind_named, name_of, signal},
-    upload::{Upload, is_form},
+    upload::{Upload, is_form, is_unsupported},
 };
 use crate::{
     domain::{
@@ -137,14 +137,10 @@ async fn collab(state: &Shared, who: &Principal, item: &Item) -> Result<Option<B
 
 /// Adds an item and answers with its id and signals.
 ///
-/// HMA adds another item when the bank holds the signals already. Here a signal stands once in a bank, so the item that holds it gets what was said now.
+/// It is another item also when one of the bank has the same signals, as HMA has it: what becomes of one says nothing of the other.
 async fn add(state: &Shared, who: &Principal, bank: &Bank, item: Entry) -> Result<Value, Refusal> {
     let signals = by_type(&item.signals);
-    let said = ItemPatch { note: item.note.clone().map(Some), metadata: item.metadata.clone().map(Some), ..ItemPatch::default() };
-    let added = state.services.curation.add(who, &bank.name, item).await?;
-    if !added.created && (said.note.is_some() || said.metadata.is_some()) {
-        state.services.curation.change(who, &bank.name, added.content_id, said).await?;
-    }
+    let added = state.services.curation.add(who, &bank.name, Entry { even_if_held: true, ..item }).await?;
     Ok(json!({"id": unique_id(bank.number, added.content_id), "signals": signals}))
 }
 
@@ -160,7 +156,7 @@ fn by_type(signals: &[Signal]) -> Map<String, Value> {
 /// Add content, by file or by URL.
 ///
 /// The form's one file stands in the field `photo` or `video`; `metadata` and `note` may stand beside it, or in a JSON body when the content is
-/// at a URL. Content whose signals stand in the bank already is that item.
+/// at a URL. Content whose signals stand in the bank already is another item, which matches for itself.
 #[utoipa::path(
     post,
     path = "/c/bank/{bank}/content",
@@ -211,8 +207,17 @@ pub(in crate::http) async fn add_content(
         None => return Err(bad("Neither `url` nor multipart file upload was received")),
     };
     item.quality = quality(&content);
+    state.services.lookup.answered(&who, &content.hashed);
     for (kind, signal) in &content.signals {
-        item.signals.push(signal.clone().ok_or_else(|| featureless(*kind, params.strict))?);
+        match signal {
+            Some(signal) => item.signals.push(signal.clone()),
+            // Its digests are what there is of it.
+            None if is_unsupported(&content.hashed) => {}
+            None => return Err(featureless(*kind, params.strict)),
+        }
+    }
+    if item.signals.is_empty() {
+        return Err(bad("the file's type is not decoded: leave `types` out, or name digests"));
     }
     Ok(content.answer(add(&state, &who, &bank, item).await?))
 }

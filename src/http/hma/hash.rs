@@ -15,15 +15,24 @@ use super::{
     super::{Call, Shared, body::Bounds, score::deadline},
     error::{HmaErrorBody, Refusal, bad},
     params::Params,
-    upload::{ContentType, Upload, picture, signals, texts, wanted},
+    upload::{ContentType, Upload, is_unsupported, picture, signals, texts, wanted},
 };
 use crate::{
-    domain::signal::{Signal, SignalType},
-    services::lookup::Hashed,
+    domain::{
+        evidence::UnscoredReason,
+        signal::{Signal, SignalType},
+    },
+    services::{
+        access::Principal,
+        lookup::{Hashed, Wanted},
+    },
 };
 
 /// PDQ's quality of the content, in answers that hashed some.
 const QUALITY: HeaderName = HeaderName::from_static("x-pdq-quality");
+
+/// Why a photo has no PDQ hash, in answers about content whose type is not decoded.
+const UNSCORED: HeaderName = HeaderName::from_static("x-unscored");
 
 /// Content that was hashed.
 pub(super) struct Content {
@@ -36,6 +45,9 @@ impl Content {
     /// The answer with PDQ's quality in its header.
     pub(super) fn answer(&self, body: Value) -> Response {
         let mut response = Json(body).into_response();
+        if is_unsupported(&self.hashed) {
+            response.headers_mut().insert(UNSCORED, HeaderValue::from_static(UnscoredReason::UnsupportedMedia.as_str()));
+        }
         if let Some(Ok(hash)) = &self.hashed.pdq {
             response.headers_mut().insert(QUALITY, HeaderValue::from(u16::from(hash.quality.get())));
         }
@@ -43,7 +55,7 @@ impl Content {
     }
 }
 
-/// Hashes content as far as `types` goes; a photo without them gets these embeddings too.
+/// Hashes content as far as `types` goes; a photo without them gets these embeddings too, and its digests where its type is not decoded.
 pub(super) async fn hash_content(
     state: &Shared,
     (kind, bytes): (ContentType, Bytes),
@@ -51,9 +63,21 @@ pub(super) async fn hash_content(
     params: &Params,
     deadline: Instant,
 ) -> Result<Content, Refusal> {
-    let types = kind.types(params.get("types"), params.strict, embeddings, &state.services.lookup.embeddings())?;
-    let hashed = state.services.lookup.hash(bytes, wanted(&types), deadline).await?;
+    let mut types = kind.types(params.get("types"), params.strict, embeddings, &state.services.lookup.embeddings())?;
+    let lookup = &state.services.lookup;
+    let mut hashed = lookup.hash(bytes.clone(), wanted(&types), deadline).await?;
     picture(&hashed)?;
+    if is_unsupported(&hashed) {
+        if params.strict {
+            return Err(bad("the bytes are not of a picture that is decoded"));
+        }
+        if params.get("types").is_none() {
+            // What is not decoded can still be known: nobody gets past by a rare format.
+            types.extend([SignalType::Md5, SignalType::Sha1, SignalType::Sha256]);
+            let digests = Wanted { pdq: false, embeddings: Vec::new(), ..Wanted::HASHES };
+            hashed.digests = lookup.hash(bytes, digests, deadline).await?.digests;
+        }
+    }
     Ok(Content { signals: signals(&types, &hashed)?, hashed })
 }
 
@@ -111,26 +135,30 @@ pub(super) async fn fetch_and_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it"),
         )),
-        (status = 400, description = "Not fetched, or no picture", body = HmaErrorBody),
+        (status = 400, description = "Not fetched, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),
     )
 )]
 pub(in crate::http) async fn get_hash(
     State(state): State<Shared>,
     Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
     params: Params,
 ) -> Result<Response, Refusal> {
     let url = params.required("url")?;
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
     let content = fetch_and_hash(&state, url, &[], &params, call.arrived + state.options.deadline).await?;
+    state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }
 
 /// Hash a file.
 ///
 /// The form's one file stands in the field `photo` (answered with PDQ) or `video` (answered with the MD5 of its bytes, as `video_md5`). A hash
-/// of too low a quality to match is empty. The bytes are kept in memory and nowhere else.
+/// of too low a quality to match is empty. A photo of a type that is not decoded (HEIC, AVIF, …) has an empty hash and its digests. The bytes are kept in memory and
+/// nowhere else. For some minutes a lookup of the very PDQ hash finds turned and mirrored copies too (`[matching] recent_hashes_s`).
 #[utoipa::path(
     post,
     path = "/h/hash",
@@ -143,18 +171,21 @@ pub(in crate::http) async fn get_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it"),
         )),
-        (status = 400, description = "No file, several, or no picture", body = HmaErrorBody),
+        (status = 400, description = "No file, several, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),
     )
 )]
 pub(in crate::http) async fn post_hash(
     State(state): State<Shared>,
     Extension(call): Extension<Call>,
+    Extension(who): Extension<Principal>,
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
     let (content, _) = hash_upload(&state, call, &[], &params, request).await?;
+    state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }

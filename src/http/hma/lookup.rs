@@ -113,6 +113,12 @@ fn named_banks(params: &Params) -> Option<Vec<String>> {
     params.list("banks").map(|names| names.into_iter().map(str::to_owned).collect())
 }
 
+/// The signal that the query names, and its turned forms where this server answered it lately.
+fn sought(state: &Shared, who: &Principal, params: &Params) -> Result<Sought, Refusal> {
+    let signal = signal_in(state, who, params)?;
+    Ok(if params.strict { Sought::Signal(signal) } else { state.services.lookup.sought(who, signal) })
+}
+
 /// The signal that the query names.
 fn signal_in(state: &Shared, who: &Principal, params: &Params) -> Result<Signal, Refusal> {
     let (text, name) = (params.required("signal")?, params.required("signal_type")?);
@@ -123,7 +129,8 @@ fn signal_in(state: &Shared, who: &Principal, params: &Params) -> Result<Signal,
 
 /// Look up a signal, or what stands at a URL.
 ///
-/// A signal's matches are answered by bank; those of a URL by signal type and bank. Matches that a negative bank takes back are left out.
+/// A signal's matches are answered by bank; those of a URL by signal type and bank. Matches that a negative bank takes back are left out. A PDQ hash that this server answered in the last
+/// minutes is looked for turned and mirrored too, as a file is.
 #[utoipa::path(
     get,
     path = "/m/lookup",
@@ -157,7 +164,7 @@ pub(in crate::http) async fn get_lookup(
         if params.filled("signal").is_none() || params.filled("signal_type").is_none() {
             return Err(bad("Either url or both signal and signal_type are required"));
         }
-        let found = state.services.lookup.find(&who, Sought::Signal(signal_in(&state, &who, &params)?), &scope, until).await?;
+        let found = state.services.lookup.find(&who, sought(&state, &who, &params)?, &scope, until).await?;
         return Ok(Json(by_bank(&found, params.strict)).into_response());
     };
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
@@ -247,6 +254,8 @@ async fn of_content(
 }
 
 /// Look up a signal among everything that banks hold, in force or not.
+///
+/// A PDQ hash that this server answered in the last minutes is looked for turned and mirrored too, as a file is.
 #[utoipa::path(
     get,
     path = "/m/raw_lookup",
@@ -272,7 +281,7 @@ pub(in crate::http) async fn raw_lookup(
     let with_distance = params.flag("include_distance", false)?;
     let scope = Scope { banks: named_banks(&params), include_disabled: true, ..Scope::default() };
     let until = call.arrived + state.options.deadline;
-    let sought = Sought::Signal(signal_in(&state, &who, &params)?);
+    let sought = sought(&state, &who, &params)?;
     let found = state.services.lookup.find(&who, sought, &scope, until).await?;
     let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
     let matches = bodies.map(|body| if with_distance { RawMatch::Whole(body) } else { RawMatch::Id(body.bank_content_id) });

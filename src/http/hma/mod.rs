@@ -10,16 +10,17 @@
 //! | --- | --- | --- |
 //! | picture of quality below 50 | `/h/hash`: `{"pdq":""}`; lookup: no matches; both tell `X-PDQ-Quality` | lookup: 400 |
 //! | a parameter is missing or no boolean | 400 `{"message"}` | 422 with a list |
+//! | photo of a type that is not decoded (HEIC) | 200: an empty `pdq`, its digests and their matches, `X-Unscored` | 400 |
 //! | PDQ in upper case | taken | 400 |
 //! | `distance` of exact types | `"0"` | `"-"` |
 //! | `bypass_coinflip` of `GET /m/lookup` | honoured | ignored |
-//! | picture that is turned or mirrored, by file | found where the bank looks for it | not found |
+//! | picture that is turned or mirrored, by file, or by a hash that this server answered in the last minutes | found where the bank looks for it | not found |
 //! | the answer of `PUT /c/exchange/{name}` | the exchange | its fields' names in one word |
 //! | a field of `api_json` that the API does not know | 400 | passed over |
 //! | `enabled: false` of a new bank | the bank is off | the bank is on |
 //! | other signal types than `pdq` and `video_md5` | known | unknown |
 //!
-//! Not repeated even then: several items of a bank with the same signal (the one that is there gets the new note and metadata), answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
+//! Not repeated even then: answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
 //! address, hashes of palette, CMYK, 16-bit and EXIF-turned pictures that match nothing, pages of HTML for unknown paths, temporary files.
 
 pub(super) mod banks;

@@ -2,16 +2,14 @@
 
 use axum::{
     body::Body,
-    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
     http::{header, request::Parts},
 };
 use bytes::Bytes;
 
 use super::{
     super::{
-        body::{Bounds, bounded},
-        error::ApiError,
-        multipart::{broken, bytes},
+        body::Bounds,
+        multipart::{broken, bytes, form},
     },
     error::{Refusal, bad},
     params::{VIDEO_MD5, kind_named, name_of},
@@ -21,7 +19,7 @@ use crate::{
         hash::{PerceptualHash, Quality},
         signal::{Signal, SignalType},
     },
-    services::lookup::{Hashed, Wanted},
+    services::lookup::{Hashed, LookupError, Wanted},
 };
 
 /// What content is, in HMA's words.
@@ -99,10 +97,7 @@ impl Upload {
         if !is_form(parts) {
             return Ok(Self::default());
         }
-        let (body, failure) = bounded(&parts.headers, body, bounds)?;
-        let mut request = Request::from_parts(parts.clone(), body);
-        DefaultBodyLimit::disable().apply(&mut request); // the bounded body has its own
-        let mut form = Multipart::from_request(request, &()).await.map_err(|error| ApiError::malformed(error.body_text()))?;
+        let (mut form, failure) = form(parts, body, bounds).await?;
         let mut upload = Self::default();
         while let Some(field) = form.next_field().await.map_err(|error| broken(&failure, &error))? {
             let name = field.name().unwrap_or_default().to_owned();
@@ -158,10 +153,10 @@ pub(super) fn wanted(types: &[SignalType]) -> Wanted {
     }
 }
 
-/// The signals of content, in the order of `types`; `None` for a PDQ hash that says nothing (its quality is below 50).
+/// The signals of content, in the order of `types`; `None` for a PDQ hash that says nothing (its quality is below 50), and for what a file has not whose type is not decoded.
 ///
 /// # Errors
-/// 400 for what is no picture.
+/// 400 for a damaged picture, and in strict answers for any file that is no picture.
 pub(super) fn signals(types: &[SignalType], hashed: &Hashed) -> Result<Vec<(SignalType, Option<Signal>)>, Refusal> {
     let digests = &hashed.digests;
     let mut signals = Vec::with_capacity(types.len());
@@ -171,8 +166,8 @@ pub(super) fn signals(types: &[SignalType], hashed: &Hashed) -> Result<Vec<(Sign
             SignalType::Sha1 => digests.sha1.map(Signal::Sha1),
             SignalType::Sha256 => Some(Signal::Sha256(digests.sha256)),
             SignalType::Embedding(_) => match hashed.embeddings.iter().find(|(made, _)| *made == kind) {
+                Some((_, Err(LookupError::UnsupportedMedia(_)))) | None => None,
                 Some((_, embedding)) => Some(embedding.clone()?),
-                None => None,
             },
             _ => picture(hashed)?.filter(|hash| hash.quality >= Quality::MATCHABLE).map(|hash| Signal::Pdq(hash.original())),
         };
@@ -181,12 +176,21 @@ pub(super) fn signals(types: &[SignalType], hashed: &Hashed) -> Result<Vec<(Sign
     Ok(signals)
 }
 
-/// The perceptual hash, if somebody wanted it.
+/// The perceptual hash, if somebody wanted it and there is one.
 ///
 /// # Errors
-/// 400 for what is no picture.
+/// 400 for a damaged picture.
 pub(super) fn picture(hashed: &Hashed) -> Result<Option<&PerceptualHash>, Refusal> {
-    Ok(hashed.pdq.as_ref().map(|hash| hash.as_ref().map_err(Clone::clone)).transpose()?)
+    match &hashed.pdq {
+        None | Some(Err(LookupError::UnsupportedMedia(_))) => Ok(None),
+        Some(Ok(hash)) => Ok(Some(hash)),
+        Some(Err(error)) => Err(error.clone().into()),
+    }
+}
+
+/// Whether the content is of a type that is not decoded, so that its digests are all there is of it.
+pub(super) fn is_unsupported(hashed: &Hashed) -> bool {
+    matches!(hashed.pdq, Some(Err(LookupError::UnsupportedMedia(_))))
 }
 
 /// The texts under their types' names, as `/h/hash` answers them; a hash that says nothing is empty.

@@ -109,7 +109,7 @@ struct TakenBack {
 #[derive(Debug, Serialize, ToSchema)]
 struct UnmatchedBody {
     technology: &'static str,
-    /// `undecodable_media`, `media_too_large`, `quality_below_minimum` or `technology_failed`.
+    /// `undecodable_media`, `unsupported_media`, `unsupported_feature`, `media_too_large`, `quality_below_minimum` or `technology_failed`.
     reason: &'static str,
     detail: String,
 }
@@ -161,19 +161,21 @@ impl Answering {
                 }
                 pdq = Some(PdqBody::of(hash, dihedral));
             }
-            Some(Err(LookupError::Picture(detail))) => unmatched(SignalType::Pdq, UnscoredReason::UndecodableMedia, detail.clone()),
-            Some(Err(LookupError::TooLarge(detail))) => unmatched(SignalType::Pdq, UnscoredReason::MediaTooLarge, detail.clone()),
-            Some(Err(error)) => return Err(error.clone().into()),
+            Some(Err(error)) => {
+                let (reason, detail) = of_content(error).ok_or_else(|| error.clone())?;
+                unmatched(SignalType::Pdq, reason, detail.to_owned());
+            }
         }
         let mut embeddings = BTreeMap::new();
         for (kind, embedding) in &hashed.embeddings {
             match embedding {
                 Ok(signal) => drop(embeddings.insert(kind.as_str(), signal.to_text())),
-                Err(LookupError::Picture(detail)) => unmatched(*kind, UnscoredReason::UndecodableMedia, detail.clone()),
-                Err(LookupError::TooLarge(detail)) => unmatched(*kind, UnscoredReason::MediaTooLarge, detail.clone()),
                 // The model failed, not the call: the other technologies have found what they find.
                 Err(LookupError::Internal(detail)) => unmatched(*kind, UnscoredReason::TechnologyFailed, detail.clone()),
-                Err(error) => return Err(error.clone().into()),
+                Err(error) => {
+                    let (reason, detail) = of_content(error).ok_or_else(|| error.clone())?;
+                    unmatched(*kind, reason, detail.to_owned());
+                }
             }
         }
         let digests = &hashed.digests;
@@ -218,6 +220,17 @@ impl Answering {
     pub(super) fn finish(mut self, arrived: Instant) -> MatchesAnswer {
         self.took("total", arrived.elapsed());
         self.0
+    }
+}
+
+/// What is a property of the content and no failure of the call.
+fn of_content(error: &LookupError) -> Option<(UnscoredReason, &str)> {
+    match error {
+        LookupError::Picture(detail) => Some((UnscoredReason::UndecodableMedia, detail)),
+        LookupError::UnsupportedMedia(detail) => Some((UnscoredReason::UnsupportedMedia, detail)),
+        LookupError::UnsupportedFeature(detail) => Some((UnscoredReason::UnsupportedFeature, detail)),
+        LookupError::TooLarge(detail) => Some((UnscoredReason::MediaTooLarge, detail)),
+        _ => None,
     }
 }
 

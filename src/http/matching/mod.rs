@@ -1,6 +1,6 @@
 //! `POST /match`: hashes and matches of content, or matches of signals, in one call. Nothing is stored and nothing comes before a reviewer.
 //!
-//! Content comes like an attachment of `/score`: as the raw body, as the part `attachment` of a form, or as base64 in JSON; or it stands at a URL.
+//! Content comes like an attachment of `/score`: any file as the raw body, as the part `attachment` of a form, or as base64 in JSON; or it stands at a URL.
 //! Signals come in JSON, many at a time: each is looked up for itself, and matches say by `signal` whose they are.
 
 mod answer;
@@ -23,6 +23,7 @@ pub(super) use self::{
 };
 use super::{
     Call, Shared,
+    dto::FileBody,
     error::{ApiError, ErrorBody},
     score::deadline,
 };
@@ -34,7 +35,7 @@ use crate::services::{
 /// Match content or signals against the banks.
 ///
 /// The answer has the content's hashes, what the banks hold of them, what known harmless material took back, and why a hash was not looked up.
-/// Give `signals` instead of content to look them up, 1000 at most; both can stand in one call.
+/// Give `signals` instead of content to look them up, 1000 at most; both can stand in one call. A PDQ hash that this server answered in the last minutes is looked up in all eight positions.
 #[utoipa::path(
     post,
     path = "/match",
@@ -46,11 +47,10 @@ use crate::services::{
         ("X-Deadline-Ms" = Option<u64>, Header, description = "Stop after so many milliseconds; can only shorten the server's own deadline"),
     ),
     request_body(
-        description = "Content or signals",
+        description = "Content or signals. Every other Content-Type is taken as `application/octet-stream` is",
         content(
             (MatchBody = "application/json"),
-            ("image/*"),
-            ("application/octet-stream"),
+            (FileBody = "application/octet-stream"),
             (MatchParts = "multipart/form-data"),
         )
     ),
@@ -61,7 +61,7 @@ use crate::services::{
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
-        (status = 415, description = "`unsupported_type`", body = ErrorBody),
+        (status = 415, description = "`unsupported_type`: a Content-Encoding; no Content-Type is refused", body = ErrorBody),
         (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
         (status = 504, description = "`deadline`", body = ErrorBody),
     )
@@ -98,6 +98,7 @@ pub(super) async fn matches(
         let hashed = lookup.hash(bytes, wanted, until).await?;
         answering.took("hash", started.elapsed());
         answering.hashes(&hashed, include.dihedral)?;
+        lookup.answered(&who, &hashed);
         let started = Instant::now();
         let found = lookup.find(&who, Sought::Content(hashed), &scope, until).await?;
         answering.took("match", started.elapsed());
@@ -106,7 +107,7 @@ pub(super) async fn matches(
     let started = Instant::now();
     let many = !signals.is_empty();
     for (at, signal) in signals.into_iter().enumerate() {
-        let found = lookup.find(&who, Sought::Signal(signal), &scope, until).await?;
+        let found = lookup.find(&who, lookup.sought(&who, signal), &scope, until).await?;
         answering.found(Some(at), &found);
     }
     if many {

@@ -3,7 +3,6 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 
 use axum::{body::Body, extract::Query, http::request::Parts};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,10 +17,7 @@ use super::super::{
     score::off_the_loop,
 };
 use crate::{
-    domain::{
-        attachment::Attachment,
-        signal::{Distance, Signal, SignalType},
-    },
+    domain::signal::{Distance, Signal, SignalType},
     services::lookup::Scope,
 };
 
@@ -35,9 +31,10 @@ pub(in crate::http) struct MatchBody<'a> {
     /// Each is looked up for itself.
     #[serde(default, deserialize_with = "objects")]
     signals: Vec<SignalBody>,
-    /// Of `media_base64`: `image/*` or `application/octet-stream`.
+    /// Of `media_base64`; the bytes decide what it is.
+    #[expect(dead_code, reason = "a field of the contract that decides nothing")]
     media_type: Option<String>,
-    /// Content, in base64 of the standard alphabet.
+    /// Content of any type, in base64 of the standard alphabet.
     #[serde(borrow)]
     media_base64: Option<Cow<'a, str>>,
     /// Where the content is, if this server fetches any.
@@ -122,52 +119,32 @@ pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Insta
     if kind == Kind::Json {
         input::no_query(&parts.uri)?;
         let bytes = body::read(&parts.headers, body, bounds).await?;
-        return off_the_loop(state, bytes.len(), move |_| json::parse::<MatchBody<'_>>(&bytes)?.asked()).await;
+        return off_the_loop(state, bytes.len(), move |_| json::parse_no_file::<MatchBody<'_>>(&bytes)?.asked()).await;
     }
     let query = Query::<MatchQuery>::try_from_uri(&parts.uri).map_err(|error| ApiError::malformed(error.body_text()))?;
     let (scope, include) = query.0.read()?;
-    let bytes = match kind {
-        Kind::Multipart => {
-            let raw = multipart::read(parts, body, bounds, Shape::One).await?.pop();
-            let raw = raw.ok_or_else(|| ApiError::malformed("there is no attachment part"))?;
-            match raw.parse(&state.options)?.attachment {
-                Attachment::Media { bytes, .. } => bytes,
-                _ => return Err(no_media()),
-            }
-        }
-        Kind::Media(_) => body::read(&parts.headers, body, bounds).await?,
-        _ => return Err(no_media()),
+    let bytes = if kind == Kind::Multipart {
+        let raw = multipart::read(parts, body, bounds, Shape::One).await?.pop();
+        raw.ok_or_else(|| ApiError::malformed("there is no attachment part"))?.into_bytes()
+    } else {
+        body::read(&parts.headers, body, bounds).await?
     };
-    Ok(Asked { content: Some(content(bytes)?), signals: Vec::new(), scope, include })
-}
-
-fn no_media() -> ApiError {
-    ApiError::unsupported("only pictures have matches: send image/*, application/octet-stream, a form with such an attachment, or JSON")
-}
-
-fn content(bytes: Bytes) -> Result<Content, ApiError> {
-    if bytes.is_empty() { Err(ApiError::malformed("the content is empty")) } else { Ok(Content::Bytes(bytes)) }
+    if bytes.is_empty() {
+        return Err(ApiError::malformed("the content is empty"));
+    }
+    Ok(Asked { content: Some(Content::Bytes(bytes)), signals: Vec::new(), scope, include })
 }
 
 impl MatchBody<'_> {
     fn asked(self) -> Result<Asked, ApiError> {
-        let Self { signals, media_type, media_base64, url, banks, radius, include } = self;
+        let Self { signals, media_base64, url, banks, radius, include, .. } = self;
         if signals.len() > MOST_SIGNALS {
             return Err(ApiError::too_large(format!("a call may have {MOST_SIGNALS} signals")));
         }
         let content = match (media_base64, url) {
             (Some(_), Some(_)) => return Err(ApiError::malformed("give media_base64 or url, not both")),
             (None, Some(url)) => Some(Content::Url(url)),
-            (Some(data), None) => {
-                if let Kind::Text | Kind::Json | Kind::Multipart = Kind::of(media_type.as_deref())? {
-                    return Err(no_media());
-                }
-                let bytes = STANDARD.decode(data.as_bytes());
-                let bytes = bytes.map_err(|error| {
-                    ApiError::malformed(format!("media_base64: not base64 of the standard alphabet with padding: {error}"))
-                })?;
-                Some(content(bytes.into())?)
-            }
+            (Some(data), None) => Some(Content::Bytes(input::base64(&data, "media_base64")?)),
             (None, None) => None,
         };
         if content.is_none() && signals.is_empty() {

@@ -122,7 +122,9 @@ impl Analysis {
     pub(in crate::services) async fn look(&self, ask: Ask<'_>, timings: &mut Timings) -> Result<Analysed, AnalysisError> {
         match ask.attachment {
             Attachment::Media { bytes, .. } => {
-                let media_type = media::sniff(bytes).map_or("application/octet-stream", |known| known.as_str());
+                let decoded = media::sniff(bytes).map(|known| known.as_str());
+                let media_type =
+                    decoded.or_else(|| media::recognise(bytes).map(|known| known.media_type)).unwrap_or("application/octet-stream");
                 let LookedAt { digests, size, frames, evidence } =
                     self.images.look(bytes.clone(), ask.banks, ask.points, ask.deadline, timings).await?;
                 let facts = AttachmentFacts {
@@ -164,7 +166,8 @@ impl Analysis {
         timings: &mut Timings,
     ) -> Result<Evidence, AnalysisError> {
         let media = media::sniff(bytes).is_some() && (repaired || self.images.pictures.viewer().header(bytes).is_ok());
-        if media {
+        // Of a type that is not decoded, that is said too: markup is both a text and of such a type, and was looked at as what it is.
+        if media || (repaired && media::recognise(bytes).is_some()) {
             return Ok(self.images.look(bytes.clone(), ask.banks.clone(), ask.points, ask.deadline, timings).await?.evidence);
         }
         self.images.look_at_digests(bytes.clone(), ask.banks.clone(), ask.deadline, timings).await

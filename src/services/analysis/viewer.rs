@@ -237,7 +237,7 @@ pub fn reason_of(error: &DecodeError) -> UnscoredReason {
     match error {
         DecodeError::TooLarge { .. } | DecodeError::TooManyBytes { .. } => UnscoredReason::MediaTooLarge,
         DecodeError::UnsupportedFeature { .. } => UnscoredReason::UnsupportedFeature,
-        DecodeError::UnsupportedType => UnscoredReason::UnsupportedMedia,
+        DecodeError::UnsupportedType(_) => UnscoredReason::UnsupportedMedia,
         DecodeError::Empty | DecodeError::Malformed { .. } => UnscoredReason::UndecodableMedia,
     }
 }

@@ -3,13 +3,13 @@
 //! A bank's [`Admission`](crate::domain::bank::Admission) says which tests its items take. They are taken when an item is added, when another source names
 //! it, and when an opinion arrives; a candidate that passes all of them is vetted, and a vetted item that needs no confirmation, or has one, is active.
 //!
-//! * **Sources**: k different ones name it. One list's mistake is not enough then.
+//! * **Sources**: k different ones name it, or an item that shares a signal with it. One list's mistake is not enough then.
 //! * **Quality**: the PDQ quality that its source told is at least the bank's floor. Where nobody told one the test is not passed.
 //! * **Collisions**: at most n items of the benign corpus, the tenant's negative banks, lie within the bank's radius of one of its PDQ hashes.
 //! * **Guard**: none of its PDQ hashes is that of a featureless picture or of a grid. See [`is_degenerate`].
 //! * **Confirmation**: a reviewer or curator of this server confirms it, and none disputes it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{BankError, curation::Curation, load_bank};
 use crate::{
@@ -92,11 +92,8 @@ impl<'a> Examiner<'a> {
         let rules = self.bank.admission;
         let mut outcomes = Vec::new();
         let mut say = |test, passed, detail| outcomes.push(Outcome { test, passed, detail });
-        let mut sources: Vec<&str> = item.provenance.iter().map(|from| from.source.as_str()).collect();
-        sources.sort_unstable();
-        sources.dedup();
         // An import that did not say where it comes from comes from somewhere.
-        let named = sources.len().max(1);
+        let named = self.sources(item).await?.len().max(1);
         say("sources", named >= usize::from(rules.sources), format!("{named} of {} different sources", rules.sources));
         if rules.minimum_quality > 0 && pdq(item).next().is_some() {
             let told = item.quality.map_or_else(|| "no quality was told".to_owned(), |quality| format!("quality {quality}"));
@@ -120,6 +117,23 @@ impl<'a> Examiner<'a> {
             say("confirmation", confirms > 0 && disputes == 0, format!("{confirms} confirm it here, {disputes} dispute it"));
         }
         Ok(outcomes)
+    }
+
+    /// Who names the item or, where these are too few, one that shares a signal with it.
+    async fn sources(&self, item: &Item) -> Result<BTreeSet<String>, BankError> {
+        let named = |items: &[Item]| -> BTreeSet<String> {
+            items.iter().flat_map(|item| &item.provenance).map(|from| from.source.clone()).collect()
+        };
+        let own = named(std::slice::from_ref(item));
+        if own.len() >= usize::from(self.bank.admission.sources) {
+            return Ok(own);
+        }
+        let (store, bank) = (&self.curation.store, &self.bank);
+        let holders: BTreeSet<i64> = store.find_items(bank.tenant, &bank.name, &item.signals).await?.into_iter().flatten().collect();
+        let others: Vec<_> = holders.into_iter().filter(|id| *id != item.content_id).map(|id| (bank.name.clone(), id)).collect();
+        let mut all = named(&store.items(bank.tenant, &others).await?);
+        all.extend(own);
+        Ok(all)
     }
 
     /// Items of the tenant's negative banks within the bank's PDQ radius of the item.

@@ -16,6 +16,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -58,6 +59,8 @@ pub struct Entry {
     pub source: Option<String>,
     pub submitter: Option<String>,
     pub disable_until: DisableUntil,
+    /// Makes an item also when there is one of exactly these signals, as HMA does; otherwise that one is named again.
+    pub even_if_held: bool,
 }
 
 impl Entry {
@@ -72,6 +75,7 @@ impl Entry {
             source: None,
             submitter: None,
             disable_until: DisableUntil::Never,
+            even_if_held: false,
         }
     }
 }
@@ -94,6 +98,8 @@ pub struct Curation {
     /// What matched; looked at by [`keep`](Self::keep).
     pub(super) hits: Arc<Hits>,
     pub(super) flood: FloodRules,
+    /// What a new bank is set to where nobody says otherwise.
+    defaults: BankSettings,
 }
 
 pub(super) fn name(what: &str, text: &str) -> Result<(), BankError> {
@@ -127,7 +133,18 @@ fn quality(quality: Option<u8>) -> Result<(), BankError> {
 impl Curation {
     /// Over a store; `banks` is refreshed after each change.
     pub fn new(store: Store, banks: Option<Arc<Banks>>, rules: FeedbackRules) -> Self {
-        Self { store, banks, rules, hits: Arc::default(), flood: FloodRules::default() }
+        Self { store, banks, rules, hits: Arc::default(), flood: FloodRules::default(), defaults: BankSettings::default() }
+    }
+
+    /// With other settings for new banks than PDQ's own recommendations.
+    #[must_use]
+    pub fn with_defaults(self, defaults: BankSettings) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// What a new bank is set to where nobody says otherwise.
+    pub const fn defaults(&self) -> &BankSettings {
+        &self.defaults
     }
 
     /// Has [`keep`](Self::keep) write these hits down, and act on floods by these rules.
@@ -255,6 +272,7 @@ impl Curation {
                 category: entry.category,
                 quality: entry.quality,
                 provenance: Some(Provenance { source, submitter: entry.submitter, at: now }),
+                even_if_held: entry.even_if_held,
             });
         }
         let started = Instant::now();
@@ -265,8 +283,9 @@ impl Curation {
             }
         };
         if !rules.asks_nothing() {
-            let touched = added.iter().flat_map(|item| item.named_again.iter().copied().chain([item.content_id]));
-            admission::examine(self, who.tenant, bank, touched.collect()).await?;
+            // Whoever names a signal is a source of all its items.
+            let touched: BTreeSet<i64> = added.iter().flat_map(|item| item.shares_with.iter().copied().chain([item.content_id])).collect();
+            admission::examine(self, who.tenant, bank, touched.into_iter().collect()).await?;
         }
         self.in_force().await;
         Ok(added)
@@ -318,11 +337,11 @@ impl Curation {
         Ok(self.store.most_hit(who.tenant, bank, since, limit.min(LONGEST_PAGE)).await?)
     }
 
-    /// The items that hold these signals, in their order.
+    /// The items that hold these signals, in their order, each list ascending; see [`Store::find_items`].
     ///
     /// # Errors
     /// As [`item`](Self::item).
-    pub async fn find(&self, who: &Principal, bank: &str, signals: &[Signal]) -> Result<Vec<Option<i64>>, BankError> {
+    pub async fn find(&self, who: &Principal, bank: &str, signals: &[Signal]) -> Result<Vec<Vec<i64>>, BankError> {
         self.curates(who, bank).await?;
         Ok(self.store.find_items(who.tenant, bank, signals).await?)
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::engines::calibration::binomial::{clopper_pearson, wilson};
 
-/// Prevalences at which precision is told: those of the field guide's table D.1, one in two to one in a million.
+/// Prevalences at which precision is told: from a balanced test set's one in two to one in a million, as in a provider's traffic.
 pub const PREVALENCES: [f64; 7] = [0.5, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6];
 
 /// What happens when every item with at least this score is flagged.
@@ -236,9 +236,9 @@ mod tests {
         assert!(found.unwrap().whole.at[0].precision_interval.unwrap()[0] < 0.05);
     }
 
-    /// The field guide's table D.1.
+    /// By Bayes' rule, precision = πT / (πT + (1 - π)F) with prevalence π, recall T and false positive rate F; worked out by hand.
     #[test]
-    fn precision_at_other_prevalences_is_the_field_guides() {
+    fn precision_at_other_prevalences_is_bayes_rule() {
         for (prevalence, fpr, expected) in
             [(0.5, 1e-3, 0.9988), (0.1, 1e-3, 0.989), (0.01, 1e-3, 0.890), (1e-3, 1e-3, 0.445), (1e-4, 1e-3, 0.074), (1e-4, 1e-5, 0.889)]
         {

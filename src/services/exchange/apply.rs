@@ -90,10 +90,11 @@ impl Exchanges {
                 (Change::Share, _) => adding.push((key.clone(), record)),
             }
         }
-        done.added = self.add(exchange, &adding, &mut items).await?;
+        let shared;
+        (done.added, shared) = self.add(exchange, &adding, &mut items).await?;
         done.withdrawn = self.withdraw(exchange, &known, &items).await?;
         done.opinions = self.opine(exchange, &said, &items).await?;
-        let touched: BTreeSet<i64> = items.values().flatten().copied().collect();
+        let touched: BTreeSet<i64> = items.values().flatten().copied().chain(shared).collect();
         let entries = items.into_iter().map(|(key, content_ids)| {
             let reference = said.get(&key).and_then(|record| record.reference.clone());
             EntryItems { key, reference, content_ids }
@@ -115,8 +116,7 @@ impl Exchanges {
         Ok(done)
     }
 
-    /// Entries that keep the items they stand for: those whose signals are the same, where somebody here retired the item (the list cannot bring it back), or
-    /// where nothing changed. And the items among them whose category the list says otherwise now.
+    /// Entries that keep the items they stand for: where nothing changed, or where somebody here retired the item (the list cannot bring it back). And the items among them whose category the list says otherwise now.
     async fn kept(
         &self,
         exchange: &Exchange,
@@ -130,7 +130,10 @@ impl Exchanges {
         let same = |key: &String, ids: &Vec<i64>| {
             let of_entry: Vec<&Item> = ids.iter().filter_map(|id| items.get(id)).collect();
             let held: BTreeSet<&Signal> = of_entry.iter().flat_map(|item| &item.signals).collect();
-            said.get(key).is_some_and(|record| record.signals.iter().all(|signal| held.contains(signal)))
+            let wanted: BTreeSet<&Signal> = said.get(key).iter().flat_map(|record| &record.signals).collect();
+            // Before items shared signals, an entry stood for all that held some of its own, which had others too.
+            let whole = of_entry.len() > 1 || of_entry.iter().all(|item| item.standing == Standing::Retired);
+            wanted.is_subset(&held) && (whole || wanted == held)
                 // An item whose other entries all went may have been retired for the list's own reason, and comes back as a new one.
                 && of_entry.iter().all(|item| item.standing == Standing::Retired || item.provenance.iter().any(|from| from.source == exchange.name))
         };
@@ -145,31 +148,30 @@ impl Exchanges {
         Ok((kept, categories.into_iter().collect()))
     }
 
-    /// Adds what is new and notes which items each entry stands for; how many items are new.
+    /// Adds what is new and notes which item each entry stands for; how many items are new, and which others share signals with what the entries stand for.
     async fn add(
         &self,
         exchange: &Exchange,
         adding: &[(String, &Record)],
         items: &mut BTreeMap<String, Vec<i64>>,
-    ) -> Result<u64, ExchangeError> {
+    ) -> Result<(u64, BTreeSet<i64>), ExchangeError> {
+        let (mut added, mut shared) = (0, BTreeSet::new());
         if adding.is_empty() {
-            return Ok(0);
+            return Ok((added, shared));
         }
         let bank = self.store.bank(exchange.tenant, &exchange.name).await?.ok_or(StoreError::NotFound("bank of the exchange's name"))?;
         // Who fills a bank by hand vouches for it; here a bank with admission tests has them run on what the list brings.
         let standing = if bank.admission == Admission::default() { Standing::Active } else { Standing::Candidate };
-        let mut added = 0;
         for chunk in adding.chunks(CHUNK) {
             let new = chunk.iter().map(|(_, record)| new_item(exchange, record, standing)).collect();
             let results = self.store.add_items(exchange.tenant, &exchange.name, new, None).await?;
             for ((key, _), result) in chunk.iter().zip(results) {
                 added += u64::from(result.created);
-                let mut ids = result.named_again;
-                ids.extend(result.created.then_some(result.content_id));
-                items.insert(key.clone(), ids);
+                shared.extend(result.shares_with);
+                items.insert(key.clone(), vec![result.content_id]);
             }
         }
-        Ok(added)
+        Ok((added, shared))
     }
 
     /// Takes the exchange's word on items back that no entry stands for any more; how many entries changed so.

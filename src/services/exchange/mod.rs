@@ -139,6 +139,12 @@ impl Exchanges {
         Self { store, banks, curation, keychain: Keychain::new(data_dir), client, rules }
     }
 
+    /// With other settings for new banks than PDQ's own recommendations.
+    #[must_use]
+    pub fn with_defaults(self, defaults: BankSettings) -> Self {
+        Self { curation: self.curation.with_defaults(defaults), ..self }
+    }
+
     /// All exchanges of the tenant, by name.
     ///
     /// # Errors
@@ -171,7 +177,7 @@ impl Exchanges {
         if self.store.exchange(tenant, name).await?.is_some() {
             return Err(ExchangeError::Duplicate(name.to_owned()));
         }
-        match self.store.create_bank(tenant, name, BankSettings::default(), by).await {
+        match self.store.create_bank(tenant, name, self.curation.defaults().clone(), by).await {
             Ok(_) | Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -11,6 +11,12 @@ pub enum LookupError {
     /// There is no such hash of these bytes: send a sound picture of a supported type.
     #[error("{0}")]
     Picture(String),
+    /// The bytes are of no type that is decoded: there are only their digests.
+    #[error("{0}")]
+    UnsupportedMedia(String),
+    /// The type is decoded, and not this part of it.
+    #[error("{0}")]
+    UnsupportedFeature(String),
     /// The picture or the attachment is over a limit that the text names.
     #[error("{0}")]
     TooLarge(String),
@@ -43,6 +49,8 @@ impl From<DecodeError> for LookupError {
         let text = error.to_string();
         match error {
             DecodeError::TooManyBytes { .. } | DecodeError::TooLarge { .. } => Self::TooLarge(text),
+            DecodeError::UnsupportedType(_) => Self::UnsupportedMedia(text),
+            DecodeError::UnsupportedFeature { .. } => Self::UnsupportedFeature(text),
             _ => Self::Picture(text),
         }
     }

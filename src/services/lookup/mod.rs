@@ -3,6 +3,7 @@
 //! [`Lookup::hash`] makes digests and the perceptual hash of an attachment; the bytes are hashed where they lie in memory and written nowhere.
 
 mod error;
+mod recent;
 mod search;
 
 use std::{sync::Arc, time::Instant};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 pub use self::{
     error::LookupError,
+    recent::RecentHashes,
     search::{Coin, Found, Scope, Sought},
 };
 use crate::{
@@ -27,6 +29,7 @@ use crate::{
         analysis::{EmbedError, Opened, Pictures, Seen, SeenView, Timings, Want, viewer::Rest},
         banks::{Banks, hits::Hits},
     },
+    telemetry::metric,
 };
 
 /// Hashes attachments and looks them up. Built by [`services::App`](crate::services::App).
@@ -36,6 +39,7 @@ pub struct Lookup {
     fetcher: MediaFetcher,
     /// What matched, if anybody wants to know.
     hits: Option<Arc<Hits>>,
+    recent: Arc<RecentHashes>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -82,13 +86,38 @@ pub struct HashedView {
 impl Lookup {
     /// Over these banks and threads.
     pub fn new(banks: Arc<Banks>, pictures: Arc<Pictures>, fetcher: MediaFetcher) -> Self {
-        Self { banks, pictures, fetcher, hits: None }
+        Self { banks, pictures, fetcher, hits: None, recent: Arc::default() }
     }
 
     /// Counts what matches, for flood protection.
     #[must_use]
     pub fn counting(self, hits: Arc<Hits>) -> Self {
         Self { hits: Some(hits), ..self }
+    }
+
+    /// Remembers hashes that are answered, so that lookups of them find turned copies.
+    #[must_use]
+    pub fn remembering(self, recent: RecentHashes) -> Self {
+        Self { recent: Arc::new(recent), ..self }
+    }
+
+    /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).
+    pub fn answered(&self, who: &Principal, hashed: &Hashed) {
+        if let Some(Ok(hash)) = &hashed.pdq {
+            self.recent.remember(who.tenant, hash);
+        }
+    }
+
+    /// What a lookup of this signal looks for: the signal, and where it is a PDQ hash that the tenant was given lately, the picture's other seven positions.
+    pub fn sought(&self, who: &Principal, signal: Signal) -> Sought {
+        let Signal::Pdq(upright) = &signal else { return Sought::Signal(signal) };
+        match self.recent.find(who.tenant, upright) {
+            Some(hash) => {
+                metrics::counter!(metric::RECENT_HASH_LOOKUPS_TOTAL).increment(1);
+                Sought::Answered(signal, Box::new(hash))
+            }
+            None => Sought::Signal(signal),
+        }
     }
 
     /// The embeddings that this server makes.

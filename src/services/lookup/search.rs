@@ -7,6 +7,7 @@ use crate::{
     domain::{
         clip::Look,
         evidence::{Match, Suppressed},
+        hash::PerceptualHash,
         signal::{Distance, Signal, SignalType},
     },
     engines::matching::{BankMask, Draw, Lookup as Query, Snapshot},
@@ -45,6 +46,8 @@ pub enum Coin {
 #[derive(Clone, Debug)]
 pub enum Sought {
     Signal(Signal),
+    /// A PDQ hash that was answered lately, with its picture's positions and quality: as it stands in every bank, turned in those that look for turned ones and are content with the quality.
+    Answered(Signal, Box<PerceptualHash>),
     /// The picture of hashed content, in all eight positions where a bank looks for them.
     Picture(Hashed),
     /// All digests, the picture and its embeddings.
@@ -133,6 +136,7 @@ fn queries(banks: &Snapshot, sought: Sought, scope: &Scope) -> Vec<(Look, Query)
     let whole = Query { banks: mask, radii: scope.radii.clone(), include_disabled: scope.include_disabled, draw, ..Query::default() };
     let (hashed, content) = match sought {
         Sought::Signal(signal) => return vec![(Look::default(), Query { signals: vec![signal], ..whole })],
+        Sought::Answered(signal, hash) => return vec![(Look::default(), Query { signals: vec![signal], hash: Some(*hash), ..whole })],
         Sought::Picture(hashed) => (hashed, false),
         Sought::Content(hashed) => (hashed, true),
     };
@@ -147,6 +151,6 @@ fn queries(banks: &Snapshot, sought: Sought, scope: &Scope) -> Vec<(Look, Query)
 
 /// Whether the search is too short to be worth another thread.
 fn at_once(banks: &Snapshot, query: &Query) -> bool {
-    let Some(kind) = query.signals.first().map(Signal::kind) else { return false };
+    let Some(kind) = query.signals.first().map(Signal::kind).filter(|_| query.hash.is_none()) else { return false };
     kind.is_exact() || (kind == SignalType::Pdq && banks.banks().iter().map(|bank| bank.len()).sum::<usize>() <= AT_ONCE)
 }

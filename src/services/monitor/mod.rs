@@ -29,6 +29,8 @@
 //!   precision is therefore that of clusters. Further items are recorded and reported.
 //! - Attachments that matched the same and were flagged by the same wait as one review item, and its decision is one observation of all of them: the precision
 //!   counts it once, recall counts the attachments and lets it speak for what still waits like one decision. Audit samples never wait so.
+//! - A copy of what people decided is put to that item (`review.known_decided`) and counts nowhere. The share of copies that people look at all the same is one more
+//!   decision each, like a further cluster: weighing it by its share would have one verdict outweigh a thousand.
 //! - `uncertain` counts on neither side and is reported.
 //! - Double and gold items say something of reviewers and nothing of technologies.
 //!
@@ -66,7 +68,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
-//! Sources: field-guide D.3 items 6 to 9; see `engines::calibration::{betting, audit, drift, reviewers}`.
+//! Sources: the papers that `engines::calibration::{betting, audit, drift, reviewers}` name.
 
 mod book;
 mod books;

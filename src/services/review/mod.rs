@@ -4,6 +4,9 @@
 //! looks at it in the provider's own system by its `item_id`, and decides; the decision is final. Each step is an event in the ledger, in
 //! the name of the key that took it.
 //!
+//! One decision can stand for many attachments: those that matched the same while the item waited, and the copies that come once it is decided
+//! (`services::scoring` says what a copy is). All of them can be listed, and decisions can be followed in the order in which they were made.
+//!
 //! [`Review`] is thin: permission, limits and words for people are here, the transactions are the store's.
 //!
 //! ```
@@ -20,10 +23,14 @@
 //! ```
 
 mod error;
+mod follow;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::error::ReviewError;
+pub use self::{
+    error::ReviewError,
+    follow::{Attachments, Decisions},
+};
 use super::{
     access::{Permission, Principal},
     banks::Banks,
@@ -122,10 +129,7 @@ impl Review {
     /// [`ReviewError::Forbidden`], [`ReviewError::Malformed`], or the store's.
     pub async fn list(&self, who: &Principal, listing: Listing) -> Result<Page, ReviewError> {
         who.require(Permission::Review)?;
-        let limit = listing.limit.unwrap_or(DEFAULT_PAGE);
-        if !(1..=LONGEST_PAGE).contains(&limit) {
-            return Err(ReviewError::Malformed(format!("limit must lie in 1..={LONGEST_PAGE}")));
-        }
+        let limit = page_size(listing.limit)?;
         let Listing { queue, state, category, after, .. } = listing;
         // One more than asked for tells whether there is a next page.
         let filter = ReviewFilter { queue, state, category, claimable_at: None, reader: Some(who.key), limit: limit + 1, after };
@@ -207,6 +211,16 @@ impl Review {
             return Err(ReviewError::Malformed("the truth of a gold item is confirmed or rejected".to_owned()));
         }
         Ok(self.store.add_gold(who.tenant, original, truth, Timestamp::now()).await?)
+    }
+}
+
+/// How many entries of a page are asked for.
+fn page_size(limit: Option<u32>) -> Result<u32, ReviewError> {
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    if (1..=LONGEST_PAGE).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ReviewError::Malformed(format!("limit must lie in 1..={LONGEST_PAGE}")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The answer of `POST /score`: the stable contract (DESIGN.md), additive changes only.
+//! The answer of `POST /score`: the stable contract. Other programs read it, so changes only add to it; `tests/integration/snapshots/openapi.json` shows each of them.
 
 use std::collections::BTreeMap;
 
@@ -36,11 +36,12 @@ pub struct ScoreAnswer {
     /// Technologies that gave no result, and why.
     pub unscored: Vec<UnscoredAnswer>,
     pub decision: RoutingDecision,
-    /// The entry in the review queue, which may stand for earlier attachments too that matched the same; null when `route` is `none`.
+    /// The entry in the review queue, which may stand for earlier attachments too that matched the same; the decided one for a copy of what people decided
+    /// (reason `known_decided`); null when `route` is `none`.
     pub review_item: Option<String>,
     pub versions: Versions,
-    /// The probability with which an attachment like this one comes before a human: 1 when it was routed, the stratum's rate when it was drawn
-    /// for the audit. Absent when `route` is `none`.
+    /// The probability with which an attachment like this one comes before a human: 1 when it was routed; the rate of what was drawn, by the audit or by a share in
+    /// `routing.unscored`; for copies of what people decided the share of second looks. Absent when `route` is `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inclusion_probability: Option<f64>,
     /// Milliseconds per stage: queue, decode, digest, gpu or cpu (preprocess and hash), match, classify, total.
@@ -141,6 +142,8 @@ pub struct OperatingPointAnswer {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct UnscoredAnswer {
     pub technology: String,
+    /// `undecodable_media`, `media_too_large`, `quality_below_minimum`, `media_too_small`, `text_truncated`, `empty_text`, `technology_failed`, `unsupported_kind`,
+    /// `unsupported_media`, `unsupported_feature`, `frames_not_looked_at` or `unreadable_text`. More may come.
     pub reason: &'static str,
     pub detail: String,
 }

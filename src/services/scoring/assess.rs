@@ -8,6 +8,9 @@ use crate::{
     services::analysis::{ModelVersions, Timings},
 };
 
+/// The lot that no share below 1 draws.
+const NEVER_DRAWN: f64 = 1.0 - f64::EPSILON;
+
 /// What an attachment would have been answered.
 #[derive(Clone, Debug)]
 pub struct Assessment {
@@ -30,8 +33,10 @@ impl Scoring {
         let mut timings = Timings::start();
         let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
         let Looked { facts, evidence, .. } = looking.await.map_err(|_| ScoreError::Deadline)??;
-        let decision = self.policy.route(facts.kind, &evidence);
-        let fired_first = self.policy.fired_first(&evidence);
+        // Nothing is drawn that has no reference to draw by: an evaluation counts what surely goes to review.
+        let lot = request.context.item_id.as_deref().map_or(NEVER_DRAWN, |item_id| self.lot(request.tenant, item_id));
+        let decision = self.policy.route(facts.kind, &evidence, lot).decision;
+        let fired_first = self.policy.fired_first(&evidence, lot);
         Ok(Assessment { facts, evidence, decision, fired_first, timings_ms: timings.so_far() })
     }
 

@@ -1,7 +1,8 @@
-//! The audit below the thresholds: which of the attachments that nothing flagged go to a human all the same.
+//! Drawing lots, and the audit below the thresholds: which of the attachments that nothing flagged go to a human all the same.
 //!
-//! Drawing is a keyed hash of tenant and item, so an item that comes twice is drawn twice or never, nobody outside can tell which items
-//! are drawn, and every server of a store draws the same. The strata follow the highest raw score among the labels with a threshold.
+//! A lot is a keyed hash of tenant and item, so an item that comes twice is drawn twice or never, nobody outside can tell which items
+//! are drawn, and every server of a store draws the same. The audit, the sampled reasons of `routing.unscored` and the second looks at copies of what was
+//! decided draw this way, each by lots of its own. The audit's strata follow the highest raw score among the labels with a threshold.
 
 use super::Pseudonyms;
 use crate::{
@@ -37,12 +38,17 @@ impl Sampler {
     }
 }
 
-/// Whether the item is drawn at `rate`.
-pub(super) fn draws(pseudonyms: &Pseudonyms, tenant: TenantId, item_id: &str, rate: f64) -> bool {
-    pseudonyms.uniform(tenant, "audit", item_id.as_bytes()) < rate
+/// The item's lot for a purpose, in [0, 1): it is drawn at every rate above it.
+pub(super) fn number(pseudonyms: &Pseudonyms, tenant: TenantId, purpose: &'static str, item_id: &str) -> f64 {
+    pseudonyms.uniform(tenant, purpose, item_id.as_bytes())
 }
 
-/// The decision for a drawn item, in the place of `none`.
+/// Whether the audit draws the item at `rate`.
+pub(super) fn draws(pseudonyms: &Pseudonyms, tenant: TenantId, item_id: &str, rate: f64) -> bool {
+    number(pseudonyms, tenant, "audit", item_id) < rate
+}
+
+/// The decision for an item that the audit drew, in the place of `none`.
 pub(super) fn sampled(none: RoutingDecision) -> RoutingDecision {
     let reason = Reason {
         code: "audit_sample".to_owned(),
@@ -100,6 +106,10 @@ mod tests {
         // Five standard deviations of Bin(20000, 0.1), 42 each.
         assert!((1790..=2210).contains(&count), "{count}");
         assert!((0..1000).all(|number| drawn(number) == drawn(number)));
+        // What the audit draws says nothing of what the others draw.
+        let both =
+            (0..20_000).filter(|at| drawn(*at) && number(&pseudonyms, TenantId::DEFAULT, "unscored", &format!("item-{at}")) < 0.1).count();
+        assert!((130..=270).contains(&both), "{both} of 200 expected, five standard deviations of 14");
         let other = TenantId::new();
         assert!((0..1000).any(|number| draws(&pseudonyms, other, &format!("item-{number}"), 0.1) != drawn(number)), "tenants draw apart");
     }

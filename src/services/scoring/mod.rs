@@ -4,6 +4,9 @@
 //! idempotency key ─> services::analysis ─> evidence ─> routing ─> commit ─> answer
 //! ```
 //!
+//! What goes to review makes an entry of the queue, waits with others that matched the same (`outcome`), or is put to a decided entry that it is a copy of
+//! (`known`). Some attachments are drawn by lot (`audit`).
+//!
 //! Looking at an attachment ends at the caller's deadline; what has been found is committed whatever the clock says, and the answer leaves
 //! only after the commit is durable. A technology that fails is `unscored` in the answer; only overload, the deadline and a failing store
 //! are errors of the call, and each of them leaves nothing behind.
@@ -12,6 +15,7 @@ mod answer;
 mod assess;
 mod audit;
 mod idempotency;
+mod known;
 mod outcome;
 mod pseudonyms;
 mod request;
@@ -34,8 +38,14 @@ use self::{
 };
 use crate::{
     config::Config,
-    domain::{attachment::AttachmentFacts, decision::Route, evidence::Evidence, ids::ReviewItemId, time::Timestamp},
-    engines::routing::Policy,
+    domain::{
+        attachment::AttachmentFacts,
+        decision::Route,
+        evidence::Evidence,
+        ids::{ReviewItemId, TenantId},
+        time::Timestamp,
+    },
+    engines::routing::{Policy, Routed},
     services::{
         analysis::{Analysed, Analysis, AnalysisError, Ask, CallPoints, Timings, sha256},
         banks::{Banks, hits::Hits},
@@ -55,6 +65,7 @@ pub struct Scoring {
     policy: Policy,
     pseudonyms: Pseudonyms,
     sampler: Sampler,
+    copies: known::Copies,
     cluster_matches: bool,
     hits: Arc<Hits>,
     keys: Arc<Keys>,
@@ -89,6 +100,7 @@ impl Scoring {
             policy: config.routing.policy.clone(),
             pseudonyms,
             sampler: Sampler::new(&config.audit),
+            copies: known::Copies::new(&config.review),
             cluster_matches: config.review.cluster_matches,
             hits,
             keys: Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s)),
@@ -156,15 +168,30 @@ impl Scoring {
     ) -> Result<Bytes, ScoreError> {
         let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
         let Looked { facts, evidence, banks } = looking.await.map_err(|_| ScoreError::Deadline)??;
-        let mut decision = self.policy.route(facts.kind, &evidence);
         let item_id = request.context.item_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        let lot = self.lot(request.tenant, &item_id);
+        let Routed { mut decision, mut inclusion_probability } = self.policy.route(facts.kind, &evidence, lot);
         // What routing lets go may be drawn for the audit.
         let audit_rate = if decision.route == Route::None { self.sampler.rate(&evidence) } else { None };
         let drawn = audit_rate.filter(|rate| audit::draws(&self.pseudonyms, request.tenant, &item_id, *rate));
-        if drawn.is_some() {
-            decision = audit::sampled(decision);
+        let (mut known, mut known_by) = (None, Vec::new());
+        if decision.route == Route::Review {
+            let content = known::content(&request.attachment, &facts, &request.context);
+            known_by = known::known_by(&self.pseudonyms, request.tenant, &content, &evidence);
+            let sought = known::Sought { tenant: request.tenant, item_id: &item_id, evidence: &evidence, known_by: &known_by };
+            known = self.copies.find(&self.store, &self.pseudonyms, &sought).await?;
         }
-        let review_item = (decision.route == Route::Review).then(ReviewItemId::new);
+        if let Some(rate) = drawn {
+            (decision, inclusion_probability) = (audit::sampled(decision), rate);
+        }
+        if let Some(known) = known {
+            inclusion_probability *= known.second_look;
+            decision = if known.drawn { decision } else { known.decision(decision) };
+        }
+        let review_item = match known {
+            Some(known) if !known.drawn => Some(known.review_item),
+            _ => (decision.route == Route::Review).then(ReviewItemId::new),
+        };
         let finding = Finding {
             tenant: request.tenant,
             at: Timestamp::now(),
@@ -177,6 +204,10 @@ impl Scoring {
             banks: &banks,
             audit_rate,
             drawn,
+            lot,
+            inclusion_probability,
+            known,
+            known_by: &known_by,
             cluster_matches: self.cluster_matches,
         };
         let mut outcome = finding.outcome(&self.policy, &self.pseudonyms, review_item);
@@ -189,7 +220,7 @@ impl Scoring {
             scores: evidence.scores.iter().map(Into::into).collect(),
             unscored: evidence.unscored.iter().map(Into::into).collect(),
             review_item: review_item.map(|id| id.to_string()),
-            inclusion_probability: review_item.map(|_| drawn.unwrap_or(1.0)),
+            inclusion_probability: review_item.map(|_| inclusion_probability),
             versions: Versions {
                 nightlight: env!("CARGO_PKG_VERSION"),
                 models: self.analysis.versions().clone(),
@@ -223,6 +254,11 @@ impl Scoring {
         commit.await.map_err(|error| ScoreError::Internal(error.to_string()))?
     }
 
+    /// The item's lot: which of the shares of `routing.unscored` draw it.
+    fn lot(&self, tenant: TenantId, item_id: &str) -> f64 {
+        audit::number(&self.pseudonyms, tenant, "unscored", item_id)
+    }
+
     /// The operating points that it judges by.
     pub const fn points(&self) -> &Arc<OperatingPoints> {
         &self.points
@@ -244,6 +280,10 @@ fn count(answer: &ScoreAnswer) {
     let route = if answer.review_item.is_some() { "review" } else { "none" };
     let (kind, category) = (answer.attachment.kind.as_str(), answer.decision.category.as_str());
     metrics::counter!(crate::telemetry::metric::SCORED_TOTAL, "kind" => kind, "route" => route, "category" => category).increment(1);
+    for unscored in &answer.unscored {
+        let labels = [("technology", unscored.technology.clone()), ("reason", unscored.reason.to_owned())];
+        metrics::counter!(crate::telemetry::metric::UNSCORED_TOTAL, &labels).increment(1);
+    }
 }
 
 fn finish(mut answer: ScoreAnswer, timings: Timings) -> Result<Bytes, ScoreError> {

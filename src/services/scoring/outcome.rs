@@ -1,13 +1,14 @@
-//! What an attachment leaves behind: counters always; for what goes to review also the review item and its ledger event.
+//! What an attachment leaves behind: counters always; for what goes to review also the review item and its ledger event, or for a copy of what people decided
+//! its place among that item's attachments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Pseudonyms;
+use super::{Pseudonyms, known::Known};
 use crate::{
     domain::{
         attachment::{AttachmentFacts, Context},
         decision::{Route, RoutingDecision},
-        event::{Event, EventBody, Pseudonym, Scored},
+        event::{Event, EventBody, KnownDecided, Pseudonym, Scored},
         evidence::Evidence,
         ids::{EventId, ReviewItemId, TenantId},
         monitor::{Provenance, Purpose},
@@ -17,7 +18,7 @@ use crate::{
     },
     engines::routing::Policy,
     services::analysis::ModelVersions,
-    store::{CounterIncrement, NewReviewItem, Outcome},
+    store::{CounterIncrement, KnownBy, Nearest, NewAttachment, NewReviewItem, Outcome},
 };
 
 /// Score bins of the counters: 0..=1 in steps of 0.05; what lies outside goes to the first or last bin.
@@ -46,40 +47,64 @@ pub(super) struct Finding<'a> {
     pub audit_rate: Option<f64>,
     /// The same, if it was drawn.
     pub drawn: Option<f64>,
+    /// The item's lot in routing.
+    pub lot: f64,
+    /// See [`Scored`].
+    pub inclusion_probability: f64,
+    /// The decided item that it is a copy of.
+    pub known: Option<Known>,
+    /// By what its own copies will be recognised.
+    pub known_by: &'a [KnownBy],
     /// Whether attachments that matched the same wait as one review item.
     pub cluster_matches: bool,
 }
 
 impl Finding<'_> {
-    /// The unit of work for the store; its review item has the id `review_item`, which is `Some` exactly when the route is `review`.
+    /// The unit of work for the store; its review item has the id `review_item`, which is `Some` exactly when the route is `review`. For a copy that is put to a
+    /// decided item it is that one's.
     pub(super) fn outcome(&self, policy: &Policy, pseudonyms: &Pseudonyms, review_item: Option<ReviewItemId>) -> Outcome {
         let mut outcome = Outcome::new(self.tenant);
         outcome.counters = self.counters();
-        if let Some(id) = review_item {
-            outcome.cluster = self.review_cluster(pseudonyms);
-            outcome.event = Some(self.event(policy, pseudonyms, id));
-            outcome.review_item = Some(NewReviewItem {
-                id,
-                created_at: self.at,
-                attachment_kind: self.facts.kind,
+        let Some(id) = review_item else { return outcome };
+        let scored = self.scored(policy, pseudonyms, id);
+        if let Some(known) = self.known.filter(|known| !known.drawn) {
+            let body = EventBody::KnownDecided(Box::new(KnownDecided { scored, likeness: known.likeness, verdict: known.verdict }));
+            outcome.event = Some(self.event(body));
+            outcome.attachment = Some(NewAttachment {
+                review_item: id,
                 item_id: self.item_id.to_owned(),
-                evidence: self.evidence.clone(),
-                decision: self.decision.clone(),
-                provenance: Provenance {
-                    purpose: if self.drawn.is_some() { Purpose::Audit } else { Purpose::Routed },
-                    inclusion_probability: self.drawn.unwrap_or(1.0),
-                    service: self.context.service.clone(),
-                    cluster: self.cluster(pseudonyms),
-                },
+                at: self.at,
+                nearest: Nearest::of(self.evidence),
+                likeness: known.likeness,
             });
+            return outcome;
         }
+        outcome.cluster = self.review_cluster(pseudonyms);
+        outcome.event = Some(self.event(EventBody::Scored(Box::new(scored))));
+        outcome.known_by = self.known_by.to_vec();
+        outcome.second_look_of = self.known.map(|known| known.review_item);
+        outcome.review_item = Some(NewReviewItem {
+            id,
+            created_at: self.at,
+            attachment_kind: self.facts.kind,
+            item_id: self.item_id.to_owned(),
+            evidence: self.evidence.clone(),
+            decision: self.decision.clone(),
+            provenance: Provenance {
+                purpose: if self.drawn.is_some() { Purpose::Audit } else { Purpose::Routed },
+                inclusion_probability: self.inclusion_probability,
+                service: self.context.service.clone(),
+                cluster: self.cluster(pseudonyms),
+            },
+        });
         outcome
     }
 
     /// What the attachment has in common with those that it can wait with: the nearest match, and everything that its decision will be an observation of, so that
-    /// the books of technologies, services and clusters stay right. Audit samples stand for themselves.
+    /// the books of technologies, services and clusters stay right. Audit samples and second looks stand for themselves.
     fn review_cluster(&self, pseudonyms: &Pseudonyms) -> Option<String> {
-        let nearest = self.evidence.matches.first().filter(|_| self.cluster_matches && self.drawn.is_none())?;
+        let waits = self.cluster_matches && self.drawn.is_none() && self.known.is_none();
+        let nearest = self.evidence.matches.first().filter(|_| waits)?;
         let flags = self.evidence.scores.iter().filter(|score| score.reached()).filter_map(|score| {
             let point = score.operating_point.as_ref()?;
             Some((score.technology.as_str(), &score.label, point.threshold.get(), &point.certificate))
@@ -102,10 +127,14 @@ impl Finding<'_> {
         self.context.cluster.as_deref().map(|id| pseudonyms.of(self.tenant, "cluster", id))
     }
 
-    fn event(&self, policy: &Policy, pseudonyms: &Pseudonyms, review_item: ReviewItemId) -> Event {
+    fn event(&self, body: EventBody) -> Event {
+        Event { id: EventId::new(), tenant: self.tenant, at: self.at, body }
+    }
+
+    fn scored(&self, policy: &Policy, pseudonyms: &Pseudonyms, review_item: ReviewItemId) -> Scored {
         let context = self.context;
         let pseudonym = |kind, text: &str| pseudonyms.of(self.tenant, kind, text);
-        let scored = Scored {
+        Scored {
             review_item,
             attachment_kind: self.facts.kind.as_str().to_owned(),
             bytes: self.facts.bytes,
@@ -120,15 +149,14 @@ impl Finding<'_> {
             models: self.models.clone(),
             banks: self.banks.clone(),
             evidence: self.evidence.clone(),
-            fired_first: if self.drawn.is_some() { None } else { policy.fired_first(self.evidence) },
+            fired_first: if self.drawn.is_some() { None } else { policy.fired_first(self.evidence, self.lot) },
             decision: self.decision.clone(),
-            inclusion_probability: self.drawn.unwrap_or(1.0),
-        };
-        Event { id: EventId::new(), tenant: self.tenant, at: self.at, body: EventBody::Scored(Box::new(scored)) }
+            inclusion_probability: self.inclusion_probability,
+        }
     }
 
     /// One count for each technology and label: scores by bin, and those that reached their threshold once more; matches by signal type, unscored by
-    /// reason, the route, and what the audit draws from.
+    /// reason, the route, copies of what was decided, and what the audit draws from.
     fn counters(&self) -> Vec<CounterIncrement> {
         let slice = match &self.context.service {
             Some(service) => format!("{}/{service}", self.facts.kind.as_str()),
@@ -144,6 +172,9 @@ impl Finding<'_> {
         };
         let route = if self.decision.route == Route::Review { "review" } else { "none" };
         let mut counters = vec![count(Technology::named("routing"), route, 0)];
+        if self.known.is_some_and(|known| !known.drawn) {
+            counters.push(count(Technology::named("routing"), "known_decided", 0));
+        }
         counters.extend(self.evidence.scores.iter().map(|score| count(score.technology.clone(), &score.label, bin(score.raw.get()))));
         let reached = self.evidence.scores.iter().filter(|score| score.reached());
         counters.extend(reached.map(|score| count(score.technology.clone(), &format!("{}{REACHED}", score.label), bin(score.raw.get()))));
@@ -247,6 +278,10 @@ mod tests {
             banks: &BTreeMap::new(),
             audit_rate: drawn,
             drawn,
+            lot: 0.5,
+            inclusion_probability: drawn.unwrap_or(1.0),
+            known: None,
+            known_by: &[],
             cluster_matches: true,
         };
         finding.review_cluster(&pseudonyms)

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sqlx::Row;
 
 use super::{
-    MOST_SIGNALS,
+    MOST_SHARERS, MOST_SIGNALS,
+    holders::{self, Holders},
     locked::{Life, Locked},
     sources,
 };
@@ -38,6 +38,8 @@ pub struct NewItem {
     /// PDQ quality, where the source told it.
     pub quality: Option<u8>,
     pub provenance: Option<Provenance>,
+    /// Makes an item also when there is one of exactly these signals, as HMA does; otherwise that one gets the provenance.
+    pub even_if_held: bool,
 }
 
 impl NewItem {
@@ -52,6 +54,7 @@ impl NewItem {
             category: None,
             quality: None,
             provenance: None,
+            even_if_held: false,
         }
     }
 }
@@ -59,12 +62,12 @@ impl NewItem {
 /// What became of an item that was to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddedItem {
-    /// The new item's, or that of the item that holds the first of the signals.
+    /// The new item's, or that of the item of exactly these signals.
     pub content_id: i64,
-    /// Whether it is new.
+    /// Whether it is new; otherwise it got the provenance as one more.
     pub created: bool,
-    /// Items that held some of the signals; each got the provenance.
-    pub named_again: Vec<i64>,
+    /// Others that have some of the signals too, at most [`MOST_SHARERS`](super::MOST_SHARERS).
+    pub shares_with: Vec<i64>,
     /// The bank's version afterwards.
     pub bank_version: i64,
 }
@@ -74,26 +77,6 @@ enum Tried {
     Done(Vec<AddedItem>),
     /// An import died and left signals above the bank's.
     Leftovers,
-}
-
-/// The items that hold signals already, in the order of the signals.
-async fn holders(tx: &mut WriteTx, bank: &Locked, signals: &[Signal]) -> Result<Vec<Option<i64>>, StoreError> {
-    let mut found = Vec::with_capacity(signals.len());
-    for signal in signals {
-        found.push(
-            sqlx::query_scalar(
-                "SELECT coalesce(signals.content_id, signals.number) FROM bank_signal_keys AS keys
-                 JOIN bank_signals AS signals ON signals.bank = keys.bank AND signals.number = keys.number
-                 WHERE keys.bank = ? AND keys.signal_type = ? AND keys.signal = ?",
-            )
-            .bind(bank.number)
-            .bind(signal.kind().as_str())
-            .bind(signal.to_bytes())
-            .fetch_optional(tx.sql().await?)
-            .await?,
-        );
-    }
-    Ok(found)
 }
 
 /// Whether signals lie above the published ones.
@@ -109,20 +92,22 @@ async fn add(tx: &mut WriteTx, bank: &mut Locked, item: NewItem, now: Timestamp)
     if signals.is_empty() || signals.len() > MOST_SIGNALS {
         return Err(StoreError::Invalid(format!("an item has 1 to {MOST_SIGNALS} signals")));
     }
-    let held = holders(tx, bank, &signals).await?;
-    let named_again: Vec<i64> = held.iter().flatten().copied().collect::<BTreeSet<i64>>().into_iter().collect();
-    if let Some(provenance) = &item.provenance {
-        for content_id in &named_again {
-            sources::name(tx, bank, *content_id, provenance).await?;
+    let Holders { same, sharers: mut shares_with } = Holders::of(tx.sql().await?, bank.number, &signals).await?;
+    match same {
+        Some(content_id) if !item.even_if_held => {
+            if let Some(provenance) = &item.provenance {
+                sources::name(tx, bank, content_id, provenance).await?;
+            }
+            return Ok(AddedItem { content_id, created: false, shares_with, bank_version: bank.version });
         }
-    }
-    let new: Vec<&Signal> = signals.iter().zip(&held).filter(|(_, held)| held.is_none()).map(|(signal, _)| signal).collect();
-    if new.is_empty() {
-        let content_id = held[0].unwrap_or_default(); // there is one signal, and it is held
-        return Ok(AddedItem { content_id, created: false, named_again, bank_version: bank.version });
+        Some(content_id) => {
+            shares_with.insert(shares_with.partition_point(|other| *other < content_id), content_id);
+            shares_with.truncate(MOST_SHARERS);
+        }
+        None => {}
     }
     let content_id = bank.signals + 1;
-    for (number, signal) in (content_id..).zip(&new) {
+    for (number, signal) in (content_id..).zip(&signals) {
         sqlx::query("INSERT INTO bank_signals (tenant_id, bank, number, content_id, signal_type, signal) VALUES (?, ?, ?, ?, ?, ?)")
             .bind(blob(bank.tenant.0))
             .bind(bank.number)
@@ -132,17 +117,10 @@ async fn add(tx: &mut WriteTx, bank: &mut Locked, item: NewItem, now: Timestamp)
             .bind(signal.to_bytes())
             .execute(tx.sql().await?)
             .await?;
-        sqlx::query("INSERT INTO bank_signal_keys (tenant_id, bank, number, signal_type, signal) VALUES (?, ?, ?, ?, ?)")
-            .bind(blob(bank.tenant.0))
-            .bind(bank.number)
-            .bind(number)
-            .bind(signal.kind().as_str())
-            .bind(signal.to_bytes())
-            .execute(tx.sql().await?)
-            .await?;
+        holders::enter(tx.sql().await?, bank, number, signal).await?;
     }
-    bank.signals += new.len() as i64;
-    bank.further_signals += new.len() as i64 - 1;
+    bank.signals += signals.len() as i64;
+    bank.further_signals += signals.len() as i64 - 1;
     sqlx::query(
         "INSERT INTO bank_items (tenant_id, bank, content_id, standing, disable_until, note, metadata, category, quality, created_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -166,7 +144,7 @@ async fn add(tx: &mut WriteTx, bank: &mut Locked, item: NewItem, now: Timestamp)
     if let Some(provenance) = &item.provenance {
         sources::name(tx, bank, content_id, provenance).await?;
     }
-    Ok(AddedItem { content_id, created: true, named_again, bank_version: bank.version + 1 })
+    Ok(AddedItem { content_id, created: true, shares_with, bank_version: bank.version + 1 })
 }
 
 async fn add_all(tx: &mut WriteTx, tenant: TenantId, name: &str, items: Vec<NewItem>, by: Option<KeyId>) -> Result<Tried, StoreError> {
@@ -191,7 +169,7 @@ async fn add_all(tx: &mut WriteTx, tenant: TenantId, name: &str, items: Vec<NewI
         bank_version: bank.version,
         items: added.iter().filter(|item| item.created).count() as u64,
         signals: (bank.signals - before).unsigned_abs(),
-        named_again: added.iter().map(|item| item.named_again.len() as u64).sum(),
+        named_again: added.iter().filter(|item| !item.created).count() as u64,
         first_content_id: added.iter().find(|item| item.created).map(|item| item.content_id),
         source: Some(sources.into_iter().collect::<Vec<_>>().join(", ")).filter(|sources| !sources.is_empty()),
         by,
@@ -206,8 +184,8 @@ async fn add_all(tx: &mut WriteTx, tenant: TenantId, name: &str, items: Vec<NewI
 impl Store {
     /// Adds items to the tenant's bank of that name, all or none, in one version and with one ledger event; what became of each, in their order.
     ///
-    /// A signal stands once in a bank. Signals that an item holds already stay with it, and the item gets the provenance as one more; an item all of whose
-    /// signals are held is not added. Removed items hold nothing.
+    /// An item keeps all its signals, whichever others have them too: a signal matches as long as one of its items is in force, and names them all. What has exactly
+    /// the signals of an item is not added, unless it [asks for that](NewItem::even_if_held); the item gets the provenance as one more. Removed items hold nothing.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the bank; [`StoreError::Invalid`] for an item without signals or with more than [`MOST_SIGNALS`], and for more than a
@@ -233,29 +211,5 @@ impl Store {
                 }
             }
         }
-    }
-
-    /// The items that hold these signals, in their order; removed items hold none.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] for the bank.
-    pub async fn find_items(&self, tenant: TenantId, bank: &str, signals: &[Signal]) -> Result<Vec<Option<i64>>, StoreError> {
-        let bank = self.bank(tenant, bank).await?.ok_or(StoreError::NotFound("bank"))?;
-        let mut found = Vec::with_capacity(signals.len());
-        for signal in signals {
-            let row = sqlx::query(
-                "SELECT coalesce(signals.content_id, signals.number) FROM bank_signal_keys AS keys
-                 JOIN bank_signals AS signals ON signals.bank = keys.bank AND signals.number = keys.number
-                 WHERE keys.bank = ? AND keys.signal_type = ? AND keys.signal = ? AND keys.number <= ?",
-            )
-            .bind(bank.number)
-            .bind(signal.kind().as_str())
-            .bind(signal.to_bytes())
-            .bind(bank.signals)
-            .fetch_optional(self.readers())
-            .await?;
-            found.push(row.map(|row| row.try_get(0)).transpose()?);
-        }
-        Ok(found)
     }
 }

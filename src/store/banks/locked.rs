@@ -2,6 +2,7 @@
 
 use sqlx::Row;
 
+use super::holders;
 use crate::{
     domain::{
         bank::{ItemState, Standing},
@@ -133,7 +134,8 @@ impl Locked {
         Ok(state)
     }
 
-    /// Feeds a state for the items of a JSON list, and frees the signals of those that are removed; how many were in another state.
+    /// Feeds a state for the items of a JSON list, and frees the signals of those that are removed; how many were in another state. Items that share a signal
+    /// with a removed one keep it.
     pub async fn feed(&mut self, tx: &mut WriteTx, content_ids: &str, state: ItemState) -> Result<u64, StoreError> {
         let fed = sqlx::query(
             "INSERT INTO bank_item_states (tenant_id, bank, version, content_id, state)
@@ -149,18 +151,22 @@ impl Locked {
         .await?
         .rows_affected();
         if state == ItemState::Removed && fed > 0 {
-            sqlx::query(
-                "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
-                     (SELECT signals.bank, signal_type, signal FROM bank_item_states AS states JOIN bank_signals AS signals
-                      ON signals.bank = states.bank AND signals.number >= states.content_id AND signals.number < states.content_id + ?
-                         AND coalesce(signals.content_id, signals.number) = states.content_id
-                      WHERE states.bank = ? AND states.version = ? AND states.state = 'removed')",
-            )
-            .bind(super::MOST_SIGNALS as i64)
-            .bind(self.number)
-            .bind(self.version + 1)
-            .execute(tx.sql().await?)
-            .await?;
+            for table in holders::TABLES {
+                let statement = format!(
+                    "DELETE FROM {table} WHERE bank = ?2 AND (signal_type, signal, number) IN
+                         (SELECT signal_type, signal, signals.number FROM bank_item_states AS states JOIN bank_signals AS signals
+                          ON signals.bank = states.bank AND signals.number >= states.content_id AND signals.number < states.content_id + ?1
+                             AND coalesce(signals.content_id, signals.number) = states.content_id
+                          WHERE states.bank = ?2 AND states.version = ?3 AND states.state = 'removed')"
+                );
+                // Names of this floor.
+                sqlx::query(sqlx::AssertSqlSafe(statement))
+                    .bind(super::MOST_SIGNALS as i64)
+                    .bind(self.number)
+                    .bind(self.version + 1)
+                    .execute(tx.sql().await?)
+                    .await?;
+            }
         }
         self.changed |= fed > 0;
         Ok(fed)

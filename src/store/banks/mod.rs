@@ -2,7 +2,7 @@
 //!
 //! # Numbers
 //! Signals of a bank are numbered 1, 2, 3, … without gaps, and whatever adds to a bank only appends. An item is one signal or several that follow one
-//! another; its content id is the number of the first. What becomes of an item later is a state of its own with the version that brought it (see
+//! another; its content id is the number of the first. A signal that several items have has a number for each of them. What becomes of an item later is a state of its own with the version that brought it (see
 //! [`Store::item_changes`]). So version and number of signals say exactly what a snapshot holds. A server polls [`Store::last_bank_change`], and loads
 //! what is new after the number and the version it has.
 //!
@@ -22,6 +22,7 @@ mod change;
 mod changes;
 mod flood;
 mod hits;
+mod holders;
 mod items;
 mod locked;
 mod opinions;
@@ -40,6 +41,7 @@ pub use self::{
     change::{Change, ItemPatch},
     flood::{FloodedItem, Surge},
     hits::ItemHits,
+    holders::MOST_SHARERS,
     items::{Item, ItemFilter, StandingCount},
     opinions::{NewOpinion, OpinionRecord},
     settings::BankUpdate,
@@ -220,7 +222,7 @@ impl Store {
 }
 
 /// A stored signal.
-fn signal(kind: &str, bytes: &[u8]) -> Result<Signal, StoreError> {
+pub(super) fn signal(kind: &str, bytes: &[u8]) -> Result<Signal, StoreError> {
     let corrupt = |detail: String| StoreError::Corrupt { what: "signal", detail };
     let kind: SignalType = kind.parse().map_err(|error| corrupt(format!("{error}")))?;
     Signal::from_parts(kind, bytes).ok_or_else(|| corrupt(format!("{kind} of {} bytes", bytes.len())))

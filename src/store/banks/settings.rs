@@ -169,13 +169,14 @@ impl Store {
             (EXISTS (SELECT 1 FROM bank_signals WHERE bank = banks.number) OR EXISTS (SELECT 1 FROM bank_signal_keys WHERE bank = banks.number)
              OR EXISTS (SELECT 1 FROM bank_imports WHERE bank = banks.number)) ORDER BY number";
         // Ordered so that whoever looks for what is left finds it until all of it is gone.
-        const TABLES: [&str; 8] = [
+        const TABLES: [&str; 9] = [
             "bank_items",
             "bank_item_states",
             "bank_item_sources",
             "bank_opinions",
             "bank_hits",
             "bank_signal_keys",
+            "bank_shared_signals",
             "bank_signals",
             "bank_imports",
         ];
@@ -223,6 +224,7 @@ fn key(table: &str) -> Option<&'static str> {
         "bank_item_states" => Some("version, content_id"),
         "bank_hits" => Some("content_id, hour"),
         "bank_signal_keys" => Some("signal_type, signal"),
+        "bank_shared_signals" => Some("signal_type, signal, number"),
         "bank_signals" => Some("number"),
         _ => None,
     }

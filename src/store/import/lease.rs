@@ -101,18 +101,14 @@ impl Lease {
                         .bind(chunk)
                         .fetch_one(tx.sql().await?)
                         .await?;
-                        // Keys are written after their rows, so every key has its row to be found by.
-                        sqlx::query(
-                            "DELETE FROM bank_signal_keys WHERE (bank, signal_type, signal) IN
-                                 (SELECT bank, signal_type, signal FROM bank_signals WHERE bank = ? AND number > ?)",
-                        )
-                        .bind(bank)
-                        .bind(from)
-                        .execute(tx.sql().await?)
-                        .await?;
                         for statement in [
-                            "DELETE FROM bank_items WHERE bank = ? AND content_id > ?",
-                            "DELETE FROM bank_signals WHERE bank = ? AND number > ?",
+                            // Keys are written after their rows, so every key has its row to be found by. A signal that published items have too stays theirs.
+                            "DELETE FROM bank_signal_keys WHERE bank = ?1 AND (signal_type, signal, number) IN
+                                 (SELECT signal_type, signal, number FROM bank_signals WHERE bank = ?1 AND number > ?2)",
+                            "DELETE FROM bank_shared_signals WHERE bank = ?1 AND (signal_type, signal, number) IN
+                                 (SELECT signal_type, signal, number FROM bank_signals WHERE bank = ?1 AND number > ?2)",
+                            "DELETE FROM bank_items WHERE bank = ?1 AND content_id > ?2",
+                            "DELETE FROM bank_signals WHERE bank = ?1 AND number > ?2",
                         ] {
                             sqlx::query(statement).bind(bank).bind(from).execute(tx.sql().await?).await?;
                         }

@@ -8,7 +8,7 @@
 //! process died, is removed by the next one.
 //!
 //! Signals are hashes, so their order in a file is random, and inserting them in that order would touch a page of the index for each. The import
-//! gathers a window of [`WINDOW`] signals, appends them to the bank in the order of the file, and enters them into the table that keeps them unique
+//! gathers a window of [`WINDOW`] signals, appends them to the bank in the order of the file, and enters them into the table in which they are found
 //! in *their* order.
 //!
 //! A bank takes one import at a time. The import holds a lease that each chunk renews; when it ran out, another import may take over, and the old
@@ -54,7 +54,7 @@ pub struct Imported {
     /// The bank's version afterwards; unchanged when nothing was added.
     pub bank_version: i64,
     pub added: u64,
-    /// Signals that the bank held, or that came twice.
+    /// Signals of items that the bank had with exactly their signals, or that came twice.
     pub already_present: u64,
 }
 
@@ -86,7 +86,7 @@ pub struct BankImport {
 }
 
 impl BankImport {
-    /// Adds items of one signal each; those the bank does not hold get the next content ids in this order. Give many at a time; how many is the caller's
+    /// Adds items of one signal each; those the bank does not have get the next content ids in this order. Give many at a time; how many is the caller's
     /// choice.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ impl BankImport {
         self.add_items(signals.iter().map(std::slice::from_ref), &ImportInfo::default()).await
     }
 
-    /// Adds items of which this is said, each of some signals; as [`add`](Self::add). Signals that the bank holds already stay with their item, and one with more
-    /// than [`MOST_SIGNALS`] becomes several.
+    /// Adds items of which this is said, each of some signals; as [`add`](Self::add). An item keeps all its signals, whichever others have them too; what has exactly the signals
+    /// of one that is there is that one, and one with more than [`MOST_SIGNALS`] becomes several.
     ///
     /// # Errors
     /// As [`add`](Self::add).
@@ -124,14 +124,14 @@ impl BankImport {
         self.waiting_bytes = 0;
         let (said, items) = (std::mem::take(&mut self.waiting_said), std::mem::take(&mut self.waiting_items));
         let (given, lease) = (waiting.len() as u64, self.lease);
-        let mut window = Window::sorted(waiting).await?;
+        let mut window = Window::sorted(waiting, items).await?;
         if self.last > 0 {
             let held = window.forget_held(&mut self.tx, lease).await?;
             self.said
                 .name_again(&mut self.tx, lease, self.record, held.into_iter().map(|(place, item)| (said[place], item)).collect())
                 .await?;
         }
-        window.number(self.last, &items);
+        window.number(self.last);
         for table in [window::ROWS, window::KEYS] {
             for chunk in window.chunks(table) {
                 self.tx

@@ -75,6 +75,8 @@ pub(in crate::store) async fn record(tx: &mut WriteTx, item: &ReviewItem, verdic
     if matches!(provenance.purpose, Purpose::Double | Purpose::Gold) {
         return Ok(());
     }
+    // Copies of what was decided stand for it, as those of a cluster do: a second look at one is one more decision on it, whatever it was drawn with.
+    let inclusion_probability = if item.is_second_look() { 1.0 } else { provenance.inclusion_probability };
     for word in words(item) {
         sqlx::query(
             "INSERT INTO observations (tenant_id, review_item, technology, label, service, scored_at, decided_at, raw, reached, verdict, purpose,
@@ -93,7 +95,7 @@ pub(in crate::store) async fn record(tx: &mut WriteTx, item: &ReviewItem, verdic
         .bind(word.reached)
         .bind(verdict.as_str())
         .bind(provenance.purpose.as_str())
-        .bind(provenance.inclusion_probability)
+        .bind(inclusion_probability)
         .bind(word.certificate.map(str::to_owned))
         .bind(provenance.cluster.as_ref().map(|cluster| cluster.0.clone()))
         .bind(i64::try_from(item.count).unwrap_or(i64::MAX))

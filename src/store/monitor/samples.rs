@@ -99,13 +99,19 @@ impl Store {
             .collect()
     }
 
-    /// Verdicts on items that two reviewers decided.
+    /// Verdicts on items that two reviewers decided: doubles, and second looks at exact copies. What a near copy is told apart from says nothing of reviewers.
     pub async fn double_reviews(&self, tenant: TenantId) -> Result<Vec<PairCount>, StoreError> {
         let rows = sqlx::query(
-            "SELECT one.verdict AS first, two.verdict AS second, count(*) AS count FROM review_items AS copies
-             JOIN review_decisions AS two ON two.tenant_id = copies.tenant_id AND two.review_item = copies.id
-             JOIN review_decisions AS one ON one.tenant_id = copies.tenant_id AND one.review_item = copies.copy_of
-             WHERE copies.tenant_id = ? AND copies.purpose = 'double' GROUP BY 1, 2",
+            "SELECT one.verdict AS first, two.verdict AS second, count(*) AS count FROM (
+                 SELECT id, copy_of FROM review_items WHERE tenant_id = ?1 AND purpose = 'double'
+                 UNION ALL
+                 SELECT id, copy_of FROM review_items AS looks WHERE tenant_id = ?1 AND purpose = 'routed' AND copy_of IS NOT NULL AND EXISTS (
+                     SELECT 1 FROM review_known AS ours JOIN review_known AS theirs ON theirs.tenant_id = ours.tenant_id AND theirs.key = ours.key
+                     WHERE ours.tenant_id = ?1 AND ours.review_item = looks.id AND theirs.review_item = looks.copy_of
+                     AND ours.key >= 'content:' AND ours.key < 'content;')
+             ) AS copies
+             JOIN review_decisions AS two ON two.tenant_id = ?1 AND two.review_item = copies.id
+             JOIN review_decisions AS one ON one.tenant_id = ?1 AND one.review_item = copies.copy_of GROUP BY 1, 2",
         )
         .bind(blob(tenant.0))
         .fetch_all(self.readers())

@@ -1,11 +1,11 @@
 //! One review item for many near-duplicates: what matched the same and was flagged by the same waits as one, with a count.
 //!
 //! Whoever scores says by a key which attachments belong together. While the item that the first of them made is undecided, claimed or not, further ones are
-//! put to it; once it is decided the next one makes an item of its own.
+//! put to it. Once it is decided, [`known`](super::known) says whether the next one is a copy that is put to it all the same, or makes an item of its own.
 
 use sqlx::Row;
 
-use super::NewRow;
+use super::{NewRow, attachments, item::Joining};
 use crate::{
     domain::{
         ids::{ReviewItemId, TenantId},
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// References that an item keeps of the attachments that it stands for: enough to look at some, and a bound for its row.
+/// References that an item's row keeps of the attachments that it stands for: enough to look at some; [`attachments`] has all.
 pub const NEWEST: usize = 20;
 
 /// An undecided item that stands for a cluster.
@@ -45,7 +45,7 @@ pub(in crate::store) async fn open(tx: &mut WriteTx, tenant: TenantId, key: &str
 
 /// Puts a further attachment to an item.
 pub(in crate::store) async fn join(tx: &mut WriteTx, tenant: TenantId, open: Open, further: NewRow) -> Result<(), StoreError> {
-    let (item_id, priority) = further.joining();
+    let Joining { item_id, priority, at, nearest } = further.joining();
     let known = if open.item_ids.is_empty() { vec![open.item_id] } else { open.item_ids };
     let newest: Vec<_> = std::iter::once(&item_id).chain(known.iter().filter(|known| **known != item_id)).take(NEWEST).collect();
     let newest = serde_json::to_string(&newest).map_err(|error| StoreError::Invalid(error.to_string()))?;
@@ -56,7 +56,7 @@ pub(in crate::store) async fn join(tx: &mut WriteTx, tenant: TenantId, open: Ope
         .bind(blob(open.id.0))
         .execute(tx.sql().await?)
         .await?;
-    Ok(())
+    attachments::insert(tx, tenant, (open.id, item_id, at), nearest, None).await
 }
 
 /// Has further attachments be put to a new item.

@@ -12,12 +12,13 @@ use crate::{
         event::Pseudonym,
         evidence::Evidence,
         ids::{KeyId, ReviewItemId, TenantId},
-        monitor::{MATCH, Provenance},
+        monitor::{MATCH, Provenance, Purpose},
         time::Timestamp,
     },
     store::{
         error::StoreError,
         outcome::NewReviewItem,
+        review::attachments::Nearest,
         row::{blob, json, named, number, optional_time, optional_uuid, time, uuid},
     },
 };
@@ -104,11 +105,20 @@ pub struct ReviewItem {
     pub count: u64,
     /// The provider's newest references of them, newest first, at most 20.
     pub item_ids: Vec<String>,
+    /// Copies that were put to it once it was decided; the decision was not about them, and they count as no verdict.
+    pub attached: u64,
+    /// The item that this one repeats: of doubles and gold items the original, of a second look the decided item that it is a copy of. Never show it to a reviewer.
+    pub copy_of: Option<ReviewItemId>,
     /// What is to be looked at, where it is no attachment; `item_id` is then one that matched it.
     pub subject: Option<Subject>,
 }
 
 impl ReviewItem {
+    /// Whether it was drawn from the copies of what people had decided.
+    pub fn is_second_look(&self) -> bool {
+        self.copy_of.is_some() && self.provenance.purpose == Purpose::Routed
+    }
+
     /// The place after this item, for the next page.
     pub const fn cursor(&self) -> ReviewCursor {
         ReviewCursor { priority: self.priority, created_at: self.created_at, id: self.id }
@@ -185,6 +195,16 @@ pub(in crate::store) struct NewRow {
     /// JSON.
     item_ids: String,
     subject: Option<Subject>,
+    nearest: Option<Nearest>,
+    copy_of: Option<ReviewItemId>,
+}
+
+/// An attachment that is put to an item.
+pub(super) struct Joining {
+    pub item_id: String,
+    pub priority: f64,
+    pub at: Timestamp,
+    pub nearest: Option<Nearest>,
 }
 
 /// What reached its threshold or was matched, as JSON: `[["pdq","match"],["open-nsfw","nsfw"]]`.
@@ -220,7 +240,14 @@ impl NewRow {
             provenance,
             item_ids: "[]".to_owned(),
             subject: None,
+            nearest: Nearest::of(&evidence),
+            copy_of: None,
         })
+    }
+
+    /// A second look at a decided item, for another reviewer than the one who decided it.
+    pub(in crate::store) fn again(self, decided: Option<ReviewItemId>) -> Self {
+        Self { copy_of: decided, ..self }
     }
 
     /// About an item of a bank; `item_ids` are attachments that matched it, newest first.
@@ -234,16 +261,16 @@ impl NewRow {
     }
 
     /// What a further attachment brings to an item that it is put to.
-    pub(super) fn joining(self) -> (String, f64) {
-        (self.item_id, self.priority)
+    pub(super) fn joining(self) -> Joining {
+        Joining { item_id: self.item_id, priority: self.priority, at: self.created_at, nearest: self.nearest }
     }
 
     /// Adds the item, open and unclaimed.
     pub(in crate::store) async fn insert(self, connection: &mut SqliteConnection, tenant: TenantId) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision,
-             flags, purpose, inclusion_probability, service, cluster, item_ids, subject)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             flags, purpose, inclusion_probability, service, cluster, item_ids, subject, copy_of)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(blob(tenant.0))
         .bind(blob(self.id.0))
@@ -262,6 +289,7 @@ impl NewRow {
         .bind(self.provenance.cluster.map(|cluster| cluster.0))
         .bind(self.item_ids)
         .bind(self.subject.map(|subject| subject.text()))
+        .bind(self.copy_of.map(|decided| blob(decided.0)))
         .execute(connection)
         .await
         .map_err(|error| StoreError::constraint(error, "review item"))?;
@@ -273,7 +301,7 @@ impl NewRow {
 const SELECT: &str =
     "SELECT items.tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, state,
     claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at, purpose, inclusion_probability, service, cluster, count, item_ids,
-    subject FROM review_items AS items
+    attached, copy_of, subject FROM review_items AS items
     LEFT JOIN review_decisions AS decisions ON decisions.tenant_id = items.tenant_id AND decisions.review_item = items.id
     WHERE items.tenant_id = ";
 
@@ -332,7 +360,6 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
     if item_ids.is_empty() {
         item_ids.push(item_id.clone());
     }
-    let subject: Option<(String, i64)> = if row.try_get::<Option<&str>, _>("subject")?.is_some() { json(row, "subject")? } else { None };
     Ok(ReviewItem {
         id: ReviewItemId(uuid(row, "id")?),
         tenant: TenantId(uuid(row, "tenant_id")?),
@@ -355,6 +382,14 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
         },
         count: number(row, "count")?,
         item_ids,
-        subject: subject.map(|(bank, content_id)| Subject { bank, content_id }),
+        attached: number(row, "attached")?,
+        copy_of: optional_uuid(row, "copy_of")?.map(ReviewItemId),
+        subject: subject(row)?,
     })
+}
+
+/// What an item is about, where that is no attachment.
+pub(super) fn subject(row: &SqliteRow) -> Result<Option<Subject>, StoreError> {
+    let subject: Option<(String, i64)> = if row.try_get::<Option<&str>, _>("subject")?.is_some() { json(row, "subject")? } else { None };
+    Ok(subject.map(|(bank, content_id)| Subject { bank, content_id }))
 }

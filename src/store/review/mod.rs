@@ -7,12 +7,20 @@ use std::time::Duration;
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+pub(super) mod attachments;
 pub(super) mod clusters;
+mod decisions;
 mod feedback;
 mod item;
+pub(super) mod known;
 
 pub(super) use self::item::NewRow;
-pub use self::item::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState, Subject};
+pub use self::{
+    attachments::{Attachment, Nearest, NewAttachment},
+    decisions::MadeDecision,
+    item::{Claim, ReviewCursor, ReviewDecision, ReviewFilter, ReviewItem, ReviewState, Subject},
+    known::{DecidedCopy, KnownBy},
+};
 use super::{
     Store,
     error::StoreError,
@@ -145,6 +153,9 @@ pub(super) async fn copy(
     if copied.rows_affected() == 0 {
         return Err(StoreError::NotFound("review item"));
     }
+    if purpose == Purpose::Double {
+        known::repeat(tx, tenant, original, id).await?;
+    }
     if purpose == Purpose::Gold {
         tx.append(&Event { id: EventId::new(), tenant, at: now, body: EventBody::GoldAdded { review_item: id } }).await?;
     }
@@ -228,9 +239,9 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let claim = attempt.own_claim(tx.sql().await?).await?.ok_or(StoreError::NotClaimed)?;
-                sqlx::query(
+                let number: i64 = sqlx::query_scalar(
                     "INSERT INTO review_decisions (tenant_id, review_item, reviewer, verdict, note_code, decided_at)
-                     VALUES (?, ?, ?, ?, ?, ?)",
+                     VALUES (?, ?, ?, ?, ?, ?) RETURNING seq",
                 )
                 .bind(blob(tenant.0))
                 .bind(blob(id.0))
@@ -238,8 +249,9 @@ impl Store {
                 .bind(verdict.as_str())
                 .bind(note_code)
                 .bind(now.micros())
-                .execute(tx.sql().await?)
+                .fetch_one(tx.sql().await?)
                 .await?;
+                known::decided(tx, tenant, id, number).await?;
                 sqlx::query("UPDATE review_items SET state = 'decided' WHERE tenant_id = ? AND id = ?")
                     .bind(blob(tenant.0))
                     .bind(blob(id.0))
@@ -252,7 +264,9 @@ impl Store {
                 if let Some(rules) = feedback {
                     feedback::tell(tx, &item, (reviewer, verdict), rules, now).await?;
                 }
-                let comes_back = matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit) && item.subject.is_none();
+                // A second look has been one already.
+                let drawn_from = matches!(item.provenance.purpose, Purpose::Routed | Purpose::Audit) && !item.is_second_look();
+                let comes_back = drawn_from && item.subject.is_none();
                 if let Some(copied) = again.filter(|_| comes_back) {
                     copy(tx, tenant, id, Copy::Double { id: copied }, now).await?;
                 }

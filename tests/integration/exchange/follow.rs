@@ -118,9 +118,9 @@ async fn a_list_is_followed_with_its_sources_categories_and_deletions() {
     }
     assert_eq!(withdrawn, 3);
     let standing = async |entry: &Listed| {
-        let id = world.store.find_items(TENANT, NAME, &[md5(entry)]).await.unwrap()[0];
-        match id {
-            Some(id) => Some(world.store.item(TENANT, NAME, id).await.unwrap().unwrap()),
+        let id = world.store.find_items(TENANT, NAME, &[md5(entry)]).await.unwrap().remove(0);
+        match id.first() {
+            Some(id) => Some(world.store.item(TENANT, NAME, *id).await.unwrap().unwrap()),
             None => None,
         }
     };
@@ -208,6 +208,44 @@ async fn a_whole_list_takes_away_what_it_does_not_name() {
     assert_eq!(world.standings().await, [("active".to_owned(), 1501), ("retired".to_owned(), 1500)].into());
     let status = world.exchanges.status(TENANT, NAME).await.unwrap();
     assert_eq!((status.entries, status.bad), (1501, 1));
+    world.store.close().await;
+}
+
+/// What the list withdraws, and what people here remove, leaves its signals to the other items that have them.
+#[tokio::test]
+async fn what_is_withdrawn_leaves_its_signals_to_others() {
+    let world = World::new(Books::default()).await;
+    let path = world.folder.path().join("list.txt");
+    let list = |numbers: std::ops::Range<u8>| numbers.map(|number| format!("md5 {number:032x}\n")).collect::<String>();
+    std::fs::write(&path, list(0..4)).unwrap();
+    world.exchanges.create(TENANT, NAME, "local_file", &json!({"filename": path}), None).await.unwrap();
+    assert_eq!(world.fetch().await.added, 4);
+    let md5 = |number: u8| Signal::parse(SignalType::Md5, &format!("{number:032x}")).unwrap();
+    let sha1 = |number: u8| Signal::Sha1([number; 20]);
+    let new = [
+        NewItem::new(vec![md5(0), sha1(0)]),
+        NewItem { even_if_held: true, ..NewItem::new(vec![md5(1)]) },
+        NewItem::new(vec![sha1(2), md5(2)]),
+    ];
+    let added = world.store.add_items(TENANT, NAME, new.to_vec(), None).await.unwrap();
+    assert!(added.iter().all(|item| item.created && item.shares_with.len() == 1), "{added:?}");
+    let holders = async |number| world.store.find_items(TENANT, NAME, &[md5(number)]).await.unwrap().remove(0);
+    let [a, b, c] = [0, 1, 2].map(|at| added[at].content_id);
+    assert_eq!((holders(0).await.len(), holders(1).await.len(), holders(2).await.len()), (2, 2, 2));
+    // Another entry of the list with the same signals would be the same item; here 0 and 1 leave it.
+    std::fs::write(&path, list(2..4)).unwrap();
+    let fetched = world.fetch().await;
+    assert_eq!((fetched.added, fetched.withdrawn), (0, 2));
+    assert_eq!((holders(0).await, holders(1).await), (vec![a], vec![b]), "those that people here added stay");
+    let retire = ItemPatch { standing: Some(Standing::Retired), ..ItemPatch::default() };
+    world.store.change_item(TENANT, NAME, c, retire, ItemOrder::order(None)).await.unwrap();
+    let listed = holders(2).await;
+    assert!(listed.len() == 1 && listed[0] < a, "that of the list stays: {listed:?}");
+    assert_eq!(world.standings().await, [("active".to_owned(), 4), ("retired".to_owned(), 3)].into());
+    // And it comes back as an item of its own.
+    std::fs::write(&path, list(0..4)).unwrap();
+    assert_eq!(world.fetch().await.added, 2);
+    assert_eq!((holders(0).await.len(), holders(1).await), (2, vec![b]), "an item of exactly its signals is there already");
     world.store.close().await;
 }
 

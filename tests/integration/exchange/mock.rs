@@ -1,4 +1,4 @@
-//! Servers that behave as the field guide says: pages, tokens that end, entries without order, refusals, and silence.
+//! Servers that behave as those of exchanges were seen and documented to: pages, tokens that end, entries without order, refusals, and silence.
 
 use std::{
     collections::VecDeque,

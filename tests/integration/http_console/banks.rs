@@ -11,7 +11,7 @@ use nightlight::{
     store::{NewItem, StandingCount},
 };
 
-use super::{Browser, PDQ, TENANT, add_item, item, leads_to, page, refused, with_bank, with_keys};
+use super::{Browser, PDQ, TENANT, add_item, item, leads_to, page, problem, refused, with_bank, with_keys};
 
 const SETTINGS: [(&str, &str); 7] = [
     ("purpose", "known"),
@@ -60,8 +60,13 @@ async fn a_bank_is_made_set_renamed_and_deleted() {
     ] {
         let mut fields: Vec<(&str, &str)> = SETTINGS.into_iter().chain([("name", "C")]).filter(|(name, _)| *name != field).collect();
         fields.push((field, value));
+        fields.push(("guard", "yes"));
         let told = refused(&curator.submit("/console/banks/C/settings", "/console/banks/C/settings", &fields).await, 400);
-        assert!(told.contains(word), "{field}: {told}");
+        assert!(
+            problem(&told).contains(word) && told.contains("name=\"guard\" type=\"checkbox\" value=\"yes\" checked"),
+            "{field}: {told}"
+        );
+        assert!(told.contains(&format!("value=\"{value}\"")) || told.contains(&format!("\n{value}</textarea>")), "{field}: {told}");
     }
 
     for wrong in ["", "c", "C "] {
@@ -106,7 +111,11 @@ async fn an_item_is_added_with_everything_that_is_known_of_it() {
         (PDQ, ("until", "tomorrow"), "Out of force until"),
     ] {
         let told = refused(&curator.submit("/console/banks/DEMO", "/console/banks/DEMO/items", &[("signals", signals), other]).await, 400);
-        assert!(told.contains(word) && !told.contains("deadbeef"), "{word}: {told}");
+        let problem = problem(&told);
+        assert!(problem.contains(word) && !problem.contains("deadbeef"), "{word}: {told}");
+        // Nobody writes it all again for one line that is wrong.
+        assert!(signals.is_empty() || told.contains(&format!("\n{signals}</textarea>")), "{told}");
+        assert!(other.1.is_empty() || other.0 == "category" || told.contains(&format!("value=\"{}\"", other.1)), "{told}");
     }
 }
 
@@ -185,7 +194,9 @@ async fn an_item_is_taken_out_of_force_and_put_back() {
     assert_eq!(now.metadata.unwrap().json, Some(serde_json::json!({"k": [1]})));
     let now = act("details", &[("note", ""), ("category", "")]).await;
     assert_eq!((now.note, now.category, now.metadata), (None, None, None));
-    refused(&curator.submit(&path, &format!("{path}/details"), &[("json", "{")]).await, 400);
+    let told = refused(&curator.submit(&path, &format!("{path}/details"), &[("note", "a long one"), ("json", "{\"k\":")]).await, 400);
+    assert!(told.contains("value=\"a long one\"") && told.contains("\n{&quot;k&quot;:</textarea>"), "{told}");
+    assert!(told.contains("<details class=\"card\" open"), "it can be seen: {told}");
 
     refused(&curator.submit(&path, &format!("{path}/retire"), &[]).await, 400);
     assert_eq!(act("retire", &[("sure", "yes")]).await.standing, Standing::Retired);
@@ -288,6 +299,7 @@ async fn a_signal_is_looked_up_in_and_out_of_force() {
     assert!(page(&find(&curator, &"0".repeat(64), "").await).contains("Nothing is found"));
     for (signal, radius) in [("", ""), ("secret-nonsense", ""), (PDQ, "257"), (PDQ, "-1"), (PDQ, "x")] {
         let told = refused(&find(&curator, signal, radius).await, 400);
-        assert!(!told.contains("secret-nonsense") && !told.contains(PDQ), "{told}");
+        assert!(!problem(&told).contains("secret-nonsense") && !problem(&told).contains(PDQ), "{told}");
+        assert!(told.contains(&format!("value=\"{signal}\"")) && told.contains(&format!("value=\"{radius}\"")), "{told}");
     }
 }

@@ -88,7 +88,7 @@ async fn banks_are_made_set_renamed_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_item_has_several_signals_and_each_stands_once() {
+async fn an_item_has_several_signals() {
     let (_folder, store) = new_store().await;
     store.create_bank(TENANT, "A", BankSettings::default(), None).await.unwrap();
     let metadata = Metadata { content_id: Some("42".into()), json: Some(serde_json::json!({"tags": ["x"]})), ..Metadata::default() };
@@ -117,21 +117,22 @@ async fn an_item_has_several_signals_and_each_stands_once() {
     assert_eq!(sources(&read), ["ours"]);
     assert!(store.item(TENANT, "A", 2).await.unwrap().is_none() && store.item(TENANT, "A", 5).await.unwrap().is_none());
 
-    // All of it there: named once more. A part of it there: the rest is an item of its own.
-    let same = add(&store, NewItem { provenance: from("theirs"), ..NewItem::new(vec![Signal::Sha1([1; 20]), pdq(1)]) }).await;
-    assert_eq!((same.content_id, same.created, same.named_again, same.bank_version), (1, false, vec![1], 3));
+    // Exactly its signals, in whatever order: named once more. Some of them: an item of its own.
+    let all = vec![Signal::Sha1([1; 20]), pdq(1), Signal::Md5([1; 16])];
+    let same = add(&store, NewItem { provenance: from("theirs"), ..NewItem::new(all) }).await;
+    assert_eq!((same.content_id, same.created, same.shares_with, same.bank_version), (1, false, vec![], 3));
     let part = add(&store, NewItem { provenance: from("third"), ..NewItem::new(vec![pdq(2), Signal::Md5([2; 16])]) }).await;
-    assert_eq!((part.content_id, part.created, part.named_again), (5, true, vec![4]));
-    assert_eq!((sources(&item(&store, 1).await), sources(&item(&store, 4).await)), (vec!["ours", "theirs"], vec!["third"]));
-    let found = store.find_items(TENANT, "A", &[Signal::Sha1([1; 20]), pdq(9), Signal::Md5([2; 16])]).await.unwrap();
-    assert_eq!(found, [Some(1), None, Some(5)]);
+    assert_eq!((part.content_id, part.created, part.shares_with), (5, true, vec![4]));
+    assert_eq!((sources(&item(&store, 1).await), sources(&item(&store, 4).await)), (vec!["ours", "theirs"], vec![]));
+    let found = store.find_items(TENANT, "A", &[Signal::Sha1([1; 20]), pdq(9), pdq(2)]).await.unwrap();
+    assert_eq!(found, [vec![1], vec![], vec![4, 5]]);
 
     // Removed with all its signals, which can be added again.
     store.set_bank_state(TENANT, "A", Some(vec![1]), ItemState::Removed).await.unwrap();
     assert_eq!((item(&store, 1).await.standing, item(&store, 1).await.state), (Standing::Retired, ItemState::Removed));
     let again = add(&store, full).await;
-    assert_eq!((again.content_id, again.created, item(&store, 6).await.signals.len()), (6, true, 3));
-    for wrong in [vec![2], vec![7]] {
+    assert_eq!((again.content_id, again.created, item(&store, 7).await.signals.len()), (7, true, 3));
+    for wrong in [vec![2], vec![8]] {
         let error = store.set_bank_state(TENANT, "A", Some(wrong), ItemState::Disabled).await.unwrap_err();
         assert!(matches!(&error, StoreError::Invalid(text) if text.contains("that signal is one of content id")), "{error}");
     }
@@ -161,39 +162,43 @@ async fn adding_beside_imports() {
     assert!(matches!(import.finish().await, Err(StoreError::ImportLost)));
 }
 
-/// Records of lists name several signals. Those that the bank holds stay with their item; what is left of a record is one item.
+/// Records of lists name several signals. Each is one item with all of them, whichever others have them too.
 #[tokio::test]
 async fn an_import_keeps_what_belongs_together_together() {
     let (folder, store) = new_store().await;
     let said = |source: &str, category| ImportInfo { source: Some(source.into()), submitter: None, category };
     let md5 = |byte| Signal::Md5([byte; 16]);
     let mut import = store.begin_import(TENANT, "A", DEFAULTS).await.unwrap();
-    let first = [vec![md5(1), pdq(1)], vec![md5(2)], vec![pdq(2), md5(1), pdq(3), md5(3)]]; // md5(1) came before
+    let first = [vec![md5(1), pdq(1)], vec![md5(2)], vec![pdq(2), md5(1), pdq(3), md5(3)], vec![pdq(1), md5(1), pdq(1)]]; // the last is the first
     import.add_items(first.iter().map(Vec::as_slice), &said("X", Some(HarmCategory::A1))).await.unwrap();
     import.add_items([&[pdq(4), pdq(5)][..]], &said("Y", None)).await.unwrap();
-    assert_eq!(import.finish().await.unwrap().added, 8);
+    let imported = import.finish().await.unwrap();
+    assert_eq!((imported.added, imported.already_present), (9, 3));
     let bank = store.bank(TENANT, "A").await.unwrap().unwrap();
-    assert_eq!((bank.signals, bank.items), (8, 4));
+    assert_eq!((bank.signals, bank.items), (9, 4));
     let ids: Vec<i64> = store.load_signals(&bank, 0, 10).await.unwrap().into_iter().map(|(_, content_id, _)| content_id).collect();
-    assert_eq!(ids, [1, 1, 3, 4, 4, 4, 7, 7]);
-    assert_eq!(item(&store, 4).await.signals, [pdq(2), pdq(3), md5(3)]);
+    assert_eq!(ids, [1, 1, 3, 4, 4, 4, 4, 8, 8]);
+    assert_eq!(item(&store, 4).await.signals, [pdq(2), md5(1), pdq(3), md5(3)]);
+    assert_eq!(store.find_items(TENANT, "A", &[md5(1)]).await.unwrap(), [[1, 4]]);
     assert_eq!((sources(&item(&store, 4).await), item(&store, 4).await.category), (vec!["X"], Some(HarmCategory::A1)));
-    assert_eq!((sources(&item(&store, 7).await), item(&store, 7).await.category), (vec!["Y"], None));
+    assert_eq!((sources(&item(&store, 8).await), item(&store, 8).await.category), (vec!["Y"], None));
 
-    // A second list names some of it again, and brings the rest of a record; more signals than an item can have are several items.
+    // A second list names some of it again; more signals than an item can have are several items.
     let mut import = store.begin_import(TENANT, "A", DEFAULTS).await.unwrap();
     let many: Vec<Signal> = (100..100 + MOST_SIGNALS as u64 + 1).map(pdq).collect();
-    import.add_items([&[md5(1), md5(9), pdq(9)][..], &many], &said("Z", Some(HarmCategory::B2))).await.unwrap();
-    import.add_items([&[pdq(2)][..]], &said("X", None)).await.unwrap();
-    import.finish().await.unwrap();
+    import.add_items([&[md5(1), md5(9), pdq(9)][..], &many, &[pdq(1), md5(1)]], &said("Z", Some(HarmCategory::B2))).await.unwrap();
+    import.add_items([&[md5(3), pdq(2), pdq(3), md5(1)][..], &[pdq(2)]], &said("X", None)).await.unwrap();
+    let imported = import.finish().await.unwrap();
+    assert_eq!((imported.added, imported.already_present), (3 + 65 + 1, 2 + 4));
     assert_eq!(sources(&item(&store, 1).await), ["X", "Z"]);
     assert_eq!(sources(&item(&store, 4).await), ["X"], "X said so before");
-    assert_eq!(item(&store, 9).await.signals, [md5(9), pdq(9)]);
-    assert_eq!(store.bank(TENANT, "A").await.unwrap().unwrap().items, 7);
+    assert_eq!(item(&store, 10).await.signals, [md5(1), md5(9), pdq(9)]);
+    assert_eq!(store.find_items(TENANT, "A", &[md5(1), pdq(2)]).await.unwrap(), [vec![1, 4, 10], vec![4, 78]]);
+    assert_eq!(store.bank(TENANT, "A").await.unwrap().unwrap().items, 8);
 
     // What an import that died had said is never said of what comes after it.
     let mut import = store.begin_import(TENANT, "A", DEFAULTS).await.unwrap();
-    import.add_items([&[pdq(50), pdq(51)][..], &[pdq(1)]], &said("DEAD", Some(HarmCategory::A2))).await.unwrap();
+    import.add_items([&[pdq(50), pdq(51)][..], &[pdq(1)], &[md5(2)]], &said("DEAD", Some(HarmCategory::A2))).await.unwrap();
     import.flush().await.unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("nightlight.db"));
     let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
@@ -201,6 +206,7 @@ async fn an_import_keeps_what_belongs_together_together() {
     let added = add(&store, NewItem { provenance: from("curator"), ..NewItem::new(vec![pdq(50)]) }).await;
     let new = item(&store, added.content_id).await;
     assert_eq!((sources(&new), new.category, sources(&item(&store, 1).await)), (vec!["curator"], None, vec!["X", "Z"]));
+    assert_eq!(store.find_items(TENANT, "A", &[pdq(1), md5(2)]).await.unwrap(), [[1], [3]], "nor does it take what others have");
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM bank_imports WHERE source = 'DEAD'").fetch_one(&mut connection).await.unwrap();
     assert_eq!(left, 0);
 }

@@ -3,9 +3,9 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus};
 
-use super::super::decoder::Picture;
 use super::super::error::Fault;
 use super::super::jpeg::{self, Samples};
+use super::super::sequence::Picture;
 use super::directory::{Directory, tag};
 use super::{Layout, Photometric};
 
@@ -18,6 +18,9 @@ pub(super) enum Compression {
     PackBits,
     Jpeg,
 }
+
+/// Tables are copied for each strip or tile. Four for quantisation and eight for Huffman codes take less than 3 KiB.
+const LONGEST_TABLES: usize = 8 << 10;
 
 /// How the chunks of one picture are stored.
 pub(super) struct Coding<'a> {
@@ -49,6 +52,10 @@ impl<'a> Coding<'a> {
         } else if layout.photometric == Photometric::YCbCr {
             return Err(Fault::unsupported("YCbCr outside JPEG"));
         }
+        let jpeg_tables = directory.bytes(tag::JPEG_TABLES);
+        if jpeg_tables.is_some_and(|tables| tables.len() > LONGEST_TABLES) {
+            return Err(Fault::malformed("JPEG tables of an impossible length"));
+        }
         // The predictor belongs to LZW and Deflate alone; others carry the tag in vain.
         let predicts = matches!(compression, Compression::Lzw | Compression::Deflate);
         let differences = match directory.first(tag::PREDICTOR).filter(|_| predicts).unwrap_or(1) {
@@ -58,13 +65,18 @@ impl<'a> Coding<'a> {
         };
         Ok(Self {
             compression,
-            jpeg_tables: directory.bytes(tag::JPEG_TABLES),
+            jpeg_tables,
             jpeg_is_ycbcr: layout.photometric == Photometric::YCbCr,
             mirrored: directory.first(tag::FILL_ORDER) == Some(2),
             differences,
             bits: layout.bits,
             little: directory.little,
         })
+    }
+
+    /// Whether samples are stored as they are, so that a chunk's length follows from its size.
+    pub(super) fn is_plain(&self) -> bool {
+        self.compression == Compression::None
     }
 
     /// Fills all of `out`, which is `height` rows of `width` pixels of `samples` samples.

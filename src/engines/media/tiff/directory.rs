@@ -1,4 +1,4 @@
-//! The first directory of a TIFF file: tags and their whole numbers.
+//! The directories of a TIFF file: tags and their whole numbers.
 
 use super::super::error::Fault;
 
@@ -26,29 +26,83 @@ pub(super) mod tag {
     pub const JPEG_TABLES: u16 = 347;
 }
 
-/// The entries of the first directory, over the whole file. Values are read where they stand; nothing is copied at opening.
-pub(super) struct Directory<'a> {
+/// The entries of one directory, over the whole file. Values are read where they stand; nothing is copied at opening.
+pub(in super::super) struct Directory<'a> {
     file: &'a [u8],
-    pub(super) little: bool,
+    pub(in super::super) little: bool,
     entries: &'a [u8],
+    /// Where the next directory stands; 0 when there is none.
+    next: u32,
 }
 
 impl<'a> Directory<'a> {
-    pub(super) fn open(file: &'a [u8]) -> Result<Self, Fault> {
+    /// The first directory of a file.
+    pub(in super::super) fn open(file: &'a [u8]) -> Result<Self, Fault> {
         let little = match file.get(..4) {
             Some([b'I', b'I', 42, 0]) => true,
             Some([b'M', b'M', 0, 42]) => false,
             Some([_, _, 43, _] | [_, _, _, 43]) => return Err(Fault::unsupported("BigTIFF offsets")),
             _ => return Err(Fault::malformed("no TIFF header")),
         };
-        let mut directory = Self { file, little, entries: &[] };
-        let entries = || {
-            let start = directory.number(file.get(4..8)?) as usize;
-            let count = directory.number(file.get(start..start.checked_add(2)?)?) as usize;
-            file.get(start + 2..start + 2 + 12 * count)
+        let header = Self { file, little, entries: &[], next: 0 };
+        let first = file.get(4..8).map(|bytes| header.number(bytes));
+        header.at(first.ok_or_else(|| Fault::malformed("no directory"))?)
+    }
+
+    /// The directory at an offset of the same file.
+    fn at(&self, offset: u32) -> Result<Self, Fault> {
+        let Self { file, little, .. } = *self;
+        let start = offset as usize;
+        let parts = || {
+            let count = self.number(file.get(start..start.checked_add(2)?)?) as usize;
+            let end = start + 2 + 12 * count;
+            // Where the file ends behind the entries, there is no other directory.
+            Some((file.get(start + 2..end)?, file.get(end..end + 4).map_or(0, |bytes| self.number(bytes))))
         };
-        directory.entries = entries().ok_or_else(|| Fault::malformed("the directory is cut short"))?;
-        Ok(directory)
+        let (entries, next) = parts().ok_or_else(|| Fault::malformed("the directory is cut short"))?;
+        Ok(Self { file, little, entries, next })
+    }
+
+    /// The directory behind this one.
+    pub(super) fn following(&self) -> Option<Result<Self, Fault>> {
+        (self.next != 0).then(|| self.at(self.next))
+    }
+
+    /// How many directories the chain holds from here on, each counted once though the chain may run in a circle; one that cannot be read
+    /// counts, and is the last. `None` for more than `most`.
+    ///
+    /// In constant memory, by R. P. Brent, "An Improved Monte Carlo Factorization Algorithm", BIT 20 (1980), section 2.
+    pub(super) fn chain(&self, first: u32, most: u32) -> Option<u32> {
+        // What cannot be read is followed by nothing.
+        let after = |offset: u32| self.at(offset).map_or(0, |directory| directory.next);
+        let (mut steps, mut power, mut circle) = (1_u32, 1_u32, 1_u32);
+        let (mut slow, mut fast) = (first, after(first));
+        while slow != fast {
+            if fast == 0 {
+                return Some(steps).filter(|&steps| steps <= most);
+            }
+            if power == circle {
+                (slow, power, circle) = (fast, 2 * power, 0);
+            }
+            fast = after(fast);
+            (steps, circle) = (steps + 1, circle + 1);
+            // A circle is found within three times its way.
+            if steps / 3 > most {
+                return None;
+            }
+        }
+        // Two walkers, one circle apart, meet where it begins.
+        let (mut behind, mut ahead) = (first, (0..circle).fold(first, |at, _| after(at)));
+        let mut tail = 0;
+        while behind != ahead {
+            (behind, ahead, tail) = (after(behind), after(ahead), tail + 1);
+        }
+        Some(tail + circle).filter(|&pages| pages <= most)
+    }
+
+    /// Where the first directory of the file stands.
+    pub(super) fn first_offset(&self) -> u32 {
+        self.file.get(4..8).map_or(0, |bytes| self.number(bytes))
     }
 
     /// 1, 2 or 4 bytes in the file's order.
@@ -83,7 +137,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The only or first value of a tag.
-    pub(super) fn first(&self, tag: u16) -> Option<u32> {
+    pub(in super::super) fn first(&self, tag: u16) -> Option<u32> {
         self.numbers(tag)?.next()
     }
 
@@ -93,12 +147,51 @@ impl<'a> Directory<'a> {
     }
 
     /// The raw bytes of a tag.
-    pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
+    pub(in super::super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
         self.value(tag).map(|(bytes, _)| bytes)
+    }
+
+    /// Bytes of the whole file.
+    pub(super) fn file_length(&self) -> usize {
+        self.file.len()
     }
 
     /// Part of the file, as offsets and counts of strips and tiles name it.
     pub(super) fn part(&self, start: u32, length: u32) -> Option<&'a [u8]> {
         self.file.get(start as usize..(start as usize).checked_add(length as usize)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of empty directories, each at the offset that is named first, followed by the one that is named second.
+    fn chained(links: &[(u32, u32)]) -> Vec<u8> {
+        let mut file = b"II*\0".to_vec();
+        file.extend(links[0].0.to_le_bytes());
+        file.resize(200, 0);
+        for &(at, next) in links {
+            file[at as usize + 2..at as usize + 6].copy_from_slice(&next.to_le_bytes());
+        }
+        file
+    }
+
+    #[test]
+    fn a_chain_is_counted_also_where_it_runs_in_a_circle() {
+        let count = |links: &[(u32, u32)], most| {
+            let file = chained(links);
+            let directory = Directory::open(&file).unwrap();
+            directory.chain(directory.first_offset(), most)
+        };
+        assert_eq!(count(&[(8, 0)], 9), Some(1));
+        assert_eq!(count(&[(8, 20), (20, 30), (30, 0)], 9), Some(3));
+        assert_eq!(count(&[(8, 20), (20, 30), (30, 0)], 2), None);
+        assert_eq!(count(&[(8, 20), (20, 5000)], 9), Some(3), "one that is not there counts");
+        assert_eq!(count(&[(8, 8)], 9), Some(1));
+        for (length, back) in (1..12_u32).flat_map(|length| (0..length).map(move |back| (length, back))) {
+            let links: Vec<_> = (0..length).map(|at| (8 + 10 * at, 8 + 10 * if at + 1 == length { back } else { at + 1 })).collect();
+            assert_eq!(count(&links, 12), Some(length), "{length} back to {back}");
+        }
     }
 }

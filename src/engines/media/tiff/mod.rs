@@ -1,19 +1,21 @@
-//! TIFF, first page. Read here and not through the tiff crate (0.11), because that one has no palettes and lets a JPEG inside a
+//! TIFF, page by page. Read here and not through the tiff crate (0.11), because that one has no palettes and lets a JPEG inside a
 //! tile allocate whatever size it states.
 //!
 //! Samples are unsigned, of 1, 2, 4, 8 or 16 bits, all alike; grey, palette, RGB, CMYK, and YCbCr inside JPEG; in strips or tiles,
-//! chunky or in planes. Source of the format: "TIFF Revision 6.0", Adobe 1992, and its Technical Notes 1 and 2.
+//! chunky or in planes. Pages are the directories of the chain, as in Pillow; directories below them (SubIFDs: previews, raw data) are not looked
+//! at. Source of the format: "TIFF Revision 6.0", Adobe 1992, and its Technical Notes 1 and 2.
 
 mod chunk;
 mod directory;
 
-use directory::{Directory, tag};
+pub(super) use directory::Directory;
+use directory::tag;
 
 use self::chunk::Coding;
-use super::decoder::Picture;
 use super::error::Fault;
 use super::orientation::{self, Orientation};
 use super::pixels::{self, Palette};
+use super::sequence::{Reading, Sequence, Stored};
 use crate::domain::frame::{Buffer, BufferPool};
 
 /// What the samples mean (tag 262).
@@ -31,12 +33,23 @@ enum Photometric {
 /// A tile may be larger than the picture, but not by much: this many pixels (a 1024 x 1024 tile) are always allowed.
 const ROOMY_TILE: u64 = 1 << 20;
 
+/// Bytes that each strip or tile may share with others: a blank 256 x 256 tile is shorter.
+const ROOMY_SHARE: u64 = 1 << 10;
+
 /// More samples than any colour model with alpha needs; a bound for memory.
 const MOST_SAMPLES: u32 = 8;
 
+/// More pages than anything writes; a bound for walking through them.
+const MOST_PAGES: u32 = 1 << 16;
+
 pub(super) struct Tiff<'a> {
+    /// Of the page that is read next.
     directory: Directory<'a>,
     size: (u32, u32),
+    /// Of the page that is announced next.
+    number: u32,
+    /// Pages of the file, once a second one is asked for.
+    pages: Option<u32>,
 }
 
 /// How pixels are cut into strips or tiles, and samples into bits.
@@ -52,24 +65,41 @@ struct Layout {
     planar: bool,
     photometric: Photometric,
     premultiplied: bool,
+    /// The sample that is alpha.
+    alpha: Option<usize>,
 }
 
-impl<'a> Picture<'a> for Tiff<'a> {
+impl<'a> Sequence<'a> for Tiff<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let directory = Directory::open(bytes)?;
-        let size = (directory.required(tag::WIDTH)?, directory.required(tag::HEIGHT)?);
-        Ok(Self { directory, size })
+        Ok(Self { directory: Directory::open(bytes)?, size: (0, 0), number: 0, pages: None })
     }
 
-    fn size(&self) -> (u32, u32) {
-        self.size
+    fn frames(&self) -> Option<u32> {
+        self.directory.chain(self.directory.first_offset(), MOST_PAGES)
     }
 
-    fn orientation(&self) -> Orientation {
-        self.directory.first(orientation::TAG).map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()))
+    fn next(&mut self) -> Result<Option<Stored>, Fault> {
+        if self.number > 0 {
+            let pages =
+                self.pages.get_or_insert_with(|| self.directory.chain(self.directory.first_offset(), MOST_PAGES).unwrap_or(u32::MAX));
+            // A chain that runs in a circle ends where it would begin again.
+            if self.number >= *pages {
+                return Ok(None);
+            }
+            if self.number >= MOST_PAGES {
+                return Err(Fault::unsupported(format!("more than {MOST_PAGES} pages")));
+            }
+            let Some(directory) = self.directory.following() else { return Ok(None) };
+            self.directory = directory?;
+        }
+        self.number += 1;
+        let directory = &self.directory;
+        self.size = (directory.required(tag::WIDTH)?, directory.required(tag::HEIGHT)?);
+        let orientation = directory.first(orientation::TAG).map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()));
+        Ok(Some(Stored { size: self.size, orientation, time: None }))
     }
 
-    fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {
+    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
         let directory = &self.directory;
         let layout = Layout::read(directory, self.size)?;
         let coding = Coding::read(directory, &layout)?;
@@ -81,14 +111,33 @@ impl<'a> Picture<'a> for Tiff<'a> {
         let planes = if layout.planar { layout.samples } else { 1 };
         let parts: Vec<(u32, u32)> = match (directory.numbers(offsets), directory.numbers(counts)) {
             (Some(offsets), Some(counts)) => offsets.zip(counts).collect(),
+            // Old writers leave the counts out; what is stored plainly says itself how long it is.
+            (Some(offsets), None) if coding.is_plain() => {
+                let length = |at: usize| {
+                    let rows = if layout.tiled {
+                        layout.chunk_height
+                    } else {
+                        layout.chunk_height.min(layout.height - at / across % down * layout.chunk_height)
+                    };
+                    u32::try_from(layout.row_bytes(if layout.planar { 1 } else { layout.samples }) * rows).unwrap_or(u32::MAX)
+                };
+                offsets.enumerate().map(|(at, offset)| (offset, length(at))).collect()
+            }
             _ => return Err(Fault::malformed("no strips or tiles")),
         };
         // A picture cannot have more chunks than the file has entries for, so `across * down` is small once this holds.
         if (across as u128) * (down as u128) * (planes as u128) > parts.len() as u128 {
             return Err(Fault::malformed("too few strips or tiles"));
         }
+        // Strips may share bytes (blank tiles do), but not so that a small file is read thousands of times.
+        let needed = &parts[..across * down * planes];
+        let stored: u64 = needed.iter().map(|&(_, length)| u64::from(length)).sum();
+        if stored > 4 * directory.file_length() as u64 + ROOMY_SHARE * needed.len() as u64 {
+            return Err(Fault::malformed("strips or tiles that overlap"));
+        }
         let mut chunk = pool.take(layout.row_bytes(layout.samples) * layout.chunk_height);
         let mut plane = if layout.planar { pool.take(layout.row_bytes(1) * layout.chunk_height) } else { Buffer::default() };
+        let mut alpha = layout.alpha.filter(|_| reading == Reading::All).map(|sample| (sample, pool.take(out.len() / 3)));
         for at in 0..across * down {
             let (left, top) = (at % across * layout.chunk_width, at / across * layout.chunk_height);
             let rows = layout.chunk_height.min(layout.height - top);
@@ -109,11 +158,16 @@ impl<'a> Picture<'a> for Tiff<'a> {
             }
             let visible = layout.chunk_width.min(layout.width - left);
             for (number, row) in chunk[..length].chunks_exact_mut(layout.row_bytes(layout.samples)).take(rows).enumerate() {
-                let start = 3 * ((top + number) * layout.width + left);
-                layout.expand(row, &palette, directory.little, &mut out[start..start + 3 * visible]);
+                let start = (top + number) * layout.width + left;
+                let row = layout.reduce(row, directory.little);
+                layout.expand(row, &palette, &mut out[3 * start..3 * (start + visible)]);
+                if let Some((sample, alpha)) = &mut alpha {
+                    let stored = row.chunks_exact(layout.samples).map(|pixel| pixel[*sample]);
+                    alpha[start..start + visible].iter_mut().zip(stored).for_each(|(alpha, stored)| *alpha = stored);
+                }
             }
         }
-        Ok(())
+        Ok(alpha.map(|(_, alpha)| alpha))
     }
 }
 
@@ -156,7 +210,14 @@ impl Layout {
             return Err(Fault::malformed("strips or tiles of an impossible size"));
         }
         // 1 is associated (premultiplied) alpha.
-        let premultiplied = photometric == Photometric::Rgb && samples == 4 && directory.first(tag::EXTRA_SAMPLES) == Some(1);
+        let extra = directory.first(tag::EXTRA_SAMPLES);
+        let premultiplied = photometric == Photometric::Rgb && samples > 3 && extra == Some(1);
+        // 2 is unassociated alpha, and 999 what some drawing programs write. Four samples of RGB without a word are taken for RGBA, as in Pillow.
+        let is_alpha = match extra {
+            Some(extra) => matches!(extra, 1 | 2 | 999),
+            None => photometric == Photometric::Rgb && samples == 4,
+        };
+        let alpha = (samples > fewest && is_alpha).then_some(fewest as usize);
         Ok(Self {
             width: width as usize,
             height: height as usize,
@@ -168,6 +229,7 @@ impl Layout {
             planar: samples > 1 && directory.first(tag::PLANAR_CONFIGURATION) == Some(2),
             photometric,
             premultiplied,
+            alpha,
         })
     }
 
@@ -203,22 +265,25 @@ impl Layout {
         }
     }
 
-    /// One row of chunky samples to RGB. Uses `row` as scratch.
-    fn expand(&self, row: &mut [u8], palette: &Palette, little: bool, out: &mut [u8]) {
-        let row = if self.bits == 16 {
-            // `>> 8` is to keep the high byte, wherever the file's order puts it.
-            let (high, samples) = (usize::from(little), row.len() / 2);
-            for at in 0..samples {
-                row[at] = row[2 * at + high];
-            }
-            &row[..samples]
-        } else {
-            &*row
-        };
+    /// One row of chunky samples to samples of at most one byte, in place.
+    fn reduce<'r>(&self, row: &'r mut [u8], little: bool) -> &'r [u8] {
+        if self.bits < 16 {
+            return row;
+        }
+        // `>> 8` is to keep the high byte, wherever the file's order puts it.
+        let (high, samples) = (usize::from(little), row.len() / 2);
+        for at in 0..samples {
+            row[at] = row[2 * at + high];
+        }
+        &row[..samples]
+    }
+
+    /// One row of chunky samples to RGB.
+    fn expand(&self, row: &[u8], palette: &Palette, out: &mut [u8]) {
         match (self.photometric, self.samples) {
             (Photometric::Cmyk, samples) => pixels::from_cmyk(row, samples, out),
             (Photometric::Rgb | Photometric::YCbCr, 3) => pixels::from_strided::<3>(row, [0, 1, 2], out),
-            (Photometric::Rgb, 4) if self.premultiplied => pixels::from_premultiplied(row, 4, out),
+            (Photometric::Rgb, samples) if self.premultiplied => pixels::from_premultiplied(row, samples, out),
             (Photometric::Rgb | Photometric::YCbCr, 4) => pixels::from_strided::<4>(row, [0, 1, 2], out),
             (Photometric::Rgb | Photometric::YCbCr, samples) => {
                 let leading = row.chunks_exact(samples).map(|pixel| &pixel[..3]);

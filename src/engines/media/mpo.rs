@@ -1,0 +1,137 @@
+//! JPEG files, and the further pictures that a multi-picture index names (MPO: both eyes of a stereo camera, previews, gain maps).
+//!
+//! Each of them is a JPEG of its own behind the first one. What stands behind the first picture and is not in the index is not looked at: no
+//! viewer shows it. An index that cannot be read is none, as in Pillow; a picture that it names and that is not there is an error. Pillow keeps
+//! to the first picture where the file says that the second is an Ultra HDR gain map; here it is read. Source: "Multi-Picture Format", CIPA
+//! DC-007 (2009).
+
+use super::error::Fault;
+use super::jpeg::Jpeg;
+use super::sequence::{Picture, Reading, Sequence, Stored};
+use super::tiff::Directory;
+use crate::domain::frame::{Buffer, BufferPool};
+
+/// Tags of the index.
+const NUMBER_OF_IMAGES: u16 = 0xb001;
+const ENTRIES: u16 = 0xb002;
+const ENTRY_BYTES: usize = 16;
+
+pub(super) struct Mpo<'a> {
+    bytes: &'a [u8],
+    index: Option<Index<'a>>,
+    /// The picture that is read next.
+    picture: Option<Jpeg<'a>>,
+    /// Of the picture that is announced next.
+    number: usize,
+}
+
+impl<'a> Sequence<'a> for Mpo<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+        Ok(Self { bytes, index: Index::of(bytes), picture: Some(Jpeg::open(bytes)?), number: 0 })
+    }
+
+    fn frames(&self) -> Option<u32> {
+        Some(self.index.as_ref().map_or(1, |index| index.pictures() as u32))
+    }
+
+    fn next(&mut self) -> Result<Option<Stored>, Fault> {
+        if self.number > 0 {
+            let Some(index) = self.index.as_ref().filter(|index| self.number < index.pictures()) else { return Ok(None) };
+            self.picture = Some(Jpeg::open(index.picture(self.bytes, self.number)?)?);
+        }
+        self.number += 1;
+        let stored = |picture: &Jpeg<'_>| Stored { size: picture.size(), orientation: picture.orientation(), time: None };
+        Ok(self.picture.as_ref().map(stored))
+    }
+
+    fn read(&mut self, out: &mut [u8], _reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
+        let picture = self.picture.take().ok_or_else(|| Fault::malformed("no frame"))?;
+        picture.read(out, pool).map(|()| None)
+    }
+}
+
+/// Where the pictures of a file stand.
+struct Index<'a> {
+    /// Where in the file offsets count from.
+    start: usize,
+    little: bool,
+    entries: &'a [u8],
+}
+
+impl<'a> Index<'a> {
+    /// `None` where there is none, or where it names no second picture.
+    fn of(file: &'a [u8]) -> Option<Self> {
+        let (start, block) = last_block(file)?;
+        let directory = Directory::open(block).ok()?;
+        let pictures = directory.first(NUMBER_OF_IMAGES)? as usize;
+        let entries = directory.bytes(ENTRIES)?.get(..pictures.checked_mul(ENTRY_BYTES)?)?;
+        (pictures > 1).then_some(Self { start, little: directory.little, entries })
+    }
+
+    fn pictures(&self) -> usize {
+        self.entries.len() / ENTRY_BYTES
+    }
+
+    /// The bytes from the beginning of a picture; the first one is number 0.
+    fn picture(&self, file: &'a [u8], number: usize) -> Result<&'a [u8], Fault> {
+        let missing = || Fault::malformed("a picture of the index is not there");
+        let entry = self.entries.get(ENTRY_BYTES * number..).ok_or_else(missing)?;
+        let word = |at: usize| -> Option<u32> {
+            let bytes = *entry.get(at..)?.first_chunk()?;
+            Some(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+        };
+        // Attributes, length, offset. Three bits of the attributes name the format, of which JPEG is 0.
+        let (attributes, offset) = word(0).zip(word(8)).ok_or_else(missing)?;
+        if (attributes >> 24) & 7 != 0 {
+            return Err(Fault::unsupported("another format than JPEG in its index"));
+        }
+        let start = self.start.checked_add(offset as usize).ok_or_else(missing)?;
+        // The length is not used, nor does Pillow: a JPEG knows its end.
+        file.get(start..).filter(|picture| picture.starts_with(b"\xff\xd8")).ok_or_else(missing)
+    }
+}
+
+/// The last multi-picture block (APP2) before the first scan, and where in the file it begins.
+fn last_block(file: &[u8]) -> Option<(usize, &[u8])> {
+    let mut found = None;
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = file.get(at..at + 4) {
+        if marker == 0xff {
+            at += 1;
+            continue;
+        }
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some(data) = file.get(at + 4..at + 2 + length) else { break };
+        match marker {
+            0xd9 | 0xda => break,
+            0xe2 if data.starts_with(b"MPF\0") => found = Some((at + 8, &data[4..])),
+            _ => {}
+        }
+        at += 2 + length;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_found_behind_other_segments_and_never_runs_away() {
+        let mut index = b"II*\0\x08\0\0\0\x02\0".to_vec();
+        index.extend(b"\x01\xb0\x04\0\x01\0\0\0\x02\0\0\0");
+        index.extend(b"\x02\xb0\x07\0\x20\0\0\0\x26\0\0\0\0\0\0\0");
+        index.extend([0; 16]);
+        index.extend(b"\0\0\0\0\x04\0\0\0\x46\0\0\0\0\0\0\0");
+        let mut file = b"\xff\xd8\xff\xe0\0\x04ab\xff\xe2\0\x4cMPF\0".to_vec();
+        file.extend(&index);
+        file.extend(b"\xff\xd8\xff\xd9");
+        let found = Index::of(&file).unwrap();
+        assert_eq!((found.start, found.pictures()), (16, 2));
+        assert_eq!(found.picture(&file, 1).unwrap(), b"\xff\xd8\xff\xd9");
+        assert!(found.picture(&file[..file.len() - 4], 1).is_err());
+        for cut in 0..file.len() {
+            let _ = Index::of(&file[..cut]);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The chunks of a PNG file that are read without the decoder.
+
+/// Names and data of chunks. Ends before the first chunk that is not whole; checksums are not looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Chunks<'a>(&'a [u8]);
+
+impl<'a> Chunks<'a> {
+    pub(super) fn of(file: &'a [u8]) -> Self {
+        Self(file.get(8..).unwrap_or_default())
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = u32::from_be_bytes(*self.0.first_chunk()?) as usize;
+        let kind = self.0.get(4..8)?;
+        let data = self.0.get(8..8_usize.checked_add(length)?)?;
+        // A checksum of 4 bytes stands behind the data; the last one may be missing.
+        self.0 = self.0.get(length + 12..).unwrap_or_default();
+        Some((kind, data))
+    }
+}
+
+/// The eXIf chunk wherever it stands, also behind the image data (PNG third edition, section 11.3.4.5). Only one is allowed; of several the
+/// last counts, and of an animation only what stands before its second frame, as in Pillow.
+pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
+    let (mut found, mut behind_data) = (None, false);
+    for (kind, data) in Chunks::of(file) {
+        match kind {
+            b"eXIf" => found = Some(data),
+            b"IDAT" => behind_data = true,
+            b"fcTL" if behind_data => break,
+            b"IEND" => break,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What an animation's chunks before the image data say (PNG third edition, section 11.3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Animation {
+    /// Frames of the animation.
+    pub frames: u32,
+    /// Whether the image of the IDAT chunks is shown only by what knows no animations.
+    pub apart: bool,
+}
+
+/// The animation that a file announces before its image data; `None` where the png crate, too, ignores it.
+pub(super) fn animation(file: &[u8]) -> Option<Animation> {
+    const MOST: u32 = 0x7fff_ffff;
+    let (mut frames, mut apart) = (None, true);
+    for (kind, data) in Chunks::of(file).take_while(|(kind, _)| kind != b"IDAT") {
+        match kind {
+            b"acTL" => {
+                let number = |at: usize| Some(u32::from_be_bytes(*data.get(at..)?.first_chunk()?));
+                frames = number(0).filter(|frames| (1..=MOST).contains(frames) && number(4).is_some_and(|plays| plays <= MOST));
+            }
+            b"fcTL" => apart = false,
+            _ => {}
+        }
+    }
+    frames.map(|frames| Animation { frames, apart })
+}
+
+/// Frames of which the file has a header.
+pub(super) fn frame_headers(file: &[u8]) -> usize {
+    Chunks::of(file).filter(|(kind, _)| kind == b"fcTL").count()
+}

@@ -1,0 +1,160 @@
+//! The RIFF container of WebP (RFC 9649): chunks, and the sizes that they state.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use image_webp::WebPDecoder;
+
+use super::super::canvas::Area;
+use super::super::error::Fault;
+use crate::domain::frame::{Buffer, BufferPool};
+
+/// The length of the file as its RIFF header states it.
+pub(super) fn riff_length(bytes: &[u8]) -> Option<usize> {
+    (u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize).checked_add(8)
+}
+
+/// The chunks of a RIFF body: name and data. Ends before the first chunk that is not whole.
+#[derive(Clone, Copy)]
+pub(super) struct Chunks<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let kind = self.0.get(..4)?;
+        let length = u32::from_le_bytes(self.0.get(4..8)?.try_into().ok()?) as usize;
+        let data = self.0.get(8..8_usize.checked_add(length)?)?;
+        // Chunks are padded to even lengths; the last pad byte may be missing.
+        self.0 = self.0.get(8 + length + length % 2..).unwrap_or_default();
+        Some((kind, data))
+    }
+}
+
+/// Three bytes, as sizes are stored.
+pub(super) fn number(data: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes([*data.get(at)?, *data.get(at + 1)?, *data.get(at + 2)?, 0]))
+}
+
+/// Width and height of a VP8 key frame (RFC 6386, section 9.1) or a VP8L image (RFC 9649, section 3.4).
+pub(super) fn bitstream_size(kind: &[u8], data: &[u8]) -> Option<(u32, u32)> {
+    match kind {
+        b"VP8 " => {
+            let side = |at: usize| Some(u32::from(u16::from_le_bytes([*data.get(at)?, *data.get(at + 1)?]) & 0x3fff));
+            side(6).zip(side(8))
+        }
+        b"VP8L" => {
+            let bits = u32::from_le_bytes(data.get(1..5)?.try_into().ok()?);
+            Some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))
+        }
+        _ => None,
+    }
+}
+
+/// One compressed picture, and its alpha where that stands apart.
+#[derive(Clone, Copy)]
+pub(super) struct Bitstream<'a> {
+    kind: &'a [u8],
+    data: &'a [u8],
+    alpha: Option<&'a [u8]>,
+}
+
+impl<'a> Bitstream<'a> {
+    /// The first one among some chunks, whose size must be `size`.
+    pub(super) fn among(chunks: Chunks<'a>, size: (u32, u32)) -> Result<Option<Self>, Fault> {
+        let mut alpha = None;
+        for (kind, data) in chunks {
+            match kind {
+                b"ALPH" => alpha = Some(data),
+                b"VP8 " | b"VP8L" if bitstream_size(kind, data) != Some(size) => return Err(sizes_disagree()),
+                b"VP8 " => return Ok(Some(Self { kind, data, alpha })),
+                b"VP8L" => return Ok(Some(Self { kind, data, alpha: None })),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is said to have alpha.
+    pub(super) fn has_alpha(&self) -> bool {
+        // A VP8L image says so behind its size, in bit 28 of its header.
+        self.alpha.is_some() || (self.kind == b"VP8L" && self.data.get(4).is_some_and(|bits| bits & 0x10 != 0))
+    }
+
+    /// The same picture, without an alpha that stands apart.
+    pub(super) fn without_alpha_chunk(self) -> Self {
+        Self { alpha: None, ..self }
+    }
+
+    /// The pixels, and how many bytes each of them has: 3 of RGB, or 4 with alpha.
+    pub(super) fn decode(&self, (width, height): (u32, u32), pool: &BufferPool) -> Result<(Buffer, usize), Fault> {
+        // The decoder reads files, so this is one.
+        let mut body = Vec::with_capacity(self.data.len() + self.alpha.map_or(0, <[u8]>::len) + 64);
+        body.extend_from_slice(b"WEBP");
+        if let Some(alpha) = self.alpha {
+            let mut header = [0; 10];
+            header[0] = 0x10; // alpha
+            header[4..7].copy_from_slice(&(width - 1).to_le_bytes()[..3]);
+            header[7..10].copy_from_slice(&(height - 1).to_le_bytes()[..3]);
+            push_chunk(&mut body, b"VP8X", &header);
+            push_chunk(&mut body, b"ALPH", alpha);
+        }
+        push_chunk(&mut body, self.kind, self.data);
+        let mut file = Vec::with_capacity(body.len() + 8);
+        push_chunk(&mut file, b"RIFF", &body);
+        let mut decoder = WebPDecoder::new(Cursor::new(&file[..])).map_err(Fault::malformed)?;
+        if decoder.dimensions() != (width, height) {
+            return Err(sizes_disagree());
+        }
+        let bytes = if decoder.has_alpha() { 4 } else { 3 };
+        let mut pixels = pool.take(width as usize * height as usize * bytes);
+        decoder.read_image(&mut pixels).map_err(Fault::malformed)?;
+        Ok((pixels, bytes))
+    }
+}
+
+fn push_chunk(file: &mut Vec<u8>, kind: &[u8], data: &[u8]) {
+    file.extend_from_slice(kind);
+    // It comes from a file of the same format, so its length fits.
+    file.extend_from_slice(&(data.len() as u32).to_le_bytes());
+    file.extend_from_slice(data);
+    if data.len() % 2 == 1 {
+        file.push(0);
+    }
+}
+
+/// One frame of an animation (RFC 9649, section 2.7.1.2).
+#[derive(Clone, Copy)]
+pub(super) struct AnimationFrame<'a> {
+    pub area: Area,
+    pub duration: Duration,
+    /// Whether it is drawn over what is there, or in its place.
+    pub blends: bool,
+    /// Whether its area is cleared before the next frame.
+    pub disposes: bool,
+    pub bitstream: Bitstream<'a>,
+}
+
+impl<'a> AnimationFrame<'a> {
+    /// From the data of an ANMF chunk: a rectangle within the canvas, and in it a picture of the rectangle's size.
+    pub(super) fn read(data: &'a [u8], canvas: (u32, u32)) -> Result<Self, Fault> {
+        let header = || Some(([0, 3, 6, 9, 12].map(|at| number(data, at)), *data.get(15)?));
+        let Some(([Some(x), Some(y), Some(width), Some(height), Some(duration)], flags)) = header() else {
+            return Err(Fault::malformed("short ANMF chunk"));
+        };
+        let (left, top, width, height) = (2 * x, 2 * y, width + 1, height + 1);
+        if left + width > canvas.0 || top + height > canvas.1 {
+            return Err(Fault::malformed("a frame outside the picture"));
+        }
+        let bitstream = Bitstream::among(Chunks(&data[16..]), (width, height))?;
+        let bitstream = bitstream.ok_or_else(|| Fault::malformed("a frame without a picture"))?;
+        let [left, top, width, height] = [left, top, width, height].map(|side| side as usize);
+        let duration = Duration::from_millis(duration.into());
+        let area = Area { left, top, width, height };
+        Ok(Self { area, duration, blends: flags & 2 == 0, disposes: flags & 1 != 0, bitstream })
+    }
+}
+
+pub(super) fn sizes_disagree() -> Fault {
+    Fault::malformed("sizes disagree")
+}

@@ -1,0 +1,140 @@
+//! Small inputs that went wrong once, each standing for a kind of fault, through the real binary on both backends: found, or said.
+//!
+//! `fixtures/cases/` holds them, self-made: 00_picture.png in many disguises. The right values are those of Pillow 13 and libjpeg-turbo with Meta's `pdqhash`.
+
+use std::{path::Path, process::Command};
+
+use serde_json::Value;
+
+use crate::client::Server;
+
+fn case(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/fixtures/cases").join(name)).unwrap()
+}
+
+/// A server whose bank holds the picture's PDQ hash and the MD5 of the HEIC file.
+fn server(folder: &Path, backend: &str) -> Server {
+    let nightlight = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nightlight"))
+            .arg("--data-dir")
+            .arg(folder)
+            .args(words)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/fixtures/cases/00_picture.png");
+    let hash = nightlight(&["hash", "--backend", "cpu", picture.to_str().unwrap()]);
+    let list = format!("{}\n{MD5_OF_HEIC}\n", hash["pdq"].as_str().unwrap());
+    let file = folder.join("list.txt");
+    std::fs::write(&file, list).unwrap();
+    nightlight(&["bank", "import", "--bank", "DEMO", file.to_str().unwrap()]);
+    Server::start(folder, &[("NIGHTLIGHT__ENGINE__BACKEND", backend)])
+}
+
+/// What `md5sum` prints of 11a_picture.heic.
+const MD5_OF_HEIC: &str = "666c74ad377b15840745f3de6cd549dd";
+
+fn pictures(backend: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), backend);
+    let post = |name: &str, kind: &str| {
+        let answer = server.request("POST", "/score", &[("Content-Type", kind)], &case(name));
+        assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    };
+    let reasons = |answer: &Value| -> Vec<String> {
+        answer["unscored"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    // The largest distance, and where the picture is.
+    for (name, farthest, frame, variant) in [
+        ("00_picture.png", 0, None, None),
+        ("01a_interleaved_420.jpg", 4, None, None),
+        ("01b_same_three_scans_420.jpg", 4, None, None),
+        ("01d_three_scans_440.jpg", 4, None, None),
+        ("02_scans_cb_cr_y.jpg", 4, None, None),
+        ("03a_chroma_larger_than_luma.jpg", 4, None, None),
+        ("03c_sampling_3x1.jpg", 4, None, None),
+        ("04_progressive_440_luma_mode.jpg", 4, None, None),
+        ("06_no_huffman_tables.jpg", 4, None, None),
+        ("07_short_adobe_app14.jpg", 4, None, None),
+        ("08a_two_exif_first_6_then_1.jpg", 4, None, None),
+        ("10a_second_frame.gif", 30, Some(1), None),
+        ("10b_second_frame.webp", 8, Some(1), None),
+        ("12_picture_in_alpha.png", 20, None, Some("on_white")),
+    ] {
+        let answer = post(name, "application/octet-stream");
+        let found = answer["matches"].as_array().unwrap().iter().find(|found| found["technology"] == "pdq");
+        let found = found.unwrap_or_else(|| panic!("{name} is not found: {answer}"));
+        assert!(found["distance"].as_u64().unwrap() <= farthest, "{name}: {found}");
+        assert_eq!(found["frame"]["index"].as_u64(), frame, "{name}: {found}");
+        assert_eq!(found["variant"].as_str(), variant, "{name}: {found}");
+        assert_eq!((&answer["decision"]["route"], &answer["decision"]["category"]), (&"review".into(), &"known".into()), "{name}");
+        assert_eq!(answer["attachment"]["frames"].as_u64(), frame.map(|_| 2), "{name}: {}", answer["attachment"]);
+    }
+    // Pillow refuses it while it is small: right either way, never silent.
+    let cut = post("05a_no_eoi.jpg", "image/jpeg");
+    assert!(!cut["matches"].as_array().unwrap().is_empty() || reasons(&cut).contains(&"undecodable_media".to_owned()), "{cut}");
+    let turned = post("08a_two_exif_first_6_then_1.jpg", "image/jpeg");
+    assert_eq!((&turned["attachment"]["width"], &turned["attachment"]["height"]), (&120.into(), &160.into()), "the first segment wins");
+    assert!(reasons(&post("09a_1x1.gif", "image/gif")).contains(&"media_too_small".to_owned()));
+    assert!(reasons(&post("32_arithmetic.jpg", "image/jpeg")).contains(&"unsupported_feature".to_owned()));
+
+    // Known by its bytes, whatever it is called and whoever can decode it.
+    for kind in ["image/heic", "application/octet-stream", "application/x-unheard-of", "text/plain"] {
+        let heic = post("11a_picture.heic", kind);
+        assert_eq!((&heic["matches"][0]["technology"], &heic["decision"]["category"]), (&"md5".into(), &"known".into()), "{kind}: {heic}");
+        if kind != "text/plain" {
+            assert!(reasons(&heic).contains(&"unsupported_media".to_owned()), "{kind}: {heic}");
+        }
+    }
+}
+
+#[test]
+fn pictures_are_found_or_said_on_cpu() {
+    pictures("cpu");
+}
+
+#[test]
+fn pictures_are_found_or_said_on_gpu() {
+    if nightlight::testing::gpu::open(&Default::default()).is_some() {
+        pictures("gpu");
+    }
+}
+
+#[test]
+fn texts_are_scored_or_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), "cpu");
+    let post = |name: &str, kind: &str| {
+        let answer = server.request("POST", "/score", &[("Content-Type", kind)], &case(name));
+        assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    };
+    let flagged = |answer: &Value| {
+        answer["scores"].as_array().unwrap().iter().any(|score| score["label"] == "conversation" && score["flagged"] == true)
+    };
+    let unreadable = |answer: &Value| answer["unscored"].as_array().unwrap().iter().any(|one| one["reason"] == "unreadable_text");
+    for name in ["20_plain_chat.json", "21_lone_surrogate.json", "27_control_tokens.json"] {
+        let answer = post(name, "application/json");
+        assert!(flagged(&answer), "{name}: {answer}");
+        assert_eq!(answer["attachment"]["repaired"] == true, name.starts_with("21"), "{name}");
+    }
+    for name in ["23_emoji_on_every_word.json", "25_amharic.json"] {
+        let answer = post(name, "application/json");
+        assert!(flagged(&answer) || unreadable(&answer), "{name}: {answer}");
+        assert_eq!(answer["decision"]["route"], "review", "{name}");
+    }
+    let cut = post("22_cut_utf8.txt", "text/plain");
+    assert_eq!(cut["attachment"]["repaired"], true, "{cut}");
+    assert!(!cut["scores"].as_array().unwrap().is_empty(), "{cut}");
+    // A form whose boundary nobody quoted, as some clients send it.
+    let form = case("30_boundary_slash.http");
+    let at = form.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(form[..at].to_vec()).unwrap();
+    let kind = head.lines().find_map(|line| line.strip_prefix("Content-Type: ")).unwrap().to_owned();
+    let answer = server.request("POST", "/score", &[("Content-Type", &kind)], &form[at + 4..]);
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+}
