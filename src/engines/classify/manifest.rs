@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn what_a_backbone_says_of_texts_is_checked() {
         let minilm = committed("minilm");
-        let good = read_text(&minilm.folder.join(FILE)).unwrap();
+        let good = read_text(&minilm.folder.join(Manifest::FILE)).unwrap();
         for (from, to, complaint) in [
             ("scripts = [\"Latn\"]", "scripts = [\"Latin\"]", "ISO 15924"),
             ("\"case\"]", "\"case\", \"nfkc\"]", "each once"),
@@ -404,7 +404,7 @@ mod tests {
             assert!(matches!(&error, ClassifyError::InvalidManifest { reason, .. } if reason.contains(complaint)), "{complaint}: {error}");
         }
         let head = committed("conversation-demo");
-        let text = read_text(&head.folder.join(FILE)).unwrap().replacen("backbone =", "scripts = [\"Latn\"]\nbackbone =", 1);
+        let text = read_text(&head.folder.join(Manifest::FILE)).unwrap().replacen("backbone =", "scripts = [\"Latn\"]\nbackbone =", 1);
         assert!(Manifest::parse(&head.folder, &text).unwrap_err().to_string().contains("scripts does not belong to this kind"));
         assert!(minilm.looks().starts_with("looks=raw+normalised;normalise=v1:control,") && head.looks() == "looks=raw");
     }
