@@ -31,7 +31,9 @@ fn decide(server: &Server, id: &str, verdict: &str) {
 #[test]
 fn the_next_answer_knows_what_reviewers_decided() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = [("NIGHTLIGHT__OPERATING_POINTS", POINT), ("NIGHTLIGHT__MONITOR__FALLBACK", "shadow")];
+    // The same chat again and again has to be decided again and again.
+    let queue = ("NIGHTLIGHT__REVIEW__KNOWN_DECIDED", "queue");
+    let settings = [("NIGHTLIGHT__OPERATING_POINTS", POINT), ("NIGHTLIGHT__MONITOR__FALLBACK", "shadow"), queue];
     let server = Server::start(folder.path(), &settings);
     let first = score(&server);
     assert_eq!((&point(&first)["live"]["state"], &first["inclusion_probability"]), (&"unconfirmed".into(), &1.0.into()), "{first}");
