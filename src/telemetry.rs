@@ -17,7 +17,8 @@ pub mod metric {
     pub const PANICS_TOTAL: &str = "nightlight_request_panics_total";
     /// Counter {kind, route, category}: attachments answered.
     pub const SCORED_TOTAL: &str = "nightlight_scored_total";
-    /// Counter {technology, reason}: results that a technology did not give, by the reasons of `unscored`.
+    /// Counter {technology, reason}: results that a technology did not give, by the reasons of `unscored`; `technology_failed` is also said for a model
+    /// that was refused.
     pub const UNSCORED_TOTAL: &str = "nightlight_unscored_total";
     /// Gauge {model}: 1 while a configured model is in service, 0 while it is refused; `/readyz` and `nightlight doctor` say why.
     pub const MODEL_IN_SERVICE: &str = "nightlight_model_in_service";

@@ -115,7 +115,12 @@ def pillow(rng, made):
         exif[274] = made["orientation"]
         options["exif"] = exif
     out = io.BytesIO()
-    image.convert(mode).save(out, "JPEG", **options)
+    try:
+        image.convert(mode).save(out, "JPEG", **options)
+    except OSError:  # its buffer is too small for a profile of that size when it optimizes a tiny picture
+        options.pop("icc_profile", None), options.update(progressive=False, optimize=False)
+        out = io.BytesIO()
+        image.convert(mode).save(out, "JPEG", **options)
     return out.getvalue()
 
 

@@ -47,12 +47,14 @@ pub struct Provenance {
     /// As the provider named it.
     pub service: Option<String>,
     pub cluster: Option<Pseudonym>,
+    /// The account that sent it.
+    pub account: Option<Pseudonym>,
 }
 
 impl Default for Provenance {
     /// Routed, from nowhere in particular.
     fn default() -> Self {
-        Self { purpose: Purpose::Routed, inclusion_probability: 1.0, service: None, cluster: None }
+        Self { purpose: Purpose::Routed, inclusion_probability: 1.0, service: None, cluster: None, account: None }
     }
 }
 

@@ -40,12 +40,12 @@ use crate::{
     request_body(content = super::dto::BatchParts, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "One outcome per attachment, in their order", body = Vec<super::dto::BatchOutcome>),
-        (status = 400, description = "`malformed`", body = ErrorBody),
+        (status = 400, description = "`malformed`, or not multipart", body = ErrorBody),
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
         (status = 413, description = "`too_large`: the body, or the number of attachments", body = ErrorBody),
-        (status = 415, description = "`unsupported_type`: not multipart, or a Content-Encoding", body = ErrorBody),
+        (status = 415, description = "`unsupported_type`: a Content-Encoding", body = ErrorBody),
         (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
         (status = 504, description = "`deadline`: passed while the body arrived", body = ErrorBody),
     )
@@ -65,7 +65,7 @@ pub(super) async fn score_batch(
         ));
     }
     if Kind::of_request(&parts.headers)? != Kind::Multipart {
-        return Err(ApiError::unsupported("a batch is multipart/form-data with attachment parts"));
+        return Err(ApiError::malformed("a batch is multipart/form-data with attachment parts"));
     }
     input::no_query(&parts.uri)?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.batch_deadline)?;

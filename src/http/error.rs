@@ -67,7 +67,7 @@ pub enum ErrorCode {
     Duplicate,
     /// 413: over one of the limits that the message names.
     TooLarge,
-    /// 415: the body's Content-Encoding is not read, or a batch or form is none.
+    /// 415: the body has a Content-Encoding that is not read. No Content-Type is refused.
     UnsupportedType,
     /// 422: the idempotency key was used with another body.
     IdempotencyConflict,

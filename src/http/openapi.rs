@@ -90,6 +90,7 @@ use self::complete::Complete;
         super::hma::status::site_map,
         super::hma::status::content_types,
     ),
+    components(schemas(super::hma::HmaInvalid)),
     tags(
         (name = "score", description = "Score attachments. Role `scorer`."),
         (name = "match", description = "Hashes and matches alone. Role `scorer`."),

@@ -121,7 +121,6 @@ impl AfterQuery {
     get,
     path = "/review/items/{id}/attachments",
     tag = "review",
-    operation_id = "review_attachments",
     params(("id" = String, Path, description = "The item's id"), AfterQuery),
     responses(
         (status = 200, description = "A page of attachments", body = AttachmentsPage),
@@ -149,7 +148,6 @@ pub(super) async fn attachments(
     get,
     path = "/review/decisions",
     tag = "review",
-    operation_id = "review_decisions",
     params(AfterQuery),
     responses(
         (status = 200, description = "A page of decisions", body = DecisionsPage),

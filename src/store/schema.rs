@@ -13,7 +13,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i64 = 0x4e4c_4954;
 
 /// In order; a shipped one never changes.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_bank_items.sql"),
     include_str!("migrations/0003_operating_points.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_bank_names.sql"),
     include_str!("migrations/0008_shared_signals.sql"),
     include_str!("migrations/0009_known_decided.sql"),
+    include_str!("migrations/0010_review_account.sql"),
 ];
 
 /// The schema this version writes.

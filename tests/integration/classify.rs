@@ -271,8 +271,16 @@ fn texts_are_tokenized_embedded_and_scored_as_in_python() {
         if let Some(theirs) = &golden.embedding {
             assert_close("embedding", &embedding.windows[0], theirs);
         }
-        let alone = classifier.score_text(&golden.text).unwrap();
-        assert_close(&golden.text, &values(&alone.labels), &golden.scores);
+        let rows = classifier.head().scores(&embedding.windows).unwrap();
+        let raw: Vec<f32> = (0..LABELS.len()).map(|label| rows.iter().map(|row| row[label]).fold(0.0, f32::max)).collect();
+        assert_close(&golden.text, &raw, &golden.scores);
+        // The text with an emoji is seen a second time without it, and the higher score counts.
+        let ours = values(&classifier.score_text(&golden.text).unwrap().labels);
+        if classifier.plan_text(&golden.text).unwrap().messages_seen_twice().count == 0 {
+            assert_close(&golden.text, &ours, &golden.scores);
+        } else {
+            assert!(ours.iter().zip(&raw).all(|(ours, raw)| ours >= raw) && golden.text.contains('🙂'), "{:?}", golden.text);
+        }
     }
     assert!(GOLDEN.texts.iter().any(|golden| golden.windows.len() > 3) && GOLDEN.texts.iter().any(|golden| golden.windows.is_empty()));
 }

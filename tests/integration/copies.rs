@@ -81,7 +81,7 @@ fn known(answer: &Value) -> Option<&Value> {
 
 #[test]
 fn copies_of_a_confirmed_item_are_put_to_it() {
-    let house = House::new(&[("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "0")]);
+    let house = House::new(&[("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "0.0")]);
     let first = house.score("a", "image/jpeg", JPEG);
     let item = first["review_item"].clone();
     assert_eq!((known(&first), &first["inclusion_probability"]), (None, &json!(1.0)));
@@ -146,7 +146,7 @@ fn copies_of_a_confirmed_item_are_put_to_it() {
 
 #[test]
 fn of_a_rejected_item_only_the_exact_copy_is_put_to_it() {
-    let house = House::new(&[("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "0")]);
+    let house = House::new(&[("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "0.0")]);
     let item = house.score("a", "image/jpeg", JPEG)["review_item"].clone();
     house.decide(&item, "rejected");
     assert_eq!(known(&house.score("b", "image/jpeg", JPEG)), Some(&item));

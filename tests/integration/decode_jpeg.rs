@@ -135,7 +135,7 @@ fn what_is_not_decoded_is_refused_by_name() {
         ("lossless", changed(at + 1, 0xc3), "lossless coding"),
         ("hierarchical", changed(at + 1, 0xc5), "hierarchical coding"),
         ("12 bits", changed(at + 4, 12), "samples of 12 bits"),
-        ("factors that do not divide", changed(at + 14, 0x33), "sampling factors that do not divide the largest"),
+        ("factors that do not divide", changed(at + 14, 0x13), "sampling factors that do not divide the largest"),
     ] {
         let error = told(&bytes);
         assert!(matches!(&error, DecodeError::UnsupportedFeature { detail, .. } if detail == text), "{name}: {error}");

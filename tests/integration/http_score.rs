@@ -367,7 +367,7 @@ async fn a_batch_as_a_whole_can_be_refused_and_then_nothing_is_scored() {
     batch(parts(&[file, context])).await.error(400, "malformed");
     batch(parts(&[file, ("name=\"other\"", b"")])).await.error(400, "malformed");
     batch(parts(&[file, file])[..60].to_vec()).await.error(400, "malformed");
-    app.post("/score/batch", "application/json", "{}").await.error(415, "unsupported_type");
+    app.post("/score/batch", "application/json", "{}").await.error(400, "malformed");
     let request = Request::post("/score/batch").header("content-type", MULTIPART).header("idempotency-key", "k");
     let message = app.send(request.body(parts(&[file]).into()).unwrap()).await.error(400, "malformed");
     assert!(message.contains("each attachment part its own"), "{message}");

@@ -389,6 +389,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_backbone_says_of_texts_is_checked() {
+        let minilm = committed("minilm");
+        let good = read_text(&minilm.folder.join(Manifest::FILE)).unwrap();
+        for (from, to, complaint) in [
+            ("scripts = [\"Latn\"]", "scripts = [\"Latin\"]", "ISO 15924"),
+            ("\"case\"]", "\"case\", \"nfkc\"]", "each once"),
+            ("\"case\"]", "\"upper\"]", "upper"),
+            ("[normalise]\nversion = 1", "[normalise]\nversion = 2", "version 2"),
+            ("kind = \"text-backbone\"", "kind = \"image-embedder\"", "files of this kind"),
+        ] {
+            let error = Manifest::parse(&minilm.folder, &good.replacen(from, to, 1)).unwrap_err();
+            assert!(matches!(&error, ClassifyError::InvalidManifest { reason, .. } if reason.contains(complaint)), "{complaint}: {error}");
+        }
+        let head = committed("conversation-demo");
+        let text = read_text(&head.folder.join(Manifest::FILE)).unwrap().replacen("backbone =", "scripts = [\"Latn\"]\nbackbone =", 1);
+        assert!(Manifest::parse(&head.folder, &text).unwrap_err().to_string().contains("scripts does not belong to this kind"));
+        assert!(minilm.looks().starts_with("looks=raw+normalised;normalise=v1:control,") && head.looks() == "looks=raw");
+    }
+
     /// Certificates are bound to digests: neither a release of this program nor a key with a default may change that of a model that did not.
     #[test]
     fn the_digest_of_a_model_stays() {

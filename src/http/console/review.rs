@@ -144,6 +144,8 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(id): 
             div { dt { "Attachments" } dd { (count(item.count)) } }
             @if item.attached > 0 { div { dt { "Copies since it was decided" } dd { (count(item.attached)) } } }
             @if let Some(service) = &item.provenance.service { div { dt { "Service" } dd { (service) } } }
+            // What the ledger calls it; the account's own id is kept nowhere.
+            @if let Some(account) = &item.provenance.account { div.whole { dt { "Account, as a pseudonym" } dd { code { (account.0) } } } }
             @if item.count > 1 || item.subject.is_some() { div.whole { dt { "The newest of them" } dd { (item.item_ids.join(", ")) } } }
         }
         @if let Some(subject) = &item.subject {

@@ -55,6 +55,18 @@ pub(super) struct HmaUpload {
     video: Option<Vec<u8>>,
 }
 
+/// One fault in an answer of status 422, which holds a list of them: what HMA's library says of a request that its schemas refuse. With `hma_strict=1` alone.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+pub(super) struct HmaInvalid {
+    /// `missing` or `bool_parsing`.
+    #[schema(rename = "type")]
+    kind: String,
+    /// The parameter or field.
+    loc: Vec<String>,
+    msg: String,
+}
+
 /// Whether errors at this path are HMA's.
 pub(super) fn answers(path: &str) -> bool {
     ["/h/", "/m/", "/c/"].iter().any(|prefix| path.starts_with(prefix))

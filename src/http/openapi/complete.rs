@@ -2,7 +2,7 @@
 
 use utoipa::{
     Modify,
-    openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, path::Operation},
+    openapi::{ArrayBuilder, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, Schema, path::Operation},
 };
 
 use super::super::hma;
@@ -76,6 +76,13 @@ fn complete(path: &str, operation: &mut Operation) {
         (stands_in(ParameterIn::Query), WITH_QUERY),
         (true, ANY),
     ];
+    let strict =
+        operation.parameters.iter().flatten().any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "hma_strict"));
+    if strict {
+        let list = ArrayBuilder::new().items(Ref::from_schema_name("HmaInvalid"));
+        let refused = answer("With `hma_strict=1`: a parameter or field is missing or is no value of its type", list);
+        operation.responses.responses.entry("422".to_owned()).or_insert(RefOr::T(refused));
+    }
     let schema = if hma::answers(path) { "HmaErrorBody" } else { "ErrorBody" };
     for (_, group) in groups.into_iter().filter(|(applies, _)| *applies) {
         for (status, text) in group {
@@ -85,7 +92,11 @@ fn complete(path: &str, operation: &mut Operation) {
 }
 
 fn error(schema: &str, text: &str) -> Response {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    answer(text, Ref::from_schema_name(schema))
+}
+
+fn answer(text: &str, schema: impl Into<RefOr<Schema>>) -> Response {
+    let content = ContentBuilder::new().schema(Some(schema)).build();
     ResponseBuilder::new().description(text).content("application/json", content).build()
 }
 

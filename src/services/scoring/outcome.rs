@@ -95,6 +95,7 @@ impl Finding<'_> {
                 inclusion_probability: self.inclusion_probability,
                 service: self.context.service.clone(),
                 cluster: self.cluster(pseudonyms),
+                account: self.account(pseudonyms),
             },
         });
         outcome
@@ -123,6 +124,10 @@ impl Finding<'_> {
         Some(key.to_string())
     }
 
+    fn account(&self, pseudonyms: &Pseudonyms) -> Option<Pseudonym> {
+        self.context.account_id.as_deref().map(|id| pseudonyms.of(self.tenant, "account", id))
+    }
+
     fn cluster(&self, pseudonyms: &Pseudonyms) -> Option<Pseudonym> {
         self.context.cluster.as_deref().map(|id| pseudonyms.of(self.tenant, "cluster", id))
     }
@@ -139,7 +144,7 @@ impl Finding<'_> {
             attachment_kind: self.facts.kind.as_str().to_owned(),
             bytes: self.facts.bytes,
             item: pseudonym("item", self.item_id),
-            account: context.account_id.as_deref().map(|id| pseudonym("account", id)),
+            account: self.account(pseudonyms),
             service: context.service.clone(),
             surface: context.surface.clone(),
             legal_basis: context.legal_basis.clone(),

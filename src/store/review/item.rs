@@ -269,8 +269,8 @@ impl NewRow {
     pub(in crate::store) async fn insert(self, connection: &mut SqliteConnection, tenant: TenantId) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision,
-             flags, purpose, inclusion_probability, service, cluster, item_ids, subject, copy_of)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             flags, purpose, inclusion_probability, service, cluster, account, item_ids, subject, copy_of)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(blob(tenant.0))
         .bind(blob(self.id.0))
@@ -287,6 +287,7 @@ impl NewRow {
         .bind(self.provenance.inclusion_probability)
         .bind(self.provenance.service)
         .bind(self.provenance.cluster.map(|cluster| cluster.0))
+        .bind(self.provenance.account.map(|account| account.0))
         .bind(self.item_ids)
         .bind(self.subject.map(|subject| subject.text()))
         .bind(self.copy_of.map(|decided| blob(decided.0)))
@@ -300,7 +301,7 @@ impl NewRow {
 /// All columns of an item and its review decision.
 const SELECT: &str =
     "SELECT items.tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, state,
-    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at, purpose, inclusion_probability, service, cluster, count, item_ids,
+    claimed_by, claimed_at, claim_expires_at, reviewer, verdict, note_code, decided_at, purpose, inclusion_probability, service, cluster, account, count, item_ids,
     attached, copy_of, subject FROM review_items AS items
     LEFT JOIN review_decisions AS decisions ON decisions.tenant_id = items.tenant_id AND decisions.review_item = items.id
     WHERE items.tenant_id = ";
@@ -379,6 +380,7 @@ fn item(row: &SqliteRow) -> Result<ReviewItem, StoreError> {
             inclusion_probability: row.try_get("inclusion_probability")?,
             service: row.try_get("service")?,
             cluster: row.try_get::<Option<String>, _>("cluster")?.map(Pseudonym),
+            account: row.try_get::<Option<String>, _>("account")?.map(Pseudonym),
         },
         count: number(row, "count")?,
         item_ids,

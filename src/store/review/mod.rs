@@ -137,9 +137,9 @@ pub(super) async fn copy(
     };
     let copied = sqlx::query(
         "INSERT INTO review_items (tenant_id, id, created_at, queue, priority, category, attachment_kind, item_id, evidence, decision, flags,
-         service, cluster, inclusion_probability, purpose, copy_of, gold_truth)
+         service, cluster, account, inclusion_probability, purpose, copy_of, gold_truth)
          SELECT tenant_id, ?3, ?4, queue, priority, category, attachment_kind, item_id, evidence, decision, flags,
-         service, cluster, inclusion_probability, ?5, id, ?6 FROM review_items WHERE tenant_id = ?1 AND id = ?2 AND subject IS NULL",
+         service, cluster, account, inclusion_probability, ?5, id, ?6 FROM review_items WHERE tenant_id = ?1 AND id = ?2 AND subject IS NULL",
     )
     .bind(blob(tenant.0))
     .bind(blob(original.0))

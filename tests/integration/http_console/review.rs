@@ -4,6 +4,7 @@ use nightlight::{
     domain::{
         attachment::AttachmentKind,
         decision::{Category, Likeness, Reason, Route, RoutingDecision, Verdict},
+        event::Pseudonym,
         evidence::{Evidence, Match},
         hash::Transform,
         ids::ReviewItemId,
@@ -52,7 +53,7 @@ async fn put(app: &App, evidence: Evidence, item_id: &str, category: Category) -
             reasons: vec![reason],
             policy: "default@1".into(),
         },
-        provenance: Provenance { service: Some("their-chat".into()), ..Provenance::default() },
+        provenance: Provenance { service: Some("their-chat".into()), account: Some(Pseudonym("f00dfeed".into())), ..Provenance::default() },
     });
     app.store.commit(outcome).await.unwrap();
     id
@@ -141,9 +142,19 @@ async fn a_score_says_by_which_threshold_and_certificate_it_was_judged() {
     let evidence = serde_json::from_value(serde_json::json!({"matches": [], "unscored": [], "scores": [chat, free]})).unwrap();
     let id = put(&app, evidence, "their-9", Category::Solicitation).await;
     let shown = Browser::new(&app, Role::Reviewer).await.page(&format!("/console/review/{id}")).await;
-    for word in
-        ["0.9391", "flagged", "0.5123", "c-77", "not certified", "made under another rule", "message 5", "(index 4)", "their-chat", "none"]
-    {
+    for word in [
+        "0.9391",
+        "flagged",
+        "0.5123",
+        "c-77",
+        "not certified",
+        "made under another rule",
+        "message 5",
+        "(index 4)",
+        "their-chat",
+        "f00dfeed",
+        "none",
+    ] {
         assert!(shown.contains(word), "{word}: {shown}");
     }
 }

@@ -184,8 +184,8 @@ async fn earlier_decisions_are_numbered_and_earlier_attachments_kept() {
     let id = |number: u8| format!("x'019200000000700080000000000000{number:02x}'");
     let mut old = format!(
         "PRAGMA application_id = {}; PRAGMA user_version = 7;
-         INSERT INTO banks (number, tenant_id, id, name, version, enabled, max_distance, minimum_quality, signals, created_at)
-         VALUES (1, (SELECT id FROM tenants), {}, 'DEMO', 3, 1, 31, 50, 12, 0);",
+         INSERT INTO banks (number, tenant_id, id, name, version, max_distance, minimum_quality, signals, created_at)
+         VALUES (1, (SELECT id FROM tenants), {}, 'DEMO', 3, 31, 50, 12, 0);",
         0x4e4c_4954,
         id(99)
     );

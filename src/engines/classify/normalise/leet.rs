@@ -73,10 +73,10 @@ fn closed_up(text: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
         }
         let run: String = chars[at..=last].iter().step_by(2).map(|(_, c)| *c).collect();
         if run.len() >= FEWEST_CLOSED_UP
-            && let Some(word) = reading(&run, vocabulary)
+            && let Some(reading) = reading(&run, vocabulary)
         {
             out.push_str(&text[read..chars[at].0]);
-            out.push_str(&word);
+            out.push_str(&reading.word);
             read = chars[last].0 + 1;
         }
         at = last + 1;
@@ -86,21 +86,27 @@ fn closed_up(text: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
 
 fn within_words(text: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
     let runs: Vec<&str> = runs(text).collect();
-    // Of two characters (`m3`) nothing can be said, unless the message writes longer words so too.
-    let writes_so = runs.iter().any(|run| run.chars().count() > 2 && reading(run, vocabulary).is_some());
+    // Of two or three characters (`m3`, `ps4`) little can be said, unless the message writes longer words so too; of one (`1`), unless several.
+    let sure = runs.iter().filter(|run| reading(run, vocabulary).is_some_and(|reading| reading.sure)).count();
     let mut out = String::with_capacity(text.len());
     let mut changed = false;
     for run in runs {
-        let short = run.chars().count() <= 2;
-        match reading(run, vocabulary).filter(|_| writes_so || !short) {
-            Some(word) => {
-                out.push_str(&word);
-                changed = true;
-            }
-            None => out.push_str(run),
-        }
+        let word = match run {
+            "1" if sure > 1 => Some("i".to_owned()),
+            "4" if sure > 1 => Some("a".to_owned()),
+            _ => reading(run, vocabulary).filter(|reading| reading.sure || sure > 0).map(|reading| reading.word),
+        };
+        changed |= word.is_some();
+        out.push_str(word.as_deref().unwrap_or(run));
     }
     changed.then_some(out)
+}
+
+/// What a run is written for.
+struct Reading {
+    word: String,
+    /// Whether the run says so by itself.
+    sure: bool,
 }
 
 /// Runs of letters, digits and signs without the signs around them, and what is between them.
@@ -123,8 +129,8 @@ fn runs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The word that a run is written for.
-fn reading(run: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
+/// The word that a run is written for, if it is one.
+fn reading(run: &str, vocabulary: &dyn Vocabulary) -> Option<Reading> {
     let letters = run.chars().filter(|c| is_letter(*c)).count();
     let length = run.chars().count();
     if letters == 0 || letters == length || length < 2 || run.contains(GAP) || run.chars().any(|c| !is_letter(c) && readings(c).is_empty())
@@ -138,14 +144,14 @@ fn reading(run: &str, vocabulary: &dyn Vocabulary) -> Option<String> {
         let best = candidates(run).into_iter().filter_map(|word| cost(vocabulary, &word).map(|cost| (cost, word)));
         if let Some((cost, word)) = best.min_by(|(a, _), (b, _)| a.total_cmp(b)) {
             // Of three characters much is a word in some way.
-            return (length > 3 || cost < COMMON).then_some(word);
+            return Some(Reading { word, sure: length > 3 || (length == 3 && cost < COMMON) });
         }
     }
     // Several words in one: each of them must be known and no shred.
     let whole = candidates(run).into_iter().next()?;
     let words = words_of(&whole, vocabulary);
     let sound = words.iter().all(|word| known(vocabulary, word)) && words.iter().map(String::len).sum::<usize>() >= 3 * words.len();
-    (sound && length >= 6 && letters * 2 >= length).then(|| words.join(" "))
+    (sound && length >= 6 && letters * 2 >= length).then(|| Reading { word: words.join(" "), sure: true })
 }
 
 /// Numbers with units, words with numbers, addresses.

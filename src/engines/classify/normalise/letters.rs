@@ -171,11 +171,11 @@ fn letters_within(c: char) -> Option<impl Iterator<Item = char>> {
     decomposed().any(char::is_alphanumeric).then(decomposed)
 }
 
-/// Emoji, and every other symbol from the arrows on; Braille is a script.
+/// Emoji, and every other symbol from the arrows on; Braille is a script, and what stands for broken bytes may have been one.
 fn is_pictograph(c: char) -> bool {
     let set = CodePointSetData::new::<ExtendedPictographic>().contains(c) || CodePointSetData::new::<EmojiModifier>().contains(c);
     let symbol = CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::OtherSymbol;
-    c >= '\u{2190}' && !matches!(c, '\u{2801}'..='\u{28ff}') && (set || symbol)
+    c >= '\u{2190}' && !matches!(c, '\u{2801}'..='\u{28ff}' | char::REPLACEMENT_CHARACTER) && (set || symbol)
 }
 
 /// The text with a [`GAP`] for each spelling of a control token; `None` when there is none.

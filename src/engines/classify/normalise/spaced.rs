@@ -39,9 +39,18 @@ impl Part<'_> {
         !self.before.is_empty() && self.before.chars().count() <= LONGEST_SIGN && !self.before.chars().any(char::is_alphanumeric)
     }
 
-    /// Without a space: one word to the eye.
+    /// Without a space: one word to the eye. Brackets are writing: author(s).
     fn is_tight(&self) -> bool {
-        self.is_near() && !self.before.contains(char::is_whitespace)
+        self.is_near() && !self.before.contains(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '"'))
+    }
+
+    /// Whether it stands behind a hyphen or slash and is a word of its own: world-wide, and/or.
+    fn is_compound(&self, vocabulary: &dyn Vocabulary) -> bool {
+        matches!(self.before, "-" | "/") && self.is_word(vocabulary)
+    }
+
+    fn is_word(&self, vocabulary: &dyn Vocabulary) -> bool {
+        self.word.len() >= FEWEST_LETTERS && known(vocabulary, self.word)
     }
 
     fn width(&self) -> usize {
@@ -146,11 +155,13 @@ fn join_group(group: &[Part<'_>], vocabulary: &dyn Vocabulary, out: &mut Writer)
             if word.len() > LONGEST_WORD {
                 break;
             }
+            let compound = || group[start].is_word(vocabulary) && group[start + 1..end].iter().all(|part| part.is_compound(vocabulary));
             if is_address || word.len() < if dotted { SHORTEST_DOTTED } else { SHORTEST_JOINED } {
                 continue;
             }
             if let Some(cost) = cost(vocabulary, &word)
                 && best[start].0 + cost < least.0
+                && !compound()
             {
                 least = (best[start].0 + cost, start);
             }

@@ -15,7 +15,7 @@ fn words() -> Words {
     Words(
         "the of and in to was he is as for on with that it his by at from her she you had an were but be this are not they one have i a me my we old \
          how hello keep secret between us your parents don tell send picture meet age love kiss gift card photo name room level ever star some is \
-         east us usa nos pot cop ist code goto am pm coop email ass hoc word words hi ok maxi see uss email facebook"
+         east us usa nos pot cop ist code with out without author authors someone goto am pm coop email ass hoc word words hi ok maxi see uss email facebook"
             .split_whitespace()
             .collect(),
     )
@@ -111,6 +111,8 @@ fn words_are_divided_where_a_person_divides_them() {
     reads("h0w4r3y0u", "how are you");
     reads("$end me y0ur p1cture", "send me your picture");
     reads("l3t m3 s33", "l3t me see");
+    reads("1 l0v3 y0u 4 lot", "i love you a lot");
+    reads("4 of you, 1 of m3, ps4", "4 of you, 1 of m3, ps4");
     reads("i l o v e y o u", "i love you");
     reads("аge", "age");
     reads("мy агe", "my are");
@@ -128,6 +130,7 @@ fn ordinary_texts_stay() {
         "room5 level3 5star 4ever mp3 covid19 b2b h2o u2",
         "m3 in 2 rooms",
         "a, b, c and d",
+        "with-out the author(s), some/one or some-one",
         "a b",
         "20°c, 50 % of £5, $20 and us$20",
         "1 + 1 = 2 (two)",
@@ -194,6 +197,12 @@ fn a_manifest_names_a_version_and_steps() {
     }
 }
 
+/// What this thread has had of processors, which does not count what others take from it.
+fn on_the_processor() -> std::time::Duration {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    std::time::Duration::from_nanos(said.split(' ').next().unwrap().parse().unwrap())
+}
+
 /// Twice the text must not take four times as long. Texts that were bad for some step.
 #[test]
 fn time_is_linear() {
@@ -202,11 +211,11 @@ fn time_is_linear() {
     {
         let time = |bytes: usize| {
             let text = unit.repeat(bytes / unit.len());
-            let started = std::time::Instant::now();
+            let started = on_the_processor();
             std::hint::black_box(all().normaliser(&words()).apply(&text));
-            started.elapsed()
+            on_the_processor() - started
         };
-        let (half, whole) = ((0..3).map(|_| time(8 << 10)).min().unwrap(), (0..3).map(|_| time(32 << 10)).min().unwrap());
+        let (half, whole) = ((0..4).map(|_| time(8 << 10)).min().unwrap(), (0..4).map(|_| time(32 << 10)).min().unwrap());
         assert!(whole < half * 12 + std::time::Duration::from_millis(20), "{unit:?}: {half:?}, four times as much: {whole:?}");
     }
 }
