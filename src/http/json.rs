@@ -48,7 +48,9 @@ fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], files: &str) -> Result<T, Ap
                 "is no Unicode (bytes that are no UTF-8, or half a surrogate), and only texts and authors of an attachment are repaired";
             return ApiError::malformed(format!("{path}: {why}: {told}"));
         }
-        let files = if whole || !inner.is_data() { files } else { "" };
+        // JSON of something else begins with a key that no body of ours has.
+        let foreign = !path.contains(['.', '[']) && told.starts_with("unknown field");
+        let files = if whole || foreign || !inner.is_data() { files } else { "" };
         ApiError::malformed(format!("{}: {told}{files}", if whole { "the body" } else { &path }))
     })?;
     json.end().map_err(|error| ApiError::malformed(format!("after the body: {error}{files}")))?;

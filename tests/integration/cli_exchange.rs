@@ -60,9 +60,9 @@ fn a_list_of_an_exchange_is_imported_with_what_it_says() {
     let from = |member: &str| ("NCMEC".to_owned(), Some(member.to_owned()));
     let expected = [(HarmCategory::A1, from("40")), (HarmCategory::A1, from("41")), (HarmCategory::B2, from("42"))];
     assert_eq!(said, expected.map(|(category, (source, member))| (Some(category), source, member)));
-    // A record with several fingerprints is one item.
+    // A record with several fingerprints is one item; all three share one of them.
     let both = ncmec().replace("</md5>", "</md5><sha1>00000000000000000000000000000000000000ff</sha1>");
-    assert_eq!(bank(folder.path(), &["import", "--bank", "S", "--source", "NCMEC", "-"], &both).json_lines()[0]["added"], 4);
+    assert_eq!(bank(folder.path(), &["import", "--bank", "S", "--source", "NCMEC", "-"], &both).json_lines()[0]["added"], 6);
     let item = with_store(folder.path(), async |store| store.item(TenantId::DEFAULT, "S", 1).await.unwrap().unwrap());
     assert_eq!(item.signals.iter().map(|signal| signal.kind().as_str()).collect::<Vec<_>>(), ["md5", "sha1"]);
     // The command line says what the list does not.

@@ -108,7 +108,7 @@ fn copies_of_a_confirmed_item_are_put_to_it() {
         [[json!("a"), json!(false), Value::Null], [json!("b"), json!(true), json!("exact")], [json!("c"), json!(true), json!("near")]];
     assert_eq!((came, &listed["next"]), (expected.iter().map(|one| [&one[0], &one[1], &one[2]]).collect(), &Value::Null), "{listed}");
     assert_eq!(listed["attachments"][2]["technology"], "pdq");
-    assert_eq!(listed["attachments"][2]["distance"], near["matches"][0]["distance"]);
+    assert_eq!(listed["attachments"][2]["distance"].as_f64(), near["matches"][0]["distance"].as_f64());
     let page = house.get(&format!("/review/items/{id}/attachments?limit=1&after=0"));
     assert_eq!((&page["attachments"][0]["item_id"], &page["next"]), (&json!("b"), &page["attachments"][0]["cursor"]));
 

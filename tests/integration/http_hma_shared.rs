@@ -19,7 +19,10 @@ async fn items_share_signals_and_each_matches_for_itself() {
         assert_eq!(add(json!({"pdq": SPECIMEN[0], "note": "second"})).await["id"], 2, "exactly the same signals are another item too");
         let both = add(json!({"pdq": SPECIMEN[0], "video_md5": md5})).await;
         assert_eq!(both, json!({"id": 3, "signals": {"pdq": SPECIMEN[0], "video_md5": md5}}));
-        assert_eq!(app.get("/c/bank/A/content/3?include_signals=1").await.ok()["signals"], json!({"pdq": SPECIMEN[0], "video_md5": md5}));
+        assert_eq!(
+            app.get("/c/bank/A/content/3?include_signals=true").await.ok()["signals"],
+            json!({"pdq": SPECIMEN[0], "video_md5": md5})
+        );
         assert_eq!(app.get("/c/bank/A/content/1").await.ok()["note"], "first");
         let found = async |path: &str| {
             let query = format!("{path}?signal_type=pdq&signal={}&{strict}", SPECIMEN[0]);

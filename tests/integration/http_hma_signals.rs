@@ -184,11 +184,11 @@ async fn content_at_a_url_is_hashed_looked_up_and_added() {
     let add = at("/c/bank/A/content", "/known");
     let added = call(&app, "POST", &add, json!({"note": "one"})).await.ok();
     assert_eq!(added, json!({"id": 1, "signals": hash}));
-    // HMA adds a second item; here the one that is there gets what is said now.
+    // As in HMA the same content again is another item.
     let again = call(&app, "POST", &add, json!({"note": "two", "metadata": {"content_id": "7"}})).await.ok();
     let shown = app.get("/c/bank/A/content/1").await.ok();
-    assert_eq!((again["id"].as_i64(), shown["note"].as_str(), shown["metadata"]["content_id"].as_str()), (Some(1), Some("two"), Some("7")));
-    let item = json!({"A": [{"bank_content_id": 1, "distance": "0"}]});
+    assert_eq!((again["id"].as_i64(), shown["note"].as_str(), shown["metadata"]["content_id"].as_str()), (Some(2), Some("one"), None));
+    let item = json!({"A": [{"bank_content_id": 1, "distance": "0"}, {"bank_content_id": 2, "distance": "0"}]});
     assert_eq!(app.get(&at("/m/lookup", "/known")).await.ok(), json!({"pdq": item}));
     assert_eq!(app.get(&format!("{}&signal_type=pdq", at("/m/lookup", "/known"))).await.ok(), item);
     assert_eq!(app.get(&format!("{}&signal_type=video_md5", at("/m/lookup", "/known"))).await.ok(), json!({}));
@@ -199,7 +199,7 @@ async fn content_at_a_url_is_hashed_looked_up_and_added() {
     assert!(own["timings_ms"]["fetch"].is_number());
     let held = app.store.bank(TenantId::DEFAULT, "A").await.unwrap().unwrap();
     let signals: Vec<Signal> = app.store.load_signals(&held, 0, 9).await.unwrap().into_iter().map(|(.., signal)| signal).collect();
-    assert_eq!((signals.len(), signals[0].to_text().as_str()), (1, hash["pdq"].as_str().unwrap()));
+    assert_eq!((signals.len(), signals[0].to_text().as_str()), (2, hash["pdq"].as_str().unwrap()));
     assert_ne!(signals[0].to_text(), HASH);
 }
 

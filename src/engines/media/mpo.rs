@@ -1,9 +1,9 @@
 //! JPEG files, and the further pictures that a multi-picture index names (MPO: both eyes of a stereo camera, previews, gain maps).
 //!
 //! Each of them is a JPEG of its own behind the first one. What stands behind the first picture and is not in the index is not looked at: no
-//! viewer shows it. An index that cannot be read is none, as in Pillow; a picture that it names and that is not there is an error. Pillow keeps
-//! to the first picture where the file says that the second is an Ultra HDR gain map; here it is read. Source: "Multi-Picture Format", CIPA
-//! DC-007 (2009).
+//! viewer shows it. An index that cannot be read is none, as in Pillow; a picture that it names and that is not there is an error. Where the file says
+//! that it is an Ultra HDR picture, what stands behind the first one is a gain map, which no viewer shows: there the first is all, as in Pillow.
+//! Sources: "Multi-Picture Format", CIPA DC-007 (2009); "Ultra HDR Image Format v1.1", Android, for `hdrgm:Version`.
 
 use super::error::Fault;
 use super::jpeg::Jpeg;
@@ -61,7 +61,7 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     /// `None` where there is none, or where it names no second picture.
     fn of(file: &'a [u8]) -> Option<Self> {
-        let (start, block) = last_block(file)?;
+        let (start, block) = last_block(file).filter(|_| !is_ultra_hdr(file))?;
         let directory = Directory::open(block).ok()?;
         let pictures = directory.first(NUMBER_OF_IMAGES)? as usize;
         let entries = directory.bytes(ENTRIES)?.get(..pictures.checked_mul(ENTRY_BYTES)?)?;
@@ -94,6 +94,24 @@ impl<'a> Index<'a> {
 /// The last multi-picture block (APP2) before the first scan, and where in the file it begins.
 fn last_block(file: &[u8]) -> Option<(usize, &[u8])> {
     let mut found = None;
+    each_segment(file, |marker, at, data| {
+        if marker == 0xe2 && data.starts_with(b"MPF\0") {
+            found = Some((at + 4, &data[4..]));
+        }
+    });
+    found
+}
+
+/// Whether some XMP (APP1) says that what follows is a gain map.
+fn is_ultra_hdr(file: &[u8]) -> bool {
+    const SAYS_SO: &[u8] = b" hdrgm:Version=\"";
+    let mut found = false;
+    each_segment(file, |marker, _, data| found |= marker == 0xe1 && data.windows(SAYS_SO.len()).any(|words| words == SAYS_SO));
+    found
+}
+
+/// Shows every segment before the first scan: its marker, where its data begin, and the data.
+fn each_segment<'a>(file: &'a [u8], mut show: impl FnMut(u8, usize, &'a [u8])) {
     let mut at = 2;
     while let Some(&[0xff, marker, high, low]) = file.get(at..at + 4) {
         if marker == 0xff {
@@ -102,14 +120,12 @@ fn last_block(file: &[u8]) -> Option<(usize, &[u8])> {
         }
         let length = usize::from(u16::from_be_bytes([high, low]));
         let Some(data) = file.get(at + 4..at + 2 + length) else { break };
-        match marker {
-            0xd9 | 0xda => break,
-            0xe2 if data.starts_with(b"MPF\0") => found = Some((at + 8, &data[4..])),
-            _ => {}
+        if matches!(marker, 0xd9 | 0xda) {
+            break;
         }
+        show(marker, at + 4, data);
         at += 2 + length;
     }
-    found
 }
 
 #[cfg(test)]
@@ -130,6 +146,10 @@ mod tests {
         assert_eq!((found.start, found.pictures()), (16, 2));
         assert_eq!(found.picture(&file, 1).unwrap(), b"\xff\xd8\xff\xd9");
         assert!(found.picture(&file[..file.len() - 4], 1).is_err());
+        let mut hdr = b"\xff\xd8\xff\xe1\0\x1axmlns hdrgm:Version=\"1.0\"".to_vec();
+        assert_eq!(hdr[5] as usize, hdr.len() - 4, "the segment's length");
+        hdr.extend(&file[2..]);
+        assert!(Index::of(&hdr).is_none(), "a gain map is no picture of the file");
         for cut in 0..file.len() {
             let _ = Index::of(&file[..cut]);
         }

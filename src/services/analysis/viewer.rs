@@ -148,7 +148,7 @@ impl Viewer {
                 None => break,
                 Some(Err(error)) if number == 0 => return Err(error),
                 Some(Err(error)) => {
-                    sequence.rest = Some(damaged(number, clip.frames, &error));
+                    sequence.rest = Some(damaged(media_type, number, clip.frames, &error));
                     sequence.frames = clip.frames.unwrap_or(number + 1).max(number + 1);
                     break;
                 }
@@ -222,14 +222,17 @@ fn left_out(looked_at: u32, frames: Option<u32>, bound: &str) -> Rest {
     Rest { reason: UnscoredReason::FramesNotLookedAt, detail }
 }
 
-fn damaged(looked_at: u32, frames: Option<u32>, error: &DecodeError) -> Rest {
+fn damaged(media_type: MediaType, looked_at: u32, frames: Option<u32>, error: &DecodeError) -> Rest {
     let detail = match frames {
         Some(frames) => {
             format!("{} of {frames} frames could not be looked at, from frame {looked_at} on: {error}", frames.saturating_sub(looked_at))
         }
         None => format!("what follows frame {} could not be looked at: {error}", looked_at.saturating_sub(1)),
     };
-    Rest { reason: reason_of(error), detail }
+    // A photo that went through a program which keeps the index of pictures and drops those behind the first is an ordinary photo; of what is shown one after the other, a
+    // missing part is damage.
+    let reason = if media_type == MediaType::Jpeg { UnscoredReason::FramesNotLookedAt } else { reason_of(error) };
+    Rest { reason, detail }
 }
 
 /// Why pixels that could not be decoded are unscored.

@@ -96,7 +96,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
         } else {
             let picture = Bitstream::among(chunks, size)?.map(|picture| if flagged { picture } else { picture.without_alpha_chunk() });
             let alpha = picture.is_some_and(|picture| picture.has_alpha());
-            (alpha, Kind::Still { picture: picture.filter(|_| alpha != flagged), announced: false })
+            (alpha, Kind::Still { picture, announced: false })
         };
         Ok(Self { bytes, size, orientation: orientation.unwrap_or(Orientation::UPRIGHT), alpha, kind })
     }
