@@ -43,6 +43,9 @@ pub(super) struct PointBody {
     threshold: f32,
     #[serde(flatten)]
     point: OperatingPointAnswer,
+    /// Why scores that are the highest of several looks at an attachment (frames, transparency, normalised letters) are not certified although the point is; null
+    /// where they are, and where no score is.
+    one_look_only: Option<&'static str>,
     /// Where it comes from.
     source: Source,
     /// When the certificate was installed.
@@ -77,6 +80,7 @@ impl From<&PointInForce> for PointBody {
             service: point.service.clone(),
             threshold: point.point.threshold.get(),
             point: (&point.point).into(),
+            one_look_only: point.one_look_only(),
             source: if evidence.is_some() { Source::Certificate } else { Source::Configuration },
             since: evidence.map(|evidence| evidence.since),
             signed_by: evidence.and_then(|evidence| evidence.signer.clone()),

@@ -30,12 +30,16 @@ use crate::{
 #[derive(Args, Debug)]
 pub struct Files {
     /// CSV with a header: path,label and further columns to slice by; paths are relative to the manifest's folder
+    ///
+    /// A column truth:LABEL says what is right of one label alone (truth:TECHNOLOGY/LABEL where two models share it); a cell of it is empty where nobody has said
+    /// it. Labels without such a column are measured by "label", and where that is missing too they get scores and no figures. Hashes and all layers together are
+    /// measured by "label".
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
     /// Keep each result here as it comes, one JSON object a line; an interrupted run goes on where it stopped
     ///
-    /// Files that have a result are not scored again. A file of results that was begun with another manifest, other models, other banks or another
-    /// policy is refused.
+    /// Files that have a result are not scored again, except where a technology failed. A file of results that was begun with another manifest, other
+    /// models, another rule for what counts of several looks, other banks or another policy is refused.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write a score file for each label of each classifier, as `nightlight calibrate` reads them
@@ -44,7 +48,7 @@ pub struct Files {
     /// Flag items with at least this score, beside the thresholds in force; say it again for further ones
     #[arg(long = "threshold", value_name = "T", allow_negative_numbers = true, value_parser = finite)]
     thresholds: Vec<f64>,
-    /// Column of the manifest to slice by [default: the first beside path and label]
+    /// Column of the manifest to slice by [default: the first beside path, label and truths]
     #[arg(long, value_name = "S")]
     slice_column: Option<String>,
     /// Confidence of all intervals
@@ -98,7 +102,10 @@ impl Files {
             for warning in &app.warnings {
                 tracing::warn!("{warning}");
             }
-            let done = self.score_missing(&folder.config, &app, &manifest).await;
+            let done = match check_truths(&app, &manifest) {
+                Ok(()) => self.score_missing(&folder.config, &app, &manifest).await,
+                Err(failure) => Err(failure),
+            };
             let hardware = hardware(app.pixels.adapter());
             app.stop().await;
             done.map(|(setup, results, throughput)| (setup, results, throughput, hardware))
@@ -118,7 +125,8 @@ impl Files {
             examples: self.examples,
         };
         let bar = output::progress(None, "replicates");
-        let summarized = summarize(&manifest, &results, &FilesOptions { options, slice_column }, hardware, &|| bar.inc(1));
+        let wanted = FilesOptions { options, slice_column, rules: setup.rules.clone().unwrap_or_default() };
+        let summarized = summarize(&manifest, &results, &wanted, hardware, &|| bar.inc(1));
         bar.finish_and_clear();
         let summary = summarized?;
         if self.json {
@@ -127,8 +135,8 @@ impl Files {
         } else {
             table::files(&summary, throughput)?;
         }
-        // The figures are of what was scored; that something was not is a failure all the same.
-        if summary.scored == summary.files { Ok(()) } else { Err(Failure::told()) }
+        // The figures are of what was looked at; that something was not is a failure all the same.
+        if summary.failed_files.is_empty() { Ok(()) } else { Err(Failure::told()) }
     }
 
     /// Scores every file that has no result yet.
@@ -137,6 +145,7 @@ impl Files {
             manifest_sha256: manifest.sha256.clone(),
             nightlight: env!("CARGO_PKG_VERSION").to_owned(),
             models: app.scoring.models().clone(),
+            rules: Some(app.scoring.running().map(|facts| (facts.technology, facts.rule)).collect()),
             banks: app.banks.snapshot(TenantId::DEFAULT).versions(),
             policy: app.scoring.policy().to_owned(),
             pixels: app.pixels.name().to_owned(),
@@ -167,7 +176,12 @@ impl Files {
     }
 
     async fn assess(&self, config: &Config, app: &App, path: &str) -> FileResult {
-        let attachment = match score::read(config, &Manifest::resolve(&self.manifest, path)) {
+        let file = Manifest::resolve(&self.manifest, path);
+        // A pipe that nobody writes to would be waited for.
+        if fs::metadata(&file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return FileResult::failed(path, "unreadable", "is a pipe, a socket or a device, not a file".to_owned());
+        }
+        let attachment = match score::read(config, &file) {
             Ok((attachment, _)) => attachment,
             Err(line) => return FileResult::failed(path, line.error.code, line.error.message),
         };
@@ -189,6 +203,17 @@ impl Files {
             }
         }
     }
+}
+
+/// Refuses a truth column that measures nothing here: without this its label would be measured by `label`, and nobody would hear of the slip.
+fn check_truths(app: &App, manifest: &Manifest) -> Result<(), Failure> {
+    let running: Vec<_> = app.scoring.running().collect();
+    let labels = || running.iter().flat_map(|facts| facts.labels.iter().map(|label| (facts.technology.as_str(), label.as_str())));
+    let Some(column) = manifest.idle_truth(labels()) else { return Ok(()) };
+    let mut known: Vec<String> = labels().map(|(technology, label)| format!("{technology}/{label}")).collect();
+    known.sort_unstable();
+    let known = if known.is_empty() { "no model runs here".to_owned() } else { format!("the labels here are {}", known.join(", ")) };
+    Err(Failure::input(format!("the manifest, line 1: the column {column} measures no label of a model that runs here; {known}")))
 }
 
 /// `technology/label` and what is in force there for attachments of no service, as these are.
@@ -233,7 +258,9 @@ impl From<ResultsError> for Failure {
     fn from(error: ResultsError) -> Self {
         match error {
             ResultsError::Io { .. } => Self::failed(error.to_string()),
-            ResultsError::Malformed { .. } | ResultsError::OtherSetup { .. } => Self::input(error.to_string()),
+            ResultsError::Malformed { .. } | ResultsError::OtherSetup { .. } | ResultsError::NoRules { .. } => {
+                Self::input(error.to_string())
+            }
         }
     }
 }

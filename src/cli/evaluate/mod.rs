@@ -26,7 +26,8 @@ pub(super) enum Evaluate {
     /// Run the real pipeline over labelled files: figures of each technology and of all together
     ///
     /// The banks are those of --data-dir; without a database there, there are none. Nothing is written to its queue, ledger or counters. A hash
-    /// flags what matches, a classifier what reaches the threshold in force. The exit code is 1 when a file could not be scored.
+    /// flags what matches, a classifier what reaches the threshold in force. Files that could not be read or decoded, or that a technology failed on, are
+    /// named, and then the exit code is 1; the figures are of the others.
     Files(files::Files),
     /// What hashes survive: pictures altered in many ways, looked up in a bank of the originals
     ///

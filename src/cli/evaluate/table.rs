@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// Files that a table names: as many as a person reads; the rest is counted.
+const MOST_NAMED: usize = 20;
+
 /// Four digits are what intervals of a few thousand items support.
 fn number(value: Option<f64>) -> String {
     value.map_or_else(
@@ -123,7 +126,8 @@ pub(super) fn comparison(found: &Comparison) -> Result<(), Failure> {
 
 pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failure> {
     let mut out = io::stdout();
-    writeln!(out, "{} files, {} positive; {} scored\n", found.files, found.positives, found.scored)?;
+    let positives = found.positives.map_or_else(String::new, |positives| format!(", {positives} positive"));
+    writeln!(out, "{} files{positives}; {} scored\n", found.files, found.scored)?;
     for (code, count) in &found.errors {
         writeln!(out, "{count} without a result: {code}")?;
     }
@@ -132,26 +136,43 @@ pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failu
             writeln!(out, "{count} not looked at by {technology}: {reason}")?;
         }
     }
-    let row = |name: &str, point: &Point| {
+    failed(found)?;
+    let row = |name: &str, flagged: u64, point: Option<&Point>| {
+        let cell = |of: fn(&Point) -> String| point.map_or_else(|| "-".to_owned(), of);
         [
             name.to_owned(),
-            point.flagged.to_string(),
-            both(point.precision, point.precision_interval),
-            both(point.recall, point.recall_interval),
-            both(point.fpr, point.fpr_interval),
+            flagged.to_string(),
+            cell(|point| both(point.precision, point.precision_interval)),
+            cell(|point| both(point.recall, point.recall_interval)),
+            cell(|point| both(point.fpr, point.fpr_interval)),
         ]
     };
-    let mut rows: Vec<_> = found.technologies.iter().map(|flagged| row(&flagged.technology, &flagged.at)).collect();
-    rows.push(row("any of them", &found.layers.union));
-    rows.push(row("routed to review", &found.layers.review));
+    let mut rows: Vec<_> =
+        found.technologies.iter().map(|flagged| row(&flagged.technology, flagged.flagged, flagged.at.as_ref())).collect();
+    rows.push(row("any of them", found.layers.flagged, found.layers.union.as_ref()));
+    rows.push(row("routed to review", found.layers.reviewed, found.layers.review.as_ref()));
     output::table(["technology", "flagged", "precision", "recall", "fpr"], &rows)?;
     for classifier in &found.classifiers {
-        writeln!(out, "\n{} {}:", classifier.technology, classifier.label)?;
+        writeln!(out, "\n{} {}, by the column {}:", classifier.technology, classifier.label, classifier.truth)?;
+        if let Some(rule) = &classifier.rule {
+            writeln!(out, "rule: {rule}")?;
+        }
+        if classifier.unlabelled > 0 {
+            writeln!(out, "{} scored files are left out: {} is empty for them", classifier.unlabelled, classifier.truth)?;
+        }
         evaluation(&classifier.evaluation)?;
+    }
+    if !found.without_figures.is_empty() {
+        writeln!(out, "\nno figures:")?;
+        for none in &found.without_figures {
+            let label = none.label.as_ref().map_or_else(String::new, |label| format!(" {label}"));
+            writeln!(out, "{}{label}, {} files scored: {}", none.technology, none.scored, none.reason)?;
+        }
     }
     writeln!(out)?;
     let first = |first: &crate::services::evaluate::files::FirstFiring| {
-        [first.technology.clone(), first.files.to_string(), number(Some(first.share)), first.positives.to_string()]
+        let positives = first.positives.map_or_else(|| "-".to_owned(), |positives| positives.to_string());
+        [first.technology.clone(), first.files.to_string(), number(Some(first.share)), positives]
     };
     output::table(["fired first", "files", "share", "positives"], &found.layers.first_firing.iter().map(first).collect::<Vec<_>>())?;
     writeln!(out)?;
@@ -165,6 +186,23 @@ pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failu
         writeln!(out, "\n{} files in {:.1} s: {rate:.1} files/s", throughput.files, throughput.seconds)?;
     }
     Ok(writeln!(out, "on {cpu}, {cores} cores, {gpu}")?)
+}
+
+/// Names files that could not be read or decoded: the first ones, and how many more.
+fn failed(found: &Summary) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    if found.failed_files.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "not looked at as they should be:")?;
+    for file in found.failed_files.iter().take(MOST_NAMED) {
+        let by = if file.technologies.is_empty() { String::new() } else { format!(" ({})", file.technologies.join(", ")) };
+        writeln!(out, "  {}: {}{by}: {}", file.path, file.code, file.reason)?;
+    }
+    if let Some(more) = found.failed_files.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        writeln!(out, "  and {more} more, which --json names")?;
+    }
+    Ok(writeln!(out)?)
 }
 
 pub(super) fn hashes(found: &HashReport) -> Result<(), Failure> {

@@ -26,6 +26,8 @@ struct PointLine<'a> {
     threshold: f32,
     #[serde(flatten)]
     point: OperatingPointAnswer,
+    /// As `GET /operating-points` has it.
+    one_look_only: Option<&'static str>,
     since: Option<Timestamp>,
 }
 
@@ -45,6 +47,7 @@ impl List {
                     service: point.service.as_deref(),
                     threshold: point.point.threshold.get(),
                     point: (&point.point).into(),
+                    one_look_only: point.one_look_only(),
                     since: point.evidence.as_ref().map(|evidence| evidence.since),
                 })
             })?;
@@ -72,11 +75,16 @@ fn row(in_force: &PointInForce) -> [String; 11] {
         in_force.service.clone().unwrap_or_else(|| "all".to_owned()),
         point.threshold.get().to_string(),
         target,
-        if point.certified { "yes" } else { "no" }.to_owned(),
+        match (point.certified, in_force.one_look_only()) {
+            (false, _) => "no",
+            (true, Some(_)) => "one look",
+            (true, None) => "yes",
+        }
+        .to_owned(),
         point.precision_lower.map_or_else(dash, |lower| format!(">= {lower:.4}")),
         share(point.recall),
         in_force.evidence.as_ref().map_or_else(dash, |evidence| evidence.since.to_string()),
         point.certificate.clone().unwrap_or_else(dash),
-        point.reason.clone().unwrap_or_else(dash),
+        point.reason.clone().or_else(|| in_force.one_look_only().map(str::to_owned)).unwrap_or_else(dash),
     ]
 }

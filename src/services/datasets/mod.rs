@@ -34,7 +34,7 @@ use self::{builder::Builder, source::Tally};
 pub use self::{
     builder::SourceFacts,
     error::{DatasetError, Place},
-    manifest::{Manifest, ManifestFile},
+    manifest::{Manifest, ManifestFile, Truth},
 };
 use crate::domain::labelled::Labelled;
 

@@ -102,9 +102,14 @@ impl PointInForce {
     /// one look only: of several it says nothing.
     fn point_for(&self, several: bool) -> OperatingPoint {
         let point = self.point.clone();
-        let unruled =
-            self.evidence.as_ref().is_some_and(|evidence| evidence.certificate.model.as_ref().is_none_or(|model| model.rule.is_none()));
-        if several && unruled && point.certified { point.uncertified(ONE_LOOK) } else { point }
+        if several && self.one_look_only().is_some() { point.uncertified(ONE_LOOK) } else { point }
+    }
+
+    /// Why a score that is the highest of several looks is not certified although the point is; `None` where it is, or where no score is certified at all.
+    pub fn one_look_only(&self) -> Option<&'static str> {
+        let evidence = self.evidence.as_ref().filter(|_| self.point.certified)?;
+        let unruled = evidence.certificate.model.as_ref().is_none_or(|model| model.rule.is_none());
+        unruled.then_some(ONE_LOOK)
     }
 
     /// The same point for a service. A precision claim holds at its own prevalence and at every higher one, because precision grows with

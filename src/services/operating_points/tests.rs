@@ -295,6 +295,43 @@ async fn live_monitoring_lies_over_everything_else() {
     assert!(get(Some("photos")).certified && get(None).certified && !get(Some("rare")).certified);
 }
 
+/// A certificate of 59328be: it names no rule, because there was one look.
+#[tokio::test]
+async fn a_certificate_without_a_rule_holds_for_one_look_and_says_why_not_for_several() {
+    let house = House::new().await;
+    let ruled = house.certificate(|_| {});
+    assert_eq!(ruled.model.as_ref().unwrap().rule, Some(crate::services::analysis::image_rule()));
+    let old = house.certificate(|new| new.model.as_mut().unwrap().rule = None);
+    assert!(!serde_json::to_string(&old).unwrap().contains("\"rule\""), "as it was signed then");
+    for (certificate, several) in [(&ruled, true), (&old, false)] {
+        assert!(house.install(certificate).await.unwrap()[0].certified);
+        let points = house.points().await;
+        assert!(points.warnings().iter().all(|warning| !warning.contains("certificate ")), "{:?}", points.warnings());
+        let snapshot = points.snapshot(TENANT);
+        let score = |several| snapshot.score(&MODEL, "nsfw", 0.83, None, several).unwrap();
+        let (one, many) = (score(false), score(true));
+        let certified = |score: &Score| score.operating_point.as_ref().unwrap().certified;
+        assert_eq!((certified(&one), certified(&many)), (true, several));
+        assert!(one.flagged() && many.flagged(), "the threshold stays");
+        let said = snapshot.get("open-nsfw", "nsfw", None).unwrap().one_look_only();
+        assert_eq!(said.is_none(), several);
+        if let Some(said) = said {
+            assert!(reason(&many).contains(said) && said.contains("highest of several looks"), "{}", reason(&many));
+            assert_eq!(many.operating_point.as_ref().unwrap().precision_lower, None);
+        }
+    }
+    // One that is not certified for another reason says that one.
+    let broken = house.certificate(|new| {
+        let model = new.model.as_mut().unwrap();
+        (model.rule, model.digest) = (None, Some("sha256:00".into()));
+    });
+    house.install(&broken).await.unwrap();
+    let points = house.points().await.snapshot(TENANT);
+    assert!(points.get("open-nsfw", "nsfw", None).unwrap().one_look_only().is_none());
+    let score = points.score(&MODEL, "nsfw", 0.9, None, true).unwrap();
+    assert!(reason(&score).contains("another version of the model"), "{}", reason(&score));
+}
+
 #[tokio::test]
 async fn tenants_have_their_own_points() {
     let house = House::new().await;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::{Looked, ScoreError, ScoreRequest, Scoring};
 use crate::{
     domain::{attachment::AttachmentFacts, decision::RoutingDecision, evidence::Evidence, score::Technology},
-    services::analysis::{ModelVersions, Timings},
+    services::{
+        analysis::{ModelVersions, Timings},
+        certificates::ModelFacts,
+    },
 };
 
 /// The lot that no share below 1 draws.
@@ -43,6 +46,11 @@ impl Scoring {
     /// The models that score, by digest.
     pub fn models(&self) -> &ModelVersions {
         self.analysis.versions()
+    }
+
+    /// What certificates are bound to, of each model that scores: its technology, its labels, its rule.
+    pub fn running(&self) -> impl Iterator<Item = ModelFacts> {
+        self.analysis.running().map(|(_, facts)| facts)
     }
 
     /// `name@version` of the routing policy.

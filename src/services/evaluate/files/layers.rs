@@ -15,7 +15,8 @@ pub struct FirstFiring {
     pub files: u64,
     /// Of all files that something fired on. With a precision of each, a bound on the precision of all: the sum of shares times error rates.
     pub share: f64,
-    pub positives: u64,
+    /// By the column `label`; `null` in a manifest without it.
+    pub positives: Option<u64>,
 }
 
 /// Two technologies on the same files.
@@ -35,10 +36,14 @@ pub struct Overlap {
 pub struct Layers {
     pub first_firing: Vec<FirstFiring>,
     pub overlap: Vec<Overlap>,
-    /// Flagged by any technology.
-    pub union: Point,
+    /// Flagged by any technology; `null` in a manifest without the column `label`, as the next.
+    pub union: Option<Point>,
     /// Routed to review: also what could not be scored, where the policy says so.
-    pub review: Point,
+    pub review: Option<Point>,
+    /// Files that any technology flagged.
+    pub flagged: u64,
+    /// Files that were routed to review.
+    pub reviewed: u64,
 }
 
 impl Layers {
@@ -48,11 +53,11 @@ impl Layers {
         for (result, positive) in rows.scored() {
             let Some(technology) = &result.fired_first else { continue };
             let at = first_firing.iter().position(|first| first.technology == *technology).unwrap_or_else(|| {
-                first_firing.push(FirstFiring { technology: technology.clone(), files: 0, share: 0.0, positives: 0 });
+                first_firing.push(FirstFiring { technology: technology.clone(), files: 0, share: 0.0, positives: positive.map(|_| 0) });
                 first_firing.len() - 1
             });
             first_firing[at].files += 1;
-            first_firing[at].positives += u64::from(positive);
+            first_firing[at].positives = first_firing[at].positives.zip(positive).map(|(count, positive)| count + u64::from(positive));
         }
         let fired: u64 = first_firing.iter().map(|first| first.files).sum();
         first_firing.iter_mut().for_each(|first| first.share = first.files as f64 / fired as f64);
@@ -64,6 +69,8 @@ impl Layers {
             overlap: pairs.map(|(a, b)| overlap(rows, a, b)).collect(),
             union: flag_point(rows, any, confidence),
             review: flag_point(rows, |result| result.review, confidence),
+            flagged: rows.scored().filter(|(result, _)| any(result)).count() as u64,
+            reviewed: rows.scored().filter(|(result, _)| result.review).count() as u64,
             first_firing,
         }
     }

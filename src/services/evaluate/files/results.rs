@@ -1,8 +1,8 @@
 //! One result for each file, on disk as it comes.
 //!
-//! The file's first line says what scored: manifest, models, banks, policy. A later run with another setup would mix two systems' results, so it is
+//! The file's first line says what scored: manifest, models, rules, banks, policy. A later run with another setup would mix two systems' results, so it is
 //! refused. Every further line is a result. A line that an interruption cut off is dropped and its file scored again, and so is a file that could
-//! not be scored: it may be there now.
+//! not be scored, or that a technology failed on: it may be there now.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{evidence::UnscoredReason, time::Timestamp},
+    domain::{
+        clip::Look,
+        evidence::{Unscored, UnscoredReason},
+        time::Timestamp,
+    },
     services::scoring::Assessment,
 };
 
@@ -29,6 +33,9 @@ pub struct Setup {
     pub nightlight: String,
     /// Model name -> `sha256:…`.
     pub models: BTreeMap<String, String>,
+    /// Technology -> how its score comes about of several looks at a file (frames, transparency, normalised letters): what certificates made of the scores are
+    /// bound to. `None` in results from before there was more than one look.
+    pub rules: Option<BTreeMap<String, String>>,
     /// Bank name -> version.
     pub banks: BTreeMap<String, i64>,
     pub policy: String,
@@ -47,6 +54,18 @@ pub struct FileScore {
     /// The threshold in force; `null` when there is none.
     pub threshold: Option<f32>,
     pub flagged: bool,
+    /// The look that scored so: the highest of all.
+    #[serde(flatten)]
+    pub look: Look,
+}
+
+/// A technology that did not look at a file, or not at all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileUnscored {
+    pub technology: String,
+    pub reason: UnscoredReason,
+    /// For people; holds no content.
+    pub detail: String,
 }
 
 /// Why a file has no result.
@@ -67,8 +86,7 @@ pub struct FileResult {
     pub scores: Vec<FileScore>,
     /// Hash technologies with a match.
     pub matched: Vec<String>,
-    /// Technology and reason.
-    pub unscored: Vec<(String, UnscoredReason)>,
+    pub unscored: Vec<FileUnscored>,
     /// The technology that alone would have sent it to review, earliest in the order of the layers.
     pub fired_first: Option<String>,
     /// Whether it would go to review.
@@ -94,6 +112,11 @@ pub enum ResultsError {
     Malformed { path: PathBuf, line: u64, detail: String },
     #[error("{} was begun with {what}; name another file for the results, or remove it", path.display())]
     OtherSetup { path: PathBuf, what: String },
+    #[error(
+        "{} is from before frames, transparency and disguised letters were looked at, and does not say by which rule its scores came about; beside those \
+         of today they would measure nothing. Name another file for the results, and all files are scored again", path.display()
+    )]
+    NoRules { path: PathBuf },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +134,7 @@ impl FileResult {
             raw: score.raw.get(),
             threshold: score.operating_point.as_ref().map(|point| point.threshold.get()),
             flagged: score.flagged(),
+            look: score.look,
         });
         let mut matched: Vec<String> = found.evidence.matches.iter().map(|hit| hit.technology.as_str().to_owned()).collect();
         matched.sort_unstable();
@@ -121,7 +145,7 @@ impl FileResult {
             bytes: found.facts.bytes,
             scores: scores.collect(),
             matched,
-            unscored: found.evidence.unscored.iter().map(|unscored| (unscored.technology.to_string(), unscored.reason)).collect(),
+            unscored: found.evidence.unscored.iter().map(FileUnscored::from).collect(),
             fired_first: found.fired_first.as_ref().map(ToString::to_string),
             review: found.decision.route == crate::domain::decision::Route::Review,
             timings_ms: found.timings_ms.iter().map(|(stage, took)| ((*stage).to_owned(), *took)).collect(),
@@ -138,6 +162,17 @@ impl FileResult {
     pub fn flagged_by(&self, technology: &str) -> bool {
         self.matched.iter().any(|name| name == technology)
             || self.scores.iter().any(|score| score.flagged && score.technology == technology)
+    }
+
+    /// Whether another run may find what this one did not.
+    fn to_be_tried_again(&self) -> bool {
+        self.error.is_some() || self.unscored.iter().any(|unscored| unscored.reason == UnscoredReason::TechnologyFailed)
+    }
+}
+
+impl From<&Unscored> for FileUnscored {
+    fn from(Unscored { technology, reason, detail }: &Unscored) -> Self {
+        Self { technology: technology.to_string(), reason: *reason, detail: detail.clone() }
     }
 }
 
@@ -170,6 +205,9 @@ impl Results {
             let wrong = |error: serde_json::Error| malformed(error.to_string());
             if number == 1 {
                 let head: Head = serde_json::from_slice(&line).map_err(wrong)?;
+                if head.setup.rules.is_none() {
+                    return Err(ResultsError::NoRules { path: path.to_owned() });
+                }
                 head.setup.check(setup).map_err(|what| ResultsError::OtherSetup { path: path.to_owned(), what })?;
                 begun = Some(head.started_at);
             } else {
@@ -190,7 +228,7 @@ impl Results {
             line.push(b'\n');
             file.write_all(&line).map_err(failed)?;
         }
-        done.retain(|_, result: &mut FileResult| result.error.is_none());
+        done.retain(|_, result: &mut FileResult| !result.to_be_tried_again());
         Ok(Self { file: Some(file), done, at })
     }
 
@@ -225,6 +263,7 @@ impl Setup {
         let differs = [
             (self.manifest_sha256 != now.manifest_sha256, "another manifest"),
             (self.models != now.models, "other models"),
+            (self.rules != now.rules, "another rule for what counts of several looks at a file (frames, transparency, normalised letters)"),
             (self.banks != now.banks, "other banks, or other versions of them"),
             (self.policy != now.policy, "another policy"),
             (self.nightlight != now.nightlight, "another version of nightlight"),
@@ -238,12 +277,14 @@ impl Setup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clip::{FrameAt, Variant};
 
     fn setup() -> Setup {
         Setup {
             manifest_sha256: "a".into(),
             nightlight: "1".into(),
             models: [("m".to_owned(), "sha256:1".to_owned())].into(),
+            rules: Some([("m".to_owned(), "image@1: max".to_owned())].into()),
             banks: BTreeMap::new(),
             policy: "p@1".into(),
             pixels: "cpu".into(),
@@ -287,6 +328,7 @@ mod tests {
             (Setup { manifest_sha256: "b".into(), ..setup() }, "another manifest"),
             (Setup { models: [("m".to_owned(), "sha256:2".to_owned())].into(), ..setup() }, "other models"),
             (Setup { thresholds: BTreeMap::new(), ..setup() }, "other thresholds in force"),
+            (Setup { rules: Some([("m".to_owned(), "image@2: mean".to_owned())].into()), ..setup() }, "another rule for what counts"),
             (Setup { banks: [("B".to_owned(), 2)].into(), ..setup() }, "other banks"),
         ] {
             assert!(Results::open(&path, &other).err().unwrap().to_string().contains(what));
@@ -296,5 +338,47 @@ mod tests {
             assert!(matches!(Results::open(&path, &setup()), Err(ResultsError::Malformed { line: 1, .. })), "{foreign}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
         }
+    }
+
+    #[test]
+    fn results_without_a_rule_are_refused_with_the_reason_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        // As 59328be wrote it: no rules, and a pair for what was not looked at.
+        let old = concat!(
+            r#"{"setup":{"manifest_sha256":"a","nightlight":"1","models":{"m":"sha256:1"},"banks":{},"policy":"p@1","pixels":"cpu","#,
+            r#""thresholds":{"m/l":0.8}},"started_at":"2026-01-01T00:00:00Z"}"#,
+            "\n",
+            r#"{"path":"a","kind":"image","bytes":1,"scores":[],"matched":[],"unscored":[["pdq","quality_below_minimum"]],"fired_first":null,"#,
+            r#""review":false,"timings_ms":{}}"#,
+            "\n"
+        );
+        std::fs::write(&path, old).unwrap();
+        let error = Results::open(&path, &setup()).err().unwrap();
+        assert!(matches!(&error, ResultsError::NoRules { .. }), "{error}");
+        assert!(error.to_string().contains("does not say by which rule") && error.to_string().contains("Name another file"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), old);
+    }
+
+    #[test]
+    fn looks_are_kept_and_what_a_technology_failed_on_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        let mut results = Results::open(&path, &setup()).unwrap();
+        let look =
+            Look { frame: Some(FrameAt { index: 3, time: Some(std::time::Duration::from_millis(100)) }), variant: Some(Variant::OnWhite) };
+        let score = |look| FileScore { technology: "m".into(), label: "l".into(), raw: 0.1, threshold: None, flagged: false, look };
+        let unscored = |reason| vec![FileUnscored { technology: "m".into(), reason, detail: "because".into() }];
+        let seen = FileResult { scores: vec![score(look), score(Look::default())], ..result("seen") };
+        let damaged = FileResult { unscored: unscored(UnscoredReason::UndecodableMedia), ..result("damaged") };
+        results.add(seen.clone()).unwrap();
+        results.add(damaged.clone()).unwrap();
+        results.add(FileResult { unscored: unscored(UnscoredReason::TechnologyFailed), ..result("failed") }).unwrap();
+        drop(results);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(r#""frame":{"index":3,"time_s":0.1},"variant":"on_white"}"#), "{text}");
+        assert!(text.contains(r#""flagged":false}"#), "one look names none: {text}");
+        let results = Results::open(&path, &setup()).unwrap();
+        assert_eq!((results.get("seen"), results.get("damaged"), results.get("failed")), (Some(&seen), Some(&damaged), None));
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     super::{EvaluateError, Evaluation, Options, evaluate, point::Point, sorted::Sorted},
+    failed::{FailedFile, failed_files},
     layers::Layers,
     results::{FileResult, FileScore, Results},
     stages::{Hardware, Latency, latencies},
@@ -19,8 +20,11 @@ use crate::{
         labelled::{Ids, Labelled, Slices},
         signal::SignalType,
     },
-    services::datasets::Manifest,
+    services::datasets::{Manifest, ManifestFile, Truth},
 };
+
+/// The code of a file that has no result, nor an error.
+pub(super) const NOT_SCORED_YET: &str = "not_scored_yet";
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -29,20 +33,27 @@ pub struct FilesOptions {
     pub options: Options,
     /// One of the manifest's.
     pub slice_column: Option<String>,
+    /// Technology -> rule, see [`Setup::rules`](super::Setup::rules).
+    pub rules: BTreeMap<String, String>,
 }
 
 /// Everything about the files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     pub files: u64,
-    pub positives: u64,
+    /// By the column `label`; `null` in a manifest without it.
+    pub positives: Option<u64>,
     pub scored: u64,
     /// Files that gave no result, by code.
     pub errors: BTreeMap<String, u64>,
     /// Technology -> reason -> files that it did not look at.
     pub unscored: BTreeMap<String, BTreeMap<&'static str, u64>>,
-    /// One for each label of each classifier.
+    /// Files that could not be read or decoded, and those that a technology failed on, by name.
+    pub failed_files: Vec<FailedFile>,
+    /// One for each label of each classifier that has a truth.
     pub classifiers: Vec<Scored>,
+    /// What has scores or flags, and nothing that says whether they are right.
+    pub without_figures: Vec<NoFigures>,
     /// One for each technology: a hash flags what matches, a classifier what reaches a threshold.
     pub technologies: Vec<Flagged>,
     pub layers: Layers,
@@ -55,17 +66,36 @@ pub struct Summary {
 pub struct Scored {
     pub technology: String,
     pub label: String,
+    /// The manifest's column that says what is right.
+    pub truth: String,
+    /// Scored files for which the column is empty; no figure speaks of them.
+    pub unlabelled: u64,
+    /// How the score comes about of several looks at a file.
+    pub rule: Option<String>,
     /// In force; `null` when there is none.
     pub threshold: Option<f64>,
     pub evaluation: Evaluation,
+}
+
+/// A label of a classifier, or a technology as a whole, of which nobody can say how right it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NoFigures {
+    pub technology: String,
+    /// `null` for the technology as one that flags or does not.
+    pub label: Option<String>,
+    /// Files that have a score of it.
+    pub scored: u64,
+    pub reason: String,
 }
 
 /// A technology as one that flags or does not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Flagged {
     pub technology: String,
-    /// Its `threshold` says only that flagged counts as 1.
-    pub at: Point,
+    /// Files that it flagged.
+    pub flagged: u64,
+    /// Its `threshold` says only that flagged counts as 1. `null` in a manifest without the column `label`.
+    pub at: Option<Point>,
     pub slices: Vec<FlagSlice>,
 }
 
@@ -96,25 +126,25 @@ impl<'a> Rows<'a> {
         Ok(Self { manifest, results, slices: slices.transpose()? })
     }
 
-    /// Files with a result, in the manifest's order.
-    pub fn scored(&self) -> impl Iterator<Item = (&'a FileResult, bool)> {
+    /// Files with a result, in the manifest's order, and what the column `label` says of them.
+    pub fn scored(&self) -> impl Iterator<Item = (&'a FileResult, Option<bool>)> {
         self.scored_rows().map(|(row, result)| (result, self.manifest.files[row].positive))
     }
 
     fn scored_rows(&self) -> impl Iterator<Item = (usize, &'a FileResult)> {
-        let of = |(row, file): (usize, &'a crate::services::datasets::ManifestFile)| Some((row, self.results.get(&file.path)?));
+        let of = |(row, file): (usize, &'a ManifestFile)| Some((row, self.results.get(&file.path)?));
         self.manifest.files.iter().enumerate().filter_map(of).filter(|(_, result)| result.error.is_none())
     }
 
-    /// A data set of the rows for which `score` gives something.
-    fn labelled(&self, score: impl Fn(&FileResult) -> Option<f64>) -> Labelled {
+    /// A data set of the rows for which `score` gives something and the truth is known.
+    fn labelled(&self, truth: Truth, score: impl Fn(&FileResult) -> Option<f64>) -> Labelled {
         let (mut data, mut ids, mut codes) = (Labelled::default(), Ids::default(), Vec::new());
         let code: HashMap<&str, u16> =
             self.slices.iter().flat_map(|(_, names)| names.iter().zip(0..).map(|(name, code)| (*name, code))).collect();
         for (row, result) in self.scored_rows() {
-            let Some(score) = score(result) else { continue };
+            let Some((score, positive)) = score(result).zip(self.manifest.files[row].truth(truth)) else { continue };
             data.scores.push(score);
-            data.positive.push(self.manifest.files[row].positive);
+            data.positive.push(positive);
             ids.push(&result.path);
             if let Some((at, _)) = &self.slices {
                 codes.push(code[self.manifest.files[row].slices[*at].as_str()]);
@@ -126,16 +156,19 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The figures of what is flagged: of all, and of each slice in the order of their names.
-fn flag_points(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> (Point, Vec<Point>) {
-    let data = rows.labelled(|result| Some(f64::from(u8::from(flagged(result)))));
+/// The figures of what is flagged: of all, and of each slice in the order of their names; `None` in a manifest without the column `label`.
+fn flag_points(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Option<(Point, Vec<Point>)> {
+    if !rows.manifest.labelled {
+        return None;
+    }
+    let data = rows.labelled(Truth::Label, |result| Some(f64::from(u8::from(flagged(result)))));
     let point = |sorted: &Sorted| Point::of(sorted, 1.0, confidence, &[], 0);
-    (point(&Sorted::new(&data)), Sorted::of_slices(&data).iter().map(point).collect())
+    Some((point(&Sorted::new(&data)), Sorted::of_slices(&data).iter().map(point).collect()))
 }
 
 /// The same of all alone.
-pub(super) fn flag_point(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Point {
-    flag_points(rows, flagged, confidence).0
+pub(super) fn flag_point(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Option<Point> {
+    flag_points(rows, flagged, confidence).map(|(whole, _)| whole)
 }
 
 /// (technology, label) of all scores, in the order in which they first came.
@@ -166,15 +199,35 @@ pub fn summarize(
 ) -> Result<Summary, EvaluateError> {
     let rows = Rows::new(manifest, results, wanted.slice_column.as_deref())?;
     let confidence = wanted.options.confidence;
-    let mut scored = Vec::new();
+    let (mut scored, mut without_figures) = (Vec::new(), Vec::new());
     let labels = classifiers(&rows);
     for (technology, label) in &labels {
-        let data = rows.labelled(|result| score_of(result, technology, label).map(|score| f64::from(score.raw)));
+        let count = rows.scored().filter(|(result, _)| score_of(result, technology, label).is_some()).count() as u64;
+        let mut none = |reason: String| {
+            without_figures.push(NoFigures { technology: technology.clone(), label: Some(label.clone()), scored: count, reason });
+        };
+        let Some(truth) = manifest.truth(technology, label) else {
+            none(format!("the manifest has neither a column truth:{label} nor a column label"));
+            continue;
+        };
+        let data = rows.labelled(truth, |result| score_of(result, technology, label).map(|score| f64::from(score.raw)));
+        if data.scores.is_empty() {
+            none(format!("the column {} is empty for every file that was scored", manifest.truth_name(truth)));
+            continue;
+        }
         let threshold = rows.scored().find_map(|(result, _)| score_of(result, technology, label)?.threshold).map(f64::from);
         let mut options = wanted.options.clone();
         options.thresholds.extend(threshold.filter(|threshold| !wanted.options.thresholds.contains(threshold)));
         let evaluation = evaluate(&data, &options, done)?;
-        scored.push(Scored { technology: technology.clone(), label: label.clone(), threshold, evaluation });
+        scored.push(Scored {
+            technology: technology.clone(),
+            label: label.clone(),
+            truth: manifest.truth_name(truth),
+            unlabelled: count - data.scores.len() as u64,
+            rule: wanted.rules.get(technology).cloned(),
+            threshold,
+            evaluation,
+        });
     }
     // The exact layers and PDQ look at every picture; other signals come from outside, not from files.
     let hashes = [SignalType::Md5, SignalType::Sha1, SignalType::Sha256, SignalType::Pdq].map(|kind| kind.as_str().to_owned()).into_iter();
@@ -189,27 +242,42 @@ pub fn summarize(
     }
     let slice_names = rows.slices.as_ref().map_or(&[][..], |(_, names)| names);
     let flagged = |technology: &String| {
-        let (at, slices) = flag_points(&rows, |result| result.flagged_by(technology), confidence);
+        let (at, slices) = flag_points(&rows, |result| result.flagged_by(technology), confidence).unzip();
         let slice = |(name, at): (&&str, Point)| FlagSlice { slice: (*name).to_owned(), at };
-        Flagged { technology: technology.clone(), at, slices: slice_names.iter().zip(slices).map(slice).collect() }
+        Flagged {
+            technology: technology.clone(),
+            flagged: rows.scored().filter(|(result, _)| result.flagged_by(technology)).count() as u64,
+            at,
+            slices: slice_names.iter().zip(slices.unwrap_or_default()).map(slice).collect(),
+        }
     };
+    if !manifest.labelled {
+        without_figures.extend(technologies.iter().map(|technology| NoFigures {
+            technology: technology.clone(),
+            label: None,
+            scored: rows.scored().count() as u64,
+            reason: "the manifest has no column label, which says what is right of a file as a whole".to_owned(),
+        }));
+    }
     let (mut errors, mut unscored) = (BTreeMap::new(), BTreeMap::<String, BTreeMap<_, _>>::new());
     for file in &manifest.files {
-        let error = results.get(&file.path).map_or(Some("not_scored_yet"), |result| result.error.as_ref().map(|error| error.code.as_str()));
+        let error = results.get(&file.path).map_or(Some(NOT_SCORED_YET), |result| result.error.as_ref().map(|error| error.code.as_str()));
         if let Some(code) = error {
             *errors.entry(code.to_owned()).or_default() += 1;
         }
     }
-    for (technology, reason) in rows.scored().flat_map(|(result, _)| &result.unscored) {
-        *unscored.entry(technology.clone()).or_default().entry(reason.as_str()).or_default() += 1;
+    for one in rows.scored().flat_map(|(result, _)| &result.unscored) {
+        *unscored.entry(one.technology.clone()).or_default().entry(one.reason.as_str()).or_default() += 1;
     }
     Ok(Summary {
         files: manifest.files.len() as u64,
-        positives: manifest.files.iter().filter(|file| file.positive).count() as u64,
+        positives: manifest.labelled.then(|| manifest.files.iter().filter(|file| file.positive == Some(true)).count() as u64),
         scored: rows.scored().count() as u64,
         errors,
         unscored,
+        failed_files: failed_files(manifest, results),
         classifiers: scored,
+        without_figures,
         layers: Layers::of(&rows, &technologies, confidence),
         technologies: technologies.iter().map(flagged).collect(),
         latency_ms: latencies(rows.scored().map(|(result, _)| result)),
@@ -217,7 +285,8 @@ pub fn summarize(
     })
 }
 
-/// Writes a score file for each label of each classifier into `folder`, as `nightlight calibrate` reads them, and gives their names.
+/// Writes a score file for each label of each classifier into `folder`, as `nightlight calibrate` reads them, and gives their names. Files whose truth nobody has said
+/// are left out; a label that no column measures gets its scores without a column `label`, as traffic that nobody has labelled has them.
 ///
 /// # Errors
 /// The folder cannot be written.
@@ -229,14 +298,20 @@ pub fn score_files(manifest: &Manifest, results: &Results, folder: &Path) -> io:
         let name = format!("{technology}.{label}.csv").replace(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c), "_");
         let path = folder.join(name);
         let mut writer = csv::Writer::from_path(&path)?;
-        let header = ["id", "score", "label"].into_iter().chain(manifest.slice_columns.iter().map(String::as_str));
+        let truth = manifest.truth(&technology, &label);
+        let header = ["id", "score"].into_iter().chain(truth.map(|_| "label")).chain(manifest.slice_columns.iter().map(String::as_str));
         writer.write_record(header)?;
         for (row, result) in rows.scored_rows() {
             let Some(score) = score_of(result, &technology, &label) else { continue };
             let file = &manifest.files[row];
             // The shortest decimal that reads back as the same 32-bit float.
-            let (raw, truth) = (score.raw.to_string(), if file.positive { "1" } else { "0" });
-            writer.write_record([file.path.as_str(), &raw, truth].into_iter().chain(file.slices.iter().map(String::as_str)))?;
+            let raw = score.raw.to_string();
+            let said = match truth.map(|truth| file.truth(truth)) {
+                Some(None) => continue,
+                Some(Some(positive)) => Some(if positive { "1" } else { "0" }),
+                None => None,
+            };
+            writer.write_record([file.path.as_str(), &raw].into_iter().chain(said).chain(file.slices.iter().map(String::as_str)))?;
         }
         writer.flush()?;
         written.push(path);
