@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nightlight::{
+    config::{Config, Sources},
+    services::certificates::ModelFacts,
+};
 use serde_json::Value;
 
 use crate::client::Server;
@@ -73,6 +77,10 @@ fn a_certificate_goes_from_scores_to_the_served_answer() {
     assert!(calibrated.status.success(), "{}", String::from_utf8_lossy(&calibrated.stderr));
     let document = json(&calibrated);
     assert_eq!(document, serde_json::from_slice::<Value>(&std::fs::read(&out).unwrap()).unwrap());
+    // It holds for scores that come about as they do here, and for no others.
+    let running = ModelFacts::load(&Config::load(&Sources::default()).unwrap(), "open-nsfw").unwrap();
+    assert_eq!(document["model"]["rule"].as_str(), Some(running.rule.as_str()));
+    assert!(running.rule.contains("max over"), "{}", running.rule);
     // What the file itself says of the threshold.
     let threshold = document["threshold"].as_f64().unwrap();
     let rows = scores();

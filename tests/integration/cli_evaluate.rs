@@ -301,3 +301,126 @@ fn a_file_that_is_missing_is_counted_and_tried_again() {
         assert!(found.code == 2 && found.stderr.contains(expected), "{}", found.stderr);
     }
 }
+
+/// Of a folder of good and bad files: who is named, with which reason, and what the exit code is.
+#[test]
+fn files_that_cannot_be_read_or_decoded_are_named() {
+    let files = Files::new(1);
+    let at = |name: &str| files.folder.path().join(name);
+    std::fs::create_dir(at("folder.png")).unwrap();
+    std::fs::copy(sample("truncated.jpg"), at("truncated.jpg")).unwrap();
+    std::fs::write(at("paper.pdf"), "%PDF-1.7\n1 0 obj\n").unwrap();
+    std::fs::write(at("broken.json"), "{\"text\":").unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe.jpg")).status().unwrap().success());
+    let bad = ["truncated.jpg", "gone.jpg", "folder.png", "paper.pdf", "broken.json", "pipe.jpg"];
+    let text = std::fs::read_to_string(at("m.csv")).unwrap() + &bad.map(|name| format!("{name},0,en\n")).concat();
+    std::fs::write(at("m.csv"), text).unwrap();
+    let found = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
+    let json = found.json_lines().remove(0);
+    let named = json["failed_files"].as_array().unwrap();
+    let told: Vec<_> = named.iter().map(|file| (file["path"].as_str().unwrap(), file["code"].as_str().unwrap())).collect();
+    let expected = ["undecodable_media", "unreadable", "unreadable", "unsupported_media", "malformed", "unreadable"];
+    assert_eq!((found.code, told), (1, bad.into_iter().zip(expected).collect()), "{}", found.stderr);
+    assert!(named.iter().all(|file| !file["reason"].as_str().unwrap().is_empty()), "{named:?}");
+    let by = |at: usize| named[at]["technologies"].as_array().unwrap().iter().filter_map(Value::as_str).collect::<Vec<_>>();
+    assert!(by(0).contains(&"pdq") && by(0).contains(&"open-nsfw") && by(1).is_empty(), "{named:?}");
+    assert!(
+        named[2]["reason"].as_str().unwrap().contains("directory") && named[5]["reason"].as_str().unwrap().contains("pipe"),
+        "{named:?}"
+    );
+
+    // For people: the first twenty, and how many more.
+    let many: String = (0..30).map(|at| format!("gone-{at}.png,0,en\n")).collect();
+    std::fs::write(at("n.csv"), "path,label,language\n0-known.jpg,1,en\n0-other.png,0,en\n".to_owned() + &many).unwrap();
+    let table = files.run(&["evaluate", "files", "--manifest", "n.csv", "--bootstrap", "0"]);
+    let lines = |part: &str| table.stdout.lines().filter(|line| line.contains(part)).count();
+    assert_eq!((table.code, lines("  gone-"), lines("and 10 more, which --json names")), (1, 20, 1), "{}", table.stdout);
+    assert_eq!(lines("30 without a result: unreadable"), 1, "{}", table.stdout);
+}
+
+#[test]
+fn each_label_has_its_own_truth_and_the_results_their_rule() {
+    let files = Files::new(2);
+    let at = |name: &str| files.folder.path().join(name);
+    // Letters that only look like Latin ones: two looks, of which the better one counts.
+    std::fs::write(at("disguised.txt"), "h\u{43e}w \u{43e}ld are y\u{43e}u? where d\u{43e} y\u{43e}u live?").unwrap();
+    let rows =
+        ["0-known.jpg,1,,", "1-other.png,0,,", "0-message.txt,,0,0", "1-message.txt,,0,", "0-chat-pattern.json,,1,1", "disguised.txt,,1,1"];
+    let write = |header: &str| std::fs::write(at("m.csv"), format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    write("path,truth:nsfw,truth:conversation-demo/asks_age,truth:asks_secrecy");
+    let found = files.run(&[&EVALUATE[..], &["r.jsonl", "--scores-dir", "scores"]].concat());
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let json = found.json_lines().remove(0);
+    let classifiers = json["classifiers"].as_array().unwrap();
+    let told: Vec<_> = classifiers
+        .iter()
+        .map(|one| {
+            (one["label"].as_str().unwrap(), one["truth"].as_str().unwrap(), one["evaluation"]["n"].as_u64(), one["unlabelled"].as_u64())
+        })
+        .collect();
+    let (nsfw, age) = ("truth:nsfw", "truth:conversation-demo/asks_age");
+    assert_eq!(
+        told,
+        [("nsfw", nsfw, Some(2), Some(0)), ("asks_age", age, Some(4), Some(0)), ("asks_secrecy", "truth:asks_secrecy", Some(3), Some(1))]
+    );
+    assert_eq!(
+        (classifiers[1]["evaluation"]["auroc"].clone(), &json["positives"], &json["layers"]["union"]),
+        (json!(1.0), &Value::Null, &Value::Null)
+    );
+    let without: Vec<_> = json["without_figures"].as_array().unwrap().iter().map(|one| one["label"].as_str().unwrap_or("-")).collect();
+    assert!(
+        ["sfw", "conversation", "asks_photos", "-"].iter().all(|label| without.contains(label)) && !without.contains(&"nsfw"),
+        "{without:?}"
+    );
+
+    // The rules, and the look that counted.
+    let rules = &json["setup"]["rules"];
+    assert!(
+        rules["open-nsfw"].as_str().unwrap().starts_with("image@") && rules["conversation-demo"].as_str().unwrap().contains("normalise="),
+        "{rules}"
+    );
+    assert_eq!((&classifiers[0]["rule"], &classifiers[1]["rule"]), (&rules["open-nsfw"], &rules["conversation-demo"]));
+    let results = files.results("r.jsonl");
+    assert_eq!(&serde_json::from_str::<Value>(&results[0]).unwrap()["setup"]["rules"], rules);
+    let of = |path: &str| -> Value {
+        let found = results.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|result| result["path"] == path);
+        found.unwrap()["scores"].as_array().unwrap().iter().find(|score| score["label"] == "asks_age").unwrap().clone()
+    };
+    assert_eq!((&of("disguised.txt")["variant"], of("0-message.txt").get("variant")), (&json!("normalised"), None));
+
+    let table = files.run(&["--data-dir", "d", "evaluate", "files", "--manifest", "m.csv", "--bootstrap", "0"]);
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    for part in [
+        "open-nsfw nsfw, by the column truth:nsfw",
+        "rule: image@",
+        "no figures:",
+        "neither a column truth:conversation nor a column label",
+    ] {
+        assert!(table.stdout.contains(part), "{part}: {}", table.stdout);
+    }
+    let scores = std::fs::read_to_string(at("scores/conversation-demo.asks_secrecy.csv")).unwrap();
+    assert!(scores.starts_with("id,score,label\n") && scores.lines().count() == 4, "{scores}");
+    assert!(std::fs::read_to_string(at("scores/conversation-demo.conversation.csv")).unwrap().starts_with("id,score\n"));
+
+    // Results of another rule, and of a time before there were rules, are not gone on with.
+    let whole = std::fs::read_to_string(at("r.jsonl")).unwrap();
+    let mut head: Value = serde_json::from_str(&results[0]).unwrap();
+    let mut refused = |rules: Option<Value>, expected: &str| {
+        let setup = head["setup"].as_object_mut().unwrap();
+        rules.map_or_else(|| setup.remove("rules"), |rules| setup.insert("rules".to_owned(), rules));
+        std::fs::write(at("r.jsonl"), whole.replacen(&results[0], &head.to_string(), 1)).unwrap();
+        let found = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
+        assert!(found.code == 2 && found.stderr.contains(expected), "{} {}", found.code, found.stderr);
+    };
+    refused(Some(json!({"open-nsfw": "image@0", "conversation-demo": "text@0"})), "was begun with another rule");
+    refused(None, "does not say by which rule its scores came about");
+
+    write("path,truth:nsfv,truth:asks_age,truth:conversation");
+    let found = files.run(&["evaluate", "files", "--manifest", "m.csv"]);
+    let known =
+        "line 1: the column truth:nsfv measures no label of a model that runs here; the labels here are conversation-demo/asks_age,";
+    assert!(found.code == 2 && found.stderr.contains(known) && found.stderr.contains("open-nsfw/nsfw"), "{}", found.stderr);
+    std::fs::write(at("m.csv"), "path,truth:nsfw\n0-known.jpg,1\n1-other.png,2\n").unwrap();
+    let found = files.run(&["evaluate", "files", "--manifest", "m.csv"]);
+    assert!(found.code == 2 && found.stderr.contains("m.csv, line 3: column truth:nsfw: the label is \"2\""), "{}", found.stderr);
+}

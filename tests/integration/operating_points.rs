@@ -17,6 +17,8 @@ use serde_json::Value;
 use crate::client::Server;
 
 const JPEG: &[u8] = include_bytes!("../../scripts/samples/known.jpg");
+/// A picture that is in its transparency: three looks.
+const LOOKS: &[u8] = include_bytes!("fixtures/cases/12_picture_in_alpha.png");
 const CHAT: &[u8] = include_bytes!("../../scripts/samples/chat-pattern.json");
 /// Claimed at 10 % (see `testing::certificates`): `rare` has less, `dense` more.
 const SERVICES: &[(&str, &str)] = &[
@@ -306,4 +308,37 @@ fn a_conversation_alarms_at_its_certificates_threshold() {
     let answer = house.server.request("POST", "/score", &[("Content-Type", "application/json")], request.to_string().as_bytes()).json();
     let sliced = answer["scores"].as_array().unwrap().iter().find(|score| score["label"] == "conversation").unwrap();
     assert_eq!((&sliced["flagged"], of(sliced, "certified")), (&true.into(), &true.into()), "{sliced}");
+}
+
+#[test]
+fn a_certificate_of_one_look_is_told_from_one_of_several() {
+    let house = House::new();
+    let of_looks = || {
+        let answer = house.server.request("POST", "/score", &[("Content-Type", "image/png")], LOOKS).json();
+        answer["scores"].as_array().unwrap().iter().find(|score| score["label"] == "nsfw").unwrap().clone()
+    };
+    let put = |change: fn(&mut Certificate)| {
+        let (certificate, path) = house.certificate(NSFW, change);
+        assert_eq!(house.install(&path)[0]["certified"], true);
+        house.soon("install", |score| of(score, "certificate") == &Value::from(certificate.id.clone()))
+    };
+    let listed = || house.lines(&["list", "--json"]).into_iter().find(|line| line["label"] == "nsfw" && line["service"].is_null()).unwrap();
+    let table = || String::from_utf8(house.run(&["list"]).stdout).unwrap();
+
+    assert_eq!(of(&put(|_| {}), "certified"), true);
+    assert_eq!((of(&of_looks(), "certified"), &listed()["one_look_only"]), (&true.into(), &Value::Null));
+    assert!(!table().contains("one look"));
+
+    // As 59328be made them: the threshold stays, and every list says where it is not certified.
+    assert_eq!(of(&put(|new| new.model.as_mut().unwrap().rule = None), "certified"), true);
+    let several = of_looks();
+    assert_eq!((of(&several, "certified"), &several["threshold"]), (&false.into(), &listed()["threshold"]));
+    let why = of(&several, "reason").as_str().unwrap();
+    assert!(why.contains("highest of several looks"), "{why}");
+    let line = listed();
+    assert_eq!((&line["certified"], line["one_look_only"].as_str()), (&true.into(), Some(why)));
+    let points = house.get("/operating-points");
+    let point = points["operating_points"].as_array().unwrap().iter().find(|point| point["label"] == "nsfw" && point["service"].is_null());
+    assert_eq!(point.unwrap()["one_look_only"].as_str(), Some(why));
+    assert!(table().lines().any(|line| line.contains("one look ") && line.ends_with(why)), "{}", table());
 }
