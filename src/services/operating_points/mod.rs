@@ -3,8 +3,11 @@
 //! A threshold comes from two places. Configuration sets it without evidence; a certificate that was put into force with
 //! `nightlight operating-point install` sets it with evidence, and counts before the configuration. Every time a certificate is read, and not
 //! only when it is installed, it is [`examine`]d: is it as it was signed, is the signer trusted, is it for the model, the preprocessing, the compute
-//! dtype and the execution provider that run here? If not, its threshold stays, because a server that silently flagged something else would be
+//! dtype, the execution provider and the rule for several looks that run here? If not, its threshold stays, because a server that silently flagged something else would be
 //! worse, and the answer says `certified: false` and why.
+//!
+//! A certificate that names no rule is from before there were several looks at an attachment: it holds for scores of one look, those of several say
+//! `certified: false`, and lists of points say so by [`PointInForce::one_look_only`].
 //!
 //! A claim is about a population: everything, or one slice, which is a service as `context.service` names it. A call meets the claim for its service, or the one
 //! for everything. A service's `prevalence` (configuration) moves the probabilities that people read, and decides whether a precision claim holds
