@@ -32,7 +32,7 @@ def hashes_of_formats_are_near_each_other(api):
 def hash_without_one_file_of_a_known_type_is_a_400(api):
     photo = sample("known.jpg")
     message(api.call("POST", "/h/hash"), 400)
-    message(api.upload("/h/hash", [], [("photo", "text")]), 400)
+    message(api.upload("/h/hash", [], [("other", "text")]), 400)
     for files in [[("file", photo)], [("photo", photo), ("photo", photo)], [("photo", photo), ("video", photo)]]:
         message(api.upload("/h/hash", files), 400)
     for types in ["video_md5", "banana", ",", ""]:

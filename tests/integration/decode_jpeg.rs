@@ -131,6 +131,7 @@ fn what_is_not_decoded_is_refused_by_name() {
     let told = |bytes: &[u8]| decoder().decode(bytes).unwrap_err();
     for (name, bytes, text) in [
         ("arithmetic", read("refused-32_arithmetic.jpg"), "arithmetic coding"),
+        ("lacks scans", read("refused-segments-00056.jpg"), "a progressive picture that lacks scans"),
         ("arithmetic, progressive", changed(at + 1, 0xca), "arithmetic coding"),
         ("lossless", changed(at + 1, 0xc3), "lossless coding"),
         ("hierarchical", changed(at + 1, 0xc5), "hierarchical coding"),

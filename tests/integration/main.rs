@@ -37,6 +37,7 @@ mod http_status;
 mod import_kill;
 mod index_files;
 mod monitor;
+mod old_data;
 mod operating_points;
 mod outbound;
 mod parity;

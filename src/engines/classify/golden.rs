@@ -63,7 +63,7 @@ impl GoldenPicture {
         let colour = match self {
             Self::Dunes => [120 + wave(x + y, 120), 70 + wave(2 * x + y, 110), 40 + wave(x + 3 * y, 90)],
             Self::Tiles => {
-                let even = (x / 20 + y / 20) % 2 == 0;
+                let even = (x / 20 + y / 20).is_multiple_of(2);
                 [if even { 220 } else { 30 }, x * 255 / (Self::SIZE.0 - 1), y * 255 / (Self::SIZE.1 - 1)]
             }
         };

@@ -30,7 +30,7 @@
 //! read right; every other layout, and every file that it refuses, is read by our own decoder (`jpeg/`), which follows libjpeg-turbo to the bit.
 //! `scripts/conformance/jpeg_layouts.py` generates layouts from the format's options and holds both against Debian's djpeg: in 20,000 files no other
 //! picture came out, and nothing that cjpeg, jpegtran, Pillow or a camera writes was refused. What is refused though djpeg decodes it: arithmetic
-//! coding, and progressive files that lack scans where a unit holds more than one row of blocks (releases of libjpeg-turbo differ on them).
+//! coding, and progressive files that lack scans (readers guess what is missing, and releases of libjpeg-turbo guess in different ways).
 //! The number of scans is bounded before it costs time. Neither decoder scales while it decodes (libjpeg's DCT scaling), so there is no such mode.
 //!
 //! **What decoding does to a hash.** `scripts/conformance/decode.py` compares the PDQ hash of files with that of libjpeg-turbo's pixels (540 JPEGs

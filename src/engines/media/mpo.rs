@@ -146,7 +146,7 @@ mod tests {
         assert_eq!((found.start, found.pictures()), (16, 2));
         assert_eq!(found.picture(&file, 1).unwrap(), b"\xff\xd8\xff\xd9");
         assert!(found.picture(&file[..file.len() - 4], 1).is_err());
-        let mut hdr = b"\xff\xd8\xff\xe1\0\x1axmlns hdrgm:Version=\"1.0\"".to_vec();
+        let mut hdr = b"\xff\xd8\xff\xe1\0\x1bxmlns hdrgm:Version=\"1.0\"".to_vec();
         assert_eq!(hdr[5] as usize, hdr.len() - 4, "the segment's length");
         hdr.extend(&file[2..]);
         assert!(Index::of(&hdr).is_none(), "a gain map is no picture of the file");

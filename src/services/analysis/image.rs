@@ -268,7 +268,8 @@ async fn judge_views(
         (look, raw)
     });
     let mut runs = stream::iter(runs).buffered(VIEWS_AT_ONCE);
-    let (mut highest, mut failures): (Vec<(f32, Look)>, Vec<(UnscoredReason, String)>) = Default::default();
+    let mut highest: Vec<(f32, Look)> = Vec::new();
+    let mut failures: Vec<(UnscoredReason, String)> = Vec::new();
     while let Some((look, result)) = runs.next().await {
         match result {
             Ok(raw) if highest.is_empty() => highest = raw.into_iter().map(|raw| (raw, look)).collect(),

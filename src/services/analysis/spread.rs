@@ -23,14 +23,14 @@ impl Spread {
         if self.kept.last() == Some(&frame) {
             return true;
         }
-        if frame % self.stride != 0 {
+        if !frame.is_multiple_of(self.stride) {
             return false;
         }
         if self.kept.len() == 2 * MOST_FRAMES {
             self.stride *= 2;
-            self.kept.retain(|kept| kept % self.stride == 0);
+            self.kept.retain(|kept| kept.is_multiple_of(self.stride));
         }
-        let wanted = frame % self.stride == 0;
+        let wanted = frame.is_multiple_of(self.stride);
         if wanted {
             self.kept.push(frame);
         }

@@ -153,7 +153,7 @@ impl Window {
     }
 
     /// Takes out items, by the places at which they begin.
-    fn forget(&mut self, gone: &mut Vec<u32>) {
+    fn forget(&mut self, gone: &mut [u32]) {
         if gone.is_empty() {
             return;
         }
@@ -189,7 +189,7 @@ impl Window {
             candidates.sort_unstable_by_key(|(place, _, item)| (*place, *item));
             self.compare(tx, lease, &candidates, &mut held).await?;
         }
-        let mut gone = held.keys().map(|place| self.items[*place as usize]).collect();
+        let mut gone: Vec<u32> = held.keys().map(|place| self.items[*place as usize]).collect();
         self.forget(&mut gone);
         Ok(held.into_iter().map(|(place, item)| (place as usize, item)).collect())
     }

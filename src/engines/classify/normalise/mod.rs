@@ -12,9 +12,10 @@
 //!         ["you", "are", "how", "hello", "old"].iter().position(|known| *known == word).map(|at| at as u32)
 //!     }
 //! }
-//! let normaliser = Normalise { version: 1, steps: Step::ALL.to_vec() }.normaliser(&Words);
+//! let declared = Normalise { version: 1, steps: Step::ALL.to_vec() };
+//! let normaliser = declared.normaliser(&Words);
 //! assert_eq!(normaliser.apply("h3ll0, how😘old😘are😘you?"), "hello, how old are you?");
-//! assert_eq!(normaliser.apply("h.e.l.l.o ｈｏｗ оld аre y o u"), "hello how old are y o u");
+//! assert_eq!(normaliser.apply("h.e.l.l.o ｈｏｗ оld аre y o u"), "hello how old are you");
 //! assert_eq!(normaliser.apply("at 10.30, e.g. in the U.S.A."), "at 10.30, e.g. in the u.s.a.");
 //! ```
 //!

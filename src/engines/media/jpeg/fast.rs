@@ -38,7 +38,7 @@ fn has_usual_sampling(frame: &Frame, samples: Samples) -> bool {
     match factors[..] {
         // Luma alone of 4:4:0 comes out in the wrong rows.
         [luma, (1, 1), (1, 1)] => matches!(luma, (1, 1) | (2, 1 | 2)) || (luma == (1, 2) && samples != Samples::Luma),
-        [ref all @ ..] => all.iter().all(|&factors| factors == (1, 1)),
+        ref all => all.iter().all(|&factors| factors == (1, 1)),
     }
 }
 

@@ -11,7 +11,6 @@ mod huffman;
 mod idct;
 mod output;
 mod planes;
-mod smooth;
 
 use super::decoder::Picture;
 use super::error::Fault;

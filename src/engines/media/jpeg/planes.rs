@@ -8,7 +8,6 @@ use super::blocks::{self, Progress};
 use super::head::{Colour, Component, Found, Frame, MAX_COMPONENTS, Part, Reader, Scan};
 use super::huffman::{Bits, Code, Table};
 use super::idct;
-use super::smooth;
 
 /// How often each block may be visited: ordinary progressive files visit luma six times (cjpeg's script) or ten (mozjpeg's).
 const MAX_VISITS_PER_BLOCK: usize = 64;
@@ -173,12 +172,23 @@ impl Planes {
         Ok(())
     }
 
+    /// Whether the planes know so little that readers guess: all averages are known, of all planes, but some low coefficient of one is not exact. libjpeg estimates those from the
+    /// neighbours (ITU-T T.81, section K.8), libjpeg-turbo in one way before release 3.0.1 and in another since; at 60x100 pixels the PDQ of one is 18 bits off the other's.
+    fn lack_scans(&self) -> bool {
+        // The coefficients that libjpeg estimates, in natural order; in stored order they are the first nine.
+        const ESTIMATED: [usize; 9] = [1, 8, 16, 9, 2, 3, 10, 17, 24];
+        let known = |plane: &Plane| {
+            let factors = plane.quantization.is_some_and(|table| table[0] != 0 && ESTIMATED.iter().all(|&place| table[place] != 0));
+            factors && plane.progress.low[0] >= 0
+        };
+        let inexact = |plane: &Plane| plane.progress.low[1..=ESTIMATED.len()].iter().any(|&low| low != 0);
+        self.planes.iter().all(known) && self.planes.iter().any(inexact)
+    }
+
     /// Turns collected coefficients into samples.
     fn finish(&mut self) -> Result<(), Fault> {
-        let smoothed = smooth::is_needed(&self.planes);
-        if smoothed && self.planes.iter().any(|plane| plane.component.v > 1) {
-            // libjpeg-turbo smooths these in two ways, before and since 3.0.1; at 60x100 pixels the PDQ of one is 18 bits off the other's.
-            return Err(Fault::unsupported("a progressive picture that lacks scans and has more than one row of blocks in a unit"));
+        if self.lack_scans() {
+            return Err(Fault::unsupported("a progressive picture that lacks scans"));
         }
         for plane in &mut self.planes {
             // No scan, no samples: the plane stays grey.
@@ -188,9 +198,6 @@ impl Planes {
                 let at = 64 * (row * plane.blocks_stride + column);
                 let mut block = [0; 64];
                 block.copy_from_slice(&plane.coefficients[at..at + 64]);
-                if smoothed {
-                    smooth::estimate(plane, row, column, &quantization, &mut block);
-                }
                 plane.put(row, column, &block, &quantization);
             }
         }

@@ -28,7 +28,7 @@ enum Transparency {
     /// The bytes of the one pixel that is transparent.
     Key(Vec<u8>),
     /// An alpha for every index, or for every grey of less than a byte.
-    Table([u8; 256]),
+    Table(Box<[u8; 256]>),
 }
 
 impl Samples {
@@ -43,11 +43,11 @@ impl Samples {
             (_, None) => Transparency::None,
             (ColorType::Indexed, Some(alphas)) => {
                 let alpha = |index: usize| alphas.get(index).copied().unwrap_or(255);
-                Transparency::Table(std::array::from_fn(alpha))
+                Transparency::Table(Box::new(std::array::from_fn(alpha)))
             }
             // The png crate has cut the key to the low bytes of samples that have one byte or less.
             (ColorType::Grayscale, Some(&[grey])) => {
-                Transparency::Table(std::array::from_fn(|sample| if sample == usize::from(grey) { 0 } else { 255 }))
+                Transparency::Table(Box::new(std::array::from_fn(|sample| if sample == usize::from(grey) { 0 } else { 255 })))
             }
             (_, Some(key)) => Transparency::Key(key.to_vec()),
         };

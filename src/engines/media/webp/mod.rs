@@ -34,7 +34,7 @@ enum Kind<'a> {
         picture: Option<Bitstream<'a>>,
         announced: bool,
     },
-    Animation(Animation<'a>),
+    Animation(Box<Animation<'a>>),
 }
 
 /// An animation, as far as it was drawn.
@@ -92,7 +92,10 @@ impl<'a> Sequence<'a> for Webp<'a> {
             }
         }
         let (alpha, kind) = if animated {
-            (flagged, Kind::Animation(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None }))
+            (
+                flagged,
+                Kind::Animation(Box::new(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None })),
+            )
         } else {
             let picture = Bitstream::among(chunks, size)?.map(|picture| if flagged { picture } else { picture.without_alpha_chunk() });
             let alpha = picture.is_some_and(|picture| picture.has_alpha());
