@@ -407,7 +407,10 @@ fn each_label_has_its_own_truth_and_the_results_their_rule() {
     let mut head: Value = serde_json::from_str(&results[0]).unwrap();
     let mut refused = |rules: Option<Value>, expected: &str| {
         let setup = head["setup"].as_object_mut().unwrap();
-        rules.map_or_else(|| setup.remove("rules"), |rules| setup.insert("rules".to_owned(), rules));
+        match rules {
+            Some(rules) => setup.insert("rules".to_owned(), rules),
+            None => setup.remove("rules"),
+        };
         std::fs::write(at("r.jsonl"), whole.replacen(&results[0], &head.to_string(), 1)).unwrap();
         let found = files.run(&[&EVALUATE[..], &["r.jsonl"]].concat());
         assert!(found.code == 2 && found.stderr.contains(expected), "{} {}", found.code, found.stderr);

@@ -27,7 +27,7 @@ pub(super) enum Evaluate {
     ///
     /// The banks are those of --data-dir; without a database there, there are none. Nothing is written to its queue, ledger or counters. A hash
     /// flags what matches, a classifier what reaches the threshold in force. Files that could not be read or decoded, or that a technology failed on, are
-    /// named, and then the exit code is 1; the figures are of the others.
+    /// named, and then the exit code is 1; those without any result are in no figure.
     Files(files::Files),
     /// What hashes survive: pictures altered in many ways, looked up in a bank of the originals
     ///
