@@ -6,11 +6,11 @@
 //!  POST /score ─> http::score ── key, body limit, permit, deadline, idempotency key
 //!                     │
 //!                     v
-//!             services::scoring ──────────────────────────────────────────────────────────────┐
+//!             services::scoring ─> services::analysis ────────────────────────────────────────┐
 //!                     │                                                                         │
-//!   image ─> engines::media (sniff, limits, decode) ─> Frame ─┬─> engines::hashing     PDQ ─> engines::matching (banks)
+//!   bytes ─> engines::media (sniff, limits, decode) ─> views ─┬─> engines::hashing     PDQ ─> engines::matching (banks)
 //!                     └─> digests (MD5, SHA-1, SHA-256)       └─> engines::preprocess  tensor ─> engines::classify (ONNX)
-//!   text, conversation ─> engines::classify (tokens, encoder, heads)                            │
+//!   text, conversation ─> engines::classify (normalise, tokens, encoder, heads)                 │
 //!                     │                                                                         │
 //!                     v                                                                         v
 //!             engines::routing <──────────────────────── Evidence {matches, scores, unscored} ──┘
@@ -21,6 +21,9 @@
 //!                     v
 //!             the answer (services::scoring::ScoreAnswer)
 //! ```
+//!
+//! `services::analysis` looks at attachments, whoever asks (scoring, `lookup`, `evaluate`, the command line): every distinct frame and page, with and without transparency, a
+//! text as written and as its letters read.
 //!
 //! The threshold that a score meets comes from `services::operating_points`: a certificate that `nightlight calibrate` made of labelled scores
 //! (`engines::calibration` has the method and its proofs), or the configuration. What people then decide comes back through `services::monitor`, which
