@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Sets Hasher-Matcher-Actioner up from nothing and measures Nightlight beside it: lookups per core, memory, seconds until an added hash matches,
 # p95 while hashes are added (scripts/bench/hma.py says how). Both listen on loopback; database, source and packages of HMA stay in HMA_HOME.
-# usage: scripts/bench-hma.sh [--serve | --conformance | options of scripts/bench/hma.py]
+# usage: scripts/bench-hma.sh [--serve | --conformance | --against BINARY | options of scripts/bench/hma.py]
 #   --serve        HMA alone, with timers of a second, until interrupted: for scripts/conformance/hma.py
 #   --conformance  scripts/conformance/hma.py against such an HMA, then against Nightlight
+#   --against BINARY [options of scripts/bench/hma_against.py]  the same look-ups, but beside another build of Nightlight; HMA is not set up. Exit code 1 when
+#                  answers differ or the median of five interleaved ratios of processor time is below 0.97
 #   HMA_HOME=.nightlight/hma  HMA_SOURCE=URL or path of a clone of facebook/ThreatExchange  HMA_PYTHON=python3, 3.11 or newer (HMA's image has 3.13)
 #   NIGHTLIGHT=program to measure instead of a release build made here
+caller=$PWD
 source "$(dirname "$0")/setup.sh"
 
 export HMA_HOME=${HMA_HOME:-$PWD/.nightlight/hma} PYTHONDONTWRITEBYTECODE=1
@@ -13,7 +16,33 @@ export HMA_HOME=${HMA_HOME:-$PWD/.nightlight/hma} PYTHONDONTWRITEBYTECODE=1
 commit=baefb4ed67b6cdc1d4c82dbaef858d50866ac424
 python=$HMA_HOME/venv/bin/python
 
-install_packages git postgresql libpq-dev libjemalloc2 wrk
+own_build() {
+  [[ -z "${NIGHTLIGHT:-}" ]] || return 0
+  require_rust
+  say "release build"
+  NIGHTLIGHT=$(built bin nightlight --release --bin nightlight)
+  export NIGHTLIGHT
+}
+
+if [[ "${1:-}" == --against ]]; then
+  # A relative path is meant from where the caller stands.
+  AGAINST=$(cd "$caller" && realpath -e -- "${2:?--against needs a program}") || die "there is no $2"
+  [[ -x "$AGAINST" && ! -d "$AGAINST" ]] || die "$2 is no program"
+  export AGAINST
+  shift 2
+  install_packages wrk
+  own_build
+  # Look-ups need no models, so neither build is given any.
+  if [[ ! -x $HMA_HOME/duel-venv/bin/python ]]; then
+    mkdir -p "$HMA_HOME"
+    "${HMA_PYTHON:-python3}" -m venv "$HMA_HOME/duel-venv"
+    "$HMA_HOME/duel-venv/bin/pip" install -q numpy==2.4.6
+  fi
+  exec "$HMA_HOME/duel-venv/bin/python" scripts/bench/hma_against.py "$@"
+fi
+
+# psycopg2 and pdqhash come as source alone.
+install_packages git postgresql libpq-dev libjemalloc2 wrk g++ python3-dev
 mkdir -p "$HMA_HOME"
 if [[ "$(cat "$HMA_HOME/src/COMMIT" 2>/dev/null)" != "$commit" ]]; then
   say "HMA's source"
@@ -35,9 +64,9 @@ fi
 if [[ ! -x $HMA_HOME/venv/bin/gunicorn ]]; then
   say "HMA's packages"
   "${HMA_PYTHON:-python3}" -m venv "$HMA_HOME/venv"
-  # What its image installs (`.[prod]`), at the versions of the day it was first measured.
+  # What its image installs (`.[prod]`), at versions that Python 3.11, 3.12 and 3.13 all have.
   "$HMA_HOME/venv/bin/pip" install -q "$HMA_HOME/src/python-threatexchange" \
-    faiss-cpu==1.15.1 pdqhash==0.2.8 pillow==13.0.0 numpy==2.5.5 Flask==3.1.3 Flask-SQLAlchemy==3.1.1 Flask-Migrate==4.1.0 \
+    faiss-cpu==1.15.1 pdqhash==0.2.8 pillow==13.0.0 numpy==2.4.6 Flask==3.1.3 Flask-SQLAlchemy==3.1.1 Flask-Migrate==4.1.0 \
     Flask-APScheduler==1.13.1 flask-openapi3==4.3.2 flask-openapi3-swagger==5.31.0 SQLAlchemy==2.1.9 psycopg2==2.9.13 pydantic==2.14.4 \
     python-dateutil==4.0.0 python-json-logger==4.2.0 requests==2.34.2 gunicorn==27.0.1
 fi
@@ -47,12 +76,7 @@ if [[ "${1:-}" == --serve ]]; then
   exec "$python" scripts/bench/hma_server.py --home "$HMA_HOME" --fast "$@"
 fi
 
-if [[ -z "${NIGHTLIGHT:-}" ]]; then
-  require_rust
-  say "release build"
-  cargo build --release --locked --bin nightlight
-  export NIGHTLIGHT=$PWD/target/release/nightlight
-fi
+own_build
 scripts/fetch.sh
 
 if [[ "${1:-}" == --conformance ]]; then

@@ -32,5 +32,20 @@ require_rust() {
   command -v cargo >/dev/null || die "no Rust toolchain: install rustc and cargo $(grep -m1 rust-version Cargo.toml | cut -d'"' -f2) or newer (https://rustup.rs), then run this again"
 }
 
+# Builds, and prints the path of the one program wanted: built KIND NAME ARGUMENTS-OF-CARGO-BUILD…, KIND being bin or bench. A build makes several programs
+# (build scripts, and the server beside a bench), in whatever order, and below CARGO_TARGET_DIR when that is set: so cargo is asked which is which.
+built() {
+  local kind=$1 name=$2 program
+  shift 2
+  program=$(cargo build --locked --message-format=json-render-diagnostics "$@" | python3 -c '
+import json, sys
+for message in map(json.loads, sys.stdin):
+    target = message.get("target", {})
+    if message.get("executable") and target.get("kind") == [sys.argv[1]] and target.get("name") == sys.argv[2]:
+        print(message["executable"])' "$kind" "$name") || die "the build of $name failed"
+  [[ -x "$program" ]] || die "cargo built no $kind $name"
+  printf '%s\n' "$program"
+}
+
 # Mesa prints an error at every adapter query when this is unset.
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"

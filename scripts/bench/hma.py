@@ -58,9 +58,9 @@ end
 class Nightlight:
     """A running Nightlight with one bank from a file; no models, since lookups need none."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, program=None):
         self.folder, self.base, self.port = pathlib.Path(folder), f"http://127.0.0.1:{port}", port
-        self.process = None
+        self.program, self.process = program or os.environ["NIGHTLIGHT"], None
 
     def environment(self):
         return os.environ | {"NIGHTLIGHT__MODELS__IMAGE": "[]", "NIGHTLIGHT__MODELS__CONVERSATION": "[]", "NIGHTLIGHT__LOG__LEVEL": "warn",
@@ -69,14 +69,14 @@ class Nightlight:
     def fill(self, path):
         """Seconds of an import of this file."""
         start = time.monotonic()
-        subprocess.run([os.environ["NIGHTLIGHT"], "--data-dir", self.folder, "bank", "import", "--bank", BANK, "--signal-type", "pdq", path],
+        subprocess.run([self.program, "--data-dir", self.folder, "bank", "import", "--bank", BANK, "--signal-type", "pdq", path],
                        check=True, env=self.environment(), stdout=subprocess.DEVNULL)
         return time.monotonic() - start
 
     def start(self):
         """Seconds until lookups are answered."""
         log = (self.folder / "serve.log").open("ab")
-        self.process = subprocess.Popen([os.environ["NIGHTLIGHT"], "--data-dir", self.folder, "serve", "--listen", f"127.0.0.1:{self.port}"],
+        self.process = subprocess.Popen([self.program, "--data-dir", self.folder, "serve", "--listen", f"127.0.0.1:{self.port}"],
                                         env=self.environment(), stdout=log, stderr=log)
         seconds = wait_for(lambda: self.process.poll() is not None or fetch(self, "/status")[0] == 200, 300, "Nightlight does not answer")
         if self.process.poll() is not None:
@@ -285,10 +285,9 @@ def updates(options, report, load, facts, server, name, paths, seconds):
                rate_quiet=middle(quiet, "rate"), errors=busy["errors"])
 
 
-def round_of(options, report, kind, size, hma, folder):
-    """Everything about one bank."""
-    facts = {"kind": kind, "size": size}
-    generator = hashes.KINDS[kind](options.seed)
+def written_bank(kind, size, seed, folder):
+    """A file of hashes in hex, one a line; its path, the rows, and the generator for queries."""
+    generator = hashes.KINDS[kind](seed)
     rows = generator.bank(size)
     # An import takes a hash once, HMA's tables take it as often as it comes: with each once, ids are line numbers on both sides.
     rows = rows[np.sort(np.unique(rows.view("S32"), return_index=True)[1])]
@@ -296,9 +295,20 @@ def round_of(options, report, kind, size, hma, folder):
     with path.open("w") as file:
         for at in range(0, len(rows), 100_000):
             file.write("".join(row.tobytes().hex() + "\n" for row in rows[at : at + 100_000]))
-    # `queries` alternates near copies of rows and fresh hashes.
+    return path, rows, generator
+
+
+def near_and_fresh(generator, rows):
+    """2,000 near copies of rows and as many new hashes, in hex; `queries` alternates them."""
     drawn = [row.tobytes().hex() for row in generator.queries(rows, 4000)]
-    near, fresh = drawn[::2], drawn[1::2]
+    return drawn[::2], drawn[1::2]
+
+
+def round_of(options, report, kind, size, hma, folder):
+    """Everything about one bank."""
+    facts = {"kind": kind, "size": size}
+    path, rows, generator = written_bank(kind, size, options.seed, folder)
+    near, fresh = near_and_fresh(generator, rows)
     del rows
     queries = {"none": fresh, "10 %": [near[i] if i % 10 == 0 else fresh[i] for i in range(len(fresh))]}
     ours = Nightlight(pathlib.Path(folder) / "data", options.port + 9)
