@@ -3,7 +3,8 @@
 //! # What counts as a copy
 //! - **Exact**: the same bytes of a media file. Of a text or a conversation the same words by the same authors in turn, of the same `context.account_id`: a
 //!   picture stays what it is whoever sends it, but the same words of somebody else are another deed.
-//! - **Near**: the nearest match is the same item of a bank as the nearest match of the decided one was.
+//! - **Near**: the nearest match is the same item of a bank as the nearest match of the decided one was, and the attachment shows nothing else: a still without transparency. One
+//!   frame of several, or what is seen on white alone, is known; the others nobody has seen.
 //!
 //! # When it is put there
 //! - An exact copy of what was confirmed or rejected; a near copy of what was confirmed. What resembles a rejected picture may be the picture that the bank is
@@ -32,8 +33,9 @@ use crate::{
     config::Review,
     domain::{
         attachment::{Attachment, AttachmentFacts, Context},
+        clip::Look,
         decision::{Likeness, Reason, RoutingDecision, Verdict},
-        evidence::{Evidence, UnscoredReason},
+        evidence::{Evidence, Match, UnscoredReason},
         ids::{ReviewItemId, TenantId},
     },
     store::{DecidedCopy, KnownBy, Store, StoreError},
@@ -160,7 +162,9 @@ impl Copies {
                 KnownBy::Content(_) => Likeness::Exact,
                 KnownBy::Match { .. } => Likeness::Near,
             };
-            if likeness == Likeness::Near && sought.evidence.matches.first().is_some_and(|nearest| nearest.disputed) {
+            // A frame among others, or what shows on white alone, is not all that the attachment shows.
+            let partial = |nearest: &Match| nearest.disputed || nearest.look != Look::default();
+            if likeness == Likeness::Near && sought.evidence.matches.first().is_some_and(partial) {
                 continue;
             }
             let verdicts = store.decided_copies(sought.tenant, known, &banks).await?;
@@ -198,8 +202,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         attachment::{AttachmentKind, Message},
-        clip::Look,
-        evidence::{Match, Unscored},
+        evidence::Unscored,
         operating_point::OperatingPoint,
         score::{RawScore, Score, Technology},
         signal::SignalType,
