@@ -26,6 +26,9 @@ pub enum DecodeError {
     /// The file is damaged, cut short, or lies about itself. Leave it unscored.
     #[error("malformed {}: {detail}", media_type.as_str())]
     Malformed { media_type: MediaType, detail: String },
+    /// A further picture that the file's index names is not there: programs that strip files keep the index. Nothing that is there is damaged.
+    #[error("incomplete {}: {detail}", media_type.as_str())]
+    Missing { media_type: MediaType, detail: String },
 }
 
 impl DecodeError {
@@ -36,7 +39,7 @@ impl DecodeError {
             Self::UnsupportedType(_) => "unsupported_media_type",
             Self::TooManyBytes { .. } | Self::TooLarge { .. } => "too_large",
             Self::UnsupportedFeature { .. } => "unsupported_feature",
-            Self::Malformed { .. } => "malformed",
+            Self::Malformed { .. } | Self::Missing { .. } => "malformed",
         }
     }
 }
@@ -53,6 +56,7 @@ fn not_decoded(recognised: &Option<Recognised>) -> String {
 pub(super) enum Fault {
     Malformed(String),
     Unsupported(String),
+    Missing(String),
 }
 
 impl Fault {
@@ -67,6 +71,7 @@ impl Fault {
     pub(super) fn of(self, media_type: MediaType) -> DecodeError {
         match self {
             Self::Malformed(detail) => DecodeError::Malformed { media_type, detail },
+            Self::Missing(detail) => DecodeError::Missing { media_type, detail },
             Self::Unsupported(detail) => DecodeError::UnsupportedFeature { media_type, detail },
         }
     }

@@ -74,7 +74,7 @@ impl<'a> Index<'a> {
 
     /// The bytes from the beginning of a picture; the first one is number 0.
     fn picture(&self, file: &'a [u8], number: usize) -> Result<&'a [u8], Fault> {
-        let missing = || Fault::malformed("a picture of the index is not there");
+        let missing = || Fault::Missing("a picture of the index is not there".to_owned());
         let entry = self.entries.get(ENTRY_BYTES * number..).ok_or_else(missing)?;
         let word = |at: usize| -> Option<u32> {
             let bytes = *entry.get(at..)?.first_chunk()?;
