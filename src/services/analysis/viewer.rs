@@ -24,13 +24,16 @@ use crate::{
 /// How much of one file is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Frames, pages or pictures, at least 1.
+    /// Distinct frames, pages or pictures, at least 1.
     pub max_frames: u32,
-    /// Pixels of all views together; the first frame is always looked at.
+    /// Pixels of all frames that are decoded and of all views, a frame counting as [`LEAST`] at least; the first frame is always looked at.
     pub max_total_pixels: u64,
     /// For all frames after the first.
     pub max_time: Duration,
 }
+
+/// Pixels that decoding a frame counts as at least: what its headers, tables and hashes cost.
+const LEAST: u64 = 4096;
 
 /// Decodes files within bounds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -133,7 +136,7 @@ impl Viewer {
                 }
                 let elapsed = started.elapsed() >= self.bounds.max_time || Instant::now() >= deadline;
                 let bound = match () {
-                    () if number >= self.bounds.max_frames => Some("limits.max_frames"),
+                    () if sequence.distinct >= self.bounds.max_frames => Some("limits.max_frames"),
                     () if pixels + last > self.bounds.max_total_pixels => Some("limits.max_total_pixels"),
                     () if elapsed => Some("limits.max_frames_ms or the deadline"),
                     () => None,
@@ -148,7 +151,7 @@ impl Viewer {
                 None => break,
                 Some(Err(error)) if number == 0 => return Err(error),
                 Some(Err(error)) => {
-                    sequence.rest = Some(damaged(media_type, number, clip.frames, &error));
+                    sequence.rest = Some(damaged(number, clip.frames, &error));
                     sequence.frames = clip.frames.unwrap_or(number + 1).max(number + 1);
                     break;
                 }
@@ -158,13 +161,16 @@ impl Viewer {
             if number == 0 {
                 (sequence.width, sequence.height) = (width, height);
             }
-            last = u64::from(width) * u64::from(height);
+            last = (u64::from(width) * u64::from(height)).max(LEAST);
+            // Decoding costs, whatever it shows.
+            pixels += last;
             let only = !several && shot.alpha.is_none();
             let mut anything_new = false;
             self.views_of(shot, several, |look, frame| {
                 if only || seen.is_new(&frame) {
+                    // The first view of a frame is what was decoded.
+                    pixels += if anything_new { last } else { 0 };
                     anything_new = true;
-                    pixels += last;
                     visit(View { look, frame, distinct: sequence.distinct, only });
                 }
             });
@@ -222,17 +228,14 @@ fn left_out(looked_at: u32, frames: Option<u32>, bound: &str) -> Rest {
     Rest { reason: UnscoredReason::FramesNotLookedAt, detail }
 }
 
-fn damaged(media_type: MediaType, looked_at: u32, frames: Option<u32>, error: &DecodeError) -> Rest {
+fn damaged(looked_at: u32, frames: Option<u32>, error: &DecodeError) -> Rest {
     let detail = match frames {
         Some(frames) => {
             format!("{} of {frames} frames could not be looked at, from frame {looked_at} on: {error}", frames.saturating_sub(looked_at))
         }
         None => format!("what follows frame {} could not be looked at: {error}", looked_at.saturating_sub(1)),
     };
-    // A photo that went through a program which keeps the index of pictures and drops those behind the first is an ordinary photo; of what is shown one after the other, a
-    // missing part is damage.
-    let reason = if media_type == MediaType::Jpeg { UnscoredReason::FramesNotLookedAt } else { reason_of(error) };
-    Rest { reason, detail }
+    Rest { reason: reason_of(error), detail }
 }
 
 /// Why pixels that could not be decoded are unscored.
@@ -240,6 +243,8 @@ pub fn reason_of(error: &DecodeError) -> UnscoredReason {
     match error {
         DecodeError::TooLarge { .. } | DecodeError::TooManyBytes { .. } => UnscoredReason::MediaTooLarge,
         DecodeError::UnsupportedFeature { .. } => UnscoredReason::UnsupportedFeature,
+        // A photo that went through a program which keeps the index of pictures and drops those behind the first is an ordinary photo.
+        DecodeError::Missing { .. } => UnscoredReason::FramesNotLookedAt,
         DecodeError::UnsupportedType(_) => UnscoredReason::UnsupportedMedia,
         DecodeError::Empty | DecodeError::Malformed { .. } => UnscoredReason::UndecodableMedia,
     }
