@@ -78,7 +78,8 @@ impl<'a> Sequence<'a> for Webp<'a> {
         let (flags, size) = data.first().zip(side(4).zip(side(7))).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
         let (flagged, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
         let (mut orientation, mut frames, announces_exif) = (None, 0, flags & 0x08 != 0);
-        for (kind, data) in chunks {
+        let mut walk = chunks;
+        for (kind, data) in walk.by_ref() {
             match kind {
                 // There may be one only; of several the first counts, and none that the header does not announce, as in libwebp.
                 b"EXIF" if announces_exif => orientation = orientation.or_else(|| Some(Orientation::from_exif(data))),
@@ -91,6 +92,8 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 _ => {}
             }
         }
+        // What is not whole counts as a frame, so that it is asked for and missed.
+        frames += u32::from(walk.0.len() > 1);
         let (alpha, kind) = if animated {
             (
                 flagged,
@@ -116,7 +119,10 @@ impl<'a> Sequence<'a> for Webp<'a> {
         match &mut self.kind {
             Kind::Still { announced, .. } => Ok((!std::mem::replace(announced, true)).then(|| stored(None))),
             Kind::Animation(animation) => {
-                let Some((_, data)) = animation.rest.find(|(kind, _)| kind == b"ANMF") else { return Ok(None) };
+                let Some((_, data)) = animation.rest.find(|(kind, _)| kind == b"ANMF") else {
+                    // A chunk that is not whole may be the frame that somebody cut; a padding byte is none.
+                    return if animation.rest.0.len() > 1 { Err(Fault::malformed("the file is cut short")) } else { Ok(None) };
+                };
                 let frame = AnimationFrame::read(data, self.size)?;
                 let time = animation.until;
                 animation.until += frame.duration;
