@@ -206,7 +206,7 @@ impl Opening<'_> {
         match Manifest::load(&folder) {
             Ok(manifest) => Ok(manifest),
             // Not a model that does not fit but a name, or a directory, that was mistyped.
-            Err(error) if !folder.join(Manifest::FILE).exists() => {
+            Err(error) if !folder.exists() => {
                 let Trouble { error, mend, .. } = Trouble::of(self.config, name, &error);
                 Err(Failure::Stop(StartError::Model { model: name.to_owned(), detail: format!("{error}; {mend}") }))
             }
