@@ -36,7 +36,9 @@ impl Part<'_> {
 
     /// Whether what stands before may divide letters of one word: a few signs, spaces; no digits, no letters of other scripts.
     fn is_near(&self) -> bool {
-        !self.before.is_empty() && self.before.chars().count() <= LONGEST_SIGN && !self.before.chars().any(char::is_alphanumeric)
+        !self.before.is_empty()
+            && self.before.chars().count() <= LONGEST_SIGN
+            && !self.before.chars().any(|c| c.is_alphanumeric() && !is_mark(c))
     }
 
     /// Without a space: one word to the eye. Brackets are writing: author(s).
@@ -83,18 +85,44 @@ pub(super) fn joined(text: &str, join: bool, vocabulary: &dyn Vocabulary) -> Opt
     (out.text != text).then_some(out.text)
 }
 
+/// Signs that Unicode calls letters and that stand between letters of words only to divide them: modifier letters, the Arabic and Japanese marks that lengthen.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{2b0}'..='\u{2ff}' | '\u{640}' | '\u{30fc}')
+}
+
+/// Bytes of the letters and apostrophes that the text begins with, where they are three or more single letters with an apostrophe between each two; else 0.
+fn letters_joined_by_apostrophes(text: &str, is_letter: impl Fn(char) -> bool) -> usize {
+    let (mut letters, mut length, mut after_letter) = (0, 0, false);
+    for c in text.chars().take_while(|c| is_letter(*c) || matches!(c, '\'' | '’')) {
+        // Two of a kind: a word, or a quotation.
+        if is_letter(c) == after_letter {
+            return 0;
+        }
+        after_letter = !after_letter;
+        letters += usize::from(after_letter);
+        length += c.len_utf8();
+    }
+    if letters >= FEWEST_LETTERS { length } else { 0 }
+}
+
 /// The words of a text, and what stands behind the last.
 fn parts(text: &str) -> (Vec<Part<'_>>, &str) {
     let is_letter = |c: char| c.is_ascii_alphabetic() || (('\u{c0}'..'\u{250}').contains(&c) && c.is_alphabetic());
     let mut parts = Vec::new();
     let mut rest = text;
+    // Bytes left of `text` where apostrophes are joints, at least.
+    let mut joints = text.len();
     while let Some(start) = rest.find(is_letter) {
         let word = &rest[start..];
-        // An apostrophe between letters is spelling: don't.
+        // An apostrophe between letters is spelling: don't. Between single letters, and nothing else, it is a joint: h'o'w.
+        if word.len() <= joints {
+            joints = word.len() - letters_joined_by_apostrophes(word, is_letter);
+        }
+        let spelling = word.len() <= joints;
         let mut end = word.len();
         let mut letters = word.char_indices().peekable();
         while let Some((at, c)) = letters.next() {
-            let apostrophe = matches!(c, '\'' | '’') && letters.peek().is_some_and(|(_, next)| is_letter(*next));
+            let apostrophe = spelling && matches!(c, '\'' | '’') && letters.peek().is_some_and(|(_, next)| is_letter(*next));
             if !is_letter(c) && !apostrophe {
                 end = at;
                 break;
