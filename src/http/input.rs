@@ -147,7 +147,8 @@ fn checked(context: Context, path: &str) -> Result<Context, ApiError> {
 pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Result<Attachment, ApiError> {
     match kind {
         Kind::Json => from_body(json::parse_no_file(&bytes)?, None, options),
-        _ if bytes.is_empty() => Err(ApiError::malformed("the attachment is empty")),
+        // An empty text is a text, in which there is nothing to score.
+        Kind::Media(_) | Kind::Multipart if bytes.is_empty() => Err(ApiError::malformed("the attachment is empty")),
         Kind::Media(declared) => Ok(Attachment::Media { bytes, declared }),
         Kind::Text(charset) => {
             short_enough(bytes.len(), options)?;

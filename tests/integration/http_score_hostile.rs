@@ -89,7 +89,7 @@ async fn a_file_that_is_declared_as_json() {
 
 #[tokio::test]
 async fn an_empty_body() {
-    for content_type in ["image/jpeg", "application/octet-stream", "text/plain", "application/json", MULTIPART] {
+    for content_type in ["image/jpeg", "application/octet-stream", "application/json", MULTIPART] {
         malformed(content_type, Body::empty()).await;
     }
     malformed(MULTIPART, parts(&[("name=\"attachment\"", b"")])).await;
