@@ -31,7 +31,8 @@ fn server(folder: &Path, backend: &str) -> Server {
     let file = folder.join("list.txt");
     std::fs::write(&file, list).unwrap();
     nightlight(&["bank", "import", "--bank", "DEMO", file.to_str().unwrap()]);
-    Server::start(folder, &[("NIGHTLIGHT__ENGINE__BACKEND", backend)])
+    // One copy of a decided item in a thousand would be looked at again.
+    Server::start(folder, &[("NIGHTLIGHT__ENGINE__BACKEND", backend), ("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "0.0")])
 }
 
 /// What `md5sum` prints of 11a_picture.heic.
@@ -138,4 +139,49 @@ fn texts_are_scored_or_said() {
     let body: Vec<u8> = body.iter().copied().skip_while(u8::is_ascii_whitespace).collect();
     let answer = server.request("POST", "/score", &[("Content-Type", kind)], &body);
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+}
+
+/// What an attacker tried: the picture behind padding, behind damage, behind what says nothing, and beside what nobody has seen.
+#[test]
+fn what_hides_a_frame_is_seen_or_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), "cpu");
+    let post = |name: &str| server.request("POST", "/score", &[("Content-Type", "application/octet-stream")], &case(name)).json();
+    let reasons = |answer: &Value, technology: &str| -> Vec<String> {
+        let of = answer["unscored"].as_array().unwrap().iter().filter(|one| one["technology"] == technology);
+        of.map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    // Equal frames are no distinct ones: 302 frames, three pictures.
+    let padded = post("40_equal_frames_then.gif");
+    assert_eq!((&padded["attachment"]["frames"], &padded["matches"][0]["frame"]["index"]), (&302.into(), &301.into()), "{padded}");
+    // What is damaged is damage; what a program dropped behind a photo is not.
+    assert_eq!(reasons(&post("43_damaged_second.mpo"), "pdq"), ["undecodable_media"]);
+    assert_eq!(reasons(&post("44_missing_second.mpo"), "pdq"), ["frames_not_looked_at"]);
+    let short = post("45_short_riff.webp");
+    assert!(!short["matches"].as_array().unwrap().is_empty() || !reasons(&short, "pdq").is_empty(), "{short}");
+    // Through HMA's door, where the first frame has no hash that could be looked up.
+    let form = [
+        &b"--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a.gif\"\r\n\r\n"[..],
+        &case("41_flat_first.gif"),
+        b"\r\n--x--\r\n",
+    ]
+    .concat();
+    let found = server.request("POST", "/m/lookup", &[("Content-Type", "multipart/form-data; boundary=x")], &form).json();
+    assert_eq!(found["pdq"]["DEMO"][0]["bank_content_id"], 1, "{found}");
+    // A frame that people decided stands for itself and not for those beside it.
+    let item = post("00_picture.png")["review_item"].as_str().unwrap().to_owned();
+    assert_eq!(server.request("POST", &format!("/review/items/{item}/claim"), &[], b"").status, 200);
+    let decided = server.request(
+        "POST",
+        &format!("/review/items/{item}/decision"),
+        &[("Content-Type", "application/json")],
+        br#"{"verdict":"confirmed"}"#,
+    );
+    assert_eq!(decided.status, 200, "{}", String::from_utf8_lossy(&decided.body));
+    assert_eq!(post("01a_interleaved_420.jpg")["review_item"], *item, "a near copy");
+    for name in ["42_known_then_unseen.gif", "12_picture_in_alpha.png"] {
+        let unseen = post(name);
+        assert_eq!(unseen["decision"]["category"], "known");
+        assert!(unseen["review_item"].is_string() && unseen["review_item"] != *item, "{name}: {unseen}");
+    }
 }
