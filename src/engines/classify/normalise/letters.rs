@@ -29,7 +29,10 @@ pub(super) fn plain(text: &str, steps: &[Step]) -> String {
     let [invisible, nfkc, marks, emoji] = [Step::Invisible, Step::Nfkc, Step::Marks, Step::Emoji].map(|step| steps.contains(&step));
     let mut out = Plain { text: String::with_capacity(text.len()), base: 0, marks: 0, after_letter: false };
     let mut flags = Flags::default();
-    for c in text.chars() {
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let last = before.replace(c);
         if emoji && let Some(letter) = flag_letter(c) {
             flags.push(letter, &mut out);
             continue;
@@ -42,6 +45,8 @@ pub(super) fn plain(text: &str, steps: &[Step]) -> String {
             out.push(letter);
         } else if c.is_ascii() {
             out.push(c);
+        } else if emoji && is_raised(c) && [last, chars.peek().copied()].into_iter().all(|beside| beside.is_some_and(is_plain_letter)) {
+            out.gap();
         } else if nfkc && let Some(decomposed) = letters_within(c) {
             decomposed.for_each(|c| out.take(c, marks));
         } else if emoji && is_pictograph(c) {
@@ -163,6 +168,15 @@ fn joins_letters(c: char, before: &str) -> bool {
         last.is_some_and(|last| !matches!(CodePointMapData::<Script>::new().get(last), Script::Latin | Script::Common | Script::Inherited))
     };
     matches!(c, '\u{200c}' | '\u{200d}') && after_other_script()
+}
+
+/// Superscripts: among themselves they are letters and numbers, one alone between two letters divides them.
+fn is_raised(c: char) -> bool {
+    matches!(c, 'ª' | 'º' | '²' | '³' | '¹' | '\u{2070}'..='\u{209c}' | '\u{2b0}'..='\u{2b8}' | '\u{2e0}'..='\u{2e4}' | '\u{1d2c}'..='\u{1d6a}')
+}
+
+fn is_plain_letter(c: char) -> bool {
+    c.is_alphabetic() && !is_raised(c)
 }
 
 /// The compatibility decomposition of what holds letters or digits; punctuation (`…`, `″`) stays as people write it.

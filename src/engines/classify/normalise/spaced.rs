@@ -1,12 +1,16 @@
 //! Letters of one word with something between them: `h e l l o`, `h-e-l-l-o`, `ke.ep`, `k😘eep`.
 //!
-//! Two things are joined: single letters in a row, cut into words by the vocabulary, and parts of one word with signs between them where the vocabulary
-//! knows the whole. What else a [`GAP`] divides are words, and it becomes a space. Abbreviations (`e.g.`, `U.S.A.`) and addresses stay.
+//! Three things are joined: single letters in a row, cut into words by the vocabulary; pieces of one or two letters in a row (`ho w o ld`) where words made of
+//! them are much likelier than they; and parts of one word with signs between them where the vocabulary knows the whole. What else a [`GAP`] divides are words, and it becomes a space. Abbreviations (`e.g.`, `U.S.A.`) and addresses stay.
 
 use super::{
     GAP,
     words::{LONGEST_WORD, Vocabulary, cost, known, words_of},
 };
+
+/// Pieces in a row that make words, at least, and what these may cost beside the pieces: `is it ok to go` stays.
+const FEWEST_PIECES: usize = 3;
+const LIKELIER: f32 = 0.6;
 
 /// Single letters in a row that make a word, at least; more where dots or commas divide them, as in abbreviations and lists.
 const FEWEST_LETTERS: usize = 3;
@@ -32,6 +36,14 @@ struct Part<'a> {
 impl Part<'_> {
     fn is_single(&self) -> bool {
         self.word.len() == 1
+    }
+
+    fn is_piece(&self) -> bool {
+        self.word.len() <= 2
+    }
+
+    fn cost(&self, vocabulary: &dyn Vocabulary) -> f32 {
+        cost(vocabulary, self.word).unwrap_or(STRANGE_PART)
     }
 
     /// Whether what stands before may divide letters of one word: a few signs, spaces; no digits, no letters of other scripts.
@@ -65,11 +77,21 @@ pub(super) fn joined(text: &str, join: bool, vocabulary: &dyn Vocabulary) -> Opt
     let (parts, tail) = parts(text);
     let mut out = Writer { text: String::with_capacity(text.len()) };
     let mut at = 0;
+    // Where pieces that make no words end: they are looked at once.
+    let mut no_words = 0;
     while at < parts.len() {
         let rest = &parts[at..];
         let run = if join { single_letters(rest) } else { 1 };
-        let group = if join && run == 1 { tight_group(rest) } else { 1 };
+        let pieces = if join && run == 1 && at >= no_words { pieces(rest) } else { 1 };
+        let words = if pieces > 1 { made_of(&rest[..pieces], vocabulary) } else { None };
+        no_words = no_words.max(if words.is_none() { at + pieces } else { 0 });
         out.between(rest[0].before);
+        if let Some(words) = words {
+            out.text.push_str(&words);
+            at += pieces;
+            continue;
+        }
+        let group = if join && run == 1 { tight_group(rest) } else { 1 };
         if group > 1 {
             join_group(&rest[..group], vocabulary, &mut out);
         } else if let Some(words) = (run > 1).then(|| spell(&rest[..run], vocabulary)).flatten() {
@@ -162,6 +184,21 @@ fn spell(run: &[Part<'_>], vocabulary: &dyn Vocabulary) -> Option<String> {
     real.then(|| words.join(" "))
 }
 
+/// How many of `parts` are pieces of one or two letters in a row, if they are enough to make words; single letters alone have rules of their own.
+fn pieces(parts: &[Part<'_>]) -> usize {
+    let run = usize::from(parts[0].is_piece()) + parts[1..].iter().take_while(|part| part.is_piece() && part.is_near()).count();
+    if run >= FEWEST_PIECES && parts[0].is_piece() && !parts[..run].iter().all(Part::is_single) { run } else { 1 }
+}
+
+/// The words that pieces make, if these are likelier than the pieces.
+fn made_of(pieces: &[Part<'_>], vocabulary: &dyn Vocabulary) -> Option<String> {
+    let letters: String = pieces.iter().map(|part| part.word).collect();
+    let words = words_of(&letters, vocabulary);
+    let costs: Option<f32> = words.iter().map(|word| cost(vocabulary, word)).sum();
+    let likelier = costs? <= LIKELIER * pieces.iter().map(|part| part.cost(vocabulary)).sum::<f32>();
+    (likelier && words.iter().any(|word| word.len() >= FEWEST_LETTERS)).then(|| words.join(" "))
+}
+
 /// How many of `parts` follow each other without a space, the first one included.
 fn tight_group(parts: &[Part<'_>]) -> usize {
     1 + parts[1..].iter().take_while(|part| part.is_tight()).count()
@@ -174,7 +211,7 @@ fn join_group(group: &[Part<'_>], vocabulary: &dyn Vocabulary, out: &mut Writer)
     // best[end]: the cost of the first `end` parts, and where their last word begins.
     let mut best: Vec<(f32, usize)> = vec![(0.0, 0)];
     for end in 1..=group.len() {
-        let mut least = (best[end - 1].0 + cost(vocabulary, group[end - 1].word).unwrap_or(STRANGE_PART), end - 1);
+        let mut least = (best[end - 1].0 + group[end - 1].cost(vocabulary), end - 1);
         let mut word = group[end - 1].word.to_owned();
         let mut dotted = false;
         for start in (end.saturating_sub(MOST_PARTS)..end - 1).rev() {

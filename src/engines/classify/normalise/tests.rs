@@ -71,6 +71,9 @@ fn disguised_words_read_as_a_person_reads_them() {
         "h’e’l’l’o",
         "hːeːlːlːo",
         "hـeـlـlـo",
+        "hªeªlªlªo",
+        "h²e²l²l²o",
+        "ʰᵉˡˡᵒ",
         "h_e_l_l_o",
         "h*e*l*l*o",
         "h - e - l - l - o",
@@ -118,6 +121,10 @@ fn words_are_divided_where_a_person_divides_them() {
     reads("1 l0v3 y0u 4 lot", "i love you a lot");
     reads("4 of you, 1 of m3, ps4", "4 of you, 1 of m3, ps4");
     reads("i l o v e y o u", "i love you");
+    reads("ho w o ld a re y ou", "how old are you");
+    reads("ho.w o.ld", "how old");
+    reads("se cr et, ok", "secret ok");
+    reads("is it ok to go on as it is", "is it ok to go on as it is");
     reads("аge", "age");
     reads("мy агe", "my are");
 }
