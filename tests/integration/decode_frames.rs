@@ -93,6 +93,38 @@ fn every_frame_is_what_pillow_or_the_specification_makes_of_it() {
     }
 }
 
+/// Browsers show the page through what the frames of a WebP leave uncovered, whether its header speaks of alpha or not.
+#[test]
+fn an_uncovered_canvas_is_transparent_whatever_the_header_says() {
+    let chunk = |kind: &[u8], data: &[u8]| [kind, &(data.len() as u32).to_le_bytes()[..], data, &[0][..data.len() % 2]].concat();
+    let frame = |left: u8, (width, height): (u8, u8), flags: u8| {
+        let mut still = Vec::new();
+        let pixels = vec![9; usize::from(width) * usize::from(height) * 3];
+        let encoder = image_webp::WebPEncoder::new(&mut still);
+        encoder.encode(&pixels, width.into(), height.into(), image_webp::ColorType::Rgb8).unwrap();
+        let head = [left / 2, 0, 0, 0, 0, 0, width - 1, 0, 0, height - 1, 0, 0, 40, 0, 0, flags];
+        chunk(b"ANMF", &[&head, &still[12..]].concat())
+    };
+    let file = |frames: &[Vec<u8>]| {
+        let head = [chunk(b"VP8X", &[2, 0, 0, 0, 15, 0, 0, 15, 0, 0]), chunk(b"ANIM", &[0; 6])].concat();
+        let mut file = chunk(b"RIFF", &[b"WEBP", &head[..], &frames.concat()].concat());
+        file.truncate(file.len() & !1);
+        file
+    };
+    let decoder = decoder(LIMITS);
+    let alphas = |frames: &[Vec<u8>]| -> Vec<Option<(u8, u8)>> {
+        let (_, shots, error) = shots(&decoder, &file(frames));
+        assert!(error.is_none(), "{error:?}");
+        let ends = |alpha: &[u8]| (alpha[0], alpha[alpha.len() - 1]);
+        shots.iter().map(|shot| shot.alpha.as_deref().map(ends)).collect()
+    };
+    let (whole, half) = ((16, 16), (8, 16));
+    assert_eq!(alphas(&[frame(0, whole, 0), frame(8, half, 0)]), [None, None]);
+    assert_eq!(alphas(&[frame(0, half, 0), frame(8, half, 0)]), [Some((255, 0)), None]);
+    // The first is cleared before the second is drawn.
+    assert_eq!(alphas(&[frame(0, whole, 1), frame(8, half, 0)]), [None, Some((0, 255))]);
+}
+
 #[test]
 fn pictures_of_an_index_are_read_where_they_stand() {
     let (bytes, starts, decoder) = (read("three.mpo"), truth().mpo, decoder(LIMITS));

@@ -23,7 +23,8 @@ pub(super) struct Webp<'a> {
     bytes: &'a [u8],
     size: (u32, u32),
     orientation: Orientation,
-    /// Whether there is alpha to be given. An animation's header says so; what its frames leave uncovered is black otherwise, as in Pillow.
+    /// Whether there is alpha to be given. An animation has it where its header says so, and where its frames let the canvas show, which browsers show the page
+    /// through whatever the header says.
     alpha: bool,
     kind: Kind<'a>,
 }
@@ -78,6 +79,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
         let (flags, size) = data.first().zip(side(4).zip(side(7))).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
         let (flagged, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
         let (mut orientation, mut frames, announces_exif) = (None, 0, flags & 0x08 != 0);
+        let mut uncovered = false;
         let mut walk = chunks;
         for (kind, data) in walk.by_ref() {
             match kind {
@@ -86,7 +88,9 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 // A still picture, which must fill the canvas.
                 b"VP8 " | b"VP8L" if bitstream_size(kind, data) != Some(size) => return Err(sizes_disagree()),
                 b"ANMF" => {
-                    AnimationFrame::read(data, size)?;
+                    let frame = AnimationFrame::read(data, size)?;
+                    let covers = (frame.area.width, frame.area.height) == (size.0 as usize, size.1 as usize);
+                    uncovered |= frame.bitstream.has_alpha() || frame.disposes || (frames == 0 && !covers);
                     frames += 1;
                 }
                 _ => {}
@@ -96,7 +100,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
         frames += u32::from(walk.0.len() > 1);
         let (alpha, kind) = if animated {
             (
-                flagged,
+                flagged || uncovered,
                 Kind::Animation(Box::new(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None })),
             )
         } else {
