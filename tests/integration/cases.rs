@@ -159,7 +159,7 @@ fn what_hides_a_frame_is_seen_or_said() {
     assert_eq!(reasons(&post("44_missing_second.mpo"), "pdq"), ["frames_not_looked_at"]);
     let short = post("45_short_riff.webp");
     assert!(!short["matches"].as_array().unwrap().is_empty() || !reasons(&short, "pdq").is_empty(), "{short}");
-    // Through HMA's door, where the first frame has no hash that could be looked up.
+    // Through HMA's door, where the first frame has no hash that could be looked up, and where a client hashes first and looks the hash up.
     let form = [
         &b"--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a.gif\"\r\n\r\n"[..],
         &case("41_flat_first.gif"),
@@ -168,6 +168,14 @@ fn what_hides_a_frame_is_seen_or_said() {
     .concat();
     let found = server.request("POST", "/m/lookup", &[("Content-Type", "multipart/form-data; boundary=x")], &form).json();
     assert_eq!(found["pdq"]["DEMO"][0]["bank_content_id"], 1, "{found}");
+    for name in ["10a_second_frame.gif", "12_picture_in_alpha.png", "41_flat_first.gif"] {
+        let head = "--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a\"\r\n\r\n";
+        let form = [head.as_bytes(), &case(name), b"\r\n--x--\r\n"].concat();
+        let hashed = server.request("POST", "/h/hash", &[("Content-Type", "multipart/form-data; boundary=x")], &form).json();
+        let query = format!("/m/lookup?signal_type=pdq&signal={}", hashed["pdq"].as_str().unwrap());
+        let found = server.request("GET", &query, &[], b"").json();
+        assert_eq!(found["DEMO"][0]["bank_content_id"], 1, "{name}: {hashed}, {found}");
+    }
     // A frame that people decided stands for itself and not for those beside it.
     let item = post("00_picture.png")["review_item"].as_str().unwrap().to_owned();
     assert_eq!(server.request("POST", &format!("/review/items/{item}/claim"), &[], b"").status, 200);

@@ -14,7 +14,7 @@ use super::{
     banks::{bank_named, description},
     body,
     error::{HmaErrorBody, Refusal, bad, not_found},
-    hash::{Content, fetch_and_hash, hash_content},
+    hash::{fetch_and_hash, hash_content},
     lookup::{content_id_in, unique_id},
     params::{Params, kind_named, name_of, signal},
     upload::{Upload, is_form, is_unsupported},
@@ -23,6 +23,7 @@ use crate::{
     domain::{
         bank::ItemState,
         curation::{DisableUntil, Metadata},
+        hash::Quality,
         signal::{Signal, SignalType},
         time::Timestamp,
     },
@@ -206,7 +207,7 @@ pub(in crate::http) async fn add_content(
         None if upload.has_file() => hash_content(&state, upload.content()?, &embeddings, &params, until).await?,
         None => return Err(bad("Neither `url` nor multipart file upload was received")),
     };
-    item.quality = quality(&content);
+    item.quality = content.quality.map(Quality::get);
     state.services.lookup.answered(&who, &content.hashed);
     for (kind, signal) in &content.signals {
         match signal {
@@ -220,10 +221,6 @@ pub(in crate::http) async fn add_content(
         return Err(bad("the file's type is not decoded: leave `types` out, or name digests"));
     }
     Ok(content.answer(add(&state, &who, &bank, item).await?))
-}
-
-fn quality(content: &Content) -> Option<u8> {
-    content.hashed.pdq.as_ref().and_then(|hash| hash.as_ref().ok()).map(|hash| hash.quality.get())
 }
 
 /// What has too little detail to match must not get into a bank.

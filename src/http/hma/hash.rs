@@ -15,11 +15,12 @@ use super::{
     super::{Call, Shared, body::Bounds, score::deadline},
     error::{HmaErrorBody, Refusal, bad},
     params::Params,
-    upload::{ContentType, Upload, is_unsupported, picture, signals, texts, wanted},
+    upload::{ContentType, Upload, is_unsupported, pdq, picture, signals, texts, wanted},
 };
 use crate::{
     domain::{
         evidence::UnscoredReason,
+        hash::Quality,
         signal::{Signal, SignalType},
     },
     services::{
@@ -31,13 +32,15 @@ use crate::{
 /// PDQ's quality of the content, in answers that hashed some.
 const QUALITY: HeaderName = HeaderName::from_static("x-pdq-quality");
 
-/// Why a photo has no PDQ hash, in answers about content whose type is not decoded.
+/// Why a photo has no PDQ hash, or what of it was not looked at.
 const UNSCORED: HeaderName = HeaderName::from_static("x-unscored");
 
 /// Content that was hashed.
 pub(super) struct Content {
     /// By type; see [`signals`].
     pub signals: Vec<(SignalType, Option<Signal>)>,
+    /// Of the PDQ hash among them, also where it is too low.
+    pub quality: Option<Quality>,
     pub hashed: Hashed,
 }
 
@@ -45,11 +48,12 @@ impl Content {
     /// The answer with PDQ's quality in its header.
     pub(super) fn answer(&self, body: Value) -> Response {
         let mut response = Json(body).into_response();
-        if is_unsupported(&self.hashed) {
-            response.headers_mut().insert(UNSCORED, HeaderValue::from_static(UnscoredReason::UnsupportedMedia.as_str()));
+        let unsupported = is_unsupported(&self.hashed).then_some(UnscoredReason::UnsupportedMedia);
+        if let Some(reason) = unsupported.or(self.hashed.rest.as_ref().map(|rest| rest.reason)) {
+            response.headers_mut().insert(UNSCORED, HeaderValue::from_static(reason.as_str()));
         }
-        if let Some(Ok(hash)) = &self.hashed.pdq {
-            response.headers_mut().insert(QUALITY, HeaderValue::from(u16::from(hash.quality.get())));
+        if let Some(quality) = self.quality {
+            response.headers_mut().insert(QUALITY, HeaderValue::from(u16::from(quality.get())));
         }
         response
     }
@@ -78,7 +82,8 @@ pub(super) async fn hash_content(
             hashed.digests = lookup.hash(bytes, digests, deadline).await?.digests;
         }
     }
-    Ok(Content { signals: signals(&types, &hashed)?, hashed })
+    let quality = pdq(&hashed, params.strict)?.map(|hash| hash.quality);
+    Ok(Content { signals: signals(&types, &hashed, params.strict)?, quality, hashed })
 }
 
 /// Reads a form and hashes its one file. The caller holds a permit.
@@ -135,7 +140,7 @@ pub(super) async fn fetch_and_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
-            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at"),
         )),
         (status = 400, description = "Not fetched, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),
@@ -157,8 +162,8 @@ pub(in crate::http) async fn get_hash(
 /// Hash a file.
 ///
 /// The form's one file stands in the field `photo` (answered with PDQ) or `video` (answered with the MD5 of its bytes, as `video_md5`). A hash
-/// of too low a quality to match is empty. A photo of a type that is not decoded (HEIC, AVIF, …) has an empty hash and its digests. The bytes are kept in memory and
-/// nowhere else. For some minutes a lookup of the very PDQ hash finds turned and mirrored copies too (`[matching] recent_hashes_s`).
+/// of too low a quality to match is empty; of an animation the first frame of a sufficient quality is hashed. A photo of a type that is not decoded (HEIC, AVIF, …) has an empty hash and its digests. The bytes are kept in memory and
+/// nowhere else. For some minutes a lookup of the very PDQ hash finds turned and mirrored copies, and copies of further frames, too (`[matching] recent_hashes_s`).
 #[utoipa::path(
     post,
     path = "/h/hash",
@@ -171,7 +176,7 @@ pub(in crate::http) async fn get_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
-            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at"),
         )),
         (status = 400, description = "No file, several, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),

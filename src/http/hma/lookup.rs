@@ -237,11 +237,6 @@ async fn of_content(
         }
         let matches = match signal {
             None if params.strict => return Err(bad("invalid signal: invalid PDQ hash")),
-            // The first picture says nothing; further frames, or what shows on white or black, may.
-            None if *kind == SignalType::Pdq && !content.hashed.more.is_empty() => {
-                let found = state.services.lookup.find(who, Sought::Picture(content.hashed.clone()), &scope, until).await?;
-                serde_json::to_value(by_bank(&found, params.strict)).unwrap_or_default()
-            }
             None => json!({}),
             // As it stands, or as the banks look at pictures: in all eight positions.
             Some(signal) => {

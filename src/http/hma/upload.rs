@@ -153,11 +153,11 @@ pub(super) fn wanted(types: &[SignalType]) -> Wanted {
     }
 }
 
-/// The signals of content, in the order of `types`; `None` for a PDQ hash that says nothing (its quality is below 50), and for what a file has not whose type is not decoded.
+/// The signals of content, in the order of `types`; `None` for a PDQ hash that says nothing (see [`pdq`]), and for what a file has not whose type is not decoded.
 ///
 /// # Errors
 /// 400 for a damaged picture, and in strict answers for any file that is no picture.
-pub(super) fn signals(types: &[SignalType], hashed: &Hashed) -> Result<Vec<(SignalType, Option<Signal>)>, Refusal> {
+pub(super) fn signals(types: &[SignalType], hashed: &Hashed, strict: bool) -> Result<Vec<(SignalType, Option<Signal>)>, Refusal> {
     let digests = &hashed.digests;
     let mut signals = Vec::with_capacity(types.len());
     for &kind in types {
@@ -169,7 +169,7 @@ pub(super) fn signals(types: &[SignalType], hashed: &Hashed) -> Result<Vec<(Sign
                 Some((_, Err(LookupError::UnsupportedMedia(_)))) | None => None,
                 Some((_, embedding)) => Some(embedding.clone()?),
             },
-            _ => picture(hashed)?.filter(|hash| hash.quality >= Quality::MATCHABLE).map(|hash| Signal::Pdq(hash.original())),
+            _ => pdq(hashed, strict)?.filter(|hash| hash.quality >= Quality::MATCHABLE).map(|hash| Signal::Pdq(hash.original())),
         };
         signals.push((kind, signal));
     }
@@ -186,6 +186,15 @@ pub(super) fn picture(hashed: &Hashed) -> Result<Option<&PerceptualHash>, Refusa
         Some(Ok(hash)) => Ok(Some(hash)),
         Some(Err(error)) => Err(error.clone().into()),
     }
+}
+
+/// The perceptual hash that stands for the content: the first that says something (quality 50 or more), of a sequence perhaps that of a later frame; else, and in strict answers, the first.
+///
+/// # Errors
+/// 400 for a damaged picture.
+pub(super) fn pdq(hashed: &Hashed, strict: bool) -> Result<Option<&PerceptualHash>, Refusal> {
+    let first = picture(hashed)?;
+    Ok(hashed.telling().filter(|_| !strict).or(first))
 }
 
 /// Whether the content is of a type that is not decoded, so that its digests are all there is of it.

@@ -12,13 +12,13 @@ use bytes::Bytes;
 
 pub use self::{
     error::LookupError,
-    recent::RecentHashes,
+    recent::{RecentHashes, Views},
     search::{Coin, Found, Scope, Sought},
 };
 use crate::{
     domain::{
         clip::Look,
-        hash::{Digests, PerceptualHash},
+        hash::{Digests, PerceptualHash, Quality},
         signal::{Distance, Signal, SignalType},
         time::Timestamp,
     },
@@ -83,6 +83,19 @@ pub struct HashedView {
     pub embeddings: Vec<Signal>,
 }
 
+impl Hashed {
+    /// The PDQ hashes of all views that have one.
+    fn views(&self) -> impl Iterator<Item = (Look, &PerceptualHash)> {
+        let first = self.pdq.iter().flatten().map(|hash| (self.look, hash));
+        first.chain(self.more.iter().filter_map(|view| Some((view.look, view.pdq.as_ref()?))))
+    }
+
+    /// The first PDQ hash that says something: the picture's, or where its quality is too low to match, that of a further frame or of what is seen on white or black.
+    pub fn telling(&self) -> Option<&PerceptualHash> {
+        self.views().map(|(_, hash)| hash).find(|hash| hash.quality >= Quality::MATCHABLE)
+    }
+}
+
 impl Lookup {
     /// Over these banks and threads.
     pub fn new(banks: Arc<Banks>, pictures: Arc<Pictures>, fetcher: MediaFetcher) -> Self {
@@ -95,7 +108,7 @@ impl Lookup {
         Self { hits: Some(hits), ..self }
     }
 
-    /// Remembers hashes that are answered, so that lookups of them find turned copies.
+    /// Remembers hashes that are answered, so that lookups of them find what `/score` finds of the content.
     #[must_use]
     pub fn remembering(self, recent: RecentHashes) -> Self {
         Self { recent: Arc::new(recent), ..self }
@@ -103,18 +116,22 @@ impl Lookup {
 
     /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).
     pub fn answered(&self, who: &Principal, hashed: &Hashed) {
-        if let Some(Ok(hash)) = &hashed.pdq {
-            self.recent.remember(who.tenant, hash);
+        // Some calls answer the first hash, some the first that says something.
+        let first = hashed.views().next().map(|(_, hash)| hash);
+        let telling = hashed.telling().filter(|telling| first.is_none_or(|first| !std::ptr::eq(first, *telling)));
+        for answered in first.into_iter().chain(telling) {
+            let (answered, others): (Vec<_>, Vec<_>) = hashed.views().partition(|(_, hash)| std::ptr::eq(*hash, answered));
+            self.recent.remember(who.tenant, answered.into_iter().chain(others).map(|(look, hash)| (look, hash.clone())).collect());
         }
     }
 
-    /// What a lookup of this signal looks for: the signal, and where it is a PDQ hash that the tenant was given lately, the picture's other seven positions.
+    /// What a lookup of this signal looks for: the signal, and where it is a PDQ hash that the tenant was given lately, all that the content shows.
     pub fn sought(&self, who: &Principal, signal: Signal) -> Sought {
         let Signal::Pdq(upright) = &signal else { return Sought::Signal(signal) };
         match self.recent.find(who.tenant, upright) {
-            Some(hash) => {
+            Some(views) => {
                 metrics::counter!(metric::RECENT_HASH_LOOKUPS_TOTAL).increment(1);
-                Sought::Answered(signal, Box::new(hash))
+                Sought::Answered(signal, views)
             }
             None => Sought::Signal(signal),
         }

@@ -1,7 +1,7 @@
-//! PDQ hashes that this server answered lately, with the picture's other seven positions.
+//! PDQ hashes that this server answered lately, with what else the content shows: its other seven positions, its further frames, what is seen of it on white and on black.
 //!
-//! Programs that hash by one call and look the hash up by another give the hash of the picture as it stands, from which the turned and mirrored ones cannot be told: copies that `/score`
-//! finds were lost to them. So what a hashing call answered is remembered for some minutes, and a lookup of that very hash asks for all eight.
+//! Programs that hash by one call and look the hash up by another give one hash, from which all this cannot be told: copies that `/score` finds were lost to them. So what a hashing call
+//! saw is remembered for some minutes, and a lookup of the very hash that it answered asks for all of it.
 //!
 //! It is a memory of this process alone, bounded for each tenant, and nothing of it is written anywhere. A hash that is forgotten, or was made elsewhere, is looked up as it stands.
 
@@ -15,16 +15,20 @@ use std::{
 };
 
 use crate::domain::{
+    clip::Look,
     hash::{PdqHash, PerceptualHash},
     ids::TenantId,
 };
+
+/// The views of content, the one whose hash was answered first.
+pub type Views = Arc<[(Look, PerceptualHash)]>;
 
 /// Hashes answered lately; the default remembers none.
 #[derive(Debug, Default)]
 pub struct RecentHashes {
     /// How long a hash is remembered; zero for none.
     keep: Duration,
-    /// Of each tenant so many, the newest.
+    /// Of each tenant so many views, the newest.
     most: usize,
     /// How many are held, so that a lookup while there are none costs nothing.
     held: AtomicUsize,
@@ -41,19 +45,21 @@ struct Tenants {
 /// One tenant's.
 #[derive(Debug, Default)]
 struct Memory {
-    hashes: HashMap<PdqHash, (Instant, Box<PerceptualHash>)>,
+    hashes: HashMap<PdqHash, (Instant, Views)>,
+    /// How many views they have together.
+    views: usize,
     /// In the order in which they were answered; one that was answered again stands here twice, and the later time counts.
     order: VecDeque<(Instant, PdqHash)>,
 }
 
 impl Memory {
-    /// Forgets what was answered before `oldest`, and the oldest of more than `most` answers.
+    /// Forgets what was answered before `oldest`, and the oldest of more than `most` views or answers.
     fn forget(&mut self, oldest: Option<Instant>, most: usize) {
         while let Some((at, hash)) = self.order.front()
-            && (oldest.is_some_and(|oldest| *at < oldest) || self.order.len() > most)
+            && (oldest.is_some_and(|oldest| *at < oldest) || self.order.len().max(self.views) > most)
         {
             if self.hashes.get(hash).is_some_and(|(newest, _)| newest == at) {
-                self.hashes.remove(hash);
+                self.views -= self.hashes.remove(hash).map_or(0, |(_, views)| views.len());
             }
             self.order.pop_front();
         }
@@ -61,7 +67,7 @@ impl Memory {
 }
 
 impl RecentHashes {
-    /// For so long, and of each tenant so many; none if either is zero. One takes about 400 bytes.
+    /// For so long, and of each tenant so many views; none if either is zero. One takes about 400 bytes.
     pub fn new(keep: Duration, most: usize) -> Self {
         Self { keep, most, ..Self::default() }
     }
@@ -70,13 +76,13 @@ impl RecentHashes {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a hash that the tenant is given, in all its positions. Of equal hashes the newest counts.
-    pub fn remember(self: &Arc<Self>, tenant: TenantId, hash: &PerceptualHash) {
+    /// Remembers content whose first view's hash the tenant is given. Of equal hashes the newest counts.
+    pub fn remember(self: &Arc<Self>, tenant: TenantId, views: Views) {
         if self.keep.is_zero() || self.most == 0 {
             return;
         }
         let mut tenants = self.tenants();
-        self.insert(&mut tenants, tenant, hash, Instant::now());
+        self.insert(&mut tenants, tenant, views, Instant::now());
         // Nobody may come any more, and then it is to be forgotten all the same.
         if !tenants.swept
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -86,10 +92,13 @@ impl RecentHashes {
         }
     }
 
-    fn insert(&self, tenants: &mut Tenants, tenant: TenantId, hash: &PerceptualHash, now: Instant) {
+    fn insert(&self, tenants: &mut Tenants, tenant: TenantId, views: Views, now: Instant) {
+        let Some((_, first)) = views.first() else { return };
+        let hash = first.original();
         let memory = tenants.memories.entry(tenant).or_default();
-        memory.hashes.insert(hash.original(), (now, Box::new(hash.clone())));
-        memory.order.push_back((now, hash.original()));
+        memory.views += views.len();
+        memory.views -= memory.hashes.insert(hash, (now, views)).map_or(0, |(_, before)| before.len());
+        memory.order.push_back((now, hash));
         memory.forget(now.checked_sub(self.keep), self.most);
         self.count(tenants);
     }
@@ -98,18 +107,18 @@ impl RecentHashes {
         self.held.store(tenants.memories.values().map(|memory| memory.hashes.len()).sum(), Ordering::Relaxed);
     }
 
-    /// The hash in all its positions, if the tenant was given it lately.
-    pub fn find(&self, tenant: TenantId, upright: &PdqHash) -> Option<PerceptualHash> {
+    /// The views of the content whose hash this is, if the tenant was given it lately.
+    pub fn find(&self, tenant: TenantId, upright: &PdqHash) -> Option<Views> {
         if self.held.load(Ordering::Relaxed) == 0 {
             return None;
         }
         self.find_at(tenant, upright, Instant::now())
     }
 
-    fn find_at(&self, tenant: TenantId, upright: &PdqHash, now: Instant) -> Option<PerceptualHash> {
+    fn find_at(&self, tenant: TenantId, upright: &PdqHash, now: Instant) -> Option<Views> {
         let tenants = self.tenants();
-        let (at, hash) = tenants.memories.get(&tenant)?.hashes.get(upright)?;
-        (now.saturating_duration_since(*at) <= self.keep).then(|| (**hash).clone())
+        let (at, views) = tenants.memories.get(&tenant)?.hashes.get(upright)?;
+        (now.saturating_duration_since(*at) <= self.keep).then(|| views.clone())
     }
 
     /// Forgets what is old; whether anything is left.
@@ -150,8 +159,12 @@ mod tests {
         PerceptualHash { hashes, quality: Quality::new(80) }
     }
 
+    fn views(seeds: impl IntoIterator<Item = u64>) -> Views {
+        seeds.into_iter().map(|seed| (Look::default(), hash(seed))).collect()
+    }
+
     fn insert(recent: &RecentHashes, tenant: TenantId, seed: u64, at: Instant) {
-        recent.insert(&mut recent.tenants(), tenant, &hash(seed), at);
+        recent.insert(&mut recent.tenants(), tenant, views([seed]), at);
     }
 
     #[test]
@@ -161,7 +174,7 @@ mod tests {
         let found = |tenant, seed, after| recent.find_at(tenant, &hash(seed).original(), start + after);
         assert_eq!(recent.find(a, &hash(1).original()), None);
         insert(&recent, a, 1, start);
-        assert_eq!(found(a, 1, KEEP), Some(hash(1)));
+        assert_eq!(found(a, 1, KEEP), Some(views([1])));
         assert_eq!((found(b, 1, KEEP), found(a, 2, KEEP)), (None, None));
         assert_eq!(recent.find_at(a, &hash(1).hashes[3], start), None, "only what was answered leads there");
         assert_eq!(found(a, 1, KEEP + Duration::from_millis(1)), None);
@@ -169,7 +182,7 @@ mod tests {
         insert(&recent, a, 1, start + KEEP / 2);
         insert(&recent, b, 1, start);
         assert!(recent.forget(start + KEEP + Duration::from_millis(1)));
-        assert_eq!((found(a, 1, KEEP), found(b, 1, Duration::ZERO), recent.held.load(Ordering::Relaxed)), (Some(hash(1)), None, 1));
+        assert_eq!((found(a, 1, KEEP), found(b, 1, Duration::ZERO), recent.held.load(Ordering::Relaxed)), (Some(views([1])), None, 1));
         assert!(!recent.forget(start + 2 * KEEP) && recent.tenants().memories.is_empty(), "and then nothing is left");
     }
 
@@ -185,12 +198,21 @@ mod tests {
         let memory = &tenants.memories[&many];
         assert_eq!((memory.order.len(), memory.hashes.len()), (10, 5));
         assert!(memory.hashes.contains_key(&hash(499).original()) && tenants.memories[&few].hashes.len() == 1);
+        drop(tenants);
+        // Many frames are many.
+        recent.insert(&mut recent.tenants(), many, views(600..607), start);
+        let tenants = recent.tenants();
+        assert_eq!((tenants.memories[&many].views, tenants.memories[&many].hashes.len()), (10, 4));
+        assert_eq!(tenants.memories[&many].hashes[&hash(600).original()].1.len(), 7);
+        drop(tenants);
+        recent.insert(&mut recent.tenants(), many, views(700..711), start);
+        assert_eq!(recent.tenants().memories[&many].views, 0, "more than all that may be remembered");
     }
 
     #[tokio::test]
     async fn what_nobody_asks_for_is_forgotten_too() {
         let recent = Arc::new(RecentHashes::new(Duration::from_millis(1), 10));
-        recent.remember(TenantId::DEFAULT, &hash(1));
+        recent.remember(TenantId::DEFAULT, views([1]));
         let give_up = Instant::now() + Duration::from_secs(60);
         while !recent.tenants().memories.is_empty() || recent.tenants().swept {
             assert!(Instant::now() < give_up, "it is kept");
@@ -198,7 +220,7 @@ mod tests {
         }
         for off in [RecentHashes::new(Duration::ZERO, 10), RecentHashes::new(KEEP, 0), RecentHashes::default()] {
             let off = Arc::new(off);
-            off.remember(TenantId::DEFAULT, &hash(1));
+            off.remember(TenantId::DEFAULT, views([1]));
             assert_eq!(off.find(TenantId::DEFAULT, &hash(1).original()), None);
         }
     }

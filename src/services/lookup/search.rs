@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{Hashed, Lookup, LookupError};
+use super::{Hashed, Lookup, LookupError, Views};
 use crate::{
     domain::{
         clip::Look,
@@ -46,8 +46,9 @@ pub enum Coin {
 #[derive(Clone, Debug)]
 pub enum Sought {
     Signal(Signal),
-    /// A PDQ hash that was answered lately, with its picture's positions and quality: as it stands in every bank, turned in those that look for turned ones and are content with the quality.
-    Answered(Signal, Box<PerceptualHash>),
+    /// A PDQ hash that was answered lately, with the views of its content, its own first: as it stands in every bank; turned, and the others, in those that look for turned ones and are
+    /// content with the quality.
+    Answered(Signal, Views),
     /// The picture of hashed content, in all eight positions where a bank looks for them.
     Picture(Hashed),
     /// All digests, the picture and its embeddings.
@@ -136,7 +137,13 @@ fn queries(banks: &Snapshot, sought: Sought, scope: &Scope) -> Vec<(Look, Query)
     let whole = Query { banks: mask, radii: scope.radii.clone(), include_disabled: scope.include_disabled, draw, ..Query::default() };
     let (hashed, content) = match sought {
         Sought::Signal(signal) => return vec![(Look::default(), Query { signals: vec![signal], ..whole })],
-        Sought::Answered(signal, hash) => return vec![(Look::default(), Query { signals: vec![signal], hash: Some(*hash), ..whole })],
+        Sought::Answered(signal, views) => {
+            let mut signal = Some(signal);
+            let query = |(look, hash): &(Look, PerceptualHash)| {
+                (*look, Query { signals: signal.take().into_iter().collect(), hash: Some(hash.clone()), ..whole.clone() })
+            };
+            return views.iter().map(query).collect();
+        }
         Sought::Picture(hashed) => (hashed, false),
         Sought::Content(hashed) => (hashed, true),
     };
