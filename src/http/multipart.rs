@@ -72,7 +72,11 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
                 let content_type = field.headers().get(header::CONTENT_TYPE);
                 let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
                 let idempotency_key = field.headers().get("idempotency-key").map(|key| Bytes::copy_from_slice(key.as_bytes()));
+                let is_file = is_file(&field);
                 let bytes = bytes(field, &failure).await?;
+                // A field of a form is text (RFC 7578, section 4.4), where it is no file and its bytes are a text's.
+                let text = || (!is_file && !bytes.is_empty() && std::str::from_utf8(&bytes).is_ok()).then(|| "text/plain".to_owned());
+                let content_type = content_type.or_else(text);
                 inputs.push(RawInput { content_type, bytes, context: context.take(), idempotency_key });
             }
             Some("context") => {
@@ -93,6 +97,12 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
         return Err(ApiError::malformed("there is no attachment part"));
     }
     Ok(inputs)
+}
+
+/// Whether a part has a file's name, of whatever characters.
+fn is_file(field: &Field<'_>) -> bool {
+    let disposition = field.headers().get(header::CONTENT_DISPOSITION).map(HeaderValue::as_bytes).unwrap_or_default();
+    disposition.to_ascii_lowercase().windows(8).any(|word| word == b"filename")
 }
 
 /// The parts of a body, under the same bounds; and where the body's own failure will stand.

@@ -123,11 +123,15 @@ async fn multipart_has_an_attachment_and_a_context_in_any_order() {
     );
     let messages = json!({"messages": [["a", null, "hi"], ["b", "2026-11-23T10:00:00Z", "ho"]]});
     assert_eq!(app.post("/score", MULTIPART, parts(&[talk])).await.ok(), understood(messages, json!({})));
-    let bare: (&str, &[u8]) = ("name=\"attachment\"", b"bytes");
-    assert_eq!(
-        app.post("/score", MULTIPART, parts(&[bare])).await.ok(),
-        understood(json!({"media": "bytes", "declared": null}), json!({}))
-    );
+    // A field that is no file is text, as forms have it.
+    for (head, content, attachment) in [
+        ("name=\"attachment\"", &b"hello"[..], json!({"text": "hello"})),
+        ("name=\"attachment\"; filename=\"a\"", b"bytes", json!({"media": "bytes", "declared": null})),
+        ("name=\"attachment\"", b"\xff\xd8", json!({"media": "\u{fffd}\u{fffd}", "declared": null})),
+    ] {
+        let answer = app.post("/score", MULTIPART, parts(&[(head, content)])).await;
+        assert_eq!(answer.ok(), understood(attachment, json!({})), "{head}");
+    }
 }
 
 #[tokio::test]
@@ -158,7 +162,7 @@ async fn an_idempotency_key_is_passed_on_with_a_digest_that_knows_no_transport()
     send("application/octet-stream", "/score?item_id=1", b"png".to_vec()).await;
     let json = br#"{ "context": {"item_id":"1"}, "attachment": {"data_base64":"cG5n","media_type":"image/png"}}"#;
     send("application/json", "/score", json.to_vec()).await;
-    send(MULTIPART, "/score", parts(&[("name=\"attachment\"", b"png"), ("name=\"context\"", br#"{"item_id":"1"}"#)])).await;
+    send(MULTIPART, "/score", parts(&[("name=\"attachment\"; filename=\"a\"", b"png"), ("name=\"context\"", br#"{"item_id":"1"}"#)])).await;
     send("image/png", "/score?item_id=2", b"png".to_vec()).await;
     send("image/png", "/score?item_id=1", b"jpg".to_vec()).await;
     let digests: Vec<_> = app.scorer.seen().iter().map(|request| request.body_digest).collect();
