@@ -51,13 +51,10 @@ pub(super) async fn look_at_text(
         take(model, scores, &mut evidence)?;
         if plan.is_cut() {
             let (bytes, tokens) = (plan.bytes(), plan.tokens());
-            evidence.unscored.push(cut(
-                model,
-                format!(
-                    "only the beginning was read: {} of {} tokens in the first {} of {} bytes",
-                    tokens.count, tokens.of, bytes.count, bytes.of
-                ),
-            ));
+            let beginning =
+                if bytes.count < bytes.of { format!(" in the first {} of {} bytes", bytes.count, bytes.of) } else { String::new() };
+            let read = format!("only the beginning was read: {} of {} tokens{beginning}", tokens.count, tokens.of);
+            evidence.unscored.push(cut(model, read));
         }
         let unread = plan.unreadable_windows();
         if unread.count > 0 {
