@@ -119,6 +119,7 @@ impl App {
         let models = Models::load(config)?;
         models.gauges();
         let (in_service, refused) = (models.in_service(), models.refused.clone());
+        let of_models: Vec<String> = models.warnings().collect();
         let analysis = Arc::new(Analysis::start(config, pixels.clone(), models)?);
         let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
         let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config))
@@ -134,7 +135,7 @@ impl App {
             hits: hits.clone(),
         };
         let scoring = Scoring::new(config, parts);
-        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).collect();
+        let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).chain(of_models).collect();
         for Refused { name, trouble, .. } in &refused {
             tracing::error!(model = name, error = trouble.error, mend = trouble.mend, "a model is refused; the others serve");
             warnings.push(format!("the model {name} is refused: {}", trouble.reason));

@@ -80,7 +80,10 @@ fn greet(config: &Config, address: SocketAddr) -> io::Result<()> {
     writeln!(out, "  review queue           {base}/review/items")?;
     writeln!(out, "  state and metrics      {base}/readyz  {base}/metrics")?;
     if config.auth.enabled && !file.exists() {
-        writeln!(out, "There are keys, but no admin.key; make one: nightlight key create --name NAME --role scorer")?;
+        writeln!(
+            out,
+            "There are keys, but no admin.key; make one: nightlight key create --name NAME --role admin (or scorer, for /score alone)"
+        )?;
     }
     writeln!(out, "Score a picture, or a text:")?;
     writeln!(out, "  curl -sS {authorization}-H 'Content-Type: image/jpeg' --data-binary @photo.jpg {base}/score")?;

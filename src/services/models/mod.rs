@@ -169,6 +169,14 @@ impl Models {
         Ok(())
     }
 
+    /// What their operators should know.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let raw = self.encoders.iter().filter(|(_, encoder)| encoder.manifest().normalise.is_none());
+        raw.map(|(name, _)| {
+            format!("the text model {name} has no [normalise] in its manifest: disguised texts (h3ll0, h e l l o) are scored as they stand and get past; see models/README.md")
+        })
+    }
+
     /// How many models are in service, and how many are configured.
     pub fn in_service(&self) -> (usize, usize) {
         let serve = self.images.len() + self.embedders.len() + self.texts.len();

@@ -61,6 +61,13 @@ impl Trusted {
         Self(others.chain(own.map(|key| (key.public(), Self::OWN.to_owned()))).collect())
     }
 
+    /// Why the data directory's own key, which is there, cannot be used: then what it signed is not believed.
+    pub(super) fn own_problem(data_dir: &Path) -> Option<String> {
+        let path = data_dir.join(certificates::KEY_FILE);
+        let error = SigningKey::open(&path).err().filter(|_| path.exists())?;
+        Some(format!("{error}; until then certificates that it signed are not believed"))
+    }
+
     /// The name under which a key is trusted.
     pub fn name(&self, key: &PublicKey) -> Option<&str> {
         self.0.get(key).map(String::as_str)

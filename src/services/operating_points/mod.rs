@@ -157,7 +157,7 @@ impl OperatingPoints {
                  certificate"
             )
         });
-        broken.into_iter().chain(silent).collect()
+        broken.into_iter().chain(silent).chain(Trusted::own_problem(&self.data_dir)).collect()
     }
 
     /// Takes over what changed in the store since the last time. Cheap when nothing did.

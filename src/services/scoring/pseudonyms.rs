@@ -34,7 +34,13 @@ impl Pseudonyms {
             key_file::create(&path, &key)?;
         }
         let bytes = fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        let key = bytes.try_into().map_err(|_| io::Error::other(format!("{} must hold 32 bytes", path.display())))?;
+        let key = bytes.try_into().map_err(|bytes: Vec<u8>| {
+            io::Error::other(format!(
+                "{} must hold 32 bytes and holds {}: put it back from a backup; without one remove it, and the next start says what is lost and how to begin a new one",
+                path.display(),
+                bytes.len()
+            ))
+        })?;
         Ok(Self { key })
     }
 
@@ -81,6 +87,6 @@ mod tests {
         assert_ne!(first.of(tenant, "item", "42"), first.of(tenant, "account", "42"));
         assert_ne!(first.of(tenant, "item", "42"), first.of(TenantId::new(), "item", "42"));
         fs::write(folder.path().join("pseudonym.key"), b"short").unwrap();
-        assert!(Pseudonyms::open(folder.path()).is_err());
+        assert!(Pseudonyms::open(folder.path()).err().unwrap().to_string().contains("holds 5: put it back"));
     }
 }
