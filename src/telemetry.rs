@@ -34,7 +34,7 @@ pub mod metric {
     pub const GPU_STAGE_SECONDS: &str = "nightlight_gpu_stage_seconds";
     /// Gauge: signals held by all banks in memory.
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
-    /// Counter: lookups of a bare PDQ hash that asked for its turned and mirrored forms too, because this server had answered the hash lately.
+    /// Counter: lookups of a bare PDQ hash that asked for all that its content shows (turned, mirrored, further frames), because this server had answered the hash lately.
     pub const RECENT_HASH_LOOKUPS_TOTAL: &str = "nightlight_recent_hash_lookups_total";
     /// Counter {outcome}: items of banks that suddenly matched everywhere; `quarantined`, or `shown` to a person because they had been confirmed.
     pub const BANK_FLOODS_TOTAL: &str = "nightlight_bank_floods_total";
@@ -87,7 +87,7 @@ pub fn describe_metrics() {
     describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");
     describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
-    describe_counter!(metric::RECENT_HASH_LOOKUPS_TOTAL, "lookups of bare hashes that asked for their turned forms too");
+    describe_counter!(metric::RECENT_HASH_LOOKUPS_TOTAL, "lookups of bare hashes that asked for all that their content shows");
     describe_counter!(metric::BANK_FLOODS_TOTAL, "items of banks that suddenly matched everywhere");
     describe_gauge!(metric::OPERATING_POINT_CERTIFIED, "1 while a valid certificate stands behind the threshold in force");
     describe_gauge!(metric::OPERATING_POINT_THRESHOLD, "raw scores at or above it are flagged");
