@@ -41,7 +41,8 @@ mkdir -p "$logs"
 hma() {
   local data server status=0
   data=$(mktemp -d)
-  NIGHTLIGHT__OUTBOUND__URL_FETCH=true NIGHTLIGHT__OUTBOUND__ALLOW_NETWORKS='["127.0.0.0/8"]' NIGHTLIGHT__OUTBOUND__PORTS='[5199]' \
+  # Hashes need no models.
+  NIGHTLIGHT__MODELS__IMAGE='[]' NIGHTLIGHT__MODELS__CONVERSATION='[]' NIGHTLIGHT__OUTBOUND__URL_FETCH=true NIGHTLIGHT__OUTBOUND__ALLOW_NETWORKS='["127.0.0.0/8"]' NIGHTLIGHT__OUTBOUND__PORTS='[5199]' \
     NIGHTLIGHT__EXCHANGE__INTERVAL_S=1 "$NIGHTLIGHT" --data-dir "$data" serve --listen 127.0.0.1:5198 &
   server=$!
   for _ in $(seq 300); do curl -fsS http://127.0.0.1:5198/status >/dev/null 2>&1 && break; sleep 0.2; done

@@ -32,7 +32,16 @@ CARGO = ["cargo", "test", "--quiet", "--locked", "--features", "testing", "--tes
 
 
 def by_pillow(data):
-    """The frames as Pillow shows them, one after the other."""
+    """The frames as Pillow shows them, one after the other. A WebP animation has the alpha that libwebp draws (what its frames leave uncovered is
+    transparent in browsers too), whatever its header says: Pillow gives it when the header's flag is set."""
+    frames = shown_by_pillow(data)
+    if data[:4] == b"RIFF" and data[12:16] == b"VP8X" and data[20] & 2 and not data[20] & 0x10:
+        flagged = shown_by_pillow(data[:20] + bytes([data[20] | 0x10]) + data[21:])
+        frames = [(rgb, alpha, seconds) for (rgb, _, seconds), (_, alpha, _) in zip(frames, flagged, strict=True)]
+    return frames
+
+
+def shown_by_pillow(data):
     frames, seconds = [], 0.0
     with Image.open(io.BytesIO(data)) as image:
         timed, number = image.format in ("GIF", "WEBP"), 0
@@ -127,6 +136,8 @@ def main():
     arguments.add_argument("--kinds", default=",".join(MAKERS))
     arguments = arguments.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.keep:
+        pathlib.Path(arguments.keep).mkdir(parents=True, exist_ok=True)
     kinds, bad, frames, refused = arguments.kinds.split(","), collections.Counter(), collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

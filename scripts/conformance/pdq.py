@@ -70,7 +70,7 @@ def main():
     binary, backends = os.environ["NIGHTLIGHT"], arguments.backends.split(",")
     distances = {(backend, good): collections.Counter() for backend in backends for good in (True, False)}
     qualities = {backend: collections.Counter() for backend in backends}
-    between, kinds, gaps, own = collections.Counter(), collections.Counter(), [], 0
+    between, kinds, gaps, noise = collections.Counter(), collections.Counter(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         stream = pictures(arguments.count, arguments.seed)
         while chunk := [picture for _, picture in zip(range(CHUNK), stream)]:
@@ -81,7 +81,10 @@ def main():
             answers = {backend: ours(binary, backend, files) for backend in backends}
             for at, ((name, pixels), truth) in enumerate(zip(chunk, expected)):
                 good = truth["quality"] >= 50
-                own += truth["own"] > 0
+                # Of 64 x 64 stripes, whose coefficients are mostly rounding noise, the two functions give unrelated hashes: none of them is the right one.
+                if truth["own"] > 2 and gap(pixels) < 1e-4:
+                    noise += 1
+                    continue
                 if not good:
                     gaps.append(gap(pixels))
                 for backend in backends:
@@ -104,12 +107,12 @@ def main():
         print(f"{backend}: quality >= 50: {exact} of {count} exact ({100 * exact / count:.3f} %), {dict(sorted(good.items()))}")
         print(f"{backend}: quality < 50: {poor[0]} of {sum(poor.values())} exact, {dict(sorted(poor.items()))}")
         print(f"{backend}: differences of quality: {dict(sorted(qualities[backend].items()))}")
-        broken |= exact < 0.999 * count or max(good) > 2 or max(qualities[backend]) > 1 or count == 0
+        broken |= exact < 0.999 * count or max(good) > 2 or max(qualities[backend]) > 1 or count == 0 or noise > 0.002 * arguments.count
     print(f"{' and '.join(backends)} with each other: {dict(sorted(between.items()))}")
     if gaps:
         cut = np.percentile(gaps, [0, 10, 50, 90]).tolist()
         print(f"below quality 50 the middle coefficients lie apart by (0, 10, 50, 90 %): {', '.join(f'{value:.2g}' for value in cut)}")
-    print(f"the reference's two functions differ from each other on {own} pictures")
+    print(f"left out: {noise} pictures on which the reference's two functions differ from each other")
     if kinds:
         print(f"differing by kind: {dict(kinds)}")
     print("BROKEN" if broken else "the bound holds")
