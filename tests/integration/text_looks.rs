@@ -229,6 +229,16 @@ fn the_server_answers_with_looks_and_reasons() {
     {
         assert_eq!(reasons(&post("application/json", nothing.as_bytes())), ["empty_text"], "{nothing}");
     }
+    // Of a blank beginning nothing follows for what is behind it.
+    let hidden = format!("{}keep this between us", " ".repeat(33_000));
+    assert_eq!(reasons(&post("text/plain", hidden.as_bytes())), ["text_truncated"]);
+    let mut messages = vec![serde_json::json!({"author": "a", "text": "keep this between us"})];
+    messages.extend((0..1000).map(|_| serde_json::json!({"author": "a", "text": ""})));
+    let chat = serde_json::json!({"attachment": {"conversation": {"messages": messages}}}).to_string();
+    assert_eq!(reasons(&post("application/json", chat.as_bytes())), ["text_truncated"]);
+    // Markup is scored as it is written, which is said.
+    let page = post("text/html", b"<html><body>hello, see you at practice</body></html>");
+    assert!(reasons(&page).contains(&"unsupported_media".to_owned()) && !page["scores"].as_array().unwrap().is_empty(), "{page}");
     let long = post("text/plain", "!".repeat(32 << 10).as_bytes());
     assert_eq!(reasons(&long), ["text_truncated"]);
     assert!(long["unscored"][0]["detail"].as_str().unwrap().contains("8192 of 32768 tokens"), "{}", long["unscored"]);

@@ -145,7 +145,7 @@ impl Analysis {
             Attachment::Text { text, received, repaired } => {
                 let mut evidence = text::look_at_text(&self.texts, text, ask.points, timings).await?;
                 if let Some(bytes) = received {
-                    put_together(&mut evidence, self.look_at_received(bytes, *repaired, &ask, timings).await?);
+                    put_together(&mut evidence, self.look_at_received(bytes, &ask, timings).await?);
                 }
                 Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, &ask, *repaired, evidence))
             }
@@ -160,16 +160,13 @@ impl Analysis {
 
     /// The bytes that a text came as: their digests, and everything else where they are media. A text that merely begins like a picture is none: what is sound UTF-8 is media
     /// only when its header can be read.
-    async fn look_at_received(
-        &self,
-        bytes: &Bytes,
-        repaired: bool,
-        ask: &Ask<'_>,
-        timings: &mut Timings,
-    ) -> Result<Evidence, AnalysisError> {
-        let media = media::sniff(bytes).is_some() && (repaired || self.images.pictures.viewer().header(bytes).is_ok());
-        // Of a type that is not decoded, that is said too: markup is both a text and of such a type, and was looked at as what it is.
-        if media || (repaired && media::recognise(bytes).is_some()) {
+    async fn look_at_received(&self, bytes: &Bytes, ask: &Ask<'_>, timings: &mut Timings) -> Result<Evidence, AnalysisError> {
+        // Of the bytes, not of the text: in a charset of one byte for each letter all bytes are sound.
+        let sound = std::str::from_utf8(bytes).is_ok();
+        let media = media::sniff(bytes).is_some() && (!sound || self.images.pictures.viewer().header(bytes).is_ok());
+        // Of a type that is not decoded, that is said too. So it is of markup, which was scored as it is written and not as a reader of it shows it.
+        let recognised = media::recognise(bytes).filter(|known| !sound || MARKUP.contains(&known.media_type));
+        if media || recognised.is_some() {
             return Ok(self.images.look(bytes.clone(), ask.banks.clone(), ask.points, ask.deadline, timings).await?.evidence);
         }
         self.images.look_at_digests(bytes.clone(), ask.banks.clone(), ask.deadline, timings).await
@@ -196,6 +193,9 @@ impl Analysis {
         Analysed { facts, evidence }
     }
 }
+
+/// Types of sound text that readers show as something else than it is written.
+const MARKUP: [&str; 4] = ["text/html", "application/xml", "image/svg+xml", "application/rtf"];
 
 /// What kind of thing media of this type are.
 fn kind_of(media_type: &str) -> AttachmentKind {

@@ -31,7 +31,9 @@ pub(super) async fn look_at_text(
     for model in models {
         let (plan, scores) = match plan(model, Texts::One(text.to_owned())).await {
             Ok(plan) if plan.is_empty() => {
-                evidence.unscored.push(empty(model, "the text has no words"));
+                // Of a blank beginning nothing follows for the rest.
+                let blank = || empty(model, "the text has no words");
+                evidence.unscored.push(if plan.is_cut() { cut(model, beginning(&plan)) } else { blank() });
                 continue;
             }
             Ok(plan) => {
@@ -50,11 +52,7 @@ pub(super) async fn look_at_text(
         };
         take(model, scores, &mut evidence)?;
         if plan.is_cut() {
-            let (bytes, tokens) = (plan.bytes(), plan.tokens());
-            let beginning =
-                if bytes.count < bytes.of { format!(" in the first {} of {} bytes", bytes.count, bytes.of) } else { String::new() };
-            let read = format!("only the beginning was read: {} of {} tokens{beginning}", tokens.count, tokens.of);
-            evidence.unscored.push(cut(model, read));
+            evidence.unscored.push(cut(model, beginning(&plan)));
         }
         let unread = plan.unreadable_windows();
         if unread.count > 0 {
@@ -81,7 +79,8 @@ pub(super) async fn look_at_conversation(
     for model in models {
         let plan = match plan(model, Texts::Chat(messages.to_vec())).await {
             Ok(plan) if plan.is_empty() => {
-                evidence.unscored.push(empty(model, "no message has words"));
+                let blank = || empty(model, "no message has words");
+                evidence.unscored.push(if plan.is_cut() { cut(model, newest(&plan)) } else { blank() });
                 continue;
             }
             Ok(plan) => plan,
@@ -106,16 +105,7 @@ pub(super) async fn look_at_conversation(
         let scores = scores.await;
         take(model, scores, &mut evidence)?;
         if plan.is_cut() {
-            let scored = plan.scored_messages();
-            evidence.unscored.push(cut(
-                model,
-                format!(
-                    "{} of {} messages were scored, the newest; {} of them only from their beginning",
-                    scored.count,
-                    scored.of,
-                    plan.cut_messages()
-                ),
-            ));
+            evidence.unscored.push(cut(model, newest(&plan)));
         }
         let unread = plan.unreadable_messages();
         if unread.count > 0 {
@@ -168,6 +158,20 @@ fn empty(model: &TextModel, detail: &str) -> Unscored {
 
 fn cut(model: &TextModel, detail: String) -> Unscored {
     Unscored { technology: model.technology.clone(), reason: UnscoredReason::TextTruncated, detail }
+}
+
+/// What was read of a text that was cut.
+fn beginning(plan: &TextPlan) -> String {
+    let (bytes, tokens) = (plan.bytes(), plan.tokens());
+    let within = if bytes.count < bytes.of { format!(" in the first {} of {} bytes", bytes.count, bytes.of) } else { String::new() };
+    format!("only the beginning was read: {} of {} tokens{within}", tokens.count, tokens.of)
+}
+
+/// What was read of a conversation that was cut.
+fn newest(plan: &TextPlan) -> String {
+    let scored = plan.scored_messages();
+    let cut = plan.cut_messages();
+    format!("{} of {} messages were scored, the newest; {cut} of them only from their beginning", scored.count, scored.of)
 }
 
 /// The score stands, but it means little: `part` says of how much.
