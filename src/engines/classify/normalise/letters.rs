@@ -29,10 +29,15 @@ pub(super) fn plain(text: &str, steps: &[Step]) -> String {
     let [invisible, nfkc, marks, emoji] = [Step::Invisible, Step::Nfkc, Step::Marks, Step::Emoji].map(|step| steps.contains(&step));
     let mut out = Plain { text: String::with_capacity(text.len()), base: 0, marks: 0, after_letter: false };
     let mut flags = Flags::default();
+    let spaced = steps.contains(&Step::Spaced);
+    let forwards = if invisible { displayed(text) } else { None };
+    let text = forwards.as_deref().unwrap_or(text);
     let mut before = None;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         let last = before.replace(c);
+        let next = chars.peek().copied();
+        let beside = |is: fn(char) -> bool| last.is_some_and(is) && next.is_some_and(is);
         if emoji && let Some(letter) = flag_letter(c) {
             flags.push(letter, &mut out);
             continue;
@@ -41,11 +46,15 @@ pub(super) fn plain(text: &str, steps: &[Step]) -> String {
         if invisible && is_blank(c) {
             out.push(' ');
         } else if invisible && is_invisible(c) && !joins_letters(c, &out.text) {
+            // It may have divided words, or stood within one: the vocabulary knows.
+            if spaced && beside(is_latin) {
+                out.gap();
+            }
         } else if emoji && let Some(letter) = negative_enclosed(c) {
             out.push(letter);
         } else if c.is_ascii() {
             out.push(c);
-        } else if emoji && is_raised(c) && [last, chars.peek().copied()].into_iter().all(|beside| beside.is_some_and(is_plain_letter)) {
+        } else if emoji && ((is_raised(c) && beside(is_plain_letter)) || (is_divider(c) && beside(is_latin))) {
             out.gap();
         } else if nfkc && let Some(decomposed) = letters_within(c) {
             decomposed.for_each(|c| out.take(c, marks));
@@ -151,9 +160,9 @@ fn letter_from(c: char, first: char) -> Option<char> {
     u8::try_from(at).ok().filter(|at| *at < 26).map(|at| char::from(b'a' + at))
 }
 
-/// Look like a space and are letters or symbols to Unicode: Hangul fillers, the empty Braille pattern.
+/// Look like a space or a new line and are letters, symbols or controls to Unicode: Hangul fillers, the empty Braille pattern, vertical tabs, pages, NEL.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}')
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}' | '\u{b}' | '\u{c}' | '\u{85}')
 }
 
 fn is_invisible(c: char) -> bool {
@@ -173,6 +182,52 @@ fn joins_letters(c: char, before: &str) -> bool {
 /// Superscripts: among themselves they are letters and numbers, one alone between two letters divides them.
 fn is_raised(c: char) -> bool {
     matches!(c, 'ª' | 'º' | '²' | '³' | '¹' | '\u{2070}'..='\u{209c}' | '\u{2b0}'..='\u{2b8}' | '\u{2e0}'..='\u{2e4}' | '\u{1d2c}'..='\u{1d6a}')
+}
+
+/// Signs that tokenizers take for a part of the word (`keep×this`), or that compatibility decomposition makes letters and digits of (`™`, `①`), and that divide letters to the eye. What
+/// has a reading as one letter is none: a circled one, `€`, `£`.
+fn is_divider(c: char) -> bool {
+    use GeneralCategory as Category;
+    if c.is_ascii() || matches!(c, '€' | '£') {
+        return false;
+    }
+    match CodePointMapData::<GeneralCategory>::new().get(c) {
+        Category::MathSymbol | Category::CurrencySymbol | Category::ModifierSymbol | Category::PrivateUse => true,
+        Category::OtherSymbol | Category::OtherNumber => {
+            letters_within(c).is_none_or(|mut within| within.next().is_none_or(|c| !c.is_alphabetic()) || within.next().is_some())
+        }
+        _ => matches!(c, '†' | '‡' | '་' | char::REPLACEMENT_CHARACTER) || is_mark(c),
+    }
+}
+
+/// Signs that Unicode calls letters and that stand between letters of words only to divide them: modifier letters, the Arabic and Japanese marks that lengthen.
+pub(super) fn is_mark(c: char) -> bool {
+    matches!(c, '\u{2b9}'..='\u{2df}' | '\u{2e5}'..='\u{2ff}' | '\u{640}' | '\u{30fc}')
+}
+
+/// Letters whose words are looked at for what divides them.
+fn is_latin(c: char) -> bool {
+    c.is_ascii_alphabetic() || (('\u{c0}'..'\u{250}').contains(&c) && c.is_alphabetic())
+}
+
+/// The text as it is shown where right-to-left overrides turn parts of it around, each to its end or the line's; `None` without one.
+fn displayed(text: &str) -> Option<String> {
+    const OVERRIDE: char = '\u{202e}';
+    const POP: char = '\u{202c}';
+    if !text.contains(OVERRIDE) {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive(['\n', '\u{2029}']) {
+        let mut parts = line.split(OVERRIDE);
+        out.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let end = part.find([POP, '\n', '\r', '\u{2029}']).unwrap_or(part.len());
+            out.extend(part[..end].chars().rev());
+            out.push_str(&part[end..]);
+        }
+    }
+    Some(out)
 }
 
 fn is_plain_letter(c: char) -> bool {

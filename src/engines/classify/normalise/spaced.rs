@@ -5,6 +5,7 @@
 
 use super::{
     GAP,
+    letters::is_mark,
     words::{LONGEST_WORD, Vocabulary, cost, known, words_of},
 };
 
@@ -107,11 +108,6 @@ pub(super) fn joined(text: &str, join: bool, vocabulary: &dyn Vocabulary) -> Opt
     (out.text != text).then_some(out.text)
 }
 
-/// Signs that Unicode calls letters and that stand between letters of words only to divide them: modifier letters, the Arabic and Japanese marks that lengthen.
-fn is_mark(c: char) -> bool {
-    matches!(c, '\u{2b0}'..='\u{2ff}' | '\u{640}' | '\u{30fc}')
-}
-
 /// Bytes of the letters and apostrophes that the text begins with, where they are three or more single letters with an apostrophe between each two; else 0.
 fn letters_joined_by_apostrophes(text: &str, is_letter: impl Fn(char) -> bool) -> usize {
     let (mut letters, mut length, mut after_letter) = (0, 0, false);
@@ -179,9 +175,13 @@ fn spell(run: &[Part<'_>], vocabulary: &dyn Vocabulary) -> Option<String> {
         }
         spelled.last_mut()?.push_str(part.word);
     }
-    let words: Vec<String> = spelled.iter().flat_map(|letters| words_of(letters, vocabulary)).collect();
-    let real = words.iter().any(|word| word.len() >= FEWEST_LETTERS && known(vocabulary, word));
-    real.then(|| words.join(" "))
+    let cut = |spelled: &[String]| -> Option<Vec<String>> {
+        let words: Vec<String> = spelled.iter().flat_map(|letters| words_of(letters, vocabulary)).collect();
+        words.iter().any(|word| word.len() >= FEWEST_LETTERS && known(vocabulary, word)).then_some(words)
+    };
+    // Where words stand closer together than their letters, width says nothing.
+    let words = cut(&spelled).or_else(|| cut(&[spelled.concat()]))?;
+    Some(words.join(" "))
 }
 
 /// How many of `parts` are pieces of one or two letters in a row, if they are enough to make words; single letters alone have rules of their own.

@@ -57,7 +57,6 @@ fn disguised_words_read_as_a_person_reads_them() {
         "h\u{200b}e\u{200d}l\u{2060}l\u{feff}o",
         "h\u{ad}e\u{ad}llo",
         "h\u{e0065}ello",
-        "\u{202e}hello\u{202c}",
         "h\u{fe0f}ello",
         "h\u{180b}ello",
         "h\u{336}e\u{336}l\u{336}l\u{336}o\u{336}",
@@ -74,6 +73,10 @@ fn disguised_words_read_as_a_person_reads_them() {
         "hªeªlªlªo",
         "h²e²l²l²o",
         "ʰᵉˡˡᵒ",
+        "h×e×l×l×o",
+        "h①e①l①l①o",
+        "h\u{fffd}e\u{fffd}llo",
+        "\u{202e}olleh",
         "h_e_l_l_o",
         "h*e*l*l*o",
         "h - e - l - l - o",
@@ -121,6 +124,13 @@ fn words_are_divided_where_a_person_divides_them() {
     reads("1 l0v3 y0u 4 lot", "i love you a lot");
     reads("4 of you, 1 of m3, ps4", "4 of you, 1 of m3, ps4");
     reads("i l o v e y o u", "i love you");
+    reads("h  o  w o  l  d", "how old");
+    for divider in ["\u{fffd}", "\u{e000}", "\u{200b}", "\u{0}", "\u{ad}", "×", "÷", "¬", "™", "①", "℃", "ー", "\u{b}", "\u{85}"]
+    {
+        reads(&["how", "old", "are", "you"].join(divider), "how old are you");
+    }
+    reads("say \u{202e}uoy era dlo woh\u{202c} now", "say how old are you now");
+    reads("\u{202e}dlo woh\nare you", "how old\nare you");
     reads("ho w o ld a re y ou", "how old are you");
     reads("ho.w o.ld", "how old");
     reads("se cr et, ok", "secret ok");
