@@ -81,7 +81,9 @@ fn pictures(backend: &str) {
     let turned = post("08a_two_exif_first_6_then_1.jpg", "image/jpeg");
     assert_eq!((&turned["attachment"]["width"], &turned["attachment"]["height"]), (&120.into(), &160.into()), "the first segment wins");
     assert!(reasons(&post("09a_1x1.gif", "image/gif")).contains(&"media_too_small".to_owned()));
-    assert!(reasons(&post("32_arithmetic.jpg", "image/jpeg")).contains(&"unsupported_feature".to_owned()));
+    for kind in ["image/jpeg", "text/plain", "text/plain; charset=iso-8859-1"] {
+        assert!(reasons(&post("32_arithmetic.jpg", kind)).contains(&"unsupported_feature".to_owned()), "{kind}");
+    }
 
     // Known by its bytes, whatever it is called and whoever can decode it.
     for kind in ["image/heic", "application/octet-stream", "application/x-unheard-of", "text/plain"] {
@@ -178,6 +180,9 @@ fn what_hides_a_frame_is_seen_or_said() {
     }
     // A frame that people decided stands for itself and not for those beside it.
     let item = post("00_picture.png")["review_item"].as_str().unwrap().to_owned();
+    // Nor do they wait together, so that one verdict would be given on both.
+    assert_ne!(post("42_known_then_unseen.gif")["review_item"], *item);
+    assert_eq!(post("01a_interleaved_420.jpg")["review_item"], *item);
     assert_eq!(server.request("POST", &format!("/review/items/{item}/claim"), &[], b"").status, 200);
     let decided = server.request(
         "POST",

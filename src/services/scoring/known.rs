@@ -2,9 +2,9 @@
 //!
 //! # What counts as a copy
 //! - **Exact**: the same bytes of a media file. Of a text or a conversation the same words by the same authors in turn, of the same `context.account_id`: a
-//!   picture stays what it is whoever sends it, but the same words of somebody else are another deed.
-//! - **Near**: the nearest match is the same item of a bank as the nearest match of the decided one was, and the attachment shows nothing else: a still without transparency. One
-//!   frame of several, or what is seen on white alone, is known; the others nobody has seen.
+//!   picture stays what it is whoever sends it, but the same words of somebody else are another deed, and without an account nobody knows whose they are.
+//! - **Near**: the nearest match is the same item of a bank as the nearest match of the decided one was, and neither of them shows anything else: stills without transparency. One
+//!   frame of several, or what is seen on white alone, is known; the others nobody has seen, or they were what people judged.
 //!
 //! # When it is put there
 //! - An exact copy of what was confirmed or rejected; a near copy of what was confirmed. What resembles a rejected picture may be the picture that the bank is
@@ -77,9 +77,14 @@ fn flags(evidence: &Evidence) -> BTreeSet<Flag<'_>> {
 }
 
 /// By what copies of the attachment will be recognised.
-pub(super) fn known_by(pseudonyms: &Pseudonyms, tenant: TenantId, content: &[u8; 32], evidence: &Evidence) -> Vec<KnownBy> {
-    let content = KnownBy::Content(pseudonyms.of(tenant, "content", &hex::encode(content)));
-    std::iter::once(content).chain(nearest(evidence)).collect()
+pub(super) fn known_by(pseudonyms: &Pseudonyms, tenant: TenantId, content: Option<[u8; 32]>, evidence: &Evidence) -> Vec<KnownBy> {
+    let content = content.map(|content| KnownBy::Content(pseudonyms.of(tenant, "content", &hex::encode(content))));
+    content.into_iter().chain(nearest(evidence)).collect()
+}
+
+/// Whether what matched is a frame among others, or what shows on white alone, so that the attachment shows more.
+pub(super) fn is_part(evidence: &Evidence) -> bool {
+    evidence.matches.first().is_some_and(|nearest| nearest.look != Look::default())
 }
 
 fn nearest(evidence: &Evidence) -> Option<KnownBy> {
@@ -87,8 +92,8 @@ fn nearest(evidence: &Evidence) -> Option<KnownBy> {
     Some(KnownBy::Match { bank: nearest.bank.clone(), content_id: nearest.content_id })
 }
 
-/// A digest of what makes two attachments exact copies.
-pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context: &Context) -> [u8; 32] {
+/// A digest of what makes two attachments exact copies; `None` of words whose account nobody names.
+pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context: &Context) -> Option<[u8; 32]> {
     let mut hasher = Sha256::new();
     // Each part with its length, so that no two lists of parts read the same.
     let mut part = |bytes: &[u8]| {
@@ -101,14 +106,15 @@ pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context:
             // Taken already, where it was.
             part(if facts.sha256.is_empty() { bytes } else { facts.sha256.as_bytes() });
         }
-        Attachment::Text { text, .. } => {
+        Attachment::Text { text, received, repaired } => {
             part(b"text");
-            part(context.account_id.as_deref().unwrap_or_default().as_bytes());
-            part(text.as_bytes());
+            part(context.account_id.as_deref()?.as_bytes());
+            // What was repaired alike need not have been alike.
+            part(received.as_deref().filter(|_| *repaired).unwrap_or(text.as_bytes()));
         }
         Attachment::Conversation { messages, .. } => {
             part(b"conversation");
-            part(context.account_id.as_deref().unwrap_or_default().as_bytes());
+            part(context.account_id.as_deref()?.as_bytes());
             let mut authors = HashMap::new();
             for message in messages {
                 // Names may be drawn anew for each call; who speaks when is not.
@@ -119,7 +125,7 @@ pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context:
             }
         }
     }
-    hasher.finalize().into()
+    Some(hasher.finalize().into())
 }
 
 /// The verdict that stands, by verdicts from the newest to the oldest, and the oldest item of it that had all the `flags`.
@@ -133,7 +139,9 @@ fn settled(verdicts: &[DecidedCopy], likeness: Likeness, flags: &BTreeSet<Flag<'
         return None;
     }
     let agreeing = verdicts.iter().take_while(|one| one.verdict == verdict);
-    let seen = agreeing.filter(|one| flags.is_subset(&self::flags(&one.evidence)));
+    // Of a sequence people may have judged another frame than the one that is alike.
+    let stands = |one: &&DecidedCopy| likeness == Likeness::Exact || !is_part(&one.evidence);
+    let seen = agreeing.filter(stands).filter(|one| flags.is_subset(&self::flags(&one.evidence)));
     seen.last().map(|one| (one.review_item, verdict))
 }
 
@@ -162,9 +170,8 @@ impl Copies {
                 KnownBy::Content(_) => Likeness::Exact,
                 KnownBy::Match { .. } => Likeness::Near,
             };
-            // A frame among others, or what shows on white alone, is not all that the attachment shows.
-            let partial = |nearest: &Match| nearest.disputed || nearest.look != Look::default();
-            if likeness == Likeness::Near && sought.evidence.matches.first().is_some_and(partial) {
+            let disputed = |nearest: &Match| nearest.disputed;
+            if likeness == Likeness::Near && (is_part(sought.evidence) || sought.evidence.matches.first().is_some_and(disputed)) {
                 continue;
             }
             let verdicts = store.decided_copies(sought.tenant, known, &banks).await?;
@@ -327,6 +334,7 @@ mod tests {
             let message = |(author, text): &(&str, &str)| Message { author: (*author).to_owned(), time: None, text: (*text).to_owned() };
             content(&Attachment::conversation(messages.iter().map(message).collect()), &facts(""), &by("ann"))
         };
+        assert_eq!(content(&Attachment::text("hello"), &facts(""), &Context::default()), None, "nobody knows whose words they are");
         let first = chat(&[("u1", "hi"), ("u2", "hello")]);
         assert_eq!(first, chat(&[("x", "hi"), ("y", "hello")]), "names are drawn anew");
         let others = [

@@ -177,7 +177,7 @@ impl Scoring {
         let (mut known, mut known_by) = (None, Vec::new());
         if decision.route == Route::Review {
             let content = known::content(&request.attachment, &facts, &request.context);
-            known_by = known::known_by(&self.pseudonyms, request.tenant, &content, &evidence);
+            known_by = known::known_by(&self.pseudonyms, request.tenant, content, &evidence);
             let sought = known::Sought { tenant: request.tenant, item_id: &item_id, evidence: &evidence, known_by: &known_by };
             known = self.copies.find(&self.store, &self.pseudonyms, &sought).await?;
         }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Pseudonyms, known::Known};
+use super::{
+    Pseudonyms,
+    known::{self, Known},
+};
 use crate::{
     domain::{
         attachment::{AttachmentFacts, Context},
@@ -102,7 +105,8 @@ impl Finding<'_> {
     }
 
     /// What the attachment has in common with those that it can wait with: the nearest match, and everything that its decision will be an observation of, so that
-    /// the books of technologies, services and clusters stay right. Audit samples and second looks stand for themselves.
+    /// the books of technologies, services and clusters stay right; and all that a person has to know of it: other banks, what was not looked at. One that shows more than
+    /// what matched waits with its exact copies alone. Audit samples and second looks stand for themselves.
     fn review_cluster(&self, pseudonyms: &Pseudonyms) -> Option<String> {
         let waits = self.cluster_matches && self.drawn.is_none() && self.known.is_none();
         let nearest = self.evidence.matches.first().filter(|_| waits)?;
@@ -118,10 +122,21 @@ impl Finding<'_> {
             "nearest": nearest.technology.as_str(),
             "matched": matched,
             "flags": flags.collect::<Vec<_>>(),
+            "banks": self.evidence.matches.iter().map(|hit| hit.bank.as_str()).collect::<BTreeSet<_>>(),
+            "unscored": self.evidence.unscored.iter().map(|one| (one.technology.as_str(), one.reason.as_str())).collect::<BTreeSet<_>>(),
+            "content": known::is_part(self.evidence).then(|| self.content()),
             "service": self.context.service,
             "cluster": self.cluster(pseudonyms),
         });
         Some(key.to_string())
+    }
+
+    /// By what its exact copies are recognised.
+    fn content(&self) -> Option<&str> {
+        self.known_by.iter().find_map(|known| match known {
+            KnownBy::Content(content) => Some(content.0.as_str()),
+            KnownBy::Match { .. } => None,
+        })
     }
 
     fn account(&self, pseudonyms: &Pseudonyms) -> Option<Pseudonym> {
