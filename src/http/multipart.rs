@@ -75,7 +75,7 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
                 let is_file = is_file(&field);
                 let bytes = bytes(field, &failure).await?;
                 // A field of a form is text (RFC 7578, section 4.4), where it is no file and its bytes are a text's.
-                let text = || (!is_file && !bytes.is_empty() && std::str::from_utf8(&bytes).is_ok()).then(|| "text/plain".to_owned());
+                let text = || (!is_file && is_textual(&bytes)).then(|| "text/plain".to_owned());
                 let content_type = content_type.or_else(text);
                 inputs.push(RawInput { content_type, bytes, context: context.take(), idempotency_key });
             }
@@ -103,6 +103,12 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
 fn is_file(field: &Field<'_>) -> bool {
     let disposition = field.headers().get(header::CONTENT_DISPOSITION).map(HeaderValue::as_bytes).unwrap_or_default();
     disposition.to_ascii_lowercase().windows(8).any(|word| word == b"filename")
+}
+
+/// Whether most bytes are UTF-8: a text may be cut, or hold half an emoji.
+fn is_textual(bytes: &[u8]) -> bool {
+    let unsound: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    !bytes.is_empty() && unsound * 10 <= bytes.len()
 }
 
 /// The parts of a body, under the same bounds; and where the body's own failure will stand.
