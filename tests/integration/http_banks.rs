@@ -150,6 +150,12 @@ async fn items_have_several_signals_and_everything_there_is_to_say() {
     ]);
     assert_eq!(named["items"], shape);
     assert_eq!(app.get("/banks/A/items/1").await.ok()["provenance"].as_array().unwrap().len(), 2);
+    // Who names an item that is out of force is told that it matches nothing.
+    let disable = async |until: Value| call(&app, "PATCH", "/banks/A/items/4", json!({"disable_until": until})).await.ok();
+    disable(json!("always")).await;
+    let named = call(&app, "POST", "/banks/A/items", json!({"items": [{"signals": [md5('b'), md5('c')]}]})).await.ok();
+    assert_eq!((&named["items"][0]["content_id"], &named["items"][0]["state"]), (&json!(4), &json!("disabled")));
+    disable(Value::Null).await;
     assert_eq!(app.get("/banks/A/items/3").await.ok()["provenance"].as_array().unwrap().len(), 1);
 
     let list = async |query: &str| -> (Vec<i64>, Value) {

@@ -15,7 +15,7 @@ use crate::{
     cli::{Failure, output},
     config::Config,
     domain::{
-        bank::{HarmCategory, Opinion, OpinionSource, Provenance, Standing},
+        bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Standing},
         curation::{BankRight, DisableUntil, Metadata},
         ids::KeyId,
         signal::{Signal, SignalType},
@@ -235,6 +235,14 @@ impl Add {
             let mut line = json!({"bank": self.bank, "content_id": added.content_id, "created": added.created, "standing": item.standing});
             if !added.created {
                 line["named_again"] = vec![added.content_id].into();
+            }
+            if !added.created && item.state != ItemState::Enabled {
+                line["state"] = item.state.as_str().into();
+                let id = added.content_id;
+                eprintln!(
+                    "note: item {id} is not in force, so nothing matches it: see `nightlight bank items --bank {}`, and `bank enable` or `bank standing`",
+                    self.bank
+                );
             }
             if !added.shares_with.is_empty() {
                 line["shares_with"] = added.shares_with.into();

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{
-        bank::{Admission, Opinion, OpinionSource, Purpose},
+        bank::{Admission, ItemState, Opinion, OpinionSource, Purpose},
         curation::{BankSettings, DisableUntil, Metadata},
         signal::{Distance, SignalType},
         time::Timestamp,
@@ -229,7 +229,7 @@ impl ItemBody {
         Self {
             content_id: item.content_id,
             standing: item.standing.as_str(),
-            in_force: item.state == crate::domain::bank::ItemState::Enabled,
+            in_force: item.state == ItemState::Enabled,
             disable_until: disable_until_text(item.disable_until),
             signal_types,
             signals: with_signals.then(|| item.signals.iter().map(text).collect()),
@@ -268,6 +268,10 @@ pub(in crate::http) struct AddedItemBody {
     pub named_again: Vec<i64>,
     /// Other items that have some of the signals too, at most 100; each matches for itself.
     pub shares_with: Vec<i64>,
+    /// Only of an item that was there and is not in force: `disabled`. It matches nothing until somebody enables it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state: Option<ItemState>,
 }
 
 /// What is said of an item, newest first.

@@ -21,7 +21,7 @@ use super::{
     query,
 };
 use crate::{
-    domain::bank::{HarmCategory, Standing},
+    domain::bank::{HarmCategory, ItemState, Standing},
     services::{
         access::Principal,
         banks::curation::{DEFAULT_PAGE, LONGEST_PAGE},
@@ -141,13 +141,17 @@ pub(in crate::http) async fn add(
     let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
     let added = state.services.curation.add_all(&who, &bank, entries).await?;
     let bank_version = added.last().map_or(0, |item| item.bank_version); // there is one at least
-    let items = added.into_iter().map(|AddedItem { content_id, created, shares_with, .. }| AddedItemBody {
-        content_id,
-        created,
-        named_again: if created { Vec::new() } else { vec![content_id] },
-        shares_with,
-    });
-    Ok(Json(AddedItems { items: items.collect(), bank_version }))
+    let mut items = Vec::with_capacity(added.len());
+    for AddedItem { content_id, created, shares_with, .. } in added {
+        let mut body = AddedItemBody { content_id, created, named_again: Vec::new(), shares_with, state: None };
+        if !created {
+            body.named_again.push(content_id);
+            let state = state.services.curation.item(&who, &bank, content_id).await?.state;
+            body.state = Some(state).filter(|state| *state != ItemState::Enabled);
+        }
+        items.push(body);
+    }
+    Ok(Json(AddedItems { items, bank_version }))
 }
 
 /// Read an item.
