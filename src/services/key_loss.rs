@@ -30,7 +30,7 @@ async fn pseudonym_key(data_dir: &Path, store: &Store) -> Result<(), StartError>
     let shown = path.display();
     Err(StartError::KeyLost {
         lost: "Without it nothing in the ledger can be found again by account or item, so that nobody's data can be erased by name, clusters of \
-               review items fall apart, and a repeated call with an idempotency key of before is refused",
+               review items fall apart, copies of what people decided come before them again, and a repeated call with an idempotency key of before is refused",
         otherwise: format!("if it is gone for good, begin a new one: (umask 077; head -c 32 /dev/urandom > {shown})"),
         path,
     })

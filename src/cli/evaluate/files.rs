@@ -233,7 +233,8 @@ impl DataFolder {
         if config.store_file().exists() {
             return Ok(Self { config: config.clone(), own: None });
         }
-        let folder = std::env::temp_dir().join(format!("nightlight-evaluate-{}", uuid::Uuid::new_v4()));
+        // Below the data directory, as all that is written.
+        let folder = config.data_dir.join(format!("evaluate-{}", uuid::Uuid::new_v4()));
         let mut config = config.clone();
         config.data_dir.clone_from(&folder);
         Ok(Self { config, own: Some(folder) })
@@ -244,6 +245,10 @@ impl Drop for DataFolder {
     fn drop(&mut self) {
         if let Some(folder) = &self.own {
             remove(folder);
+            // The data directory as well, if it was made for this: what holds anything stays.
+            if let Some(parent) = folder.parent() {
+                let _ = fs::remove_dir(parent);
+            }
         }
     }
 }

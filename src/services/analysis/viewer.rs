@@ -26,7 +26,7 @@ use crate::{
 pub struct Bounds {
     /// Distinct frames, pages or pictures, at least 1.
     pub max_frames: u32,
-    /// Pixels of all frames that are decoded and of all views, a frame counting as [`LEAST`] at least; the first frame is always looked at.
+    /// Pixels of all frames that are decoded and of all views, a frame counting as 4096 at least; the first frame is always looked at.
     pub max_total_pixels: u64,
     /// For all frames after the first.
     pub max_time: Duration,
