@@ -86,7 +86,12 @@ impl<'a> Header<'a> {
         let (mut masks_behind, mut alpha) = (0, None);
         let coding = match compression {
             0 if bits == 16 => Coding::Masks([0x7c00, 0x3e0, 0x1f]),
-            0 => Coding::Plain,
+            0 => {
+                // Browsers take the alpha that a header of 108 bytes or more has a mask for, also where the other masks do not count.
+                let mask = bytes.long(MASKS + 12).filter(|_| bits == 32 && length >= 108);
+                alpha = mask.filter(|&mask| mask != 0);
+                Coding::Plain
+            }
             1 | 2 if bits <= 8 => Coding::Runs { nibbles: compression == 2 },
             // 6 is 3 with a fourth mask, for alpha.
             3 | 6 if bits >= 16 && !os2 => {

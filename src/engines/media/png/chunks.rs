@@ -56,7 +56,9 @@ pub(super) fn animation(file: &[u8]) -> Option<Animation> {
         match kind {
             b"acTL" => {
                 let number = |at: usize| Some(u32::from_be_bytes(*data.get(at..)?.first_chunk()?));
-                frames = number(0).filter(|frames| (1..=MOST).contains(frames) && number(4).is_some_and(|plays| plays <= MOST));
+                // The first that is valid counts, as in browsers.
+                let valid = || number(0).filter(|frames| (1..=MOST).contains(frames) && number(4).is_some_and(|plays| plays <= MOST));
+                frames = frames.or_else(valid);
             }
             b"fcTL" => apart = false,
             _ => {}

@@ -211,7 +211,7 @@ impl Layout {
         }
         // 1 is associated (premultiplied) alpha.
         let extra = directory.first(tag::EXTRA_SAMPLES);
-        let premultiplied = photometric == Photometric::Rgb && samples > 3 && extra == Some(1);
+        let premultiplied = matches!(photometric, Photometric::Rgb | Photometric::BlackIsZero) && samples > fewest && extra == Some(1);
         // 2 is unassociated alpha, and 999 what some drawing programs write. Four samples of RGB without a word are taken for RGBA, as in Pillow.
         let is_alpha = match extra {
             Some(extra) => matches!(extra, 1 | 2 | 999),
@@ -291,7 +291,13 @@ impl Layout {
             }
             (_, 1) => pixels::from_indices(row, self.bits.min(8), palette, out),
             (_, samples) => {
-                let leading: Vec<u8> = row.iter().step_by(samples).copied().collect();
+                let grey = |pixel: &[u8]| match pixel {
+                    [grey, alpha, ..] if self.premultiplied => {
+                        (u32::from(*grey) * 255).checked_div(u32::from(*alpha)).unwrap_or(0).min(255) as u8
+                    }
+                    _ => pixel[0],
+                };
+                let leading: Vec<u8> = row.chunks_exact(samples).map(grey).collect();
                 pixels::from_indices(&leading, 8, palette, out);
             }
         }
