@@ -230,12 +230,23 @@ fn of_digests(banks: &Snapshot) -> Want {
     Want { md5: banks.holds(SignalType::Md5), sha1: banks.holds(SignalType::Sha1), pixels: None }
 }
 
-/// Said when no view has a hash that can be matched: a plain frame among others hides nothing.
+/// Below this quality there is nothing to be seen on a frame.
+const PLAIN: u8 = 10;
+
+/// Said when no view has a hash that can be matched, and of views among others that show something, too faint to be matched: a plain one hides nothing.
 fn unhashed(views: &[SeenView], minimum: Quality) -> Option<Unscored> {
     let best = views.iter().filter_map(|view| view.prepared.hash.as_ref().ok()).map(|hash| hash.quality).max();
     let of = |reason, detail| Some(Unscored { technology: PDQ, reason, detail });
     match best {
-        Some(best) if best >= minimum => None,
+        Some(best) if best >= minimum => {
+            let qualities = || views.iter().filter_map(|view| view.prepared.hash.as_ref().ok()).map(|hash| hash.quality);
+            let faint = qualities().filter(|quality| *quality < minimum && quality.get() >= PLAIN).count();
+            (faint > 0).then(|| Unscored {
+                technology: PDQ,
+                reason: UnscoredReason::FramesNotLookedAt,
+                detail: format!("{faint} of {} views have a quality below {}: too little detail to match", views.len(), minimum.get()),
+            })
+        }
         Some(best) => of(
             UnscoredReason::QualityBelowMinimum,
             format!("quality {} is below {}: too little detail to match", best.get(), minimum.get()),

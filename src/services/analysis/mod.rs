@@ -144,9 +144,9 @@ impl Analysis {
             }
             Attachment::Text { text, received, repaired } => {
                 let mut evidence = text::look_at_text(&self.texts, text, ask.points, timings).await?;
-                if let Some(bytes) = received {
-                    put_together(&mut evidence, self.look_at_received(bytes, &ask, timings).await?);
-                }
+                // A text in JSON has the bytes that it would have come as.
+                let bytes = received.clone().unwrap_or_else(|| Bytes::copy_from_slice(text.as_bytes()));
+                put_together(&mut evidence, self.look_at_received(&bytes, &ask, timings).await?);
                 Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, &ask, *repaired, evidence))
             }
             Attachment::Conversation { messages, repaired } => {
