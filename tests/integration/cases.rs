@@ -161,6 +161,11 @@ fn what_hides_a_frame_is_seen_or_said() {
     assert_eq!(reasons(&post("44_missing_second.mpo"), "pdq"), ["frames_not_looked_at"]);
     let short = post("45_short_riff.webp");
     assert!(!short["matches"].as_array().unwrap().is_empty() || !reasons(&short, "pdq").is_empty(), "{short}");
+    // What browsers or libtiff show of it: on white, or as the second frame.
+    for name in ["47_grey_associated_alpha.tif", "48_two_actl.png", "49_alpha_mask_of_bmp.bmp"] {
+        assert_eq!(post(name)["decision"]["category"], "known", "{name}");
+    }
+    assert!(reasons(&post("46_faint_on_white.png"), "pdq").contains(&"frames_not_looked_at".to_owned()), "too faint to be matched");
     // Through HMA's door, where the first frame has no hash that could be looked up, and where a client hashes first and looks the hash up.
     let form = [
         &b"--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a.gif\"\r\n\r\n"[..],
