@@ -165,7 +165,7 @@ fn nothing_to_read_is_empty() {
 #[test]
 fn the_rule_names_the_looks() {
     let rule = classifier(ConversationLimits::default()).rule();
-    assert_eq!(rule, "looks=raw+normalised;normalise=v1:control,invisible,nfkc,marks,emoji,confusables,leet,spaced,case;score=max");
+    assert_eq!(rule, "looks=raw+normalised;normalise=v2:control,invisible,nfkc,marks,emoji,confusables,leet,spaced,case;score=max");
 }
 
 /// The backbone's digest is what it was before manifests could name looks: certificates stay bound to it.

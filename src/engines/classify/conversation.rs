@@ -73,7 +73,7 @@ impl ConversationClassifier {
     }
 
     /// What decides, beside the model's digest, which looks there are and which score counts:
-    /// `looks=raw+normalised;normalise=v1:nfkc,case;score=max`, or `looks=raw`.
+    /// `looks=raw+normalised;normalise=v2:nfkc,case;score=max`, or `looks=raw`.
     pub fn rule(&self) -> String {
         self.encoder.manifest().looks()
     }

@@ -397,7 +397,7 @@ mod tests {
             ("scripts = [\"Latn\"]", "scripts = [\"Latin\"]", "ISO 15924"),
             ("\"case\"]", "\"case\", \"nfkc\"]", "each once"),
             ("\"case\"]", "\"upper\"]", "upper"),
-            ("[normalise]\nversion = 1", "[normalise]\nversion = 2", "version 2"),
+            ("[normalise]\nversion = 2", "[normalise]\nversion = 1", "version 1"),
             ("kind = \"text-backbone\"", "kind = \"image-embedder\"", "files of this kind"),
         ] {
             let error = Manifest::parse(&minilm.folder, &good.replacen(from, to, 1)).unwrap_err();
@@ -406,7 +406,7 @@ mod tests {
         let head = committed("conversation-demo");
         let text = read_text(&head.folder.join(Manifest::FILE)).unwrap().replacen("backbone =", "scripts = [\"Latn\"]\nbackbone =", 1);
         assert!(Manifest::parse(&head.folder, &text).unwrap_err().to_string().contains("scripts does not belong to this kind"));
-        assert!(minilm.looks().starts_with("looks=raw+normalised;normalise=v1:control,") && head.looks() == "looks=raw");
+        assert!(minilm.looks().starts_with("looks=raw+normalised;normalise=v2:control,") && head.looks() == "looks=raw");
     }
 
     /// Certificates are bound to digests: neither a release of this program nor a key with a default may change that of a model that did not.

@@ -206,7 +206,7 @@ pub(super) fn is_mark(c: char) -> bool {
 }
 
 /// Letters whose words are looked at for what divides them.
-fn is_latin(c: char) -> bool {
+pub(super) fn is_latin(c: char) -> bool {
     c.is_ascii_alphabetic() || (('\u{c0}'..'\u{250}').contains(&c) && c.is_alphabetic())
 }
 

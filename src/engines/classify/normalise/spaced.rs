@@ -5,7 +5,7 @@
 
 use super::{
     GAP,
-    letters::is_mark,
+    letters::{is_latin, is_mark},
     words::{LONGEST_WORD, Vocabulary, cost, known, words_of},
 };
 
@@ -109,11 +109,11 @@ pub(super) fn joined(text: &str, join: bool, vocabulary: &dyn Vocabulary) -> Opt
 }
 
 /// Bytes of the letters and apostrophes that the text begins with, where they are three or more single letters with an apostrophe between each two; else 0.
-fn letters_joined_by_apostrophes(text: &str, is_letter: impl Fn(char) -> bool) -> usize {
+fn letters_joined_by_apostrophes(text: &str) -> usize {
     let (mut letters, mut length, mut after_letter) = (0, 0, false);
-    for c in text.chars().take_while(|c| is_letter(*c) || matches!(c, '\'' | '’')) {
+    for c in text.chars().take_while(|c| is_latin(*c) || matches!(c, '\'' | '’')) {
         // Two of a kind: a word, or a quotation.
-        if is_letter(c) == after_letter {
+        if is_latin(c) == after_letter {
             return 0;
         }
         after_letter = !after_letter;
@@ -125,23 +125,22 @@ fn letters_joined_by_apostrophes(text: &str, is_letter: impl Fn(char) -> bool) -
 
 /// The words of a text, and what stands behind the last.
 fn parts(text: &str) -> (Vec<Part<'_>>, &str) {
-    let is_letter = |c: char| c.is_ascii_alphabetic() || (('\u{c0}'..'\u{250}').contains(&c) && c.is_alphabetic());
     let mut parts = Vec::new();
     let mut rest = text;
     // Bytes left of `text` where apostrophes are joints, at least.
     let mut joints = text.len();
-    while let Some(start) = rest.find(is_letter) {
+    while let Some(start) = rest.find(is_latin) {
         let word = &rest[start..];
         // An apostrophe between letters is spelling: don't. Between single letters, and nothing else, it is a joint: h'o'w.
         if word.len() <= joints {
-            joints = word.len() - letters_joined_by_apostrophes(word, is_letter);
+            joints = word.len() - letters_joined_by_apostrophes(word);
         }
         let spelling = word.len() <= joints;
         let mut end = word.len();
         let mut letters = word.char_indices().peekable();
         while let Some((at, c)) = letters.next() {
-            let apostrophe = spelling && matches!(c, '\'' | '’') && letters.peek().is_some_and(|(_, next)| is_letter(*next));
-            if !is_letter(c) && !apostrophe {
+            let apostrophe = spelling && matches!(c, '\'' | '’') && letters.peek().is_some_and(|(_, next)| is_latin(*next));
+            if !is_latin(c) && !apostrophe {
                 end = at;
                 break;
             }
