@@ -120,7 +120,10 @@ def bitstream(rng, width, height):
     while at < len(body):
         length = struct.unpack_from("<I", body, at + 4)[0]
         if body[at:at + 4] in (b"ALPH", b"VP8 ", b"VP8L"):
-            kept += chunk(body[at:at + 4], body[at + 8:at + 8 + length])
+            data = bytearray(body[at + 8:at + 8 + length])
+            if body[at:at + 4] == b"VP8L" and chance(rng, 0.1):
+                data[4] ^= 0x10  # says the contrary of whether it has alpha
+            kept += chunk(body[at:at + 4], bytes(data))
         at += 8 + length + length % 2
     return kept
 

@@ -32,12 +32,18 @@ CARGO = ["cargo", "test", "--quiet", "--locked", "--features", "testing", "--tes
 
 
 def by_pillow(data):
-    """The frames as Pillow shows them, one after the other. A WebP animation has the alpha that libwebp draws (what its frames leave uncovered is
-    transparent in browsers too), whatever its header says: Pillow gives it when the header's flag is set."""
+    """The frames as Pillow shows them, one after the other. A WebP has alpha wherever some viewer shows it, whatever its header says: what an
+    animation's frames leave uncovered (Pillow gives it when the header's flag is set), what a still holds although the flag is not set (dwebp), and what
+    a VP8L image holds although it says that it does not (Chromium)."""
     frames = shown_by_pillow(data)
-    if data[:4] == b"RIFF" and data[12:16] == b"VP8X" and data[20] & 2 and not data[20] & 0x10:
-        flagged = shown_by_pillow(data[:20] + bytes([data[20] | 0x10]) + data[21:])
-        frames = [(rgb, alpha, seconds) for (rgb, _, seconds), (_, alpha, _) in zip(frames, flagged, strict=True)]
+    if data[:4] == b"RIFF" and data[12:16] == b"VP8X":
+        animated, flagged, lossless = data[20] & 2, data[20] & 0x10, data[30:34] == b"VP8L"
+        said = bytearray(data)
+        if animated or flagged or data[30:34] == b"ALPH" or (lossless and data[42] & 0x10):
+            said[20] |= 0x10
+            said[42] |= 0x10 if lossless else 0
+        if said != data:
+            frames = [(rgb, alpha, seconds) for (rgb, _, seconds), (_, alpha, _) in zip(frames, shown_by_pillow(bytes(said)), strict=True)]
     return frames
 
 
@@ -71,23 +77,28 @@ def shown_by_pillow(data):
 
 
 def ask(files, folder):
-    """What the decoder gives for each file: frames, and the last line."""
+    """What the decoder gives for each file: frames, and the last line with what viewers draw of which frame."""
     names, out = folder / "list", folder / "out"
     names.write_text("\n".join(str(file) for file in files))
     command = os.environ["NIGHTLIGHT_FRAMES"].split() if "NIGHTLIGHT_FRAMES" in os.environ else CARGO
     subprocess.run(command, check=True, env={**os.environ, "NIGHTLIGHT_FRAMES_LIST": str(names), "NIGHTLIGHT_FRAMES_OUT": str(out)})
     with out.open("rb") as lines:
         for _ in files:
-            frames = []
+            frames, drawn = [], {}
             while True:
                 line = json.loads(lines.readline())
                 if "width" not in line:
                     break
-                width, height = line["width"], line["height"]
-                rgb = np.frombuffer(lines.read(3 * width * height), np.uint8).reshape(height, width, 3)
-                alpha = np.frombuffer(lines.read(width * height), np.uint8).reshape(height, width) if line["alpha"] else None
-                frames.append((rgb, alpha, line["time_s"]))
-            yield frames, line
+                frames.append((*raster(lines, line), line["time_s"]))
+                if line["drawn"]:
+                    drawn[len(frames) - 1] = raster(lines, line["drawn"])
+            yield frames, {**line, "drawn": drawn}
+
+
+def raster(lines, said):
+    width, height = said["width"], said["height"]
+    rgb = np.frombuffer(lines.read(3 * width * height), np.uint8).reshape(height, width, 3)
+    return rgb, np.frombuffer(lines.read(width * height), np.uint8).reshape(height, width) if said["alpha"] else None
 
 
 def difference(kind, ours, right):

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use nightlight::domain::{clip::{Clip, FrameAt, Shot}, frame::Frame};
-//! let shot = |index| Shot { at: FrameAt { index, time: None }, frame: Frame::new(1, 1, vec![0; 3]).unwrap(), alpha: None };
+//! let shot = |index| Shot { at: FrameAt { index, time: None }, frame: Frame::new(1, 1, vec![0; 3]).unwrap(), alpha: None, drawn: None };
 //! let clip: Clip<'_, ()> = Clip { frames: Some(2), shots: Box::new([Ok(shot(0)), Ok(shot(1))].into_iter()) };
 //! assert_eq!(clip.shots.filter_map(Result::ok).map(|shot| shot.at.index).collect::<Vec<_>>(), [0, 1]);
 //! ```
@@ -31,6 +31,17 @@ pub struct Shot {
     /// The pixels with alpha dropped, as lists are made with them.
     pub frame: Frame,
     /// One byte a pixel, row by row, 255 opaque; `None` where the whole frame is opaque.
+    pub alpha: Option<Buffer>,
+    /// What viewers draw, where that is another picture.
+    pub drawn: Option<Drawn>,
+}
+
+/// A frame as viewers draw it where lists are made with other pixels: places that a format's readers treat in different ways, colours that a profile changes.
+#[derive(Debug)]
+pub struct Drawn {
+    /// May be of another size than what lists are made with.
+    pub frame: Frame,
+    /// As in [`Shot`].
     pub alpha: Option<Buffer>,
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use nightlight::domain::clip::Shot;
+use nightlight::domain::clip::{Drawn, Shot};
 use nightlight::domain::frame::BufferPool;
 use nightlight::engines::hashing::digests::digests;
 use nightlight::engines::media::{DecodeError, Decoder, Limits};
@@ -286,10 +286,17 @@ fn dump() {
                         Ok(shot) => {
                             let Right { width, height, time_s, .. } = described(&shot);
                             let alpha = shot.alpha.is_some();
-                            let line = serde_json::json!({ "width": width, "height": height, "time_s": time_s, "alpha": alpha });
+                            let drawn = shot.drawn.as_ref().map(|Drawn { frame, alpha }| {
+                                serde_json::json!({ "width": frame.width(), "height": frame.height(), "alpha": alpha.is_some() })
+                            });
+                            let line =
+                                serde_json::json!({ "width": width, "height": height, "time_s": time_s, "alpha": alpha, "drawn": drawn });
                             writeln!(out, "{line}").unwrap();
-                            out.write_all(shot.frame.pixels()).unwrap();
-                            out.write_all(shot.alpha.as_deref().unwrap_or_default()).unwrap();
+                            let drawn = shot.drawn.map(|Drawn { frame, alpha }| (frame, alpha));
+                            for (frame, alpha) in [(shot.frame, shot.alpha)].into_iter().chain(drawn) {
+                                out.write_all(frame.pixels()).unwrap();
+                                out.write_all(alpha.as_deref().unwrap_or_default()).unwrap();
+                            }
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 //! What the frames of an animation are drawn on, one over the other.
 
+use super::sequence::Raster;
 use crate::domain::frame::{Buffer, BufferPool};
 
 /// A rectangle of pixels.
@@ -58,7 +59,7 @@ impl Canvas {
     }
 
     /// The part of an area that lies on the canvas.
-    fn cut(&self, area: Area) -> Area {
+    pub(super) fn cut(&self, area: Area) -> Area {
         let (left, top) = (area.left.min(self.width), area.top.min(self.height));
         let right = (area.left + area.width).min(self.width);
         let bottom = (area.top + area.height).min(self.height);
@@ -125,6 +126,13 @@ impl Canvas {
     /// Copies the colours out.
     pub(super) fn show(&self, out: &mut [u8]) {
         out.copy_from_slice(&self.rgb);
+    }
+
+    /// A copy of all.
+    pub(super) fn raster(&self, pool: &BufferPool) -> Raster {
+        let mut rgb = pool.take(self.rgb.len());
+        self.show(&mut rgb);
+        Raster { size: (self.width as u32, self.height as u32), rgb, alpha: Some(self.alpha(pool)) }
     }
 
     /// A copy of the alpha.

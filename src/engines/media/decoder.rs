@@ -3,11 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::{DecodeError, Fault};
+use super::orientation::Orientation;
 pub(super) use super::sequence::Picture;
-use super::sequence::{Reading, Sequence, Still, Stored};
+use super::sequence::{Raster, Reading, Sequence, Still, Stored};
 use super::{bmp, gif, jpeg, mpo, png, recognise, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
-use crate::domain::clip::{Clip, FrameAt, Shot};
+use crate::domain::clip::{Clip, Drawn, FrameAt, Shot};
 use crate::domain::frame::{Buffer, BufferPool, Frame};
 
 /// What one attachment may cost.
@@ -165,7 +166,7 @@ impl Decoder {
         Ok(Clip { frames, shots: Box::new(shots) })
     }
 
-    /// The pixels and the alpha of the frame that was announced, turned upright.
+    /// The frame that was announced, upright, and its alpha.
     fn read<'a, S: Sequence<'a>>(
         &self,
         media_type: MediaType,
@@ -179,9 +180,15 @@ impl Decoder {
             .map_err(|_| Fault::malformed("more pixels than can be addressed").of(media_type))?;
         let mut pixels = self.pool.take(length);
         let alpha = sequence.read(&mut pixels, reading, &self.pool).map_err(|fault| fault.of(media_type))?;
+        self.upright(media_type, orientation, Raster { size: (width, height), rgb: pixels, alpha })
+    }
+
+    /// The raster turned, and its alpha if any of it is not opaque.
+    fn upright(&self, media_type: MediaType, orientation: Orientation, raster: Raster) -> Result<(Frame, Option<Buffer>), DecodeError> {
+        let Raster { size: (width, height), rgb, alpha } = raster;
         let alpha = alpha.filter(|alpha| !is_opaque(alpha));
         let alpha = alpha.map(|alpha| orientation.apply(width, height, alpha, &self.pool).2);
-        let (width, height, pixels) = orientation.apply(width, height, pixels, &self.pool);
+        let (width, height, pixels) = orientation.apply(width, height, rgb, &self.pool);
         let frame = Frame::new(width, height, pixels).map_err(|error| Fault::malformed(error).of(media_type))?;
         Ok((frame, alpha))
     }
@@ -224,8 +231,16 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
             };
             let Some(stored) = stored else { return Ok(None) };
             let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All)?;
+            let drawn = match self.sequence.drawn(&decoder.pool) {
+                Some(raster) => {
+                    let (drawn, drawn_alpha) = decoder.upright(media_type, stored.orientation, raster)?;
+                    let alike = drawn_alpha.as_deref() == alpha.as_deref() && is_same(&drawn, &frame);
+                    (!alike).then_some(Drawn { frame: drawn, alpha: drawn_alpha })
+                }
+                None => None,
+            };
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
-            Ok(Some(Shot { at, frame, alpha }))
+            Ok(Some(Shot { at, frame, alpha, drawn }))
         });
         if let Ok(Some(_)) = shot {
             self.place = Place::Behind;
@@ -233,6 +248,10 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
         }
         shot.transpose()
     }
+}
+
+fn is_same(one: &Frame, other: &Frame) -> bool {
+    (one.width(), one.height(), one.pixels()) == (other.width(), other.height(), other.pixels())
 }
 
 /// Piece by piece, which the compiler turns into wide instructions.

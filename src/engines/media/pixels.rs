@@ -61,6 +61,18 @@ pub(super) fn alpha_of(pixels: &[u8], pool: &BufferPool) -> Buffer {
     alpha
 }
 
+/// `colour * 255 / alpha`: colours that were not multiplied by their alpha, as if they were.
+pub(super) fn unmultiplied(rgb: &[u8], alpha: &[u8], pool: &BufferPool) -> Buffer {
+    let mut out = pool.take(rgb.len());
+    for ((pixel, stored), &alpha) in out.chunks_exact_mut(3).zip(rgb.chunks_exact(3)).zip(alpha) {
+        let alpha = u32::from(alpha);
+        for (value, &colour) in pixel.iter_mut().zip(stored) {
+            *value = (u32::from(colour) * 255 + alpha / 2).checked_div(alpha).unwrap_or(0).min(255) as u8;
+        }
+    }
+    out
+}
+
 /// `a * b / 255`, rounded, as Pillow's `MULDIV255`.
 fn scale_255(a: u8, b: u8) -> u8 {
     let product = u32::from(a) * u32::from(b) + 128;

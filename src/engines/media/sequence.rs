@@ -53,6 +53,21 @@ pub(super) trait Sequence<'a>: Sized {
     /// Reads the pixels of the frame that `next` announced: writes all `3 * width * height` bytes of `out`, whose content is unspecified, and
     /// gives `width * height` bytes of alpha where the frame has any and the reading is of all. Scratch areas come from `pool`.
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault>;
+    /// The frame that was just read, as viewers draw it, where the format's viewers and Pillow place its parts in different ways.
+    fn drawn(&mut self, pool: &BufferPool) -> Option<Raster> {
+        let _ = pool;
+        None
+    }
+}
+
+/// Pixels, and the alpha of those that have any.
+pub(super) struct Raster {
+    /// Width and height, not zero.
+    pub size: (u32, u32),
+    /// `3 * width * height` bytes.
+    pub rgb: Buffer,
+    /// `width * height` bytes.
+    pub alpha: Option<Buffer>,
 }
 
 /// A picture as a sequence of one frame.

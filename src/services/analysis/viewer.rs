@@ -1,7 +1,8 @@
 //! Bytes to views: every distinct picture that a reader of the file would show, one at a time.
 //!
 //! A file may hold many pictures (frames, pages), and a picture with transparency looks different on every page that it is shown on. [`Viewer::views`] goes through all of
-//! them in order: of each frame the pixels without alpha, as lists are made with them, and where some of it is transparent also what a viewer shows on white and on black.
+//! them in order: of each frame the pixels without alpha, as lists are made with them, and where viewers show something else (some of it is transparent, a profile changes
+//! its colours, browsers place it differently) also what they show on white and on black.
 //! Equal pictures are seen once. It stops at the bounds, before it decodes what lies beyond, and says what it left out.
 
 use std::{
@@ -14,7 +15,7 @@ use crate::{
     config::Config,
     domain::{
         attachment::MediaType,
-        clip::{FrameAt, Look, Shot, Variant},
+        clip::{Drawn, FrameAt, Look, Shot, Variant},
         evidence::UnscoredReason,
         frame::{BufferPool, Frame},
     },
@@ -164,7 +165,7 @@ impl Viewer {
             last = (u64::from(width) * u64::from(height)).max(LEAST);
             // Decoding costs, whatever it shows.
             pixels += last;
-            let only = !several && shot.alpha.is_none();
+            let only = !several && shot.alpha.is_none() && shot.drawn.is_none();
             let mut anything_new = false;
             self.views_of(shot, several, |look, frame| {
                 if only || seen.is_new(&frame) {
@@ -180,14 +181,28 @@ impl Viewer {
         Ok(sequence)
     }
 
-    /// What a frame looks like: without alpha, and where that is not all, on white and on black.
+    /// What a frame looks like: without alpha, and where viewers show something else, on white and on black.
     fn views_of(&self, shot: Shot, several: bool, mut show: impl FnMut(Look, Frame)) {
-        let Shot { at, frame, alpha } = shot;
+        let Shot { at, frame, alpha, drawn } = shot;
         let at: Option<FrameAt> = several.then_some(at);
-        let Some(alpha) = alpha else { return show(Look { frame: at, variant: None }, frame) };
-        let on = |background| flattened(&frame, &alpha, background, &self.pool);
-        let pages = [(Variant::OnWhite, on(255)), (Variant::OnBlack, on(0))];
-        drop(alpha);
+        if alpha.is_none() && drawn.is_none() {
+            return show(Look { frame: at, variant: None }, frame);
+        }
+        let mut pages = Vec::with_capacity(4);
+        let mut add_pages = |frame: &Frame, alpha: &[u8]| {
+            for (variant, page) in [(Variant::OnWhite, 255), (Variant::OnBlack, 0)] {
+                pages.push((variant, flattened(frame, alpha, page, &self.pool)));
+            }
+        };
+        if let Some(alpha) = alpha {
+            add_pages(&frame, &alpha);
+        }
+        match drawn {
+            Some(Drawn { frame, alpha: Some(alpha) }) => add_pages(&frame, &alpha),
+            // On black it is the same.
+            Some(Drawn { frame, alpha: None }) => pages.push((Variant::OnWhite, frame)),
+            None => {}
+        }
         show(Look { frame: at, variant: Some(Variant::Dropped) }, frame);
         for (variant, page) in pages {
             show(Look { frame: at, variant: Some(variant) }, page);

@@ -88,7 +88,10 @@ pub(super) struct FrameHeader<'a> {
     pub interlaced: bool,
     pub colours: Colours<'a>,
     pub transparent: Option<u8>,
+    /// As Pillow reads it.
     pub disposal: Disposal,
+    /// As browsers read it: of this frame alone, and what is not defined keeps.
+    pub own_disposal: Disposal,
     /// How long the frame is shown.
     pub delay: Duration,
     /// Bits of an uncompressed index.
@@ -127,7 +130,7 @@ impl<'a> Headers<'a> {
         if std::mem::replace(&mut self.within, false) {
             self.rest.skip_blocks()?;
         }
-        let (mut transparent, mut delay) = (None, Duration::ZERO);
+        let (mut transparent, mut delay, mut own_disposal) = (None, Duration::ZERO, Disposal::Keep);
         loop {
             match self.rest.byte()? {
                 b'!' => {
@@ -139,12 +142,14 @@ impl<'a> Headers<'a> {
                             transparent = Some(*index);
                         }
                         delay = Duration::from_millis(10 * u64::from(u16::from_le_bytes([*low, *high])));
-                        self.disposal = match (control >> 2) & 7 {
-                            0 => self.disposal,
-                            1 => Disposal::Keep,
-                            2 => Disposal::Background,
+                        (self.disposal, own_disposal) = match (control >> 2) & 7 {
+                            0 => (self.disposal, Disposal::Keep),
+                            1 => (Disposal::Keep, Disposal::Keep),
+                            2 => (Disposal::Background, Disposal::Background),
+                            // Old programs write 4 for 3.
+                            3 | 4 => (Disposal::Previous, Disposal::Previous),
                             // What is not defined is to restore, as in Pillow.
-                            _ => Disposal::Previous,
+                            _ => (Disposal::Previous, Disposal::Keep),
                         };
                     }
                     if !block.is_empty() {
@@ -157,11 +162,11 @@ impl<'a> Headers<'a> {
                 _ => {}
             }
         }
-        Some(self.frame(transparent, delay).unwrap_or_else(|| Err(Fault::malformed("the picture is cut short"))))
+        Some(self.frame(transparent, own_disposal, delay).unwrap_or_else(|| Err(Fault::malformed("the picture is cut short"))))
     }
 
     /// What stands behind an image separator.
-    fn frame(&mut self, transparent: Option<u8>, delay: Duration) -> Option<Result<FrameHeader<'a>, Fault>> {
+    fn frame(&mut self, transparent: Option<u8>, own_disposal: Disposal, delay: Duration) -> Option<Result<FrameHeader<'a>, Fault>> {
         let descriptor = self.rest.take(9)?;
         let [left, top, width, height] = [0, 2, 4, 6].map(|at| word(descriptor, at));
         let flags = descriptor[8];
@@ -172,7 +177,20 @@ impl<'a> Headers<'a> {
         }
         self.within = true;
         let (interlaced, disposal, blocks) = (flags & 0x40 != 0, self.disposal, self.rest);
-        Some(Ok(FrameHeader { left, top, width, height, interlaced, colours, transparent, disposal, delay, code_size, blocks }))
+        Some(Ok(FrameHeader {
+            left,
+            top,
+            width,
+            height,
+            interlaced,
+            colours,
+            transparent,
+            disposal,
+            own_disposal,
+            delay,
+            code_size,
+            blocks,
+        }))
     }
 }
 

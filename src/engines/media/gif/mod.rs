@@ -7,18 +7,22 @@
 //!
 //! Deliberate difference: where the first frame has no colours but greys, Pillow keeps indices, and shows earlier frames through the palette
 //! of later ones; here every frame keeps its colours and its transparency.
+//!
+//! Where browsers draw another picture of such a file than Pillow does, theirs is given beside it: see `screen`.
 
 mod blocks;
+mod screen;
 
 use std::time::Duration;
 
 use blocks::{Disposal, FrameHeader, Headers};
+use screen::Screen;
 
 use super::canvas::{Area, Canvas, Undo};
 use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
-use super::sequence::{Reading, Sequence, Stored};
+use super::sequence::{Raster, Reading, Sequence, Stored};
 use crate::domain::frame::{Buffer, BufferPool};
 
 pub(super) struct Gif<'a> {
@@ -34,6 +38,8 @@ pub(super) struct Gif<'a> {
     /// Whether the canvas has alpha.
     transparent: bool,
     undo: Undo,
+    /// Where browsers draw something else.
+    browsers: Option<Screen>,
 }
 
 impl<'a> Sequence<'a> for Gif<'a> {
@@ -48,6 +54,7 @@ impl<'a> Sequence<'a> for Gif<'a> {
             canvas: None,
             transparent: false,
             undo: Undo::Nothing,
+            browsers: None,
         })
     }
 
@@ -79,10 +86,20 @@ impl<'a> Sequence<'a> for Gif<'a> {
         let frame = self.frame.take().ok_or_else(no_frame)?;
         let mut indices = pool.take(frame.width * frame.height);
         frame.inflate(&mut indices)?;
+        if reading == Reading::All && self.canvas.is_none() {
+            self.browsers = Headers::open(self.file).and_then(|headers| Screen::unlike_pillow(headers, pool));
+        }
+        if let Some(screen) = &mut self.browsers {
+            screen.draw(&frame, &indices, pool);
+        }
         match self.canvas.take() {
             None => Ok(self.read_first(&frame, &indices, out, reading, pool)),
             Some(canvas) => Ok(self.read_later(canvas, &frame, &indices, out, pool)),
         }
+    }
+
+    fn drawn(&mut self, pool: &BufferPool) -> Option<Raster> {
+        self.browsers.as_ref().map(|screen| screen.show(pool))
     }
 }
 
@@ -151,20 +168,30 @@ impl Gif<'_> {
             let (colour, alpha) = if self.transparent { ([0; 3], 0) } else { (frame.colours.colour(0), 255) };
             canvas = canvas.grown(self.screen, colour, alpha, pool);
         }
-        let palette = frame.colours.palette();
-        for (number, row) in indices.chunks_exact(frame.width).enumerate() {
-            let (rgb, alpha) = canvas.row(frame.top + frame.row(number), frame.left, frame.width);
-            for ((&index, pixel), alpha) in row.iter().zip(rgb.chunks_exact_mut(3)).zip(alpha) {
-                if Some(index) != frame.transparent {
-                    pixel.copy_from_slice(&palette[usize::from(index)]);
-                    *alpha = 255;
-                }
-            }
-        }
+        place(frame, indices, &mut canvas);
         canvas.show(out);
         let alpha = self.transparent.then(|| canvas.alpha(pool));
         self.canvas = Some(canvas);
         alpha
+    }
+}
+
+/// Draws what of a frame lies on the canvas.
+fn place(frame: &FrameHeader<'_>, indices: &[u8], canvas: &mut Canvas) {
+    let palette = frame.colours.palette();
+    let inside = canvas.cut(area(frame));
+    for (number, row) in indices.chunks_exact(frame.width).enumerate() {
+        let y = frame.row(number);
+        if y >= inside.height {
+            continue;
+        }
+        let (rgb, alpha) = canvas.row(inside.top + y, inside.left, inside.width);
+        for ((&index, pixel), alpha) in row.iter().zip(rgb.chunks_exact_mut(3)).zip(alpha) {
+            if Some(index) != frame.transparent {
+                pixel.copy_from_slice(&palette[usize::from(index)]);
+                *alpha = 255;
+            }
+        }
     }
 }
 

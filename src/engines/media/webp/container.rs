@@ -51,12 +51,17 @@ pub(super) fn bitstream_size(kind: &[u8], data: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
+/// A VP8L image says that it has alpha behind its size, in bit 28 of its header: this one of its fifth byte.
+const VP8L_ALPHA: u8 = 0x10;
+
 /// One compressed picture, and its alpha where that stands apart.
 #[derive(Clone, Copy)]
 pub(super) struct Bitstream<'a> {
     kind: &'a [u8],
     data: &'a [u8],
     alpha: Option<&'a [u8]>,
+    /// Whether a VP8L image has alpha even if it does not say so.
+    alpha_used: bool,
 }
 
 impl<'a> Bitstream<'a> {
@@ -67,8 +72,8 @@ impl<'a> Bitstream<'a> {
             match kind {
                 b"ALPH" => alpha = Some(data),
                 b"VP8 " | b"VP8L" if bitstream_size(kind, data) != Some(size) => return Err(sizes_disagree()),
-                b"VP8 " => return Ok(Some(Self { kind, data, alpha })),
-                b"VP8L" => return Ok(Some(Self { kind, data, alpha: None })),
+                b"VP8 " => return Ok(Some(Self { kind, data, alpha, alpha_used: false })),
+                b"VP8L" => return Ok(Some(Self { kind, data, alpha: None, alpha_used: false })),
                 _ => {}
             }
         }
@@ -77,13 +82,13 @@ impl<'a> Bitstream<'a> {
 
     /// Whether it is said to have alpha.
     pub(super) fn has_alpha(&self) -> bool {
-        // A VP8L image says so behind its size, in bit 28 of its header.
-        self.alpha.is_some() || (self.kind == b"VP8L" && self.data.get(4).is_some_and(|bits| bits & 0x10 != 0))
+        self.alpha.is_some() || (self.kind == b"VP8L" && self.data.get(4).is_some_and(|bits| bits & VP8L_ALPHA != 0))
     }
 
-    /// The same picture, without an alpha that stands apart.
-    pub(super) fn without_alpha_chunk(self) -> Self {
-        Self { alpha: None, ..self }
+    /// The same picture in an animation, or in a file whose header says that it has alpha: there libwebp uses what a VP8L image holds, whatever the
+    /// image says itself.
+    pub(super) fn of_alpha(self) -> Self {
+        Self { alpha_used: true, ..self }
     }
 
     /// The pixels, and how many bytes each of them has: 3 of RGB, or 4 with alpha.
@@ -100,6 +105,9 @@ impl<'a> Bitstream<'a> {
             push_chunk(&mut body, b"ALPH", alpha);
         }
         push_chunk(&mut body, self.kind, self.data);
+        if let Some(bits) = body.get_mut(16).filter(|_| self.kind == b"VP8L" && self.alpha_used) {
+            *bits |= VP8L_ALPHA;
+        }
         let mut file = Vec::with_capacity(body.len() + 8);
         push_chunk(&mut file, b"RIFF", &body);
         let mut decoder = WebPDecoder::new(Cursor::new(&file[..])).map_err(Fault::malformed)?;
@@ -147,7 +155,7 @@ impl<'a> AnimationFrame<'a> {
             return Err(Fault::malformed("a frame outside the picture"));
         }
         let bitstream = Bitstream::among(Chunks(&data[16..]), (width, height))?;
-        let bitstream = bitstream.ok_or_else(|| Fault::malformed("a frame without a picture"))?;
+        let bitstream = bitstream.ok_or_else(|| Fault::malformed("a frame without a picture"))?.of_alpha();
         let [left, top, width, height] = [left, top, width, height].map(|side| side as usize);
         let duration = Duration::from_millis(duration.into());
         let area = Area { left, top, width, height };

@@ -3,6 +3,9 @@
 //!
 //! The canvas of an animation is transparent black before the first frame, whatever background the file names, as in libwebp's
 //! `WebPAnimDecoder` (`anim_decode.c`), whose rules and integers these are.
+//!
+//! Where there is alpha although the header of an extended file says that there is none, dwebp shows it, and Chromium 148 takes the colours for
+//! premultiplied ones: of a still it shows `colour * 255 / alpha`, opaque. Both are given.
 
 mod container;
 
@@ -16,16 +19,17 @@ use super::canvas::{Area, Canvas};
 use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
-use super::sequence::{Reading, Sequence, Stored};
+use super::sequence::{Raster, Reading, Sequence, Stored};
 use crate::domain::frame::{Buffer, BufferPool};
 
 pub(super) struct Webp<'a> {
     bytes: &'a [u8],
     size: (u32, u32),
     orientation: Orientation,
-    /// Whether there is alpha to be given. An animation has it where its header says so, and where its frames let the canvas show, which browsers show the page
-    /// through whatever the header says.
-    alpha: bool,
+    /// Whether the header of an extended file says that there is none.
+    denies_alpha: bool,
+    /// The frame that was just read, as what takes its colours for premultiplied ones shows it.
+    unmultiplied: Option<Raster>,
     kind: Kind<'a>,
 }
 
@@ -70,16 +74,15 @@ impl<'a> Sequence<'a> for Webp<'a> {
         let (kind, data) = chunks.next().ok_or_else(no_chunk)?;
         if kind != b"VP8X" {
             let size = bitstream_size(kind, data).ok_or_else(no_chunk)?;
-            let picture = Bitstream::among(all, size)?;
-            let alpha = picture.is_some_and(|picture| picture.has_alpha());
+            Bitstream::among(all, size)?;
             let kind = Kind::Still { picture: None, announced: false };
-            return Ok(Self { bytes, size, orientation: Orientation::UPRIGHT, alpha, kind });
+            let orientation = Orientation::UPRIGHT;
+            return Ok(Self { bytes, size, orientation, denies_alpha: false, unmultiplied: None, kind });
         }
         let side = |at: usize| number(data, at).map(|side| side + 1);
         let (flags, size) = data.first().zip(side(4).zip(side(7))).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
         let (flagged, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
         let (mut orientation, mut frames, announces_exif) = (None, 0, flags & 0x08 != 0);
-        let mut uncovered = false;
         let mut walk = chunks;
         for (kind, data) in walk.by_ref() {
             match kind {
@@ -88,9 +91,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 // A still picture, which must fill the canvas.
                 b"VP8 " | b"VP8L" if bitstream_size(kind, data) != Some(size) => return Err(sizes_disagree()),
                 b"ANMF" => {
-                    let frame = AnimationFrame::read(data, size)?;
-                    let covers = (frame.area.width, frame.area.height) == (size.0 as usize, size.1 as usize);
-                    uncovered |= frame.bitstream.has_alpha() || frame.disposes || (frames == 0 && !covers);
+                    AnimationFrame::read(data, size)?;
                     frames += 1;
                 }
                 _ => {}
@@ -98,17 +99,14 @@ impl<'a> Sequence<'a> for Webp<'a> {
         }
         // What is not whole counts as a frame, so that it is asked for and missed.
         frames += u32::from(walk.0.len() > 1);
-        let (alpha, kind) = if animated {
-            (
-                flagged || uncovered,
-                Kind::Animation(Box::new(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None })),
-            )
+        let kind = if animated {
+            Kind::Animation(Box::new(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None }))
         } else {
-            let picture = Bitstream::among(chunks, size)?.map(|picture| if flagged { picture } else { picture.without_alpha_chunk() });
-            let alpha = picture.is_some_and(|picture| picture.has_alpha());
-            (alpha, Kind::Still { picture, announced: false })
+            let picture = Bitstream::among(chunks, size)?.map(|picture| if flagged { picture.of_alpha() } else { picture });
+            Kind::Still { picture, announced: false }
         };
-        Ok(Self { bytes, size, orientation: orientation.unwrap_or(Orientation::UPRIGHT), alpha, kind })
+        let orientation = orientation.unwrap_or(Orientation::UPRIGHT);
+        Ok(Self { bytes, size, orientation, denies_alpha: !flagged, unmultiplied: None, kind })
     }
 
     fn frames(&self) -> Option<u32> {
@@ -145,20 +143,35 @@ impl<'a> Sequence<'a> for Webp<'a> {
                     return Ok(None);
                 }
                 pixels::from_strided::<4>(&pixels, [0, 1, 2], out);
-                Ok((reading == Reading::All).then(|| pixels::alpha_of(&pixels, pool)))
+                let alpha = (reading == Reading::All).then(|| pixels::alpha_of(&pixels, pool));
+                if let Some(alpha) = alpha.as_deref().filter(|_| self.denies_alpha) {
+                    let rgb = pixels::unmultiplied(out, alpha, pool);
+                    self.unmultiplied = Some(Raster { size: self.size, rgb, alpha: None });
+                }
+                Ok(alpha)
             }
             Kind::Still { .. } => read_still(self.bytes, self.size, out, reading, pool),
             Kind::Animation(animation) => {
                 animation.draw((self.size.0 as usize, self.size.1 as usize), pool)?;
                 let canvas = animation.canvas.as_mut().ok_or_else(|| Fault::malformed("no frame"))?;
                 canvas.show(out);
-                let alpha = (self.alpha && reading == Reading::All).then(|| canvas.alpha(pool));
+                // Browsers show the page through what the frames leave of the canvas, whatever the header says.
+                let alpha = (reading == Reading::All).then(|| canvas.alpha(pool));
+                if let Some(alpha) = alpha.as_deref().filter(|_| self.denies_alpha) {
+                    let mut raster = canvas.raster(pool);
+                    raster.rgb = pixels::unmultiplied(out, alpha, pool);
+                    self.unmultiplied = Some(raster);
+                }
                 if let Some(Drawn { area, disposed: true, .. }) = animation.last {
                     canvas.fill(area, [0; 3], 0);
                 }
                 Ok(alpha)
             }
         }
+    }
+
+    fn drawn(&mut self, _: &BufferPool) -> Option<Raster> {
+        self.unmultiplied.take()
     }
 }
 
