@@ -267,3 +267,52 @@ def mpo(rng):
     exif[274] = int(rng.integers(1, 9))
     pictures[0].save(out, "MPO", save_all=True, append_images=pictures[1:], quality=int(rng.integers(60, 100)), exif=exif)
     return out.getvalue()
+
+
+# Profiles
+
+def icc(curves, colorants):
+    """A minimal display profile of RGB: tables of 256 values, and the XYZ of the three colours."""
+    fixed = lambda value: struct.pack(">i", round(value * 65536))
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + b"".join(map(fixed, (0.9642, 1.0, 0.8249)))}
+    for name, curve, xyz in zip((b"r", b"g", b"b"), curves, colorants):
+        tags[name + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(map(fixed, xyz))
+        tags[name + b"TRC"] = b"curv\0\0\0\0" + struct.pack(">I", len(curve)) + np.asarray(curve, ">u2").tobytes()
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        data += b"\0" * (-len(data) % 4)
+        table += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(data))
+        body += data
+    header = struct.pack(">I4xI4s4s4s12x4s24x", 128 + len(table) + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    header = header.ljust(68, b"\0") + b"".join(map(fixed, (0.9642, 1.0, 0.8249)))
+    return header.ljust(128, b"\0") + table + body
+
+
+SRGB = [(0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7139)]
+
+
+def profiled(rng):
+    """A still whose profile or gamma may show another picture than its values: PNG, JPEG or WebP."""
+    height, width = (int(side) for side in rng.integers(16, 40, 2))
+    down, along = np.mgrid[0:height, 0:width]
+    waves = [127 + 127 * np.sin(rng.uniform(0, 0.3) * along + rng.uniform(0, 0.3) * down + rng.uniform(0, 7)) for _ in range(3)]
+    image = Image.fromarray(np.dstack(waves).astype(np.uint8))
+    out, level = io.BytesIO(), np.arange(256) / 255
+    if chance(rng, 0.4):
+        image.save(out, "PNG")
+        data = out.getvalue()
+        words = struct.pack(">I", int(10 ** rng.uniform(3, 5.5)))
+        extra = [(b"gAMA", words)]
+        if chance(rng, 0.7):
+            extra.append((b"cHRM", struct.pack(">8I", 31270, 32900, *[int(part) for xy in rng.permutation(
+                [[64000, 33000], [30000, 60000], [15000, 6000]]) for part in xy])))
+        if chance(rng, 0.2):
+            extra.append((b"sRGB", b"\0"))
+        made = b"".join(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in extra)
+        return data[:33] + made + data[33:]
+    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    curves = [[light, light[::-1], level, (level * 4 % 1), light ** 0.2][int(rng.choice([0, 0, 1, 2, 3, 4]))] for _ in range(3)]
+    profile = icc([np.round(curve * 65535) for curve in curves], [SRGB[at] for at in (rng.permutation(3) if chance(rng, 0.3) else range(3))])
+    kind = str(rng.choice(["PNG", "JPEG", "WEBP"]))
+    image.save(out, kind, icc_profile=profile, **{"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}[kind])
+    return out.getvalue()

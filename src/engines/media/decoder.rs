@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::colours::{Profile, Profiles};
 use super::error::{DecodeError, Fault};
 use super::orientation::Orientation;
 pub(super) use super::sequence::Picture;
@@ -41,12 +42,13 @@ pub struct Header {
 pub struct Decoder {
     limits: Limits,
     pool: BufferPool,
+    profiles: Profiles,
 }
 
 impl Decoder {
     /// A decoder that holds every attachment to `limits` and takes its buffers from `pool`.
     pub fn new(limits: Limits, pool: BufferPool) -> Self {
-        Self { limits, pool }
+        Self { limits, pool, profiles: Profiles::default() }
     }
 
     /// Type and size from the header, within the limits. Decodes no pixels.
@@ -194,6 +196,19 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// The frame as its profile says, if that is another picture; and its alpha.
+    fn converted(&self, profile: &Profile<'_>, frame: &Frame, alpha: Option<&[u8]>) -> Option<(Frame, Option<Buffer>)> {
+        let pixels = self.profiles.convert(profile, frame, &self.pool)?;
+        let alpha = alpha.map(|alpha| {
+            let mut copy = self.pool.take(alpha.len());
+            copy.copy_from_slice(alpha);
+            copy
+        });
+        Frame::new(frame.width(), frame.height(), pixels).ok().map(|frame| (frame, alpha))
+    }
+}
+
 /// The frames of a sequence, one decoded at each step.
 struct Shots<'a, S> {
     decoder: &'a Decoder,
@@ -230,15 +245,15 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
                 Place::End => None,
             };
             let Some(stored) = stored else { return Ok(None) };
+            let profile = self.sequence.profile();
             let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All)?;
             let drawn = match self.sequence.drawn(&decoder.pool) {
-                Some(raster) => {
-                    let (drawn, drawn_alpha) = decoder.upright(media_type, stored.orientation, raster)?;
-                    let alike = drawn_alpha.as_deref() == alpha.as_deref() && is_same(&drawn, &frame);
-                    (!alike).then_some(Drawn { frame: drawn, alpha: drawn_alpha })
-                }
-                None => None,
+                Some(raster) => Some(decoder.upright(media_type, stored.orientation, raster)?),
+                None => profile.and_then(|profile| decoder.converted(&profile, &frame, alpha.as_deref())),
             };
+            let unlike =
+                |(drawn, drawn_alpha): &(Frame, Option<Buffer>)| drawn_alpha.as_deref() != alpha.as_deref() || !is_same(drawn, &frame);
+            let drawn = drawn.filter(unlike).map(|(frame, alpha)| Drawn { frame, alpha });
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
             Ok(Some(Shot { at, frame, alpha, drawn }))
         });

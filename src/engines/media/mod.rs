@@ -68,6 +68,7 @@
 
 mod bmp;
 mod canvas;
+mod colours;
 mod decoder;
 pub mod edit;
 pub mod encode;

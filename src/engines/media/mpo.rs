@@ -5,6 +5,7 @@
 //! that it is an Ultra HDR picture, what stands behind the first one is a gain map, which no viewer shows: there the first is all, as in Pillow.
 //! Sources: "Multi-Picture Format", CIPA DC-007 (2009); "Ultra HDR Image Format v1.1", Android, for `hdrgm:Version`.
 
+use super::colours::Profile;
 use super::error::Fault;
 use super::jpeg::Jpeg;
 use super::sequence::{Picture, Reading, Sequence, Stored};
@@ -21,13 +22,15 @@ pub(super) struct Mpo<'a> {
     index: Option<Index<'a>>,
     /// The picture that is read next.
     picture: Option<Jpeg<'a>>,
+    /// The same from its first byte.
+    announced: &'a [u8],
     /// Of the picture that is announced next.
     number: usize,
 }
 
 impl<'a> Sequence<'a> for Mpo<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        Ok(Self { bytes, index: Index::of(bytes), picture: Some(Jpeg::open(bytes)?), number: 0 })
+        Ok(Self { bytes, index: Index::of(bytes), picture: Some(Jpeg::open(bytes)?), announced: bytes, number: 0 })
     }
 
     fn frames(&self) -> Option<u32> {
@@ -37,7 +40,8 @@ impl<'a> Sequence<'a> for Mpo<'a> {
     fn next(&mut self) -> Result<Option<Stored>, Fault> {
         if self.number > 0 {
             let Some(index) = self.index.as_ref().filter(|index| self.number < index.pictures()) else { return Ok(None) };
-            self.picture = Some(Jpeg::open(index.picture(self.bytes, self.number)?)?);
+            self.announced = index.picture(self.bytes, self.number)?;
+            self.picture = Some(Jpeg::open(self.announced)?);
         }
         self.number += 1;
         let stored = |picture: &Jpeg<'_>| Stored { size: picture.size(), orientation: picture.orientation(), time: None };
@@ -47,6 +51,10 @@ impl<'a> Sequence<'a> for Mpo<'a> {
     fn read(&mut self, out: &mut [u8], _reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
         let picture = self.picture.take().ok_or_else(|| Fault::malformed("no frame"))?;
         picture.read(out, pool).map(|()| None)
+    }
+
+    fn profile(&self) -> Option<Profile<'a>> {
+        profile(self.announced)
     }
 }
 
@@ -100,6 +108,24 @@ fn last_block(file: &[u8]) -> Option<(usize, &[u8])> {
         }
     });
     found
+}
+
+/// The profile of a JPEG: the parts of it that APP2 segments hold, in the order of their numbers, which must be whole (ICC.1:2022, annex B.4).
+fn profile(picture: &[u8]) -> Option<Profile<'_>> {
+    let mut parts = Vec::new();
+    each_segment(picture, |marker, _, data| {
+        if let (0xe2, Some([number, count, part @ ..])) = (marker, data.strip_prefix(b"ICC_PROFILE\0")) {
+            parts.push((*number, *count, part));
+        }
+    });
+    parts.sort_by_key(|&(number, ..)| number);
+    let whole = (1..).zip(&parts).all(|(number, part)| (part.0, usize::from(part.1)) == (number, parts.len()));
+    match parts[..] {
+        [] => None,
+        _ if !whole => None,
+        [(_, _, part)] => Some(Profile::Icc(part.into())),
+        _ => Some(Profile::Icc(parts.iter().flat_map(|&(_, _, part)| part).copied().collect())),
+    }
 }
 
 /// Whether some XMP (APP1) says that what follows is a gain map.

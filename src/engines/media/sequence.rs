@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::colours::Profile;
 use super::error::Fault;
 use super::orientation::Orientation;
 use crate::domain::frame::{Buffer, BufferPool};
@@ -53,6 +54,10 @@ pub(super) trait Sequence<'a>: Sized {
     /// Reads the pixels of the frame that `next` announced: writes all `3 * width * height` bytes of `out`, whose content is unspecified, and
     /// gives `width * height` bytes of alpha where the frame has any and the reading is of all. Scratch areas come from `pool`.
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault>;
+    /// What the file says of the colours of the frame that `next` announced.
+    fn profile(&self) -> Option<Profile<'a>> {
+        None
+    }
     /// The frame that was just read, as viewers draw it, where the format's viewers and Pillow place its parts in different ways.
     fn drawn(&mut self, pool: &BufferPool) -> Option<Raster> {
         let _ = pool;

@@ -1,5 +1,11 @@
 //! The chunks of a PNG file that are read without the decoder.
 
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+
+use super::super::colours::{MOST_BYTES, Profile};
+
 /// Names and data of chunks. Ends before the first chunk that is not whole; checksums are not looked at.
 #[derive(Clone, Copy)]
 pub(super) struct Chunks<'a>(&'a [u8]);
@@ -37,6 +43,40 @@ pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
         }
     }
     found
+}
+
+/// What stands before the image data on what its values mean: a profile, else that it is sRGB, else a power (PNG third edition, section 4.3).
+/// Code points of video (cICP) are not looked at.
+pub(super) fn profile(file: &[u8]) -> Option<Profile<'static>> {
+    let (mut icc, mut gamma, mut primaries, mut is_srgb) = (None, None, None, false);
+    for (kind, data) in Chunks::of(file).take_while(|(kind, _)| kind != b"IDAT") {
+        match kind {
+            b"iCCP" => icc = icc.or_else(|| inflated(data)),
+            b"sRGB" => is_srgb = true,
+            b"gAMA" => gamma = gamma.or_else(|| numbers::<1>(data)),
+            b"cHRM" => primaries = primaries.or_else(|| numbers::<8>(data)),
+            _ => {}
+        }
+    }
+    let gamma = gamma.filter(|_| !is_srgb).map(|[gamma]| Profile::Gamma(gamma, primaries));
+    icc.map(|icc| Profile::Icc(icc.into())).or(gamma)
+}
+
+fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
+    let mut numbers = [0; COUNT];
+    for (number, bytes) in numbers.iter_mut().zip(data.chunks_exact(4)) {
+        *number = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    }
+    (data.len() == 4 * COUNT).then_some(numbers)
+}
+
+/// The profile of an iCCP chunk: a name of up to 79 bytes, a zero, a method of compression, and what is compressed.
+fn inflated(data: &[u8]) -> Option<Vec<u8>> {
+    let name = data.iter().take(80).position(|&byte| byte == 0)?;
+    let compressed = data.get(name + 2..).filter(|_| data[name + 1] == 0)?;
+    let mut profile = Vec::new();
+    let read = ZlibDecoder::new(compressed).take(MOST_BYTES as u64).read_to_end(&mut profile);
+    read.ok().map(|_| profile)
 }
 
 /// What an animation's chunks before the image data say (PNG third edition, section 11.3.6).

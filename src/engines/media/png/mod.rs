@@ -20,6 +20,7 @@ use png::{BlendOp, DecodeOptions, Decoder, DecodingError, DisposeOp, FrameContro
 use rows::{PngReader, Samples};
 
 use super::canvas::{Area, Canvas, Undo};
+use super::colours::Profile;
 use super::error::Fault;
 use super::orientation::Orientation;
 use super::sequence::{Reading, Sequence, Stored};
@@ -97,6 +98,10 @@ impl<'a> Sequence<'a> for Png<'a> {
             Some(decoder) => self.read_first(decoder, out, reading, pool),
             None => self.read_later(number, out, pool),
         }
+    }
+
+    fn profile(&self) -> Option<Profile<'a>> {
+        chunks::profile(self.file)
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) mod tag {
     pub const EXTRA_SAMPLES: u16 = 338;
     pub const SAMPLE_FORMAT: u16 = 339;
     pub const JPEG_TABLES: u16 = 347;
+    pub const ICC_PROFILE: u16 = 34675;
 }
 
 /// The entries of one directory, over the whole file. Values are read where they stand; nothing is copied at opening.

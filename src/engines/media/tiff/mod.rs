@@ -12,6 +12,7 @@ pub(super) use directory::Directory;
 use directory::tag;
 
 use self::chunk::Coding;
+use super::colours::Profile;
 use super::error::Fault;
 use super::orientation::{self, Orientation};
 use super::pixels::{self, Palette};
@@ -97,6 +98,10 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         self.size = (directory.required(tag::WIDTH)?, directory.required(tag::HEIGHT)?);
         let orientation = directory.first(orientation::TAG).map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()));
         Ok(Some(Stored { size: self.size, orientation, time: None }))
+    }
+
+    fn profile(&self) -> Option<Profile<'a>> {
+        self.directory.bytes(tag::ICC_PROFILE).map(|icc| Profile::Icc(icc.into()))
     }
 
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {

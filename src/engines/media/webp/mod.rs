@@ -16,6 +16,7 @@ use container::{AnimationFrame, Bitstream, Chunks, bitstream_size, number, riff_
 use image_webp::WebPDecoder;
 
 use super::canvas::{Area, Canvas};
+use super::colours::Profile;
 use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
@@ -28,6 +29,7 @@ pub(super) struct Webp<'a> {
     orientation: Orientation,
     /// Whether the header of an extended file says that there is none.
     denies_alpha: bool,
+    icc: Option<&'a [u8]>,
     /// The frame that was just read, as what takes its colours for premultiplied ones shows it.
     unmultiplied: Option<Raster>,
     kind: Kind<'a>,
@@ -77,17 +79,19 @@ impl<'a> Sequence<'a> for Webp<'a> {
             Bitstream::among(all, size)?;
             let kind = Kind::Still { picture: None, announced: false };
             let orientation = Orientation::UPRIGHT;
-            return Ok(Self { bytes, size, orientation, denies_alpha: false, unmultiplied: None, kind });
+            return Ok(Self { bytes, size, orientation, denies_alpha: false, icc: None, unmultiplied: None, kind });
         }
         let side = |at: usize| number(data, at).map(|side| side + 1);
         let (flags, size) = data.first().zip(side(4).zip(side(7))).ok_or_else(|| Fault::malformed("short VP8X chunk"))?;
         let (flagged, animated) = (flags & 0x10 != 0, flags & 0x02 != 0);
-        let (mut orientation, mut frames, announces_exif) = (None, 0, flags & 0x08 != 0);
+        let (mut orientation, mut icc, mut frames) = (None, None, 0);
+        let (announces_exif, announces_icc) = (flags & 0x08 != 0, flags & 0x20 != 0);
         let mut walk = chunks;
         for (kind, data) in walk.by_ref() {
             match kind {
                 // There may be one only; of several the first counts, and none that the header does not announce, as in libwebp.
                 b"EXIF" if announces_exif => orientation = orientation.or_else(|| Some(Orientation::from_exif(data))),
+                b"ICCP" if announces_icc => icc = icc.or(Some(data)),
                 // A still picture, which must fill the canvas.
                 b"VP8 " | b"VP8L" if bitstream_size(kind, data) != Some(size) => return Err(sizes_disagree()),
                 b"ANMF" => {
@@ -106,7 +110,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
             Kind::Still { picture, announced: false }
         };
         let orientation = orientation.unwrap_or(Orientation::UPRIGHT);
-        Ok(Self { bytes, size, orientation, denies_alpha: !flagged, unmultiplied: None, kind })
+        Ok(Self { bytes, size, orientation, denies_alpha: !flagged, icc, unmultiplied: None, kind })
     }
 
     fn frames(&self) -> Option<u32> {
@@ -168,6 +172,10 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 Ok(alpha)
             }
         }
+    }
+
+    fn profile(&self) -> Option<Profile<'a>> {
+        self.icc.map(|icc| Profile::Icc(icc.into()))
     }
 
     fn drawn(&mut self, _: &BufferPool) -> Option<Raster> {
