@@ -139,10 +139,10 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
     let bytes = files::read(path, config.server.body_limit_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
     let (attachment, context) = match path.extension().and_then(|extension| extension.to_str()) {
         Some("txt") => {
-            let Text { text, repaired } = Text::from_bytes(bytes.clone(), None);
-            (Attachment::Text { text, received: Some(bytes.into()), repaired }, None)
+            let text = Text::from_bytes(bytes.clone(), None);
+            (Attachment::bounded_text(text, Some(bytes.into()), config.limits.max_text_bytes), None)
         }
-        Some("json") => match parse(&bytes) {
+        Some("json") => match parse(&bytes, config.limits.max_text_bytes) {
             Ok(read) => read,
             // A file under a name that is not its own.
             Err(_) if media::sniff(&bytes).is_some() || media::recognise(&bytes).is_some() => {
@@ -153,15 +153,18 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
         _ => return Ok((Attachment::Media { bytes: bytes.into(), declared: None }, None)),
     };
     let (length, messages) = match &attachment {
-        Attachment::Conversation { messages, .. } => (messages.iter().map(|message| message.text.len()).sum(), messages.len()),
-        Attachment::Text { text, .. } => (text.len(), 0),
-        Attachment::Media { .. } => (0, 0), // returned above
+        Attachment::Conversation { messages, .. } => {
+            (messages.iter().map(|message| message.author.len() + message.text.len()).sum(), messages.len())
+        }
+        Attachment::Text { .. } | Attachment::Media { .. } => (0, 0), // a long text is cut, and says so
     };
+    let too_large =
+        |what: String| Err(ErrorLine::new(path, "too_large", format!("the conversation has more than {what}; give the newest")));
     if length > config.limits.max_text_bytes {
-        return Err(ErrorLine::new(path, "too_large", format!("more than {} bytes of text", config.limits.max_text_bytes)));
+        return too_large(format!("{} bytes in its texts and authors", config.limits.max_text_bytes));
     }
     if messages > config.limits.max_messages {
-        return Err(ErrorLine::new(path, "too_large", format!("more than {} messages", config.limits.max_messages)));
+        return too_large(format!("{} messages", config.limits.max_messages));
     }
     if let Some(field) = context.as_ref().and_then(Context::malformed_field) {
         return Err(malformed(format!("context.{field} must have 1 to {} characters, none of them a control character", Context::LONGEST)));
@@ -169,17 +172,17 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<(Attachment, Option<C
     Ok((attachment, context))
 }
 
-fn parse(bytes: &[u8]) -> Result<(Attachment, Option<Context>), String> {
+fn parse(bytes: &[u8], max_text_bytes: usize) -> Result<(Attachment, Option<Context>), String> {
     let json = text::unmarked(bytes);
     let raw: RawRequest =
         serde_json::from_slice(json).map_err(|error| format!("{error}; a file that is no JSON of the API needs another extension"))?;
     if let Some(at) = text::bare_control(json) {
         return Err(format!("byte {at} is a control character inside a string; JSON wants it escaped"));
     }
-    from_json(raw).map_err(str::to_owned)
+    from_json(raw, max_text_bytes).map_err(str::to_owned)
 }
 
-fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static str> {
+fn from_json(raw: RawRequest, max_text_bytes: usize) -> Result<(Attachment, Option<Context>), &'static str> {
     let attachment = match (raw.attachment, raw.text, raw.conversation) {
         (Some(attachment), None, None) => attachment,
         (None, Some(text), None) => RawAttachment::Text(text),
@@ -187,7 +190,7 @@ fn from_json(raw: RawRequest) -> Result<(Attachment, Option<Context>), &'static 
         _ => return Err("a .json file is {\"text\"}, {\"conversation\"} or {\"attachment\", \"context\"}"),
     };
     let attachment = match attachment {
-        RawAttachment::Text(Text { text, repaired }) => Attachment::Text { text, received: None, repaired },
+        RawAttachment::Text(text) => Attachment::bounded_text(text, None, max_text_bytes),
         RawAttachment::Conversation(RawConversation { messages }) => {
             let repaired = messages.iter().any(|message| message.author.repaired || message.text.repaired);
             let message = |RawMessage { author, time, text }| Message { author: author.text, time, text: text.text };
@@ -231,9 +234,12 @@ mod tests {
 
     #[test]
     fn json_files_are_read_bare_or_as_the_api_takes_them() {
-        let read = |text: &str| parse(text.as_bytes()).map(|(attachment, _)| attachment);
+        let read = |text: &str| parse(text.as_bytes(), 9).map(|(attachment, _)| attachment);
         assert!(matches!(read(r#"{"text":"a"}"#), Ok(Attachment::Text { text, .. }) if text == "a"));
         assert!(matches!(read(r#"{"attachment":{"text":"a"},"context":{"service":"s"}}"#), Ok(Attachment::Text { .. })));
+        assert!(
+            matches!(read(r#"{"text":"longer than nine"}"#), Ok(Attachment::Text { text, cut_from: Some(16), .. }) if text == "longer th")
+        );
         let chat = r#"{"conversation":{"messages":[{"author":"a","text":"b"}]}}"#;
         assert!(matches!(read(chat), Ok(Attachment::Conversation { messages, .. }) if messages.len() == 1));
         let cut = r#"{"conversation":{"messages":[{"author":"a","text":"b"},{"author":"a","text":"ok \ud83d"}]}}"#;

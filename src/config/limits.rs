@@ -16,7 +16,7 @@ pub struct Limits {
     pub max_total_pixels: u64,
     /// How long all frames after the first may take.
     pub max_frames_time: Duration,
-    /// UTF-8 bytes of a text, or of all messages of a conversation.
+    /// UTF-8 bytes that are kept of a text; a conversation with more in all its messages is refused.
     pub max_text_bytes: usize,
     /// More messages are refused.
     pub max_messages: usize,

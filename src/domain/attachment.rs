@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::time::Timestamp;
+use super::{text::Text, time::Timestamp};
 
 /// What kind of thing an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub enum Attachment {
         received: Option<Bytes>,
         /// Whether bytes that were no UTF-8, or half a surrogate, were replaced by U+FFFD.
         repaired: bool,
+        /// Bytes of UTF-8 of the whole text where `text` is only its beginning: see [`Attachment::bounded_text`].
+        cut_from: Option<usize>,
     },
     Conversation {
         messages: Vec<Message>,
@@ -77,7 +79,19 @@ pub enum Attachment {
 impl Attachment {
     /// A text that came inside something else and is as it was written.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text { text: text.into(), received: None, repaired: false }
+        Self::Text { text: text.into(), received: None, repaired: false, cut_from: None }
+    }
+
+    /// A text of which at most `limit` bytes of UTF-8, from its beginning, are scored. Of a longer one all bytes stay in `received`, so that their digests and the media that they
+    /// may be are looked at however long the text is; and whichever way it came, it is the same attachment.
+    pub fn bounded_text(Text { mut text, repaired }: Text, received: Option<Bytes>, limit: usize) -> Self {
+        let whole = text.len();
+        if whole <= limit {
+            return Self::Text { text, received, repaired, cut_from: None };
+        }
+        let beginning = text[..text.floor_char_boundary(limit)].to_owned();
+        let all = std::mem::replace(&mut text, beginning);
+        Self::Text { text, received: Some(received.unwrap_or_else(|| all.into())), repaired, cut_from: Some(whole) }
     }
 
     /// A conversation that is as it was written.

@@ -44,6 +44,24 @@ pub(super) struct AttachmentBody<'a> {
     pub data_base64: Option<Cow<'a, str>>,
 }
 
+/// What the `attachment` part of a form may be in JSON: an [`AttachmentBody`], or the whole body of `POST /score` with one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartBody<'a> {
+    #[serde(default, borrow, deserialize_with = "optional_object")]
+    pub attachment: Option<AttachmentBody<'a>>,
+    #[serde(default, deserialize_with = "optional_object")]
+    pub context: Option<Context>,
+    #[serde(default)]
+    pub text: Option<Text>,
+    #[serde(default, deserialize_with = "optional_object")]
+    pub conversation: Option<ConversationBody>,
+    #[serde(default)]
+    pub media_type: Option<String>,
+    #[serde(default, borrow)]
+    pub data_base64: Option<Cow<'a, str>>,
+}
+
 /// Messages in the order they were sent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -77,10 +95,11 @@ pub(super) struct FileBody(Vec<u8>);
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes parts that are read one by one")]
 pub(super) struct ScoreParts {
-    /// The file, of any type. A part of type `text/…` is a text, one of type `application/json` is `{"text"}` or `{"conversation"}`, everything else is told by its bytes.
+    /// The file, of any type. A part of type `text/…` is a text, one of type `application/json` is `{"text"}`, `{"conversation"}` or the whole JSON body of this call, everything else is told
+    /// by its bytes.
     #[schema(value_type = String, format = Binary)]
     attachment: Vec<u8>,
-    /// A JSON object; before or after the attachment.
+    /// A JSON object; before or after the attachment. Not where the attachment is a whole JSON body that has its own.
     context: Option<Context>,
 }
 

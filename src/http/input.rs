@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     HttpOptions,
-    dto::{AttachmentBody, ConversationBody, MessageBody, ScoreBody},
+    dto::{AttachmentBody, ConversationBody, MessageBody, PartBody, ScoreBody},
     error::ApiError,
     json,
 };
@@ -146,14 +146,16 @@ fn checked(context: Context, path: &str) -> Result<Context, ApiError> {
 /// A body or part that is one attachment. A part that is itself a form is a file like another.
 pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Result<Attachment, ApiError> {
     match kind {
-        Kind::Json => from_body(json::parse_no_file(&bytes)?, None, options),
+        Kind::Json => match in_json(&bytes, options)? {
+            Input { attachment, context } if context == Context::default() => Ok(attachment),
+            _ => Err(ApiError::malformed("the attachment's own JSON has a context; put it beside the attachment")),
+        },
         // An empty text is a text, in which there is nothing to score.
         Kind::Media(_) | Kind::Multipart if bytes.is_empty() => Err(ApiError::malformed("the attachment is empty")),
         Kind::Media(declared) => Ok(Attachment::Media { bytes, declared }),
         Kind::Text(charset) => {
-            short_enough(bytes.len(), options)?;
-            let Text { text, repaired } = Text::from_bytes(bytes.to_vec(), charset.as_deref());
-            Ok(Attachment::Text { text, received: Some(bytes), repaired })
+            let text = Text::from_bytes(bytes.to_vec(), charset.as_deref());
+            Ok(Attachment::bounded_text(text, Some(bytes), options.max_text_bytes))
         }
         Kind::Multipart => Ok(Attachment::Media { bytes, declared: Some("multipart/form-data".to_owned()) }),
     }
@@ -161,16 +163,47 @@ pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Res
 
 /// A JSON body of `/score`.
 pub(super) fn envelope(bytes: &[u8], options: &HttpOptions) -> Result<Input, ApiError> {
-    let ScoreBody { attachment, context } = json::parse_no_file(bytes)?;
+    let ScoreBody { attachment, context } = json::parse_attachment(bytes)?;
     Ok(Input { attachment: from_body(attachment, Some("attachment"), options)?, context: checked(context, "context.")? })
+}
+
+/// A part of a form with a context of its own, if there is one.
+///
+/// # Errors
+/// 400 for two contexts, and for what is no attachment; 413 for one that is too large.
+pub(super) fn part(kind: Kind, bytes: Bytes, context: Option<&[u8]>, options: &HttpOptions) -> Result<Input, ApiError> {
+    let beside = context.map(json_context).transpose()?;
+    if kind != Kind::Json {
+        return Ok(Input { attachment: attachment(kind, bytes, options)?, context: beside.unwrap_or_default() });
+    }
+    let Input { attachment, context: within } = in_json(&bytes, options)?;
+    match beside {
+        Some(_) if within != Context::default() => Err(ApiError::malformed(
+            "there are two contexts: one in the JSON of the attachment, and one in a context part; send one of them",
+        )),
+        beside => Ok(Input { attachment, context: beside.unwrap_or(within) }),
+    }
+}
+
+/// JSON that stands where a file could: a text or a conversation, alone or as in the body of `/score`.
+fn in_json(bytes: &[u8], options: &HttpOptions) -> Result<Input, ApiError> {
+    let PartBody { attachment, context, text, conversation, media_type, data_base64 } = json::parse_attachment(bytes)?;
+    let bare = text.is_some() || conversation.is_some() || media_type.is_some() || data_base64.is_some();
+    let attachment = match attachment {
+        Some(_) if bare => {
+            return Err(ApiError::malformed("the attachment: text and conversation stand within attachment, or alone; not both"));
+        }
+        Some(attachment) => from_body(attachment, Some("attachment"), options)?,
+        None => from_body(AttachmentBody { text, conversation, media_type, data_base64 }, None, options)?,
+    };
+    Ok(Input { attachment, context: checked(context.unwrap_or_default(), "context.")? })
 }
 
 /// `path` is where the attachment stands in an envelope, which may hold a file too; without one it is a part's.
 fn from_body(body: AttachmentBody<'_>, path: Option<&str>, options: &HttpOptions) -> Result<Attachment, ApiError> {
     match (body, path) {
         (AttachmentBody { text: Some(text), conversation: None, media_type: None, data_base64: None }, _) => {
-            short_enough(text.text.len(), options)?;
-            Ok(Attachment::Text { text: text.text, received: None, repaired: text.repaired })
+            Ok(Attachment::bounded_text(text, None, options.max_text_bytes))
         }
         (AttachmentBody { text: None, conversation: Some(conversation), media_type: None, data_base64: None }, _) => {
             messages(conversation, options)
@@ -202,17 +235,17 @@ fn messages(conversation: ConversationBody, options: &HttpOptions) -> Result<Att
     if messages.len() > options.max_messages {
         return Err(ApiError::too_large(format!("a conversation may have {} messages; send the newest", options.max_messages)));
     }
-    short_enough(messages.iter().map(|message| message.author.text.len() + message.text.text.len()).sum(), options)?;
+    // A text is cut, as its bytes have digests to look up. A conversation has none, and only its sender can cut it so that its indices stay theirs: refusing it hides nothing.
+    let bytes: usize = messages.iter().map(|message| message.author.text.len() + message.text.text.len()).sum();
+    if bytes > options.max_text_bytes {
+        let limit = options.max_text_bytes;
+        return Err(ApiError::too_large(format!(
+            "the texts and authors of a conversation may have {limit} bytes of UTF-8 in all, and these have {bytes}; send the newest messages"
+        )));
+    }
     let repaired = messages.iter().any(|message| message.author.repaired || message.text.repaired);
     let message = |MessageBody { author, time, text }| Message { author: author.text, time, text: text.text };
     Ok(Attachment::Conversation { messages: messages.into_iter().map(message).collect(), repaired })
-}
-
-fn short_enough(bytes: usize, options: &HttpOptions) -> Result<(), ApiError> {
-    if bytes <= options.max_text_bytes {
-        return Ok(());
-    }
-    Err(ApiError::too_large(format!("texts (and authors) may have {} bytes of UTF-8 in all", options.max_text_bytes)))
 }
 
 impl Input {
@@ -233,7 +266,7 @@ impl Input {
             Attachment::Text { text, received, .. } => {
                 add(b"text");
                 add(text.as_bytes());
-                // Bytes that are another spelling of the text may match, or be a picture, where the text does not.
+                // Bytes that are another spelling of the text may match, or be a picture, where the text does not; and of a text that was cut they are all there is.
                 if let Some(received) = received.as_ref().filter(|received| **received != text.as_bytes()) {
                     add(received);
                 }
@@ -321,8 +354,15 @@ mod tests {
             of(Attachment::conversation(vec![message("a", "bc")]), None),
             of(Attachment::conversation(vec![message("ab", "c")]), None)
         );
-        let received = |bytes: &'static [u8]| Attachment::Text { text: "ab".into(), received: Some(bytes.into()), repaired: false };
+        let received =
+            |bytes: &'static [u8]| Attachment::Text { text: "ab".into(), received: Some(bytes.into()), repaired: false, cut_from: None };
         assert_eq!(of(received(b"ab"), None), text, "a text is a text, however it came");
         assert_ne!(of(received(b"a\0b\0"), None), text);
+        let cut = |text: &str, received: bool| {
+            let bytes = received.then(|| Bytes::copy_from_slice(text.as_bytes()));
+            of(Attachment::bounded_text(Text { text: text.to_owned(), repaired: false }, bytes, 2), None)
+        };
+        assert_eq!(cut("abc", true), cut("abc", false));
+        assert_ne!(cut("abc", true), cut("abd", true), "a key stands for what was cut off too");
     }
 }

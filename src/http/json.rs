@@ -29,8 +29,21 @@ pub(super) fn parse_no_file<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Resul
     read(bytes, FILES)
 }
 
+/// The same where a text, a conversation or a file could stand.
+///
+/// # Errors
+/// 400; it also says how a text and a conversation are sent, so that nobody sends them as a file, which is hashed and not read.
+pub(super) fn parse_attachment<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
+    read(bytes, TEXTS_AND_FILES)
+}
+
 /// What somebody has to know who sent a file as `application/json`.
 const FILES: &str = ". A file, a JSON file too, needs another Content-Type than application/json: its own, or application/octet-stream";
+
+/// What somebody has to know whose JSON is none of an attachment.
+const TEXTS_AND_FILES: &str = ". A text in JSON is {\"attachment\": {\"text\": \"…\"}}, a chat {\"attachment\": {\"conversation\": {\"messages\": [{\"author\", \"text\"}]}}}, \
+    and a bare text has the Content-Type text/plain. Only a file that is to be looked up by its digests, a JSON file too, needs another Content-Type than application/json: its own, \
+    or application/octet-stream";
 
 fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], files: &str) -> Result<T, ApiError> {
     if bytes.is_empty() {

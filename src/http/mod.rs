@@ -133,7 +133,7 @@ pub struct HttpOptions {
     pub batch_concurrency: usize,
     /// Messages of a conversation.
     pub max_messages: usize,
-    /// UTF-8 bytes of a text, or of all texts of a conversation.
+    /// UTF-8 bytes that are kept of a text; a conversation with more in its texts and authors is refused.
     pub max_text_bytes: usize,
     /// How long a body may take to arrive.
     pub read_timeout: Duration,

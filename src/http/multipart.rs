@@ -13,7 +13,6 @@ use super::{
     error::ApiError,
     input::{self, Input, Kind},
 };
-use crate::domain::attachment::Context;
 
 /// One attachment as it stands in the body, with the context that belongs to it.
 #[derive(Debug)]
@@ -34,8 +33,7 @@ impl RawInput {
     /// Parses part and context.
     pub(super) fn parse(self, options: &HttpOptions) -> Result<Input, ApiError> {
         let kind = Kind::of(self.content_type.as_deref());
-        let context = self.context.as_deref().map_or(Ok(Context::default()), input::json_context)?;
-        Ok(Input { attachment: input::attachment(kind, self.bytes, options)?, context })
+        input::part(kind, self.bytes, self.context.as_deref(), options)
     }
 
     /// The attachment as it is, whatever it is.
@@ -87,7 +85,7 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
                 }
                 *place = Some(bytes(field, &failure).await?);
             }
-            _ => return Err(ApiError::malformed("there is a part that is neither named attachment nor context")),
+            name => return Err(unknown_part(name, inputs.len())),
         }
     }
     if context.is_some() && !inputs.is_empty() {
@@ -97,6 +95,21 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
         return Err(ApiError::malformed("there is no attachment part"));
     }
     Ok(inputs)
+}
+
+/// Names the part, and its place, for whom there are many.
+fn unknown_part(name: Option<&str>, before: usize) -> ApiError {
+    /// Characters of a name that are told: enough to find it.
+    const TOLD: usize = 64;
+    let named = match name {
+        Some(name) => format!("the part {:?}", name.chars().take(TOLD).collect::<String>()),
+        None => "a part without a name".to_owned(),
+    };
+    let place = match before {
+        0 => "before the first attachment".to_owned(),
+        before => format!("after attachment {before}"),
+    };
+    ApiError::malformed(format!("{named}, {place}: parts are named attachment (the file or text) or context (JSON about it)"))
 }
 
 /// Whether a part has a file's name, of whatever characters.

@@ -21,7 +21,10 @@ use super::{
     multipart::{self, Shape},
 };
 use crate::{
-    domain::ids::{RequestId, TenantId},
+    domain::{
+        attachment::Attachment,
+        ids::{RequestId, TenantId},
+    },
     services::{
         access::Principal,
         scoring::{ScoreAnswer, ScoreRequest, Scored},
@@ -40,7 +43,8 @@ const LONGEST_KEY: usize = 256;
 /// The attachment is the raw body (context in the query), the part `attachment` of a multipart body (context in the part `context`), or
 /// base64, a text or a conversation in JSON. Any file under any Content-Type, and with none, is an attachment: what it is, is told by its bytes. Types that are not decoded, and
 /// files that cannot be, are a 200 with what their digests match, and `unscored`. `text/…` is scored as text, and looked at as a file too; bytes that are no character of its charset
-/// (UTF-8 without one) are read as U+FFFD, and `attachment.repaired` says so. `application/json` is the API's own body: a JSON file needs another type.
+/// (UTF-8 without one) are read as U+FFFD, and `attachment.repaired` says so. Of a long text the beginning is scored, which `text_truncated` says; the digests are of all its bytes.
+/// `application/json` is the API's own body: a JSON file needs another type.
 ///
 /// Send an `Idempotency-Key` to repeat a call safely: the same key with the same attachment and context gives the first answer again.
 #[utoipa::path(
@@ -77,7 +81,7 @@ const LONGEST_KEY: usize = 256;
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
-        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 413, description = "`too_large`: the body, or a conversation that has too many messages or bytes; send its newest messages", body = ErrorBody),
         (status = 415, description = "`unsupported_type`: a Content-Encoding; no Content-Type is refused", body = ErrorBody),
         (status = 422, description = "`idempotency_conflict`: the key was used with another body", body = ErrorBody),
         (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
@@ -132,7 +136,9 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
         kind => {
             let context = input::query_context(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
-            Ok(Input { attachment: input::attachment(kind, bytes, &state.options)?, context })
+            // Media are taken as they are; a text is decoded.
+            let work = if matches!(kind, Kind::Text(_)) { bytes.len() } else { 0 };
+            off_the_loop(state, work, move |state| Ok(Input { attachment: input::attachment(kind, bytes, &state.options)?, context })).await
         }
     }
 }
@@ -161,8 +167,8 @@ pub(super) struct Caller {
 /// Has one attachment scored. A panic of the service is this attachment's failure and nobody else's.
 pub(super) async fn answer(state: &Shared, caller: Caller, input: Input, idempotency_key: Option<String>) -> Result<Scored, ApiError> {
     let bytes = match &input.attachment {
-        crate::domain::attachment::Attachment::Media { bytes, .. } => bytes.len(),
-        _ => 0, // bounded by max_text_bytes
+        Attachment::Media { bytes, .. } | Attachment::Text { received: Some(bytes), .. } => bytes.len(),
+        Attachment::Text { .. } | Attachment::Conversation { .. } => 0, // bounded by max_text_bytes
     };
     let digested = idempotency_key.is_some();
     let (input, body_digest) = off_the_loop(state, if digested { bytes } else { 0 }, move |_| {

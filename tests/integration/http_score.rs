@@ -123,6 +123,33 @@ async fn multipart_has_an_attachment_and_a_context_in_any_order() {
     );
     let messages = json!({"messages": [["a", null, "hi"], ["b", "2026-11-23T10:00:00Z", "ho"]]});
     assert_eq!(app.post("/score", MULTIPART, parts(&[talk])).await.ok(), understood(messages, json!({})));
+    // A part may be the JSON body of this very call, context and all.
+    for (json, attachment) in [
+        (&br#"{"attachment":{"text":"hello"},"context":{"item_id":"1","unit":"account"}}"#[..], json!({"text": "hello"})),
+        (
+            br#"{"attachment":{"conversation":{"messages":[{"author":"a","text":"hi"}]}},"context":{"item_id":"1","unit":"account"}}"#,
+            json!({"messages": [["a", null, "hi"]]}),
+        ),
+        (
+            br#"{"attachment":{"media_type":"image/png","data_base64":"cG5n"},"context":{"item_id":"1","unit":"account"}}"#,
+            json!({"media": "png", "declared": "image/png"}),
+        ),
+    ] {
+        let wrapped: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: application/json", json);
+        let expected = understood(attachment, json!({"item_id": "1", "unit": "account"}));
+        assert_eq!(app.post("/score", MULTIPART, parts(&[wrapped])).await.ok(), expected);
+        assert_eq!(app.post("/score/batch", MULTIPART, parts(&[wrapped])).await.ok()[0]["answer"], expected);
+        let told = app.post("/score", MULTIPART, parts(&[wrapped, context])).await.error(400, "malformed");
+        assert!(told.contains("two contexts"), "{told}");
+    }
+    let bare: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: application/json", br#"{"attachment":{"text":"hello"}}"#);
+    let expected = understood(json!({"text": "hello"}), json!({"item_id": "1", "unit": "account"}));
+    assert_eq!(app.post("/score", MULTIPART, parts(&[bare, context])).await.ok(), expected);
+    let foreign: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: application/json", br#"{"txt":"hello"}"#);
+    let told = app.post("/score", MULTIPART, parts(&[foreign])).await.error(400, "malformed");
+    assert!(told.contains(r#"{"attachment": {"text": "…"}}"#) && told.contains("text/plain"), "{told}");
+    let both: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: application/json", br#"{"text":"a","attachment":{"text":"b"}}"#);
+    app.post("/score", MULTIPART, parts(&[both])).await.error(400, "malformed");
     // A field that is no file is text, as forms have it.
     for (head, content, attachment) in [
         ("name=\"attachment\"", &b"hello"[..], json!({"text": "hello"})),

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{HeaderValue, Request},
 };
-use nightlight::http::HttpOptions;
+use nightlight::{domain::attachment::Attachment, http::HttpOptions};
 
 use crate::http_app::{MULTIPART, Setup, chunked, parts, stalled};
 
@@ -146,18 +146,50 @@ async fn a_body_of_exactly_the_limit_is_taken() {
 }
 
 #[tokio::test]
-async fn too_long_a_text_and_too_many_messages() {
-    refused(small(), "text/plain", "12345678901", 413, "too_large").await;
-    refused(small(), "application/json", r#"{"attachment":{"text":"12345678901"}}"#, 413, "too_large").await;
+async fn too_long_a_conversation_and_too_many_messages() {
     let talk = |messages: usize, text: &str| {
         let message = format!(r#"{{"author":"","text":"{text}"}}"#);
         format!(r#"{{"attachment":{{"conversation":{{"messages":[{}]}}}}}}"#, vec![message; messages].join(","))
     };
     refused(small(), "application/json", talk(4, ""), 413, "too_large").await;
     refused(small(), "application/json", talk(3, "1234"), 413, "too_large").await;
+    let part: (&str, &[u8]) = (
+        "name=\"attachment\"\r\nContent-Type: application/json",
+        br#"{"conversation":{"messages":[{"author":"long","text":"longer"},{"author":"a","text":"b"}]}}"#,
+    );
+    let app = Setup { options: small(), ..Setup::default() }.start().await;
+    let told = app.post("/score", MULTIPART, parts(&[part])).await.error(413, "too_large");
+    assert!(told.contains("have 12;") && told.contains("send the newest"), "{told}");
     let app = Setup { options: small(), ..Setup::default() }.start().await;
     app.post("/score", "application/json", talk(3, "123")).await.ok();
     app.post("/score", "text/plain", "1234567890").await.ok();
+}
+
+/// Of a long text the beginning is read, and all its bytes go along to be looked up, whichever way it came.
+#[tokio::test]
+async fn a_long_text_is_cut_and_its_bytes_go_along() {
+    let app = Setup { options: small(), ..Setup::default() }.start().await;
+    let long = "123456789ü2";
+    let part: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: text/plain", long.as_bytes());
+    let base64 = r#"{"attachment":{"media_type":"text/plain","data_base64":"MTIzNDU2Nzg5w7wy"}}"#;
+    let send = async |path: &str, content_type: &str, body: Vec<u8>| {
+        let request = Request::post(path).header("content-type", content_type).header("idempotency-key", "k");
+        app.send(request.body(body.into()).unwrap()).await.ok()
+    };
+    send("/score", "text/plain", long.into()).await;
+    send("/score", MULTIPART, parts(&[part])).await;
+    send("/score", "application/json", base64.into()).await;
+    send("/score", "application/json", format!(r#"{{"attachment":{{"text":"{long}"}}}}"#).into()).await;
+    app.post("/score/batch", MULTIPART, parts(&[part])).await.ok();
+    let seen = app.scorer.seen();
+    assert_eq!(seen.len(), 5);
+    for request in &seen {
+        let Attachment::Text { text, received, cut_from, .. } = &request.attachment else { panic!("no text") };
+        assert_eq!((text.as_str(), received.as_deref(), *cut_from), ("123456789", Some(long.as_bytes()), Some(12)), "no half letter");
+    }
+    assert!(seen[..4].iter().all(|request| request.body_digest == seen[0].body_digest));
+    send("/score", "text/plain", "123456789ü3".into()).await;
+    assert_ne!(app.scorer.seen()[5].body_digest, seen[0].body_digest, "a key stands for what was cut off too");
 }
 
 #[tokio::test]
@@ -183,8 +215,16 @@ async fn a_body_that_breaks_off() {
 #[tokio::test]
 async fn unknown_parts_and_parts_too_many() {
     let file: (&str, &[u8]) = ("name=\"attachment\"", b"x");
-    malformed(MULTIPART, parts(&[file, ("name=\"file\"", b"x")])).await;
-    malformed(MULTIPART, parts(&[file, ("filename=\"x\"", b"x")])).await;
+    let told = malformed(MULTIPART, parts(&[file, ("name=\"file\"", b"x")])).await;
+    assert!(told.starts_with("the part \"file\", after attachment 1: "), "{told}");
+    let told = malformed(MULTIPART, parts(&[file, ("filename=\"x\"", b"x")])).await;
+    assert!(told.starts_with("a part without a name, after attachment 1: "), "{told}");
+    let app = Setup::default().start().await;
+    let batch = parts(&[file, file, ("name=\"attachmnt\"", b"x")]);
+    let told = app.post("/score/batch", MULTIPART, batch).await.error(400, "malformed");
+    assert!(told.starts_with("the part \"attachmnt\", after attachment 2: "), "{told}");
+    let endless = format!("name=\"{}\"", "ü".repeat(9000));
+    assert!(malformed(MULTIPART, parts(&[(&endless, b"x")])).await.len() < 300);
     malformed(MULTIPART, parts(&[file, file])).await;
     malformed(MULTIPART, parts(&[file, ("name=\"context\"", b"{}"), ("name=\"context\"", b"{}")])).await;
     malformed(MULTIPART, parts(&[("name=\"context\"", b"{}")])).await;

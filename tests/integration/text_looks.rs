@@ -5,6 +5,8 @@ use nightlight::{
     engines::classify::{ConversationLimits, ConversationScores, LabelScore, Part, TextPlan},
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     classify::{chat, classifier, home},
     client::Server,
@@ -239,7 +241,51 @@ fn the_server_answers_with_looks_and_reasons() {
     // Markup is scored as it is written, which is said.
     let page = post("text/html", b"<html><body>hello, see you at practice</body></html>");
     assert!(reasons(&page).contains(&"unsupported_media".to_owned()) && !page["scores"].as_array().unwrap().is_empty(), "{page}");
+    // Whoever sends a text as a file learns how it would have been read.
+    let file = post("application/octet-stream", b"keep this between us");
+    let detail = file["unscored"][0]["detail"].as_str().unwrap();
+    assert!(reasons(&file).iter().all(|reason| reason == "unsupported_media") && detail.contains("text/plain"), "{file}");
+    assert!(detail.contains("application/json"), "{detail}");
+    // Longer than any text that is kept: no error, and no silence.
+    let longer = post("text/plain", "see you at practice ".repeat(60_000).as_bytes());
+    assert_eq!((reasons(&longer), &longer["attachment"]["bytes"]), (vec!["text_truncated".to_owned()], &1_200_000.into()));
+    let detail = longer["unscored"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("first 32768 of 1200000 bytes") && longer["scores"].as_array().is_some_and(|all| !all.is_empty()), "{longer}");
+    let hidden = format!("{}keep this between us", " ".repeat(2 << 20));
+    assert_eq!(reasons(&post("text/plain", hidden.as_bytes())), ["text_truncated"], "a blank beginning is no empty text");
     let long = post("text/plain", "!".repeat(32 << 10).as_bytes());
     assert_eq!(reasons(&long), ["text_truncated"]);
     assert!(long["unscored"][0]["detail"].as_str().unwrap().contains("8192 of 32768 tokens"), "{}", long["unscored"]);
+}
+
+/// A text of any length has digests, and a picture is one under any Content-Type.
+#[test]
+fn what_is_longer_than_a_text_is_looked_up() {
+    const JPEG: &[u8] = include_bytes!("../../scripts/samples/known.jpg");
+    let folder = tempfile::tempdir().unwrap();
+    let text = "0123456789abcdef".repeat(70_000);
+    let picture = [JPEG, vec![0; 2 << 20].as_slice()].concat();
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let list = folder.path().join("list.txt");
+    std::fs::write(&list, format!("sha256 {}\nsha256 {}\n", digest(text.as_bytes()), digest(&picture))).unwrap();
+    let import = std::process::Command::new(env!("CARGO_BIN_EXE_nightlight"))
+        .args(["--data-dir", folder.path().to_str().unwrap(), "bank", "import", "--bank", "A", list.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    let server = Server::start(folder.path(), &[]);
+    let quoted = serde_json::json!({"attachment": {"text": text}}).to_string();
+    for (kind, body, bytes) in [
+        ("text/plain", text.as_bytes(), text.as_bytes()),
+        ("application/json", quoted.as_bytes(), text.as_bytes()),
+        ("text/plain", &picture, &picture),
+    ] {
+        let answer = server.request("POST", "/score", &[("Content-Type", kind)], body);
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let answer = answer.json();
+        assert_eq!(answer["matches"][0]["technology"], "sha256", "{answer}");
+        assert_eq!((answer["attachment"]["sha256"].as_str(), &answer["decision"]["category"]), (Some(&*digest(bytes)), &"known".into()));
+        let looked_at = answer["scores"].as_array().unwrap().iter().any(|score| score["technology"] == "open-nsfw");
+        assert_eq!(looked_at, bytes == picture, "{answer}");
+    }
 }

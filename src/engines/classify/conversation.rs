@@ -101,7 +101,17 @@ impl ConversationClassifier {
     /// # Errors
     /// `RunFailed` when the tokenizer fails.
     pub fn plan_text(&self, text: &str) -> Result<TextPlan, ClassifyError> {
-        plan_of(self.encoder.reader(), &self.limits, &[text], usize::MAX)
+        self.plan_beginning(text, text.len())
+    }
+
+    /// The same of a text of `whole` bytes of which only the beginning is here.
+    ///
+    /// # Errors
+    /// `RunFailed` when the tokenizer fails.
+    pub fn plan_beginning(&self, beginning: &str, whole: usize) -> Result<TextPlan, ClassifyError> {
+        let mut plan = plan_of(self.encoder.reader(), &self.limits, &[beginning], usize::MAX)?;
+        plan.is_of_beginning(whole);
+        Ok(plan)
     }
 
     /// Chooses what is read of a conversation: from its end backwards, until one of the limits is reached. First half of

@@ -160,6 +160,13 @@ impl TextPlan {
         part(sum(|text| text.unreadable_windows), sum(|text| text.windows))
     }
 
+    /// The text has `whole` bytes, of which the plan was shown only the beginning.
+    pub(super) fn is_of_beginning(&mut self, whole: usize) {
+        for text in self.texts.iter_mut().filter(|text| text.bytes.1 < whole) {
+            (text.bytes.1, text.cut) = (whole, true);
+        }
+    }
+
     pub(super) fn texts(&self) -> &[PlannedText] {
         &self.texts
     }

@@ -108,11 +108,11 @@ impl ImageWay {
         banks: Arc<Snapshot>,
         deadline: Instant,
         timings: &mut Timings,
-    ) -> Result<Evidence, AnalysisError> {
+    ) -> Result<(Digests, Evidence), AnalysisError> {
         let mut evidence = Evidence::default();
         let digests = self.pictures.open(bytes, of_digests(&banks), deadline, timings).await?.digests;
         self.search_digests(digests, banks, &mut evidence, timings).await?;
-        Ok(evidence)
+        Ok((digests, evidence))
     }
 
     async fn search_digests(
@@ -214,7 +214,12 @@ impl ImageWay {
 
     /// One entry for every technology that looks at pixels.
     fn all_unscored(&self, error: &DecodeError, banks: &Snapshot) -> Vec<Unscored> {
-        let unscored = |technology| Unscored { technology, reason: reason_of(error), detail: error.to_string() };
+        // Whoever sent a text as a file learns how it would have been read.
+        let hint = match error {
+            DecodeError::UnsupportedType(None) => "; a text is scored as text/plain, a text or a chat in JSON as application/json",
+            _ => "",
+        };
+        let unscored = |technology| Unscored { technology, reason: reason_of(error), detail: format!("{error}{hint}") };
         self.technologies(banks).into_iter().map(unscored).collect()
     }
 

@@ -33,7 +33,7 @@ pub mod viewer;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 pub use self::{
     embedders::{EmbedError, Embedders},
@@ -55,6 +55,7 @@ use crate::{
     domain::{
         attachment::{Attachment, AttachmentFacts, AttachmentKind},
         evidence::{Evidence, Unscored, UnscoredReason},
+        hash::Digests,
         score::Technology,
     },
     engines::{classify::Manifest, matching::Snapshot, media},
@@ -142,56 +143,54 @@ impl Analysis {
                 };
                 Ok(Analysed { facts, evidence })
             }
-            Attachment::Text { text, received, repaired } => {
-                let mut evidence = text::look_at_text(&self.texts, text, ask.points, timings).await?;
+            Attachment::Text { text, received, repaired, cut_from } => {
+                let whole = cut_from.unwrap_or(text.len());
+                let mut evidence = text::look_at_text(&self.texts, (text, whole), ask.points, timings).await?;
                 // A text in JSON has the bytes that it would have come as.
                 let bytes = received.clone().unwrap_or_else(|| Bytes::copy_from_slice(text.as_bytes()));
-                put_together(&mut evidence, self.look_at_received(&bytes, &ask, timings).await?);
-                Ok(self.looked_at_text(AttachmentKind::Text, text.len(), None, &ask, *repaired, evidence))
+                let (digests, of_bytes) = self.look_at_received(&bytes, &ask, timings).await?;
+                put_together(&mut evidence, of_bytes);
+                let facts = text_facts(AttachmentKind::Text, whole, None, *repaired, hex::encode(digests.sha256));
+                Ok(self.looked_at_text(facts, evidence))
             }
             Attachment::Conversation { messages, repaired } => {
                 let evidence = text::look_at_conversation(&self.texts, messages, ask.points, timings).await?;
                 let bytes = messages.iter().map(|message| message.text.len()).sum();
                 let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-                Ok(self.looked_at_text(AttachmentKind::Conversation, bytes, Some(count), &ask, *repaired, evidence))
+                let facts = text_facts(AttachmentKind::Conversation, bytes, Some(count), *repaired, sha256(ask.attachment));
+                Ok(self.looked_at_text(facts, evidence))
             }
         }
     }
 
     /// The bytes that a text came as: their digests, and everything else where they are media. A text that merely begins like a picture is none: what is sound UTF-8 is media
     /// only when its header can be read.
-    async fn look_at_received(&self, bytes: &Bytes, ask: &Ask<'_>, timings: &mut Timings) -> Result<Evidence, AnalysisError> {
+    async fn look_at_received(&self, bytes: &Bytes, ask: &Ask<'_>, timings: &mut Timings) -> Result<(Digests, Evidence), AnalysisError> {
         // Of the bytes, not of the text: in a charset of one byte for each letter all bytes are sound.
         let sound = std::str::from_utf8(bytes).is_ok();
         let media = media::sniff(bytes).is_some() && (!sound || self.images.pictures.viewer().header(bytes).is_ok());
         // Of a type that is not decoded, that is said too. So it is of markup, which was scored as it is written and not as a reader of it shows it.
         let recognised = media::recognise(bytes).filter(|known| !sound || MARKUP.contains(&known.media_type));
         if media || recognised.is_some() {
-            return Ok(self.images.look(bytes.clone(), ask.banks.clone(), ask.points, ask.deadline, timings).await?.evidence);
+            let looked = self.images.look(bytes.clone(), ask.banks.clone(), ask.points, ask.deadline, timings).await?;
+            return Ok((looked.digests, looked.evidence));
         }
         self.images.look_at_digests(bytes.clone(), ask.banks.clone(), ask.deadline, timings).await
     }
 
-    fn looked_at_text(
-        &self,
-        kind: AttachmentKind,
-        bytes: usize,
-        messages: Option<u32>,
-        ask: &Ask<'_>,
-        repaired: bool,
-        mut evidence: Evidence,
-    ) -> Analysed {
+    fn looked_at_text(&self, facts: AttachmentFacts, mut evidence: Evidence) -> Analysed {
         evidence.unscored.extend(self.refused_texts.iter().cloned());
         if self.texts.is_empty() && self.refused_texts.is_empty() {
             let detail = "no text model is configured".to_owned();
             evidence.unscored.push(Unscored { technology: Technology::named("text"), reason: UnscoredReason::UnsupportedKind, detail });
         }
-        let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
-        let sha256 = sha256(ask.attachment);
-        let facts =
-            AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, frames: None, repaired, sha256 };
         Analysed { facts, evidence }
     }
+}
+
+fn text_facts(kind: AttachmentKind, bytes: usize, messages: Option<u32>, repaired: bool, sha256: String) -> AttachmentFacts {
+    let media_type = if kind == AttachmentKind::Text { "text/plain" } else { "application/json" }.to_owned();
+    AttachmentFacts { kind, media_type, bytes: bytes as u64, width: None, height: None, messages, frames: None, repaired, sha256 }
 }
 
 /// Types of sound text that readers show as something else than it is written.

@@ -15,21 +15,21 @@ use crate::domain::{
 };
 use crate::engines::classify::{LabelScore, TextPlan};
 
-/// What all text models say of one text.
+/// What all text models say of one text, or of the beginning of one that has `whole` bytes.
 pub(super) async fn look_at_text(
     models: &[TextModel],
-    text: &str,
+    (text, whole): (&str, usize),
     points: &CallPoints,
     timings: &mut Timings,
 ) -> Result<Evidence, AnalysisError> {
     let started = Instant::now();
     let mut evidence = Evidence::default();
-    if text.trim().is_empty() {
+    if text.len() == whole && text.trim().is_empty() {
         evidence.unscored = models.iter().map(|model| empty(model, "the text is empty")).collect();
         return Ok(evidence);
     }
     for model in models {
-        let (plan, scores) = match plan(model, Texts::One(text.to_owned())).await {
+        let (plan, scores) = match plan(model, Texts::One(text.to_owned(), whole)).await {
             Ok(plan) if plan.is_empty() => {
                 // Of a blank beginning nothing follows for the rest.
                 let blank = || empty(model, "the text has no words");
@@ -118,7 +118,8 @@ pub(super) async fn look_at_conversation(
 
 /// What is to be planned.
 enum Texts {
-    One(String),
+    /// A text or its beginning, and the bytes that the text has.
+    One(String, usize),
     Chat(Vec<Message>),
 }
 
@@ -126,7 +127,7 @@ enum Texts {
 async fn plan(model: &TextModel, texts: Texts) -> Result<TextPlan, ModelFailure> {
     let classifier = model.classifier.clone();
     let plan = move || match &texts {
-        Texts::One(text) => classifier.plan_text(text),
+        Texts::One(text, whole) => classifier.plan_beginning(text, *whole),
         Texts::Chat(messages) => classifier.plan(messages),
     };
     let planned = tokio::task::spawn_blocking(plan).await.map_err(|error| ModelFailure::Failed(error.to_string()))?;

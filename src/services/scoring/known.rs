@@ -106,11 +106,16 @@ pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context:
             // Taken already, where it was.
             part(if facts.sha256.is_empty() { bytes } else { facts.sha256.as_bytes() });
         }
-        Attachment::Text { text, received, repaired } => {
+        Attachment::Text { text, received, repaired, cut_from } => {
             part(b"text");
             part(context.account_id.as_deref()?.as_bytes());
-            // What was repaired alike need not have been alike.
-            part(received.as_deref().filter(|_| *repaired).unwrap_or(text.as_bytes()));
+            // What was repaired alike need not have been alike, and what begins alike need not go on so.
+            let whole = received.as_deref().filter(|_| *repaired || cut_from.is_some());
+            part(match whole {
+                Some(_) if cut_from.is_some() && !facts.sha256.is_empty() => facts.sha256.as_bytes(),
+                Some(received) => received,
+                None => text.as_bytes(),
+            });
         }
         Attachment::Conversation { messages, .. } => {
             part(b"conversation");
@@ -330,6 +335,13 @@ mod tests {
         let text = |text: &str, account: &str| content(&Attachment::text(text), &facts(""), &by(account));
         assert_eq!(text("hello", "ann"), text("hello", "ann"));
         assert_ne!(text("hello", "ann"), text("hello", "bob"), "the same words are another deed");
+        let long = |text: &str, sha256: &str| {
+            let text = crate::domain::text::Text { text: text.to_owned(), repaired: false };
+            content(&Attachment::bounded_text(text, None, 3), &facts(sha256), &by("ann"))
+        };
+        assert_ne!(long("hello", "aa"), long("helium", "ab"), "what begins alike need not go on so");
+        assert_ne!(long("hello", ""), long("helium", ""));
+        assert_eq!(long("hello", "aa"), long("hello", "aa"));
         let chat = |messages: &[(&str, &str)]| {
             let message = |(author, text): &(&str, &str)| Message { author: (*author).to_owned(), time: None, text: (*text).to_owned() };
             content(&Attachment::conversation(messages.iter().map(message).collect()), &facts(""), &by("ann"))
