@@ -285,9 +285,11 @@ impl From<LookupError> for ApiError {
     fn from(error: LookupError) -> Self {
         let message = error.to_string();
         match error {
-            LookupError::Picture(_) | LookupError::UnsupportedMedia(_) | LookupError::UnsupportedFeature(_) | LookupError::Fetch(_) => {
-                Self::malformed(message)
-            }
+            LookupError::Picture(_)
+            | LookupError::TooSmall(_)
+            | LookupError::UnsupportedMedia(_)
+            | LookupError::UnsupportedFeature(_)
+            | LookupError::Fetch(_) => Self::malformed(message),
             LookupError::TooLarge(_) => Self::too_large(message),
             LookupError::Overloaded => Self::overloaded(&message, Duration::from_secs(1)),
             LookupError::Deadline => Self::new(ErrorCode::Deadline, message),

@@ -120,7 +120,21 @@ async fn a_featureless_picture_has_an_empty_hash_and_says_its_quality() {
     for path in ["/h/hash", "/h/hash?hma_strict=1"] {
         let answer = upload(&app, path, "photo", &featureless()).await;
         assert_eq!(answer.ok(), json!({"pdq": ""}));
-        assert_eq!(answer.header("x-pdq-quality"), "0");
+        assert_eq!((answer.header("x-pdq-quality"), answer.header("x-unscored")), ("0", "quality_below_minimum"));
+    }
+}
+
+/// A body has no place for what was not looked at; a header has.
+#[tokio::test]
+async fn a_view_that_is_too_faint_is_said_in_a_header() {
+    let app = Setup::default().start().await;
+    let faint = include_bytes!("fixtures/cases/46_faint_on_white.png");
+    for path in ["/h/hash", "/m/lookup"] {
+        let answer = upload(&app, path, "photo", faint).await;
+        assert!(answer.header("x-pdq-quality").parse::<u8>().unwrap() >= 50);
+        assert_eq!(answer.header("x-unscored"), "frames_not_looked_at", "{path}");
+        let whole = upload(&app, path, "photo", &sample("known.jpg")).await;
+        assert_eq!((whole.status.as_u16(), whole.header("x-unscored")), (200, ""), "{path}");
     }
 }
 

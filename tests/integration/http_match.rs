@@ -103,9 +103,52 @@ async fn what_cannot_match_says_why() {
     let app = Setup::default().start().await;
     let blank = app.post("/match", "image/png", sample("blank.png")).await.ok();
     assert_eq!(blank["unmatched"][0]["reason"], "quality_below_minimum");
+    assert_eq!(blank["unmatched"].as_array().unwrap().len(), 1, "once");
+    // As /score says it: what shows on white is too faint, and the picture itself is not.
+    let faint = app.post("/match", "image/png", include_bytes!("fixtures/cases/46_faint_on_white.png").to_vec()).await.ok();
+    assert!(faint["hashes"]["pdq"]["quality"].as_u64().unwrap() >= 50, "{faint}");
+    assert_eq!((&faint["unmatched"][0]["technology"], &faint["unmatched"][0]["reason"]), (&json!("pdq"), &json!("frames_not_looked_at")));
+    assert!(faint["unmatched"][0]["detail"].as_str().unwrap().contains("quality below 50"), "{faint}");
+    let tiny = app.post("/match", "image/gif", include_bytes!("fixtures/cases/09a_1x1.gif").to_vec()).await.ok();
+    assert_eq!(tiny["unmatched"][0]["reason"], "media_too_small");
     let broken = app.post("/match", "image/jpeg", sample("truncated.jpg")).await.ok();
     assert_eq!((broken["unmatched"][0]["reason"].as_str(), &broken["hashes"]["pdq"]), (Some("undecodable_media"), &Value::Null));
     assert_eq!(broken["hashes"]["sha256"].as_str().unwrap().len(), 64);
+}
+
+/// A page of 4 x 4 grey pixels, and a page with a picture.
+pub fn stamp_before_picture() -> Vec<u8> {
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    for side in [4_u32, 128] {
+        let last = side == 128;
+        let at = file.len() as u32;
+        let pixels = at + 2 + 6 * 12 + 4;
+        file.extend(6_u16.to_le_bytes());
+        for (tag, value) in [(256_u16, side), (257, side), (258, 8), (262, 1), (273, pixels), (279, side * side)] {
+            file.extend([&tag.to_le_bytes()[..], &4_u16.to_le_bytes(), &1_u32.to_le_bytes(), &value.to_le_bytes()].concat());
+        }
+        file.extend(if last { 0 } else { pixels + side * side }.to_le_bytes());
+        file.extend((0..side * side).map(|pixel| ((pixel % side / 16 * 7 + pixel / side / 16 * 13) * 37 % 256) as u8));
+    }
+    file
+}
+
+/// What is too small for a hash hides nothing that stands behind it.
+#[tokio::test]
+async fn a_first_page_that_is_too_small_hides_no_other() {
+    let app = Setup::default().start().await;
+    let file = stamp_before_picture();
+    let form = || parts(&[("name=\"photo\"; filename=\"a\"", &file)]);
+    let hashed = app.post("/h/hash", MULTIPART, form()).await.ok();
+    let hash = hashed["pdq"].as_str().unwrap().to_owned();
+    assert_eq!(hash.len(), 64);
+    bank(&app, "A", &[&hash], Purpose::Known).await;
+    let matched = app.post("/match", "image/tiff", file.clone()).await.ok();
+    assert_eq!((&matched["matches"][0]["bank"], &matched["matches"][0]["frame"]["index"]), (&json!("A"), &json!(1)), "{matched}");
+    assert_eq!(matched["unmatched"][0]["reason"], "media_too_small", "{matched}");
+    let found = app.post("/m/lookup", MULTIPART, form()).await.ok();
+    assert_eq!(found["pdq"]["A"][0]["distance"], "0", "{found}");
+    assert_eq!(app.post("/m/lookup?hma_strict=1", MULTIPART, form()).await.status, 400);
 }
 
 /// Digests are taken of any bytes; why they have no other hash is told.

@@ -49,7 +49,10 @@ impl Content {
     pub(super) fn answer(&self, body: Value) -> Response {
         let mut response = Json(body).into_response();
         let unsupported = is_unsupported(&self.hashed).then_some(UnscoredReason::UnsupportedMedia);
-        if let Some(reason) = unsupported.or(self.hashed.rest.as_ref().map(|rest| rest.reason)) {
+        // One reason, of what hides most: HMA's bodies have no place for it, and its clients pass over headers.
+        let rest = || self.hashed.rest.as_ref().map(|rest| rest.reason);
+        let faint = || self.hashed.faint(Quality::MATCHABLE).map(|faint| faint.reason);
+        if let Some(reason) = unsupported.or_else(rest).or_else(faint) {
             response.headers_mut().insert(UNSCORED, HeaderValue::from_static(reason.as_str()));
         }
         if let Some(quality) = self.quality {
@@ -140,7 +143,7 @@ pub(super) async fn fetch_and_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
-            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `quality_below_minimum`: it has too little detail to be matched by its hash. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at, or are too faint"),
         )),
         (status = 400, description = "Not fetched, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),
@@ -176,7 +179,7 @@ pub(in crate::http) async fn get_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
-            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `quality_below_minimum`: it has too little detail to be matched by its hash. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at, or are too faint"),
         )),
         (status = 400, description = "No file, several, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),

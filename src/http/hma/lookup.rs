@@ -147,7 +147,10 @@ fn signal_in(state: &Shared, who: &Principal, params: &Params) -> Result<Signal,
         ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
     ),
     responses(
-        (status = 200, description = "`{\"BANK\": [{\"bank_content_id\": 1, \"distance\": \"0\"}]}`, or the same under each type", content_type = "application/json"),
+        (status = 200, description = "`{\"BANK\": [{\"bank_content_id\": 1, \"distance\": \"0\"}]}`, or the same under each type", content_type = "application/json", headers(
+            ("X-PDQ-Quality" = Option<u8>, description = "With a URL: 0 to 100; below 50 nothing matches"),
+            ("X-Unscored" = Option<String>, description = "With a URL: why something of the file was not looked up, as `POST /h/hash` says it"),
+        )),
         (status = 400, description = "Neither, or no such signal", body = HmaErrorBody),
     )
 )]
@@ -199,6 +202,7 @@ pub(in crate::http) async fn get_lookup(
     responses(
         (status = 200, description = "`{\"pdq\": {\"BANK\": [{\"bank_content_id\": 1, \"distance\": \"0\"}]}}`", content_type = "application/json", headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 nothing matches"),
+            ("X-Unscored" = Option<String>, description = "Why something of the file was not looked up, as `POST /h/hash` says it"),
         )),
         (status = 400, description = "No file, several, or no picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),

@@ -8,7 +8,7 @@
 //!
 //! | what | here | `hma_strict=1` |
 //! | --- | --- | --- |
-//! | picture of quality below 50 | `/h/hash`: `{"pdq":""}`; lookup: no matches; both tell `X-PDQ-Quality` | lookup: 400 |
+//! | picture of quality below 50 | `/h/hash`: `{"pdq":""}`; lookup: no matches; both tell `X-PDQ-Quality` and `X-Unscored` | lookup: 400 |
 //! | a parameter is missing or no boolean | 400 `{"message"}` | 422 with a list |
 //! | photo of a type that is not decoded (HEIC) | 200: an empty `pdq`, its digests and their matches, `X-Unscored` | 400 |
 //! | PDQ in upper case | taken | 400 |
@@ -19,6 +19,9 @@
 //! | a field of `api_json` that the API does not know | 400 | passed over |
 //! | `enabled: false` of a new bank | the bank is off | the bank is on |
 //! | other signal types than `pdq` and `video_md5` | known | unknown |
+//!
+//! HMA's bodies have no place for what was not looked at. A header says it where content is hashed: `X-Unscored`, with the reason that `/score` gives, also of faint frames among
+//! others.
 //!
 //! Not repeated even then: answers of status 500, contents of one bank shown or deleted through another, a ratio above 1, fetching of any
 //! address, hashes of palette, CMYK, 16-bit and EXIF-turned pictures that match nothing, pages of HTML for unknown paths, temporary files.

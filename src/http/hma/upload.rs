@@ -183,6 +183,8 @@ pub(super) fn signals(types: &[SignalType], hashed: &Hashed, strict: bool) -> Re
 pub(super) fn picture(hashed: &Hashed) -> Result<Option<&PerceptualHash>, Refusal> {
     match &hashed.pdq {
         None | Some(Err(LookupError::UnsupportedMedia(_))) => Ok(None),
+        // The first page may be a stamp, and the next one the picture.
+        Some(Err(LookupError::TooSmall(_))) if hashed.telling().is_some() => Ok(None),
         Some(Ok(hash)) => Ok(Some(hash)),
         Some(Err(error)) => Err(error.clone().into()),
     }

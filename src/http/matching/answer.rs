@@ -13,8 +13,8 @@ use crate::{
     domain::{
         bank::{HarmCategory, Provenance},
         curation::Metadata,
-        evidence::{Match, UnscoredReason},
-        hash::{PerceptualHash, Quality, Transform},
+        evidence::{Match, Unscored, UnscoredReason},
+        hash::{PerceptualHash, Transform},
         ids::RequestId,
         signal::SignalType,
     },
@@ -42,7 +42,7 @@ pub(in crate::http) struct MatchesAnswer {
     negative: Vec<FoundBody>,
     /// Matches that an item of a negative bank took back.
     suppressed: Vec<TakenBack>,
-    /// Hashes that were not looked up, and why.
+    /// Hashes that were not looked up, and why; also of frames, pages and views among others.
     unmatched: Vec<UnmatchedBody>,
     versions: MatchVersions,
     /// Milliseconds per stage: fetch, hash, match, metadata, total.
@@ -108,8 +108,8 @@ struct TakenBack {
 /// Why a hash was not looked up.
 #[derive(Debug, Serialize, ToSchema)]
 struct UnmatchedBody {
-    technology: &'static str,
-    /// `undecodable_media`, `unsupported_media`, `unsupported_feature`, `media_too_large`, `quality_below_minimum` or `technology_failed`.
+    technology: String,
+    /// `undecodable_media`, `unsupported_media`, `unsupported_feature`, `media_too_large`, `media_too_small`, `quality_below_minimum`, `frames_not_looked_at` or `technology_failed`.
     reason: &'static str,
     detail: String,
 }
@@ -147,37 +147,37 @@ impl Answering {
 
     /// # Errors
     /// What is no property of the content: overload, the deadline.
-    pub(super) fn hashes(&mut self, hashed: &Hashed, dihedral: bool) -> Result<(), ApiError> {
+    pub(super) fn hashes(&mut self, hashed: &Hashed, unseen: Vec<Unscored>, dihedral: bool) -> Result<(), ApiError> {
         let mut unmatched = |kind: SignalType, reason: UnscoredReason, detail| {
-            self.0.unmatched.push(UnmatchedBody { technology: kind.as_str(), reason: reason.as_str(), detail });
+            self.0.unmatched.push(UnmatchedBody { technology: kind.as_str().to_owned(), reason: reason.as_str(), detail });
         };
         let mut pdq = None;
         match &hashed.pdq {
             None => {}
-            Some(Ok(hash)) => {
-                if hash.quality < Quality::MATCHABLE {
-                    let detail = format!("quality {} is below {}", hash.quality.get(), Quality::MATCHABLE.get());
-                    unmatched(SignalType::Pdq, UnscoredReason::QualityBelowMinimum, detail);
-                }
-                pdq = Some(PdqBody::of(hash, dihedral));
-            }
+            Some(Ok(hash)) => pdq = Some(PdqBody::of(hash, dihedral)),
             Some(Err(error)) => {
                 let (reason, detail) = of_content(error).ok_or_else(|| error.clone())?;
                 unmatched(SignalType::Pdq, reason, detail.to_owned());
             }
         }
-        let mut embeddings = BTreeMap::new();
-        for (kind, embedding) in &hashed.embeddings {
-            match embedding {
-                Ok(signal) => drop(embeddings.insert(kind.as_str(), signal.to_text())),
+        let made = hashed.embeddings.iter().filter_map(|(kind, signal)| Some((kind.as_str(), signal.as_ref().ok()?.to_text())));
+        let embeddings: BTreeMap<_, _> = made.collect();
+        let first = hashed.embeddings.iter().filter_map(|(kind, signal)| Some((kind, signal.as_ref().err()?)));
+        let of_first: Vec<_> = first.collect();
+        let further = hashed.failed.iter().map(|(kind, error)| (kind, error)).filter(|failed| !of_first.contains(failed));
+        for (kind, error) in of_first.iter().copied().chain(further) {
+            let (reason, detail) = match error {
                 // The model failed, not the call: the other technologies have found what they find.
-                Err(LookupError::Internal(detail)) => unmatched(*kind, UnscoredReason::TechnologyFailed, detail.clone()),
-                Err(error) => {
-                    let (reason, detail) = of_content(error).ok_or_else(|| error.clone())?;
-                    unmatched(*kind, reason, detail.to_owned());
-                }
-            }
+                LookupError::Internal(detail) => (UnscoredReason::TechnologyFailed, detail.as_str()),
+                error => of_content(error).ok_or_else(|| error.clone())?,
+            };
+            unmatched(*kind, reason, detail.to_owned());
         }
+        self.0.unmatched.extend(unseen.into_iter().map(|Unscored { technology, reason, detail }| UnmatchedBody {
+            technology: technology.as_str().to_owned(),
+            reason: reason.as_str(),
+            detail,
+        }));
         let digests = &hashed.digests;
         let (md5, sha1) = (digests.md5.map(hex::encode), digests.sha1.map(hex::encode));
         self.0.hashes = Some(HashesBody { md5, sha1, sha256: hex::encode(digests.sha256), pdq, embeddings });
@@ -227,6 +227,7 @@ impl Answering {
 fn of_content(error: &LookupError) -> Option<(UnscoredReason, &str)> {
     match error {
         LookupError::Picture(detail) => Some((UnscoredReason::UndecodableMedia, detail)),
+        LookupError::TooSmall(detail) => Some((UnscoredReason::MediaTooSmall, detail)),
         LookupError::UnsupportedMedia(detail) => Some((UnscoredReason::UnsupportedMedia, detail)),
         LookupError::UnsupportedFeature(detail) => Some((UnscoredReason::UnsupportedFeature, detail)),
         LookupError::TooLarge(detail) => Some((UnscoredReason::MediaTooLarge, detail)),

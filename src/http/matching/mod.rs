@@ -97,7 +97,7 @@ pub(super) async fn matches(
         let wanted = Wanted { embeddings: lookup.embeddings_held(&who), ..Wanted::HASHES };
         let hashed = lookup.hash(bytes, wanted, until).await?;
         answering.took("hash", started.elapsed());
-        answering.hashes(&hashed, include.dihedral)?;
+        answering.hashes(&hashed, lookup.unseen(&who, &hashed), include.dihedral)?;
         lookup.answered(&who, &hashed);
         let started = Instant::now();
         let found = lookup.find(&who, Sought::Content(hashed), &scope, until).await?;

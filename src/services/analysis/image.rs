@@ -163,9 +163,7 @@ impl ImageWay {
             let left_out = |technology| Unscored { technology, reason: rest.reason, detail: rest.detail.clone() };
             evidence.unscored.extend(technologies.map(left_out));
         }
-        if sequence.distinct > for_models {
-            let detail =
-                format!("{for_models} of {} distinct frames were looked at, evenly spread: models see {MOST_FRAMES}", sequence.distinct);
+        if let Some(detail) = frames_left_out(for_models, sequence.distinct) {
             let not_hashes = self.technologies(&banks).into_iter().filter(|technology| *technology != PDQ);
             let left_out = |technology| Unscored { technology, reason: UnscoredReason::FramesNotLookedAt, detail: detail.clone() };
             evidence.unscored.extend(not_hashes.map(left_out));
@@ -240,28 +238,31 @@ const PLAIN: u8 = 10;
 
 /// Said when no view has a hash that can be matched, and of views among others that show something, too faint to be matched: a plain one hides nothing.
 fn unhashed(views: &[SeenView], minimum: Quality) -> Option<Unscored> {
-    let best = views.iter().filter_map(|view| view.prepared.hash.as_ref().ok()).map(|hash| hash.quality).max();
-    let of = |reason, detail| Some(Unscored { technology: PDQ, reason, detail });
-    match best {
-        Some(best) if best >= minimum => {
-            let qualities = || views.iter().filter_map(|view| view.prepared.hash.as_ref().ok()).map(|hash| hash.quality);
-            let faint = qualities().filter(|quality| *quality < minimum && quality.get() >= PLAIN).count();
-            (faint > 0).then(|| Unscored {
-                technology: PDQ,
-                reason: UnscoredReason::FramesNotLookedAt,
-                detail: format!("{faint} of {} views have a quality below {}: too little detail to match", views.len(), minimum.get()),
-            })
-        }
-        Some(best) => of(
-            UnscoredReason::QualityBelowMinimum,
-            format!("quality {} is below {}: too little detail to match", best.get(), minimum.get()),
-        ),
-        None => {
-            let error = views.iter().find_map(|view| view.prepared.hash.as_ref().err())?;
-            let HashError::TooSmall { .. } = error;
-            of(UnscoredReason::MediaTooSmall, error.to_string())
-        }
+    let qualities: Vec<Quality> = views.iter().filter_map(|view| Some(view.prepared.hash.as_ref().ok()?.quality)).collect();
+    if qualities.is_empty() {
+        let error = views.iter().find_map(|view| view.prepared.hash.as_ref().err())?;
+        let HashError::TooSmall { .. } = error;
+        return Some(Unscored { technology: PDQ, reason: UnscoredReason::MediaTooSmall, detail: error.to_string() });
     }
+    faint(&qualities, views.len(), minimum)
+}
+
+/// The same by the qualities of those of `views` views that have a hash.
+pub(in crate::services) fn faint(qualities: &[Quality], views: usize, minimum: Quality) -> Option<Unscored> {
+    let best = *qualities.iter().max()?;
+    if best < minimum {
+        let detail = format!("quality {} is below {}: too little detail to match", best.get(), minimum.get());
+        return Some(Unscored { technology: PDQ, reason: UnscoredReason::QualityBelowMinimum, detail });
+    }
+    let faint = qualities.iter().filter(|quality| **quality < minimum && quality.get() >= PLAIN).count();
+    let detail = format!("{faint} of {views} views have a quality below {}: too little detail to match", minimum.get());
+    (faint > 0).then_some(Unscored { technology: PDQ, reason: UnscoredReason::FramesNotLookedAt, detail })
+}
+
+/// What models did not see of a sequence of so many distinct frames.
+pub(in crate::services) fn frames_left_out(for_models: u32, distinct: u32) -> Option<String> {
+    let detail = || format!("{for_models} of {distinct} distinct frames were looked at, evenly spread: models see {MOST_FRAMES}");
+    (distinct > for_models).then(detail)
 }
 
 fn tensors_of(views: &mut [SeenView], model: &str) -> Vec<(Look, Result<Tensor, OutputTooLarge>)> {

@@ -46,6 +46,7 @@ use self::{
     models::TextModel,
 };
 pub(in crate::services) use self::{
+    image::{faint, frames_left_out},
     models::CallPoints,
     pictures::{Opened, Seen, SeenView, Want},
     search::search,

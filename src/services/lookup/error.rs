@@ -11,6 +11,9 @@ pub enum LookupError {
     /// There is no such hash of these bytes: send a sound picture of a supported type.
     #[error("{0}")]
     Picture(String),
+    /// A sound picture, too small for the hash: only its digests tell.
+    #[error("{0}")]
+    TooSmall(String),
     /// The bytes are of no type that is decoded: there are only their digests.
     #[error("{0}")]
     UnsupportedMedia(String),

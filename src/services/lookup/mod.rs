@@ -18,7 +18,9 @@ pub use self::{
 use crate::{
     domain::{
         clip::Look,
+        evidence::{Unscored, UnscoredReason},
         hash::{Digests, PerceptualHash, Quality},
+        score::Technology,
         signal::{Distance, Signal, SignalType},
         time::Timestamp,
     },
@@ -26,7 +28,7 @@ use crate::{
     outbound::{Media, MediaFetcher},
     services::{
         access::Principal,
-        analysis::{EmbedError, Opened, Pictures, Seen, SeenView, Timings, Want, viewer::Rest},
+        analysis::{EmbedError, Opened, Pictures, Seen, SeenView, Timings, Want, faint, frames_left_out, viewer::Rest},
         banks::{Banks, hits::Hits},
     },
     telemetry::metric,
@@ -72,6 +74,10 @@ pub struct Hashed {
     pub more: Vec<HashedView>,
     /// What of the content was not looked at.
     pub rest: Option<Rest>,
+    /// Why embedders gave no vector of a further view, each reason once.
+    pub failed: Vec<(SignalType, LookupError)>,
+    /// What embedders did not see of a long sequence.
+    pub unembedded: Option<String>,
 }
 
 /// The hashes of a further view.
@@ -88,6 +94,12 @@ impl Hashed {
     fn views(&self) -> impl Iterator<Item = (Look, &PerceptualHash)> {
         let first = self.pdq.iter().flatten().map(|hash| (self.look, hash));
         first.chain(self.more.iter().filter_map(|view| Some((view.look, view.pdq.as_ref()?))))
+    }
+
+    /// Said when no view has a PDQ hash of this quality, and of views among others that show something, too faint to be matched: in the words of `/score`.
+    pub fn faint(&self, minimum: Quality) -> Option<Unscored> {
+        let qualities: Vec<Quality> = self.views().map(|(_, hash)| hash.quality).collect();
+        faint(&qualities, self.more.len() + 1, minimum)
     }
 
     /// The first PDQ hash that says something: the picture's, or where its quality is too low to match, that of a further frame or of what is seen on white or black.
@@ -147,6 +159,29 @@ impl Lookup {
         self.pictures.embedders().kinds_held(&self.banks.snapshot_for(who))
     }
 
+    /// What lookups by all their banks do not see of hashed content, beside what the hashes' own errors say: as `/score` says it.
+    pub fn unseen(&self, who: &Principal, hashed: &Hashed) -> Vec<Unscored> {
+        let banks = self.banks.snapshot_for(who);
+        let mut unseen: Vec<Unscored> = hashed.faint(banks.pdq_minimum_quality().unwrap_or(Quality::MATCHABLE)).into_iter().collect();
+        let pdq = hashed.pdq.as_ref().map(|_| SignalType::Pdq);
+        let embedded = || hashed.embeddings.iter().map(|(kind, _)| *kind);
+        let unscored = |kind: SignalType, reason, detail: &String| Unscored {
+            technology: Technology::named(kind.as_str()),
+            reason,
+            detail: detail.clone(),
+        };
+        if let Some(Rest { reason, detail }) = &hashed.rest {
+            unseen.extend(pdq.into_iter().chain(embedded()).map(|kind| unscored(kind, *reason, detail)));
+        }
+        if let Some(detail) = &hashed.unembedded {
+            unseen.extend(embedded().map(|kind| unscored(kind, UnscoredReason::FramesNotLookedAt, detail)));
+        }
+        if hashed.pdq.as_ref().is_some_and(|pdq| !matches!(pdq, Err(LookupError::UnsupportedMedia(_)))) {
+            unseen.extend(self.pictures.embedders().refused(&banks));
+        }
+        unseen
+    }
+
     /// When the newest change was made that lookups see.
     pub fn last_change(&self) -> Option<Timestamp> {
         self.banks.changed_at()
@@ -181,8 +216,17 @@ impl Lookup {
         let pixels = (wanted.pdq || !kinds.is_empty()).then(|| embedders.needs(&kinds));
         let want = Want { md5: wanted.md5, sha1: wanted.sha1, pixels };
         let Opened { digests, seen } = self.pictures.open(bytes, want, deadline, &mut Timings::start()).await?;
-        let mut hashed = Hashed { digests, pdq: None, embeddings: Vec::new(), look: Look::default(), more: Vec::new(), rest: None };
-        let Seen { sequence, views, .. } = match seen {
+        let mut hashed = Hashed {
+            digests,
+            pdq: None,
+            embeddings: Vec::new(),
+            look: Look::default(),
+            more: Vec::new(),
+            rest: None,
+            failed: Vec::new(),
+            unembedded: None,
+        };
+        let Seen { sequence, views, for_models } = match seen {
             None => return Ok(hashed),
             // Nothing of the picture can be had.
             Some(Err(error)) => {
@@ -193,17 +237,26 @@ impl Lookup {
             }
             Some(Ok(seen)) => seen,
         };
+        hashed.unembedded = frames_left_out(for_models, sequence.distinct);
         hashed.rest = sequence.rest;
         for (at, SeenView { look, for_models, mut prepared }) in views.into_iter().enumerate() {
             let embedded = if for_models { embedders.run(&kinds, &mut prepared).await } else { Vec::new() };
             if at == 0 {
-                let hash = prepared.hash.map_err(|error| LookupError::Picture(error.to_string()));
+                let hash = prepared.hash.map_err(|error| LookupError::TooSmall(error.to_string()));
                 (hashed.look, hashed.pdq) = (look, wanted.pdq.then_some(hash));
                 hashed.embeddings = embedded.into_iter().map(|(kind, result)| (kind, result.map_err(LookupError::from))).collect();
                 continue;
             }
             let pdq = prepared.hash.ok().filter(|_| wanted.pdq);
-            hashed.more.push(HashedView { look, pdq, embeddings: embedded.into_iter().filter_map(|(_, signal)| signal.ok()).collect() });
+            let mut embeddings = Vec::new();
+            for (kind, result) in embedded {
+                match result.map_err(LookupError::from) {
+                    Ok(signal) => embeddings.push(signal),
+                    Err(error) if !hashed.failed.contains(&(kind, error.clone())) => hashed.failed.push((kind, error)),
+                    Err(_) => {}
+                }
+            }
+            hashed.more.push(HashedView { look, pdq, embeddings });
         }
         Ok(hashed)
     }
