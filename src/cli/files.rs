@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::{domain::hash::Digests, engines::hashing::digests::Digester};
+
 /// The files of `paths` in their order; folders stand for all files below them, sorted by path. Links to folders inside folders are not
 /// followed, so a walk ends. What cannot be listed stays in the list as it is: reading it will say why.
 pub(super) fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
@@ -42,6 +44,21 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > most { Err(ReadError::TooLarge { most }) } else { Ok(bytes) }
+}
+
+/// All digests of a file of any length, which is never whole in memory.
+pub(super) fn digests(path: &Path) -> io::Result<Digests> {
+    /// Read at a time: long enough for disks, short enough for the second-level cache.
+    const PIECE: usize = 256 << 10;
+    let (mut file, mut digester, mut piece) = (File::open(path)?, Digester::new(true, true), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(digester.finish()),
+            Ok(read) => digester.update(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Why a file has no bytes for us.
@@ -83,5 +100,7 @@ mod tests {
         assert_eq!(read(&absent, 10).unwrap_err().code(), "unreadable");
         assert_eq!(read(&found[1], 4).unwrap_err().code(), "too_large");
         assert_eq!(read(&found[1], 5).unwrap(), b"a.png");
+        assert_eq!(digests(&found[1]).unwrap(), crate::engines::hashing::digests::digests(b"a.png", true, true));
+        assert!(digests(&absent).is_err());
     }
 }

@@ -297,12 +297,36 @@ fn hash_prints_a_line_for_each_file_in_order_and_goes_on_after_a_bad_one() {
     let files: Vec<_> = lines.iter().map(|line| line["file"].as_str().unwrap()).collect();
     assert_eq!(files, ["absent.jpg", "pictures/a.jpg", "pictures/b.jpg", "pictures/c.jpg", "pictures/d.png"]);
     let code = |at: usize| lines[at]["error"]["code"].as_str();
-    assert_eq!((code(0), code(3)), (Some("unreadable"), Some("malformed")));
+    assert_eq!((code(0), code(3)), (Some("unreadable"), Some("undecodable_media")));
     assert_eq!(lines[1]["pdq"], lines[2]["pdq"]);
     assert!(lines[1]["pdq"].as_str().unwrap().parse::<PdqHash>().is_ok() && lines[1]["quality"].as_u64().unwrap() >= 50);
     let names: Vec<_> = lines[1].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(names, ["file", "pdq", "quality", "md5", "sha1", "sha256", "backend"]);
     assert!(lines[4]["pdq"].is_string() && lines[4]["quality"].as_u64().unwrap() < 50, "the hash also when quality is low");
+}
+
+/// Lists are made of digests too, and what is not decoded has some.
+#[test]
+fn hash_prints_the_digests_of_every_file_that_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = std::fs::read(sample("known.jpg")).unwrap();
+    for (name, bytes) in [("a.heic", &b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"[..]), ("b.txt", b"abc"), ("c.jpg", &known[..known.len() / 3])] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let files = ["hash", "--backend", "cpu", "a.heic", "b.txt", "c.jpg", "absent"];
+    let hashed = run(folder.path(), &files);
+    assert_eq!(hashed.code, 1);
+    let lines = hashed.json_lines();
+    let codes: Vec<_> = lines.iter().map(|line| line["error"]["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["unsupported_media", "unsupported_media", "undecodable_media", "unreadable"]);
+    assert_eq!(lines[1]["sha1"], "a9993e364706816aba3e25717850c26c9cd0d89d");
+    assert!(lines[..3].iter().all(|line| line["md5"].is_string() && line["sha256"].is_string()), "{lines:?}");
+    let names: Vec<_> = lines[3].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["file", "error"], "of what cannot be read there are none");
+    // A page that is too small hides no other.
+    std::fs::write(folder.path().join("d.tif"), crate::http_match::stamp_before_picture()).unwrap();
+    let pages = run(folder.path(), &["hash", "--backend", "cpu", "d.tif"]);
+    assert_eq!((pages.code, &pages.json_lines()[0]["frame"]["index"]), (0, &1.into()), "{}", pages.stdout);
 }
 
 #[test]

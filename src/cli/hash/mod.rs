@@ -18,8 +18,9 @@ use crate::{
     config::{Backend, Config},
     domain::{
         clip::Look,
+        evidence::UnscoredReason,
         frame::Frame,
-        hash::{PdqHash, PerceptualHash, Transform},
+        hash::{Digests, PdqHash, PerceptualHash, Transform},
         signal::Signal,
     },
     engines::{
@@ -32,7 +33,7 @@ use crate::{
         analysis::{
             Viewer,
             pixels::{Needs, PixelEngine, PixelProcessor, Prepared, Specs},
-            viewer::View,
+            viewer::{View, reason_of},
         },
         models, open_pixels,
     },
@@ -73,8 +74,8 @@ pub(super) struct Hash {
     decode: String,
     /// Pictures; folders stand for all files below them
     ///
-    /// Each file gives one JSON line. A file that cannot be decoded gives {"file","error":{"code","message"}}, the others are still hashed, and
-    /// the exit code is 1. A hash is printed whatever its quality; below 50 it should not be matched.
+    /// Each file gives one JSON line. A file that has no PDQ hash gives {"file","error":{"code","message"},"md5","sha1","sha256"}, where `code` is the reason that POST /score
+    /// gives in `unscored`; one that cannot be read gives no digests. The others are still hashed, and the exit code is 1. A hash is printed whatever its quality; below 50 it should not be matched.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -91,9 +92,8 @@ struct HashedLine {
     dct: Option<Vec<f32>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     embeddings: BTreeMap<String, String>,
-    md5: Option<String>,
-    sha1: Option<String>,
-    sha256: String,
+    #[serde(flatten)]
+    digests: DigestTexts,
     backend: &'static str,
     #[serde(flatten)]
     further: Further,
@@ -138,6 +138,23 @@ struct Place(Transform);
 pub(super) struct ErrorLine {
     pub file: String,
     pub error: ErrorBody,
+    /// Of a file that could be read, where they were asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    digests: Option<Box<DigestTexts>>,
+}
+
+/// The digests in hex.
+#[derive(Serialize)]
+struct DigestTexts {
+    md5: Option<String>,
+    sha1: Option<String>,
+    sha256: String,
+}
+
+impl From<Digests> for DigestTexts {
+    fn from(Digests { md5, sha1, sha256 }: Digests) -> Self {
+        Self { md5: md5.map(hex::encode), sha1: sha1.map(hex::encode), sha256: hex::encode(sha256) }
+    }
 }
 
 #[derive(Serialize)]
@@ -148,7 +165,12 @@ pub(super) struct ErrorBody {
 
 impl ErrorLine {
     pub fn new(path: &Path, code: &'static str, message: impl ToString) -> Self {
-        Self { file: path.to_string_lossy().into_owned(), error: ErrorBody { code, message: message.to_string() } }
+        Self { file: path.to_string_lossy().into_owned(), error: ErrorBody { code, message: message.to_string() }, digests: None }
+    }
+
+    /// With the digests of all its bytes: what cannot be decoded can still be known.
+    fn with(self, digests: Digests) -> Self {
+        Self { digests: Some(Box::new(digests.into())), ..self }
     }
 }
 
@@ -260,28 +282,43 @@ fn hash_all(work: &Work, files: &[PathBuf], workers: usize) -> Result<bool, Fail
 
 impl Work {
     fn line(&self, path: &Path) -> Result<HashedLine, ErrorLine> {
-        let bytes = files::read(path, self.max_bytes).map_err(|error| ErrorLine::new(path, error.code(), error))?;
-        let undecodable = |error: DecodeError| ErrorLine::new(path, error.code(), error);
+        let bytes = match files::read(path, self.max_bytes) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let line = ErrorLine::new(path, error.code(), &error);
+                let digests = matches!(error, files::ReadError::TooLarge { .. }).then(|| files::digests(path).ok()).flatten();
+                return Err(match digests {
+                    Some(digests) => line.with(digests),
+                    None => line,
+                });
+            }
+        };
+        self.hashed(path, &bytes).map_err(|line| line.with(digests(&bytes, true, true)))
+    }
+
+    fn hashed(&self, path: &Path, bytes: &[u8]) -> Result<HashedLine, ErrorLine> {
+        let undecodable = |error: DecodeError| ErrorLine::new(path, reason_of(&error).as_str(), error);
         if self.luma
-            && let Some(frame) = self.viewer.luma(&bytes).map_err(undecodable)?
+            && let Some(frame) = self.viewer.luma(bytes).map_err(undecodable)?
         {
             let first = self.first(frame, path)?;
-            return Ok(self.put_together(path, &bytes, first, Further { decode: Some(LUMA), ..Further::default() }));
+            return Ok(self.put_together(path, bytes, first, Further { decode: Some(LUMA), ..Further::default() }));
         }
         let (mut first, mut further) = (None, Further::default());
         // Somebody who waits at a terminal has no deadline; limits.max_frames_ms bounds long sequences.
         let far = Instant::now() + Duration::from_secs(24 * 3600);
-        let sequence = self.viewer.views(&bytes, far, |view| match first {
-            None => first = Some((view.look, self.first(view.frame, path))),
-            Some(_) => further.looks.extend(self.further(view)),
+        let sequence = self.viewer.views(bytes, far, |view| match first {
+            Some((_, Ok(_))) => further.looks.extend(self.further(view)),
+            // Also behind a page that is too small for a hash.
+            _ => first = Some((view.look, self.first(view.frame, path))),
         });
         let sequence = sequence.map_err(undecodable)?;
         // There was a view, or there would be no sequence.
-        let (look, first) = first.ok_or_else(|| ErrorLine::new(path, "malformed", "no frame"))?;
+        let (look, first) = first.ok_or_else(|| ErrorLine::new(path, UnscoredReason::UndecodableMedia.as_str(), "no frame"))?;
         further.frames = (sequence.frames > 1).then_some(sequence.frames);
         further.look = look;
         further.not_looked_at = sequence.rest.map(|rest| rest.detail);
-        Ok(self.put_together(path, &bytes, first?, further))
+        Ok(self.put_together(path, bytes, first?, further))
     }
 
     /// Everything that is said of the first view.
@@ -303,7 +340,6 @@ impl Work {
 
     fn put_together(&self, path: &Path, bytes: &[u8], first: First, further: Further) -> HashedLine {
         let First { hash, dct, embeddings, backend } = first;
-        let digests = digests(bytes, true, true);
         let variants = || Transform::ALL.into_iter().map(Place).zip(hash.hashes).collect();
         HashedLine {
             file: path.to_string_lossy().into_owned(),
@@ -312,9 +348,7 @@ impl Work {
             dihedral: self.dihedral.then(variants),
             dct,
             embeddings,
-            md5: digests.md5.map(hex::encode),
-            sha1: digests.sha1.map(hex::encode),
-            sha256: hex::encode(digests.sha256),
+            digests: digests(bytes, true, true).into(),
             backend,
             further,
         }

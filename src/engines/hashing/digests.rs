@@ -13,17 +13,46 @@ const CHUNK: usize = 64 << 10;
 ///
 /// MD5 has no hardware instructions and costs as much as the other two together, so only banks that hold such digests should want it.
 pub fn digests(bytes: &[u8], md5: bool, sha1: bool) -> Digests {
-    let (mut md5, mut sha1, mut sha256) = (md5.then(Md5::new), sha1.then(Sha1::new), Sha256::new());
-    for chunk in bytes.chunks(CHUNK) {
-        if let Some(md5) = &mut md5 {
-            md5.update(chunk);
-        }
-        if let Some(sha1) = &mut sha1 {
-            sha1.update(chunk);
-        }
-        sha256.update(chunk);
+    let mut digester = Digester::new(md5, sha1);
+    digester.update(bytes);
+    digester.finish()
+}
+
+/// [`digests`] of bytes that come one piece after the other.
+pub struct Digester {
+    md5: Option<Md5>,
+    sha1: Option<Sha1>,
+    sha256: Sha256,
+}
+
+impl Digester {
+    /// SHA-256, and those of the others that are wanted.
+    pub fn new(md5: bool, sha1: bool) -> Self {
+        Self { md5: md5.then(Md5::new), sha1: sha1.then(Sha1::new), sha256: Sha256::new() }
     }
-    Digests { md5: md5.map(|md5| md5.finalize().into()), sha1: sha1.map(|sha1| sha1.finalize().into()), sha256: sha256.finalize().into() }
+
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(CHUNK) {
+            if let Some(md5) = &mut self.md5 {
+                md5.update(chunk);
+            }
+            if let Some(sha1) = &mut self.sha1 {
+                sha1.update(chunk);
+            }
+            self.sha256.update(chunk);
+        }
+    }
+
+    /// The digests of all bytes so far.
+    pub fn finish(self) -> Digests {
+        let Self { md5, sha1, sha256 } = self;
+        Digests {
+            md5: md5.map(|md5| md5.finalize().into()),
+            sha1: sha1.map(|sha1| sha1.finalize().into()),
+            sha256: sha256.finalize().into(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +92,9 @@ mod tests {
             assert_eq!(all.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
             assert_eq!(all.sha1, Some(<[u8; 20]>::from(Sha1::digest(&bytes))));
             assert_eq!(all.md5, Some(<[u8; 16]>::from(Md5::digest(&bytes))));
+            let mut pieces = Digester::new(true, true);
+            bytes.chunks(1000).for_each(|piece| pieces.update(piece));
+            assert_eq!(pieces.finish(), all);
             assert_eq!(digests(&bytes, false, false), Digests { md5: None, sha1: None, sha256: all.sha256 });
         }
     }
