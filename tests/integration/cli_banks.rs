@@ -196,6 +196,34 @@ fn items_share_signals_and_keep_them() {
 }
 
 /// What one entry of a list holds is one item, also where other items have a part of it.
+/// A list that names what somebody put out of force puts nothing in force, and says so.
+#[test]
+fn an_import_names_items_that_are_not_in_force() {
+    let house = House::new();
+    let sha1 = "1".repeat(40);
+    let list = format!("{PDQ}\n{MD5}\n{sha1}\n");
+    let first = house.bank(&["import", "--bank", "A", "-"], &list);
+    assert!(first.json_lines()[0].get("out_of_force").is_none() && first.stderr.is_empty(), "{}", first.stderr);
+    house.line(&["disable", "--bank", "A", "--content-id", "2"], "");
+    house.line(&["standing", "--bank", "A", "--content-id", "3", "--to", "quarantined"], "");
+    let again = house.bank(&["import", "--bank", "A", "-"], &format!("{list}{MD5}\n"));
+    let line = again.json_lines().remove(0);
+    assert_eq!((&line["added"], &line["already_present"], &line["out_of_force"]), (&0.into(), &4.into(), &2.into()), "{line}");
+    assert_eq!(line["out_of_force_items"], json!([2, 3]));
+    assert!(
+        again.stderr.contains("2 of the items that the bank had are not in force") && again.stderr.contains("bank enable"),
+        "{}",
+        again.stderr
+    );
+    // Candidates wait for tests; those that a second source moves on are in force.
+    house.line(&["create", "--bank", "B", "--sources", "2"], "");
+    house.line(&["import", "--bank", "B", "--source", "one", "-"], &list);
+    let same = house.line(&["import", "--bank", "B", "--source", "one", "-"], &list);
+    assert_eq!(same["out_of_force_items"], json!([1, 2, 3]), "{same}");
+    let second = house.line(&["import", "--bank", "B", "--source", "two", "-"], &list);
+    assert!(second.get("out_of_force").is_none(), "{second}");
+}
+
 #[test]
 fn an_entry_with_several_signals_is_one_item() {
     let house = House::new();

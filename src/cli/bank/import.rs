@@ -37,6 +37,8 @@ const CHUNK: usize = 8192;
 const WAITING: usize = 4;
 /// Bad lines that are told one by one; a file of the wrong kind is nothing but bad lines.
 const TOLD: usize = 20;
+/// Items out of force that are named one by one, as many as those that share a signal.
+const NAMED: usize = 100;
 /// Bytes that are looked at to tell the format, and that are read at once.
 const BUFFER: usize = 1 << 20;
 
@@ -89,6 +91,12 @@ struct ImportedLine<'a> {
     /// Entries that the list says are deleted.
     #[serde(skip_serializing_if = "is_zero")]
     deleted: u64,
+    /// Items that the bank had and that are not in force, so that nothing matches them.
+    #[serde(skip_serializing_if = "is_zero")]
+    out_of_force: u64,
+    /// The first of them, by content id.
+    #[serde(skip_serializing_if = "<[i64]>::is_empty")]
+    out_of_force_items: &'a [i64],
     /// In a bank with admission tests: items that these moved on.
     #[serde(skip_serializing_if = "Option::is_none")]
     examined: Option<u64>,
@@ -185,11 +193,22 @@ impl Import {
         } else {
             None
         };
+        // The tests may have put some in force.
+        let waiting = store.out_of_force(TenantId::DEFAULT, &self.bank, &imported.out_of_force).await?;
+        let out_of_force: Vec<i64> = waiting.into_keys().collect();
+        if !out_of_force.is_empty() {
+            let (count, bank) = (out_of_force.len(), &self.bank);
+            eprintln!(
+                "note: {count} of the items that the bank had are not in force, so nothing matches them: see `nightlight bank items --bank {bank}`, and `bank enable` or `bank standing`"
+            );
+        }
         output::json_line(&ImportedLine {
             bank: &self.bank,
             added: imported.added,
             already_present: imported.already_present,
             bank_version: imported.bank_version,
+            out_of_force: out_of_force.len() as u64,
+            out_of_force_items: &out_of_force[..out_of_force.len().min(NAMED)],
             skipped: read.skipped,
             deleted: read.deleted,
             examined,

@@ -1,6 +1,8 @@
 //! Items as values: one, a page of them, or those that matched.
 
-use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
+use std::collections::BTreeMap;
+
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Bank, MOST_SIGNALS,
@@ -99,7 +101,47 @@ fn item(row: &SqliteRow, now: Timestamp) -> Result<Item, StoreError> {
     })
 }
 
+/// Of these items of a bank those that lookups do not find now, with their states, in one query.
+pub(in crate::store) async fn out_of_force(
+    connection: &mut SqliteConnection,
+    bank: i64,
+    items: &[i64],
+) -> Result<BTreeMap<i64, ItemState>, StoreError> {
+    let list = serde_json::to_string(items).map_err(|error| StoreError::Invalid(error.to_string()))?;
+    // An item of which nothing is stored is in force.
+    let rows = sqlx::query(
+        "SELECT content_id, standing, disable_until FROM json_each(?2) AS wanted CROSS JOIN bank_items ON bank = ?1 AND content_id = wanted.value",
+    )
+    .bind(bank)
+    .bind(list)
+    .fetch_all(connection)
+    .await?;
+    let now = Timestamp::now();
+    let mut found = BTreeMap::new();
+    for row in &rows {
+        let life = Life { standing: named(row, "standing")?, disable_until: DisableUntil::stored(row.try_get("disable_until")?) };
+        if life.state(now) != ItemState::Enabled {
+            found.insert(row.try_get("content_id")?, life.state(now));
+        }
+    }
+    Ok(found)
+}
+
 impl Store {
+    /// Of these items of the tenant's bank those that lookups do not find now, with their states, in one query.
+    pub async fn out_of_force(&self, tenant: TenantId, bank: &str, items: &[i64]) -> Result<BTreeMap<i64, ItemState>, StoreError> {
+        let mut reader = self.readers().acquire().await?;
+        let number = sqlx::query_scalar("SELECT number FROM banks WHERE tenant_id = ? AND name = ? AND version > 0 AND deleted_at IS NULL")
+            .bind(super::blob(tenant.0))
+            .bind(bank.to_owned())
+            .fetch_optional(&mut *reader)
+            .await?;
+        match number {
+            Some(number) => out_of_force(&mut reader, number, items).await,
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
     /// The tenant's items of these banks and content ids, in one query and in their order; what there is not, or not yet, is left out.
     pub async fn items(&self, tenant: TenantId, wanted: &[(String, i64)]) -> Result<Vec<Item>, StoreError> {
         // JSON, so that any number of them is one parameter.

@@ -50,6 +50,7 @@ pub use self::{
 };
 pub(super) use self::{
     change::{release, shift},
+    items::out_of_force,
     locked::{Life, Locked},
     opinions::opine,
 };

@@ -14,7 +14,7 @@
 //! A bank takes one import at a time. The import holds a lease that each chunk renews; when it ran out, another import may take over, and the old
 //! one gets [`StoreError::ImportLost`].
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::FutureExt;
 
@@ -26,7 +26,7 @@ pub use self::info::ImportInfo;
 use self::{info::Said, lease::Lease, window::Window};
 use super::{
     Store,
-    banks::{BankDefaults, MOST_SIGNALS},
+    banks::{BankDefaults, MOST_SIGNALS, out_of_force},
     error::StoreError,
     transaction::WriteTx,
 };
@@ -49,13 +49,15 @@ const WINDOW_BYTES: usize = 128 << 20;
 pub(super) const PAUSE: Duration = Duration::from_millis(3);
 
 /// What an import did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
     /// The bank's version afterwards; unchanged when nothing was added.
     pub bank_version: i64,
     pub added: u64,
     /// Signals of items that the bank had with exactly their signals, or that came twice.
     pub already_present: u64,
+    /// Of the items that the bank had, those that were not in force, by content id: nothing matches them, though a list names them.
+    pub out_of_force: Vec<i64>,
 }
 
 /// An import under way. Drop it to give up: the next import cleans up, at the earliest when the lease has run out;
@@ -83,6 +85,7 @@ pub struct BankImport {
     /// Of these, signals that are not the first of their item.
     further: i64,
     already_present: u64,
+    out_of_force: BTreeSet<i64>,
 }
 
 impl BankImport {
@@ -127,6 +130,10 @@ impl BankImport {
         let mut window = Window::sorted(waiting, items).await?;
         if self.last > 0 {
             let held = window.forget_held(&mut self.tx, lease).await?;
+            let items: BTreeSet<i64> = held.iter().map(|(_, item)| *item).collect();
+            for chunk in items.into_iter().collect::<Vec<_>>().chunks(CHUNK) {
+                self.out_of_force.extend(out_of_force(self.tx.reading().await?, lease.bank, chunk).await?.into_keys());
+            }
             self.said
                 .name_again(&mut self.tx, lease, self.record, held.into_iter().map(|(place, item)| (said[place], item)).collect())
                 .await?;
@@ -199,7 +206,7 @@ impl BankImport {
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
         self.flush().await?;
-        let Self { mut tx, lease, name, last, added, further, already_present, record, tested, published: first, .. } = self;
+        let Self { mut tx, lease, name, last, added, further, already_present, record, tested, published: first, out_of_force, .. } = self;
         let bank_version = tx
             .single(|tx| {
                 async move {
@@ -252,7 +259,7 @@ impl BankImport {
             })
             .await?;
         tx.close().await;
-        Ok(Imported { bank_version, added, already_present })
+        Ok(Imported { bank_version, added, already_present, out_of_force: out_of_force.into_iter().collect() })
     }
 
     /// Forgets everything added, and the bank when this import made it.
@@ -298,6 +305,7 @@ impl Store {
             added: 0,
             further: 0,
             already_present: 0,
+            out_of_force: BTreeSet::new(),
         })
     }
 
