@@ -155,6 +155,16 @@ async fn items_have_several_signals_and_everything_there_is_to_say() {
     disable(json!("always")).await;
     let named = call(&app, "POST", "/banks/A/items", json!({"items": [{"signals": [md5('b'), md5('c')]}]})).await.ok();
     assert_eq!((&named["items"][0]["content_id"], &named["items"][0]["state"]), (&json!(4), &json!("disabled")));
+    // Of many each is told for itself.
+    let many = json!({"items": [
+        {"signals": [md5('a'), {"signal_type": "pdq", "signal": HASH}]},
+        {"signals": [md5('b'), md5('c')]},
+        {"signals": [md5('b')]},
+        {"signals": [md5('c'), md5('b')]},
+    ]});
+    let named = call(&app, "POST", "/banks/A/items", many).await.ok();
+    let told: Vec<_> = named["items"].as_array().unwrap().iter().map(|item| (item["content_id"].clone(), item["state"].clone())).collect();
+    assert_eq!(told, [(json!(1), Value::Null), (json!(4), json!("disabled")), (json!(3), Value::Null), (json!(4), json!("disabled"))]);
     disable(Value::Null).await;
     assert_eq!(app.get("/banks/A/items/3").await.ok()["provenance"].as_array().unwrap().len(), 1);
 

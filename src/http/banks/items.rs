@@ -1,5 +1,7 @@
 //! `/banks/{bank}/items`: what is in a bank, and what is said of it.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Extension, Path, Request, State},
@@ -21,7 +23,7 @@ use super::{
     query,
 };
 use crate::{
-    domain::bank::{HarmCategory, ItemState, Standing},
+    domain::bank::{HarmCategory, Standing},
     services::{
         access::Principal,
         banks::curation::{DEFAULT_PAGE, LONGEST_PAGE},
@@ -141,17 +143,16 @@ pub(in crate::http) async fn add(
     let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
     let added = state.services.curation.add_all(&who, &bank, entries).await?;
     let bank_version = added.last().map_or(0, |item| item.bank_version); // there is one at least
-    let mut items = Vec::with_capacity(added.len());
-    for AddedItem { content_id, created, shares_with, .. } in added {
-        let mut body = AddedItemBody { content_id, created, named_again: Vec::new(), shares_with, state: None };
-        if !created {
-            body.named_again.push(content_id);
-            let state = state.services.curation.item(&who, &bank, content_id).await?.state;
-            body.state = Some(state).filter(|state| *state != ItemState::Enabled);
-        }
-        items.push(body);
-    }
-    Ok(Json(AddedItems { items, bank_version }))
+    let held: Vec<i64> = added.iter().filter(|item| !item.created).map(|item| item.content_id).collect();
+    let states = if held.is_empty() { BTreeMap::new() } else { state.services.curation.out_of_force(&who, &bank, &held).await? };
+    let items = added.into_iter().map(|AddedItem { content_id, created, shares_with, .. }| AddedItemBody {
+        content_id,
+        created,
+        named_again: if created { Vec::new() } else { vec![content_id] },
+        shares_with,
+        state: if created { None } else { states.get(&content_id).copied() },
+    });
+    Ok(Json(AddedItems { items: items.collect(), bank_version }))
 }
 
 /// Read an item.

@@ -16,7 +16,7 @@
 //! ```
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -298,6 +298,15 @@ impl Curation {
     pub async fn item(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Item, BankError> {
         self.curates(who, bank).await?;
         self.store.item(who.tenant, bank, content_id).await?.ok_or(BankError::NotFound("item of this bank"))
+    }
+
+    /// Of these items of a bank those that lookups do not find now, with their states, in one query.
+    ///
+    /// # Errors
+    /// [`BankError::Forbidden`], or the store's.
+    pub async fn out_of_force(&self, who: &Principal, bank: &str, items: &[i64]) -> Result<BTreeMap<i64, ItemState>, BankError> {
+        self.curates(who, bank).await?;
+        Ok(self.store.out_of_force(who.tenant, bank, items).await?)
     }
 
     /// The items of these banks and content ids in one query, for answers that tell of matches; whoever found them may see them.
