@@ -66,6 +66,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokenizers", &["engines::classify"]),
     ("icu_normalizer", &["engines::classify"]),
     ("icu_properties", &["engines::classify"]),
+    ("unicode_bidi", &["engines::classify"]),
     ("unicode_security", &["engines::classify"]),
     ("image", &["engines::media"]),
     ("image_webp", &["engines::media"]),

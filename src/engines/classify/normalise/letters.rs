@@ -8,6 +8,8 @@ use icu_properties::{
     props::{DefaultIgnorableCodePoint, EmojiModifier, ExtendedPictographic, GeneralCategory, Script},
 };
 
+use unicode_bidi::{BidiClass, BidiInfo, Level, bidi_class};
+
 use super::{GAP, Step};
 
 /// Marks of one letter that are ordinary: Vietnamese and Greek put two on a letter, vowelled Arabic and Hebrew up to four.
@@ -210,24 +212,46 @@ pub(super) fn is_latin(c: char) -> bool {
     c.is_ascii_alphabetic() || (('\u{c0}'..'\u{250}').contains(&c) && c.is_alphabetic())
 }
 
-/// The text as it is shown where right-to-left overrides turn parts of it around, each to its end or the line's; `None` without one.
+/// The text as it is shown where controls make parts of it run from right to left; `None` without one that can.
+///
+/// An override turns letters around. An embedding or an isolate leaves Latin words as they are and turns around the order of what stands within it, so that letters which are each in an
+/// isolate of their own, or between right-to-left marks, are shown backwards too. Only the whole algorithm (Unicode Standard Annex 9) tells; paragraphs run from left to right, as they do
+/// in pages that say nothing.
 fn displayed(text: &str) -> Option<String> {
-    const OVERRIDE: char = '\u{202e}';
-    const POP: char = '\u{202c}';
-    if !text.contains(OVERRIDE) {
+    /// That can begin such a part: right-to-left embedding, override and isolate, and the isolate that goes by its first strong letter, which may be a mark.
+    const TURNING: [char; 4] = ['\u{202b}', '\u{202e}', '\u{2067}', '\u{2068}'];
+    if !text.contains(TURNING) {
         return None;
     }
+    let bidi = BidiInfo::new(text, Some(Level::ltr()));
     let mut out = String::with_capacity(text.len());
-    for line in text.split_inclusive(['\n', '\u{2029}']) {
-        let mut parts = line.split(OVERRIDE);
-        out.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            let end = part.find([POP, '\n', '\r', '\u{2029}']).unwrap_or(part.len());
-            out.extend(part[..end].chars().rev());
-            out.push_str(&part[end..]);
-        }
+    for paragraph in &bidi.paragraphs {
+        let shown: Vec<char> = bidi.reorder_line(paragraph, paragraph.range.clone()).chars().collect();
+        push_read(&shown, &mut out);
     }
     Some(out)
+}
+
+/// Adds a line that is given in the order of its places from the left, in the order in which it is read: right-to-left words from their right.
+fn push_read(shown: &[char], out: &mut String) {
+    let is_rtl = |c: &char| c.is_alphabetic() && matches!(bidi_class(*c), BidiClass::R | BidiClass::AL);
+    let is_mark = |c: &char| bidi_class(*c) == BidiClass::NSM;
+    let is_digit = |c: &char| matches!(bidi_class(*c), BidiClass::EN | BidiClass::AN);
+    let mut at = 0;
+    while let Some(found) = shown[at..].iter().position(is_rtl) {
+        // Up to the last such letter before one that runs from left to right. A mark stands left of its letter here.
+        let first = at + found - shown[at..at + found].iter().rev().take_while(|c| is_mark(c)).count();
+        let words = shown[at + found..].iter().take_while(|c| bidi_class(**c) != BidiClass::L);
+        let length = words.enumerate().filter(|(_, c)| is_rtl(c)).last().map_or(1, |(place, _)| place + 1);
+        let end = at + found + length;
+        out.extend(&shown[at..first]);
+        let mut reading: Vec<char> = shown[first..end].iter().rev().copied().collect();
+        // Numbers run from left to right within them.
+        reading.chunk_by_mut(|a, b| is_digit(a) && is_digit(b)).for_each(<[char]>::reverse);
+        out.extend(reading);
+        at = end;
+    }
+    out.extend(&shown[at..]);
 }
 
 fn is_plain_letter(c: char) -> bool {

@@ -109,6 +109,60 @@ fn disguised_words_read_as_a_person_reads_them() {
     }
 }
 
+/// As the bidirectional algorithm shows them, of which each of these is an application by hand.
+#[test]
+fn letters_are_read_where_they_are_shown() {
+    let backwards =
+        |word: &str, between: (&str, &str)| word.chars().rev().map(|c| format!("{}{c}{}", between.0, between.1)).collect::<String>();
+    for (open, close) in [("\u{2067}", "\u{2069}"), ("\u{202b}", "\u{202c}"), ("\u{2068}\u{200f}", "\u{2069}")] {
+        // Latin letters run from left to right within everything but an override.
+        reads(&format!("say {open}how old are you{close} now"), "say how old are you now");
+        // What they are pieces of runs from right to left: each in an isolate, or between marks.
+        for between in [("\u{2066}", "\u{2069}"), ("\u{2068}", "\u{2069}"), ("", "\u{200f}"), ("\u{200f}", ""), ("\u{61c}", "")] {
+            reads(&format!("{open}{}{close}", backwards("hello", between)), "hello");
+        }
+        // An override within turns them around, an isolate within the override does not turn back.
+        reads(&format!("say {open}\u{202e}uoy era dlo woh\u{202c}{close} now"), "say how old are you now");
+    }
+    // An isolate from left to right keeps its letters within an override.
+    reads("\u{202e}\u{2066}hello\u{2069}", "hello");
+    reads("\u{202e}\u{2067}olleh\u{2069}", "olleh");
+    // A left-to-right override, and what ends nothing.
+    reads("\u{202d}hello\u{202c}\u{2069}\u{202c}", "hello");
+    reads("\u{2068}hello\u{2069} how \u{2068}old\u{2069}", "hello how old");
+    // Names that a program puts into isolates, as it should; numbers within.
+    reads(
+        "how old is \u{2068}\u{5d3}\u{5e0}\u{5d4} 12 \u{5db}\u{5d4}\u{5df}\u{2069}",
+        "how old is \u{5d3}\u{5e0}\u{5d4} 12 \u{5db}\u{5d4}\u{5df}",
+    );
+    reads("\u{2067}\u{5e9}\u{5b8}\u{5c1}\u{5dc}\u{2069} hello", "\u{5e9}\u{5b8}\u{5c1}\u{5dc} hello");
+}
+
+/// Nesting and pairs are what the bidirectional algorithm has stacks for.
+#[test]
+fn turning_around_takes_as_long_as_the_text_is() {
+    let pieces = [
+        "\u{2067}",
+        "\u{2067}\u{2066}a\u{2069}",
+        "\u{202e}(",
+        "\u{2067}a\u{200f}[",
+        "\u{202e}a\u{202c}",
+        "\u{2068}\u{2069}",
+        "\u{202b}a\u{5d0})\n",
+    ];
+    for piece in pieces {
+        let text = |bytes: usize| format!("\u{202e}{}", piece.repeat(bytes / piece.len()));
+        let took = |text: &str| {
+            let started = std::time::Instant::now();
+            all().normaliser(&words()).apply(text);
+            started.elapsed()
+        };
+        let (short, long) = (took(&text(16 << 10)), took(&text(128 << 10)));
+        // Eight times the text: a square would take 64 times as long.
+        assert!(long < short * 24 + std::time::Duration::from_millis(200), "{piece:?}: {short:?}, {long:?}");
+    }
+}
+
 #[test]
 fn words_are_divided_where_a_person_divides_them() {
     reads("how😘old😘are😘you", "how old are you");
