@@ -29,7 +29,7 @@
 //!   precision is therefore that of clusters. Further items are recorded and reported.
 //! - Attachments that matched the same and were flagged by the same wait as one review item, and its decision is one observation of all of them: the precision
 //!   counts it once, recall counts the attachments and lets it speak for what still waits like one decision. Audit samples never wait so.
-//! - A copy of what people decided is put to that item (`review.known_decided`) and counts nowhere. The share of copies that people look at all the same is one more
+//! - A copy of what people decided is put to that item (`review.known_decided`) and counts nowhere, neither as a verdict nor as a flag that waits for one: recall is that of what people are asked about. The share of copies that people look at all the same is one more
 //!   decision each, like a further cluster: weighing it by its share would have one verdict outweigh a thousand.
 //! - `uncertain` counts on neither side and is reported.
 //! - Double and gold items say something of reviewers and nothing of technologies.

@@ -37,7 +37,7 @@ const PAGE: u32 = 2_000;
 pub struct RecallReport {
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
-    /// Flagged, decided (without `uncertain`) and confirmed attachments.
+    /// Flagged, decided (without `uncertain`) and confirmed attachments; without copies that were put to a decided item.
     pub flagged: u64,
     pub decided: u64,
     pub confirmed: u64,

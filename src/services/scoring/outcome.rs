@@ -27,8 +27,7 @@ use crate::{
 /// Score bins of the counters: 0..=1 in steps of 0.05; what lies outside goes to the first or last bin.
 pub const BINS: f32 = 20.0;
 
-/// What follows a label in the counters of scores that reached its threshold: with them it is known how many did not, also within the bin
-/// that the threshold cuts.
+/// What follows a label in the counters of scores that reached its threshold and that people decide on, not those of copies that are put to a decided item.
 pub const REACHED: &str = ":reached";
 
 /// What follows a label, before the rate, in the counters of what the audit draws from.
@@ -192,11 +191,13 @@ impl Finding<'_> {
         };
         let route = if self.decision.route == Route::Review { "review" } else { "none" };
         let mut counters = vec![count(Technology::named("routing"), route, 0)];
-        if self.known.is_some_and(|known| !known.drawn) {
+        // A copy that is put to a decided item waits for nobody, so it is none of the flags of which the decided ones tell.
+        let attached = self.known.is_some_and(|known| !known.drawn);
+        if attached {
             counters.push(count(Technology::named("routing"), "known_decided", 0));
         }
         counters.extend(self.evidence.scores.iter().map(|score| count(score.technology.clone(), &score.label, bin(score.raw.get()))));
-        let reached = self.evidence.scores.iter().filter(|score| score.reached());
+        let reached = self.evidence.scores.iter().filter(|score| score.reached() && !attached);
         counters.extend(reached.map(|score| count(score.technology.clone(), &format!("{}{REACHED}", score.label), bin(score.raw.get()))));
         if let Some(rate) = self.audit_rate {
             let judged = self.evidence.scores.iter().filter(|score| score.operating_point.is_some());
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         attachment::AttachmentKind,
-        decision::{Category, Reason},
+        decision::{Category, Likeness, Reason, Verdict},
         evidence::Match,
         operating_point::OperatingPoint,
         score::{RawScore, Score},
@@ -263,6 +264,16 @@ mod tests {
 
     /// The key under which an attachment waits.
     fn key(matches: Vec<Match>, scores: Vec<Score>, context: &Context, drawn: Option<f64>) -> Option<String> {
+        found((matches, scores), context, (drawn, None), |finding, pseudonyms| finding.review_cluster(pseudonyms))
+    }
+
+    /// Asks what was found of such an attachment.
+    fn found<T>(
+        (matches, scores): (Vec<Match>, Vec<Score>),
+        context: &Context,
+        (drawn, known): (Option<f64>, Option<Known>),
+        ask: impl FnOnce(&Finding<'_>, &Pseudonyms) -> T,
+    ) -> T {
         let folder = tempfile::tempdir().unwrap();
         // The same pseudonyms for every call of one test are those of one key file.
         std::fs::write(folder.path().join("pseudonym.key"), [7; 32]).unwrap();
@@ -300,11 +311,32 @@ mod tests {
             drawn,
             lot: 0.5,
             inclusion_probability: drawn.unwrap_or(1.0),
-            known: None,
+            known,
             known_by: &[],
             cluster_matches: true,
         };
-        finding.review_cluster(&pseudonyms)
+        ask(&finding, &pseudonyms)
+    }
+
+    /// Recall takes flags without a decision for ones that wait and may be like those that have one. A copy of what was decided is neither, or a harmless picture
+    /// that a thousand people post would be a thousand finds.
+    #[test]
+    fn a_copy_that_is_put_to_a_decided_item_is_no_flag_that_waits() {
+        let known = |drawn| Known {
+            review_item: ReviewItemId::new(),
+            verdict: Verdict::Rejected,
+            likeness: Likeness::Exact,
+            second_look: 0.1,
+            drawn,
+        };
+        let labels = |known| {
+            found((vec![], vec![score(0.9, 0.8)]), &Context::default(), (None, known), |finding, _| {
+                finding.counters().into_iter().map(|counter| counter.label).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(labels(None), ["review", "label", "label:reached"]);
+        assert_eq!(labels(Some(known(false))), ["review", "known_decided", "label"]);
+        assert_eq!(labels(Some(known(true))), ["review", "label", "label:reached"], "people look at it all the same");
     }
 
     #[test]
