@@ -20,7 +20,7 @@ use super::frame::{Buffer, Frame};
 pub struct Clip<'a, E> {
     /// Frames that the file says it holds, where it says so or counting them is cheap; at least 1.
     pub frames: Option<u32>,
-    /// Ends after the last frame, or after the first error: what comes behind it cannot be read.
+    /// Ends after the last frame, or after an error behind which nothing can be read. An error stands for one frame.
     pub shots: Box<dyn Iterator<Item = Result<Shot, E>> + 'a>,
 }
 

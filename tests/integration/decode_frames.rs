@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use nightlight::domain::clip::{Drawn, Shot};
-use nightlight::domain::frame::BufferPool;
+use nightlight::domain::frame::{BufferPool, Frame};
 use nightlight::engines::hashing::digests::digests;
 use nightlight::engines::media::{DecodeError, Decoder, Limits};
 use serde::Deserialize;
@@ -76,7 +76,7 @@ fn shots(decoder: &Decoder, bytes: &[u8]) -> (Option<u32>, Vec<Shot>, Option<Dec
             None => break None,
         }
     };
-    assert!(clip.shots.next().is_none(), "nothing comes behind the end");
+    assert!(error.is_some() || clip.shots.next().is_none(), "nothing comes behind the end");
     (clip.frames, shots, error)
 }
 
@@ -133,6 +133,58 @@ fn pictures_of_an_index_are_read_where_they_stand() {
     for (picture, start) in pictures.iter().zip(starts) {
         let (_, alone) = decoder.decode(&bytes[start..]).unwrap();
         assert_eq!((picture.frame.width(), picture.frame.pixels()), (alone.width(), alone.pixels()));
+    }
+}
+
+/// The RGB of a frame whose alpha is all or nothing on a page.
+fn on(page: u8, frame: &Frame, alpha: Option<&[u8]>) -> Vec<u8> {
+    let Some(alpha) = alpha else { return frame.pixels().to_vec() };
+    frame
+        .pixels()
+        .chunks_exact(3)
+        .zip(alpha)
+        .flat_map(|(pixel, alpha)| if *alpha == 0 { [page; 3] } else { [pixel[0], pixel[1], pixel[2]] })
+        .collect()
+}
+
+/// Of every file here Pillow shows another picture than browsers on some page.
+#[test]
+fn what_browsers_show_is_looked_at() {
+    let read = |name: &str| read(&format!("../browser/{name}"));
+    let truth: BTreeMap<String, Vec<[String; 2]>> = serde_json::from_slice(&read("truth.json")).unwrap();
+    assert!(truth.len() >= 10);
+    for (name, right) in truth {
+        let (_, shots, error) = shots(&decoder(LIMITS), &read(&name));
+        assert!(error.is_none() && shots.len() == right.len(), "{name}: {error:?}");
+        let mut drawn = 0;
+        for (shot, right) in shots.iter().zip(&right) {
+            let mut looks = vec![(&shot.frame, shot.alpha.as_deref())];
+            looks.extend(shot.drawn.as_ref().map(|drawn| (&drawn.frame, drawn.alpha.as_deref())));
+            drawn += looks.len() - 1;
+            for (page, right) in [255, 0].into_iter().zip(right) {
+                let known = looks.iter().any(|(frame, alpha)| sha256(&on(page, frame, *alpha)) == *right);
+                assert!(known, "{name}: frame {} on {page}", shot.at.index);
+            }
+        }
+        assert!(drawn > 0, "{name}");
+    }
+}
+
+/// Pictures of one file that stand on their own: what is wrong with one of them hides none of the others.
+#[test]
+fn a_picture_that_is_missing_or_damaged_does_not_hide_the_next() {
+    let (bytes, starts, decoder) = (read("three.mpo"), truth().mpo, decoder(LIMITS));
+    let whole = shots(&decoder, &bytes).1;
+    // No start marker: missing. Another length of the first segment: damaged.
+    for (at, byte, code) in [(0, 0, "missing"), (5, 255, "malformed")] {
+        let mut damaged = bytes.clone();
+        damaged[starts[1] + at] = byte;
+        let (_, clip) = decoder.clip(&damaged).unwrap();
+        let found: Vec<_> = clip.shots.collect();
+        let [Ok(first), Err(error), Ok(third)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((first.at.index, third.at.index), (0, 2));
+        assert_eq!(third.frame.pixels(), whole[2].frame.pixels());
+        assert_eq!(matches!(error, DecodeError::Missing { .. }), code == "missing", "{error}");
     }
 }
 

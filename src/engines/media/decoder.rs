@@ -227,7 +227,7 @@ enum Place {
     First(Stored),
     /// A frame was read.
     Behind,
-    /// Behind the last frame or the first error.
+    /// Behind the last frame, or an error that hides what follows.
     End,
 }
 
@@ -236,7 +236,7 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { decoder, media_type, index, still, .. } = *self;
-        // The end, until the frame is whole: nothing is read behind an error or a panic.
+        // The end, until the frame is whole: nothing is read behind an error or a panic, where frames build on each other.
         let place = std::mem::replace(&mut self.place, Place::End);
         let shot = guarded(media_type, || {
             let stored = match place {
@@ -257,7 +257,7 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
             Ok(Some(Shot { at, frame, alpha, drawn }))
         });
-        if let Ok(Some(_)) = shot {
+        if matches!(shot, Ok(Some(_))) || (S::INDEPENDENT && shot.is_err()) {
             self.place = Place::Behind;
             self.index = index.saturating_add(1);
         }

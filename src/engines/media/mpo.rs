@@ -29,6 +29,8 @@ pub(super) struct Mpo<'a> {
 }
 
 impl<'a> Sequence<'a> for Mpo<'a> {
+    const INDEPENDENT: bool = true;
+
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
         Ok(Self { bytes, index: Index::of(bytes), picture: Some(Jpeg::open(bytes)?), announced: bytes, number: 0 })
     }
@@ -38,12 +40,16 @@ impl<'a> Sequence<'a> for Mpo<'a> {
     }
 
     fn next(&mut self) -> Result<Option<Stored>, Fault> {
-        if self.number > 0 {
-            let Some(index) = self.index.as_ref().filter(|index| self.number < index.pictures()) else { return Ok(None) };
-            self.announced = index.picture(self.bytes, self.number)?;
+        let number = self.number;
+        if number > 0 {
+            let Some(index) = self.index.as_ref().filter(|index| number < index.pictures()) else { return Ok(None) };
+            // Whatever is wrong with it, the next one is the next one's.
+            self.number += 1;
+            self.announced = index.picture(self.bytes, number)?;
             self.picture = Some(Jpeg::open(self.announced)?);
+        } else {
+            self.number = 1;
         }
-        self.number += 1;
         let stored = |picture: &Jpeg<'_>| Stored { size: picture.size(), orientation: picture.orientation(), time: None };
         Ok(self.picture.as_ref().map(stored))
     }

@@ -43,8 +43,11 @@ pub(super) enum Reading {
     All,
 }
 
-/// One format's reader of all frames. [`next`](Self::next) and [`read`](Self::read) are called in turn, and no more after an error.
+/// One format's reader of all frames. [`next`](Self::next) and [`read`](Self::read) are called in turn, and no more after an error, unless frames stand on their
+/// own.
 pub(super) trait Sequence<'a>: Sized {
+    /// Whether a frame can be read although one before it could not: then `next` goes on behind the one that failed.
+    const INDEPENDENT: bool = false;
     /// Reads what stands before the first frame. Allocates nothing proportional to the pixels it states.
     fn open(bytes: &'a [u8]) -> Result<Self, Fault>;
     /// Frames that the file states, where it does or counting them is a walk over its headers.

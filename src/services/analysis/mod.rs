@@ -69,7 +69,7 @@ pub type ModelVersions = BTreeMap<String, String>;
 /// How the score of an image model comes about, beside the model: which frames and variants it sees, and what becomes of their scores. A certificate made under another
 /// rule says nothing of scores under this one.
 pub fn image_rule() -> String {
-    format!("image@1: max over dropped, on_white, on_black of {} distinct frames", spread::MOST_FRAMES)
+    format!("image@2: max over dropped, on_white, on_black of {} distinct frames", spread::MOST_FRAMES)
 }
 
 /// The same of a text model: its head, and the backbone that says which looks there are.

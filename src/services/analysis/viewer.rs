@@ -127,8 +127,9 @@ impl Viewer {
         let several = clip.frames != Some(1);
         let mut seen = Seen::default();
         let mut sequence = Sequence { media_type, width: 0, height: 0, frames: 0, distinct: 0, rest: None };
-        let mut pixels = 0;
-        let mut last = 0;
+        let (mut pixels, mut last) = (0, 0);
+        let mut damage: Option<Damage> = None;
+        let mut beyond = None;
         loop {
             let number = sequence.frames;
             if number > 0 {
@@ -136,15 +137,13 @@ impl Viewer {
                     break;
                 }
                 let elapsed = started.elapsed() >= self.bounds.max_time || Instant::now() >= deadline;
-                let bound = match () {
+                beyond = match () {
                     () if sequence.distinct >= self.bounds.max_frames => Some("limits.max_frames"),
                     () if pixels + last > self.bounds.max_total_pixels => Some("limits.max_total_pixels"),
                     () if elapsed => Some("limits.max_frames_ms or the deadline"),
                     () => None,
                 };
-                if let Some(bound) = bound {
-                    sequence.rest = Some(left_out(number, clip.frames, bound));
-                    sequence.frames = clip.frames.unwrap_or(number).max(number);
+                if beyond.is_some() {
                     break;
                 }
             }
@@ -152,9 +151,11 @@ impl Viewer {
                 None => break,
                 Some(Err(error)) if number == 0 => return Err(error),
                 Some(Err(error)) => {
-                    sequence.rest = Some(damaged(number, clip.frames, &error));
-                    sequence.frames = clip.frames.unwrap_or(number + 1).max(number + 1);
-                    break;
+                    // Others behind it may be sound.
+                    pixels += LEAST;
+                    sequence.frames += 1;
+                    damage = Some(Damage::and(damage, number, error));
+                    continue;
                 }
                 Some(Ok(shot)) => shot,
             };
@@ -178,6 +179,15 @@ impl Viewer {
             sequence.distinct += u32::from(anything_new);
             sequence.frames += 1;
         }
+        let tried = sequence.frames;
+        sequence.frames = clip.frames.unwrap_or(tried).max(tried);
+        let damaged = damage.map(|damage| damage.said(tried, clip.frames, beyond.is_some()));
+        let left_out = beyond.map(|bound| left_out(tried, clip.frames, bound));
+        sequence.rest = match (damaged, left_out) {
+            // What is damaged weighs more than what is merely left out.
+            (Some(Rest { reason, detail }), Some(left)) => Some(Rest { reason, detail: format!("{detail}; {}", left.detail) }),
+            (damaged, left_out) => damaged.or(left_out),
+        };
         Ok(sequence)
     }
 
@@ -243,14 +253,36 @@ fn left_out(looked_at: u32, frames: Option<u32>, bound: &str) -> Rest {
     Rest { reason: UnscoredReason::FramesNotLookedAt, detail }
 }
 
-fn damaged(looked_at: u32, frames: Option<u32>, error: &DecodeError) -> Rest {
-    let detail = match frames {
-        Some(frames) => {
-            format!("{} of {frames} frames could not be looked at, from frame {looked_at} on: {error}", frames.saturating_sub(looked_at))
+/// Frames that could not be read.
+struct Damage {
+    /// The first of them.
+    first: u32,
+    count: u32,
+    /// What is wrong with one of them: something damaged before something that is only missing.
+    error: DecodeError,
+}
+
+impl Damage {
+    fn and(before: Option<Self>, number: u32, error: DecodeError) -> Self {
+        match before {
+            None => Self { first: number, count: 1, error },
+            Some(Self { first, count, error: DecodeError::Missing { .. } }) => Self { first, count: count + 1, error },
+            Some(Self { first, count, error }) => Self { first, count: count + 1, error },
         }
-        None => format!("what follows frame {} could not be looked at: {error}", looked_at.saturating_sub(1)),
-    };
-    Rest { reason: reason_of(error), detail }
+    }
+
+    /// Of `tried` frames; what lies behind them was hidden too, unless it was left out.
+    fn said(self, tried: u32, frames: Option<u32>, left_out: bool) -> Rest {
+        let Self { first, count, error } = self;
+        let detail = match frames {
+            Some(frames) => {
+                let hidden = if left_out { 0 } else { frames.saturating_sub(tried) };
+                format!("{} of {frames} frames could not be looked at, the first of them frame {first}: {error}", count + hidden)
+            }
+            None => format!("what follows frame {} could not be looked at: {error}", first.saturating_sub(1)),
+        };
+        Rest { reason: reason_of(&error), detail }
+    }
 }
 
 /// Why pixels that could not be decoded are unscored.

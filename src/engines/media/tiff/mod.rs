@@ -43,6 +43,9 @@ const MOST_SAMPLES: u32 = 8;
 /// More pages than anything writes; a bound for walking through them.
 const MOST_PAGES: u32 = 1 << 16;
 
+/// The number of the page behind the last.
+const END: u32 = u32::MAX;
+
 pub(super) struct Tiff<'a> {
     /// Of the page that is read next.
     directory: Directory<'a>,
@@ -71,6 +74,8 @@ struct Layout {
 }
 
 impl<'a> Sequence<'a> for Tiff<'a> {
+    const INDEPENDENT: bool = true;
+
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
         Ok(Self { directory: Directory::open(bytes)?, size: (0, 0), number: 0, pages: None })
     }
@@ -81,17 +86,19 @@ impl<'a> Sequence<'a> for Tiff<'a> {
 
     fn next(&mut self) -> Result<Option<Stored>, Fault> {
         if self.number > 0 {
-            let pages =
-                self.pages.get_or_insert_with(|| self.directory.chain(self.directory.first_offset(), MOST_PAGES).unwrap_or(u32::MAX));
+            let pages = self.pages.get_or_insert_with(|| self.directory.chain(self.directory.first_offset(), MOST_PAGES).unwrap_or(END));
             // A chain that runs in a circle ends where it would begin again.
             if self.number >= *pages {
                 return Ok(None);
             }
-            if self.number >= MOST_PAGES {
+            let number = std::mem::replace(&mut self.number, END);
+            if number >= MOST_PAGES {
                 return Err(Fault::unsupported(format!("more than {MOST_PAGES} pages")));
             }
             let Some(directory) = self.directory.following() else { return Ok(None) };
+            // Behind a directory that cannot be read nothing is known.
             self.directory = directory?;
+            self.number = number;
         }
         self.number += 1;
         let directory = &self.directory;

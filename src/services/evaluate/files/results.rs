@@ -328,7 +328,7 @@ mod tests {
             (Setup { manifest_sha256: "b".into(), ..setup() }, "another manifest"),
             (Setup { models: [("m".to_owned(), "sha256:2".to_owned())].into(), ..setup() }, "other models"),
             (Setup { thresholds: BTreeMap::new(), ..setup() }, "other thresholds in force"),
-            (Setup { rules: Some([("m".to_owned(), "image@2: mean".to_owned())].into()), ..setup() }, "another rule for what counts"),
+            (Setup { rules: Some([("m".to_owned(), "image@3: mean".to_owned())].into()), ..setup() }, "another rule for what counts"),
             (Setup { banks: [("B".to_owned(), 2)].into(), ..setup() }, "other banks"),
         ] {
             assert!(Results::open(&path, &other).err().unwrap().to_string().contains(what));
