@@ -56,6 +56,17 @@ impl RawScore {
     }
 }
 
+/// The number that the shortest decimal of a 32-bit float says: what people type, score files hold and reports print. Widening gives 0.800000011920929 for 0.8, and
+/// 0.699999988079071 for 0.7, which would lie below a threshold of 0.7. The order of any two stays.
+///
+/// ```
+/// # use nightlight::domain::score::as_written;
+/// assert_eq!(as_written(0.7), 0.7);
+/// ```
+pub fn as_written(value: f32) -> f64 {
+    value.to_string().parse().expect("a float's text is a float's")
+}
+
 impl<'de> Deserialize<'de> for RawScore {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(f32::deserialize(deserializer)?).map_err(serde::de::Error::custom)

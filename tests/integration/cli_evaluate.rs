@@ -329,10 +329,15 @@ fn files_that_cannot_be_read_or_decoded_are_named() {
         "{named:?}"
     );
 
+    let of_truncated = files.results("r.jsonl").into_iter().find(|line| line.contains("\"truncated.jpg\"")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&of_truncated).unwrap()["fired_first"], Value::Null, "nothing could look at it");
+
     // For people: the first twenty, and how many more.
     let many: String = (0..30).map(|at| format!("gone-{at}.png,0,en\n")).collect();
     std::fs::write(at("n.csv"), "path,label,language\n0-known.jpg,1,en\n0-other.png,0,en\n".to_owned() + &many).unwrap();
-    let table = files.run(&["evaluate", "files", "--manifest", "n.csv", "--bootstrap", "0"]);
+    std::fs::create_dir(at("empty")).unwrap();
+    let table = files.run(&["--data-dir", "empty", "evaluate", "files", "--manifest", "n.csv", "--bootstrap", "0"]);
+    assert_eq!(std::fs::read_dir(at("empty")).unwrap().count(), 0, "it was there before, and stays as it was");
     let lines = |part: &str| table.stdout.lines().filter(|line| line.contains(part)).count();
     assert_eq!((table.code, lines("  gone-"), lines("and 10 more, which --json names")), (1, 20, 1), "{}", table.stdout);
     assert_eq!(lines("30 without a result: unreadable"), 1, "{}", table.stdout);
@@ -388,8 +393,8 @@ fn each_label_has_its_own_truth_and_the_results_their_rule() {
     };
     assert_eq!((&of("disguised.txt")["variant"], of("0-message.txt").get("variant")), (&json!("normalised"), None));
 
-    let table = files.run(&["--data-dir", "d", "evaluate", "files", "--manifest", "m.csv", "--bootstrap", "0"]);
-    assert_eq!(table.code, 0, "{}", table.stderr);
+    let table = files.run(&["--data-dir", "new/d", "evaluate", "files", "--manifest", "m.csv", "--bootstrap", "0"]);
+    assert_eq!((table.code, at("new").exists()), (0, false), "what was made for it is gone: {}", table.stderr);
     for part in [
         "open-nsfw nsfw, by the column truth:nsfw",
         "rule: image@",

@@ -33,7 +33,7 @@ pub struct Files {
     ///
     /// A column truth:LABEL says what is right of one label alone (truth:TECHNOLOGY/LABEL where two models share it); a cell of it is empty where nobody has said
     /// it. Labels without such a column are measured by "label", and where that is missing too they get scores and no figures. Hashes and all layers together are
-    /// measured by "label".
+    /// measured by "label". Each technology is measured on the files that it could look at.
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
     /// Keep each result here as it comes, one JSON object a line; an interrupted run goes on where it stopped
@@ -225,31 +225,30 @@ fn threshold(point: &PointInForce) -> Option<(String, f32)> {
 /// Where the pipeline's banks come from: the data directory, if there is a database in it, else an empty one that goes when this does.
 struct DataFolder {
     config: Config,
-    own: Option<PathBuf>,
+    /// What was made for this, the deepest first: the folder itself, and those above it that were not there.
+    own: Vec<PathBuf>,
 }
 
 impl DataFolder {
     fn choose(config: &Config) -> Result<Self, Failure> {
         if config.store_file().exists() {
-            return Ok(Self { config: config.clone(), own: None });
+            return Ok(Self { config: config.clone(), own: Vec::new() });
         }
         // Below the data directory, as all that is written.
         let folder = config.data_dir.join(format!("evaluate-{}", uuid::Uuid::new_v4()));
         let mut config = config.clone();
         config.data_dir.clone_from(&folder);
-        Ok(Self { config, own: Some(folder) })
+        let own = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).map(Path::to_owned).collect();
+        Ok(Self { config, own })
     }
 }
 
 impl Drop for DataFolder {
     fn drop(&mut self) {
-        if let Some(folder) = &self.own {
-            remove(folder);
-            // The data directory as well, if it was made for this: what holds anything stays.
-            if let Some(parent) = folder.parent() {
-                let _ = fs::remove_dir(parent);
-            }
-        }
+        let Some((folder, above)) = self.own.split_first() else { return };
+        remove(folder);
+        // What holds anything by now stays, and so does what is above it.
+        let _ = above.iter().try_for_each(fs::remove_dir);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     domain::signal::Distance,
     services::evaluate::{
         Comparison, Difference, Evaluation, Measured, Point,
-        files::{Hardware, Summary},
+        files::{Flagged, Hardware, Summary},
         hashes::{HashReport, Row},
     },
 };
@@ -137,21 +137,31 @@ pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failu
         }
     }
     failed(found)?;
-    let row = |name: &str, flagged: u64, point: Option<&Point>| {
+    let row = |name: String, truth: Option<&str>, measured: u64, flagged: u64, point: Option<&Point>| {
         let cell = |of: fn(&Point) -> String| point.map_or_else(|| "-".to_owned(), of);
         [
-            name.to_owned(),
+            name,
+            truth.unwrap_or("-").to_owned(),
+            measured.to_string(),
             flagged.to_string(),
             cell(|point| both(point.precision, point.precision_interval)),
             cell(|point| both(point.recall, point.recall_interval)),
             cell(|point| both(point.fpr, point.fpr_interval)),
         ]
     };
-    let mut rows: Vec<_> =
-        found.technologies.iter().map(|flagged| row(&flagged.technology, flagged.flagged, flagged.at.as_ref())).collect();
-    rows.push(row("any of them", found.layers.flagged, found.layers.union.as_ref()));
-    rows.push(row("routed to review", found.layers.reviewed, found.layers.review.as_ref()));
-    output::table(["technology", "flagged", "precision", "recall", "fpr"], &rows)?;
+    let technology = |one: &Flagged| {
+        let name = one.label.as_ref().map_or_else(|| one.technology.clone(), |label| format!("{} {label}", one.technology));
+        row(name, one.truth.as_deref(), one.measured, one.flagged, one.at.as_ref())
+    };
+    let mut rows: Vec<_> = found.technologies.iter().map(technology).collect();
+    let together = |name: &str, flagged: u64, point: Option<&Point>| {
+        let (truth, measured) = if point.is_some() { (Some("label"), found.scored) } else { (None, 0) };
+        row(name.to_owned(), truth, measured, flagged, point)
+    };
+    rows.push(together("any of them", found.layers.flagged, found.layers.union.as_ref()));
+    rows.push(together("routed to review", found.layers.reviewed, found.layers.review.as_ref()));
+    output::table(["technology", "truth", "measured on", "flagged", "precision", "recall", "fpr"], &rows)?;
+    writeln!(out, "\neach is measured on the files that it could look at and whose truth is said")?;
     for classifier in &found.classifiers {
         writeln!(out, "\n{} {}, by the column {}:", classifier.technology, classifier.label, classifier.truth)?;
         if let Some(rule) = &classifier.rule {
@@ -175,6 +185,10 @@ pub(super) fn files(found: &Summary, throughput: Throughput) -> Result<(), Failu
         [first.technology.clone(), first.files.to_string(), number(Some(first.share)), positives]
     };
     output::table(["fired first", "files", "share", "positives"], &found.layers.first_firing.iter().map(first).collect::<Vec<_>>())?;
+    if found.layers.reviewed_unfired > 0 {
+        let (unfired, files) = (found.layers.reviewed_unfired, if found.layers.reviewed_unfired == 1 { "file" } else { "files" });
+        writeln!(out, "{unfired} {files} more to review although nothing fired: something could not look at them")?;
+    }
     writeln!(out)?;
     let stage = |(stage, took): (&String, &crate::services::evaluate::files::Latency)| {
         [stage.clone(), took.files.to_string(), number(Some(took.p50)), number(Some(took.p95)), number(Some(took.p99))]

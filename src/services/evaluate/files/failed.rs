@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::results::{FileResult, Results};
+use super::results::{FileResult, FileUnscored, Results};
 use crate::{domain::evidence::UnscoredReason, services::datasets::Manifest};
 
 /// A file, and why it was not looked at as it should have been.
@@ -37,6 +37,12 @@ const fn is_failure(reason: UnscoredReason) -> bool {
         | UnscoredReason::FramesNotLookedAt
         | UnscoredReason::UnreadableText => false,
     }
+}
+
+/// Whether a hash technology could not look at a file of its kind. What is too faint for a hash it did look at: a miss, if it is positive.
+pub(super) fn not_seen(result: &FileResult, technology: &str) -> bool {
+    let of_it = |unscored: &&FileUnscored| unscored.technology == technology;
+    result.unscored.iter().filter(of_it).any(|unscored| is_failure(unscored.reason) || unscored.reason == UnscoredReason::MediaTooSmall)
 }
 
 /// All of them in the manifest's order: one entry for each file and reason.

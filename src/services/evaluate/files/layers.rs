@@ -8,7 +8,7 @@ use super::{
     summary::{Rows, flag_point},
 };
 
-/// Files whose review one technology alone would have brought about, earliest in the order of the layers.
+/// Files whose review one technology alone would have brought about by a match or a score, earliest in the order of the layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FirstFiring {
     pub technology: String,
@@ -44,6 +44,8 @@ pub struct Layers {
     pub flagged: u64,
     /// Files that were routed to review.
     pub reviewed: u64,
+    /// Those of them on which nothing fired: something could not look at them.
+    pub reviewed_unfired: u64,
 }
 
 impl Layers {
@@ -51,7 +53,7 @@ impl Layers {
     pub(super) fn of(rows: &Rows<'_>, technologies: &[String], confidence: f64) -> Self {
         let mut first_firing: Vec<FirstFiring> = Vec::new();
         for (result, positive) in rows.scored() {
-            let Some(technology) = &result.fired_first else { continue };
+            let Some(technology) = fired_first(result) else { continue };
             let at = first_firing.iter().position(|first| first.technology == *technology).unwrap_or_else(|| {
                 first_firing.push(FirstFiring { technology: technology.clone(), files: 0, share: 0.0, positives: positive.map(|_| 0) });
                 first_firing.len() - 1
@@ -71,9 +73,15 @@ impl Layers {
             review: flag_point(rows, |result| result.review, confidence),
             flagged: rows.scored().filter(|(result, _)| any(result)).count() as u64,
             reviewed: rows.scored().filter(|(result, _)| result.review).count() as u64,
+            reviewed_unfired: rows.scored().filter(|(result, _)| result.review && fired_first(result).is_none()).count() as u64,
             first_firing,
         }
     }
+}
+
+/// Results kept by an earlier version name there what could not look, too.
+fn fired_first(result: &FileResult) -> Option<&String> {
+    result.fired_first.as_ref().filter(|technology| result.flagged_by(technology))
 }
 
 fn overlap(rows: &Rows<'_>, a: &str, b: &str) -> Overlap {

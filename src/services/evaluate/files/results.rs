@@ -87,7 +87,8 @@ pub struct FileResult {
     /// Hash technologies with a match.
     pub matched: Vec<String>,
     pub unscored: Vec<FileUnscored>,
-    /// The technology that alone would have sent it to review, earliest in the order of the layers.
+    /// The technology whose match or score alone would have sent it to review, earliest in the order of the layers; `null` where only that something could not look
+    /// at it did.
     pub fired_first: Option<String>,
     /// Whether it would go to review.
     pub review: bool,
@@ -139,18 +140,21 @@ impl FileResult {
         let mut matched: Vec<String> = found.evidence.matches.iter().map(|hit| hit.technology.as_str().to_owned()).collect();
         matched.sort_unstable();
         matched.dedup();
-        Self {
+        let mut result = Self {
             path: path.to_owned(),
             kind: Some(found.facts.kind.as_str().to_owned()),
             bytes: found.facts.bytes,
             scores: scores.collect(),
             matched,
             unscored: found.evidence.unscored.iter().map(FileUnscored::from).collect(),
-            fired_first: found.fired_first.as_ref().map(ToString::to_string),
+            fired_first: None,
             review: found.decision.route == crate::domain::decision::Route::Review,
             timings_ms: found.timings_ms.iter().map(|(stage, took)| ((*stage).to_owned(), *took)).collect(),
             error: None,
-        }
+        };
+        // Routing also names what could not look at it; that did not fire.
+        result.fired_first = found.fired_first.as_ref().map(ToString::to_string).filter(|technology| result.flagged_by(technology));
+        result
     }
 
     /// Of a file that was not.

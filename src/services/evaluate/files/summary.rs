@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     super::{EvaluateError, Evaluation, Options, evaluate, point::Point, sorted::Sorted},
-    failed::{FailedFile, failed_files},
+    failed::{FailedFile, failed_files, not_seen},
     layers::Layers,
     results::{FileResult, FileScore, Results},
     stages::{Hardware, Latency, latencies},
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     domain::{
         labelled::{Ids, Labelled, Slices},
+        score::as_written,
         signal::SignalType,
     },
     services::datasets::{Manifest, ManifestFile, Truth},
@@ -54,7 +55,7 @@ pub struct Summary {
     pub classifiers: Vec<Scored>,
     /// What has scores or flags, and nothing that says whether they are right.
     pub without_figures: Vec<NoFigures>,
-    /// One for each technology: a hash flags what matches, a classifier what reaches a threshold.
+    /// One for each hash technology, which flags what matches, and for each label of a classifier that flags what reaches a threshold.
     pub technologies: Vec<Flagged>,
     pub layers: Layers,
     pub latency_ms: BTreeMap<String, Latency>,
@@ -77,24 +78,32 @@ pub struct Scored {
     pub evaluation: Evaluation,
 }
 
-/// A label of a classifier, or a technology as a whole, of which nobody can say how right it is.
+/// A label of a classifier, or a hash technology, of which nobody can say how right it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NoFigures {
     pub technology: String,
-    /// `null` for the technology as one that flags or does not.
+    /// `null` for a hash technology.
     pub label: Option<String>,
-    /// Files that have a score of it.
+    /// Files that it looked at.
     pub scored: u64,
     pub reason: String,
 }
 
-/// A technology as one that flags or does not.
+/// A hash technology, or a label of a classifier, as one that flags or does not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Flagged {
     pub technology: String,
+    /// Of a classifier; `null` for a hash technology.
+    pub label: Option<String>,
+    /// The manifest's column that says what is right; `null` when none does.
+    pub truth: Option<String>,
     /// Files that it flagged.
     pub flagged: u64,
-    /// Its `threshold` says only that flagged counts as 1. `null` in a manifest without the column `label`.
+    /// Files that it could look at: a chat is no miss of what looks at pictures.
+    pub looked_at: u64,
+    /// Those of them whose truth somebody has said: what the figures are of.
+    pub measured: u64,
+    /// Its `threshold` says only that flagged counts as 1. `null` where `measured` is 0.
     pub at: Option<Point>,
     pub slices: Vec<FlagSlice>,
 }
@@ -156,20 +165,98 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The figures of what is flagged: of all, and of each slice in the order of their names; `None` in a manifest without the column `label`.
-fn flag_points(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Option<(Point, Vec<Point>)> {
-    if !rows.manifest.labelled {
+/// The figures of what is flagged: of all, and of each slice in the order of their names. `flagged` gives nothing for what could not be looked at; `None` where nobody
+/// has said the truth of anything.
+fn flag_points(
+    rows: &Rows<'_>,
+    truth: Truth,
+    flagged: impl Fn(&FileResult) -> Option<bool>,
+    confidence: f64,
+) -> Option<(Point, Vec<Point>)> {
+    let data = rows.labelled(truth, |result| flagged(result).map(|flagged| f64::from(u8::from(flagged))));
+    if data.scores.is_empty() {
         return None;
     }
-    let data = rows.labelled(Truth::Label, |result| Some(f64::from(u8::from(flagged(result)))));
     let point = |sorted: &Sorted| Point::of(sorted, 1.0, confidence, &[], 0);
     Some((point(&Sorted::new(&data)), Sorted::of_slices(&data).iter().map(point).collect()))
 }
 
-/// The same of all alone.
+/// The same of all files alone, by the column `label`: what all layers together do.
 pub(super) fn flag_point(rows: &Rows<'_>, flagged: impl Fn(&FileResult) -> bool, confidence: f64) -> Option<Point> {
-    flag_points(rows, flagged, confidence).map(|(whole, _)| whole)
+    flag_points(rows, Truth::Label, |result| Some(flagged(result)), confidence).map(|(whole, _)| whole)
 }
+
+/// What flags or does not.
+enum Flagger {
+    Digest(&'static str),
+    Pdq,
+    Classifier { technology: String, label: String },
+}
+
+impl Flagger {
+    /// In the order of the layers. Other signals come from outside, not from files; a label without a threshold flags nothing.
+    fn all(rows: &Rows<'_>, labels: &[(String, String)]) -> Vec<Self> {
+        let mut all = Vec::new();
+        if rows.scored().next().is_some() {
+            all.extend([SignalType::Md5, SignalType::Sha1, SignalType::Sha256].map(|kind| Self::Digest(kind.as_str())));
+        }
+        if rows.scored().any(|(result, _)| result.kind.as_deref() == Some(IMAGE)) {
+            all.push(Self::Pdq);
+        }
+        let flags = |technology: &str, label: &str| {
+            rows.scored().any(|(result, _)| score_of(result, technology, label).is_some_and(|score| score.threshold.is_some()))
+        };
+        let flagging = labels.iter().filter(|(technology, label)| flags(technology, label));
+        all.extend(flagging.map(|(technology, label)| Self::Classifier { technology: technology.clone(), label: label.clone() }));
+        all
+    }
+
+    fn technology(&self) -> &str {
+        match self {
+            Self::Digest(technology) => technology,
+            Self::Pdq => SignalType::Pdq.as_str(),
+            Self::Classifier { technology, .. } => technology,
+        }
+    }
+
+    /// Whether it flagged a file; `None` where it could not look at it.
+    fn flagged(&self, result: &FileResult) -> Option<bool> {
+        match self {
+            // Any bytes have a digest.
+            Self::Digest(technology) => Some(result.flagged_by(technology)),
+            Self::Pdq => {
+                let hashed = result.kind.as_deref() == Some(IMAGE) && !not_seen(result, self.technology());
+                (hashed || result.flagged_by(self.technology())).then(|| result.flagged_by(self.technology()))
+            }
+            Self::Classifier { technology, label } => score_of(result, technology, label).map(|score| score.flagged),
+        }
+    }
+
+    fn figures(&self, rows: &Rows<'_>, confidence: f64) -> Flagged {
+        let (label, truth) = match self {
+            Self::Classifier { technology, label } => (Some(label.clone()), rows.manifest.truth(technology, label)),
+            Self::Digest(_) | Self::Pdq => (None, rows.manifest.labelled.then_some(Truth::Label)),
+        };
+        let (at, slices) = truth.and_then(|truth| flag_points(rows, truth, |result| self.flagged(result), confidence)).unzip();
+        let slice_names = rows.slices.as_ref().map_or(&[][..], |(_, names)| names);
+        let slice = |(name, at): (&&str, Point)| FlagSlice { slice: (*name).to_owned(), at };
+        let looked_at = || rows.scored_rows().filter_map(|(row, result)| Some((row, self.flagged(result)?)));
+        let measured = |row: usize| truth.is_some_and(|truth| rows.manifest.files[row].truth(truth).is_some());
+        Flagged {
+            technology: self.technology().to_owned(),
+            label,
+            truth: truth.map(|truth| rows.manifest.truth_name(truth)),
+            flagged: looked_at().filter(|(_, flagged)| *flagged).count() as u64,
+            looked_at: looked_at().count() as u64,
+            measured: looked_at().filter(|(row, _)| measured(*row)).count() as u64,
+            at,
+            slices: slice_names.iter().zip(slices.unwrap_or_default()).map(slice).collect(),
+        }
+    }
+}
+
+/// [`FileResult::kind`] of pictures.
+const IMAGE: &str = "image";
 
 /// (technology, label) of all scores, in the order in which they first came.
 fn classifiers(rows: &Rows<'_>) -> Vec<(String, String)> {
@@ -210,12 +297,12 @@ pub fn summarize(
             none(format!("the manifest has neither a column truth:{label} nor a column label"));
             continue;
         };
-        let data = rows.labelled(truth, |result| score_of(result, technology, label).map(|score| f64::from(score.raw)));
+        let data = rows.labelled(truth, |result| score_of(result, technology, label).map(|score| as_written(score.raw)));
         if data.scores.is_empty() {
             none(format!("the column {} is empty for every file that was scored", manifest.truth_name(truth)));
             continue;
         }
-        let threshold = rows.scored().find_map(|(result, _)| score_of(result, technology, label)?.threshold).map(f64::from);
+        let threshold = rows.scored().find_map(|(result, _)| score_of(result, technology, label)?.threshold).map(as_written);
         let mut options = wanted.options.clone();
         options.thresholds.extend(threshold.filter(|threshold| !wanted.options.thresholds.contains(threshold)));
         let evaluation = evaluate(&data, &options, done)?;
@@ -229,36 +316,19 @@ pub fn summarize(
             evaluation,
         });
     }
-    // The exact layers and PDQ look at every picture; other signals come from outside, not from files.
-    let hashes = [SignalType::Md5, SignalType::Sha1, SignalType::Sha256, SignalType::Pdq].map(|kind| kind.as_str().to_owned()).into_iter();
-    let mut technologies: Vec<String> =
-        if rows.scored().any(|(result, _)| result.kind.as_deref() == Some("image")) { hashes.collect() } else { Vec::new() };
-    for (technology, _) in &labels {
-        let flags =
-            rows.scored().any(|(result, _)| result.scores.iter().any(|score| score.technology == *technology && score.threshold.is_some()));
-        if flags && !technologies.contains(technology) {
-            technologies.push(technology.clone());
-        }
-    }
-    let slice_names = rows.slices.as_ref().map_or(&[][..], |(_, names)| names);
-    let flagged = |technology: &String| {
-        let (at, slices) = flag_points(&rows, |result| result.flagged_by(technology), confidence).unzip();
-        let slice = |(name, at): (&&str, Point)| FlagSlice { slice: (*name).to_owned(), at };
-        Flagged {
-            technology: technology.clone(),
-            flagged: rows.scored().filter(|(result, _)| result.flagged_by(technology)).count() as u64,
-            at,
-            slices: slice_names.iter().zip(slices.unwrap_or_default()).map(slice).collect(),
-        }
-    };
-    if !manifest.labelled {
-        without_figures.extend(technologies.iter().map(|technology| NoFigures {
-            technology: technology.clone(),
-            label: None,
-            scored: rows.scored().count() as u64,
-            reason: "the manifest has no column label, which says what is right of a file as a whole".to_owned(),
-        }));
-    }
+    let flaggers = Flagger::all(&rows, &labels);
+    let flagged: Vec<Flagged> = flaggers.iter().map(|flagger| flagger.figures(&rows, confidence)).collect();
+    // Of a label without a truth it is said above.
+    without_figures.extend(flagged.iter().filter(|one| one.label.is_none() && one.truth.is_none()).map(|one| NoFigures {
+        technology: one.technology.clone(),
+        label: None,
+        scored: one.looked_at,
+        reason: "the manifest has no column label, which says what is right of a file as a whole".to_owned(),
+    }));
+    let mut technologies: Vec<String> = flagged.iter().map(|one| one.technology.clone()).collect();
+    // Labels of one technology stand together or not: the first place counts.
+    let mut seen = HashSet::new();
+    technologies.retain(|technology| seen.insert(technology.clone()));
     let (mut errors, mut unscored) = (BTreeMap::new(), BTreeMap::<String, BTreeMap<_, _>>::new());
     for file in &manifest.files {
         let error = results.get(&file.path).map_or(Some(NOT_SCORED_YET), |result| result.error.as_ref().map(|error| error.code.as_str()));
@@ -279,7 +349,7 @@ pub fn summarize(
         classifiers: scored,
         without_figures,
         layers: Layers::of(&rows, &technologies, confidence),
-        technologies: technologies.iter().map(flagged).collect(),
+        technologies: flagged,
         latency_ms: latencies(rows.scored().map(|(result, _)| result)),
         hardware,
     })

@@ -130,20 +130,31 @@ fn each_label_is_measured_by_its_own_truth_and_one_without_is_said_to_have_none(
     let [blank] = &found.without_figures[..] else { panic!("{:?}", found.without_figures) };
     assert_eq!((blank.label.as_deref(), blank.scored), (Some("blank"), 6));
     assert!(blank.reason.contains("truth:net/blank is empty"), "{}", blank.reason);
-    assert_eq!(found.technologies[4].at.as_ref().unwrap().tp, 2, "technologies and layers are measured by `label`");
+    let rows: Vec<_> = found
+        .technologies
+        .iter()
+        .map(|one| (one.technology.as_str(), one.label.as_deref(), one.truth.as_deref(), one.measured, one.at.as_ref().map(|at| at.tp)))
+        .collect();
+    assert_eq!(
+        rows[3..],
+        [
+            ("pdq", None, Some("label"), 6, Some(1)),
+            ("net", Some("bad"), Some("truth:bad"), 5, Some(1)),
+            ("net", Some("blank"), Some("truth:net/blank"), 0, None),
+            ("net", Some("other"), Some("label"), 6, Some(2)),
+        ],
+        "each label by its own column, hashes and layers by `label`"
+    );
 
     manifest.labelled = false;
     manifest.files.iter_mut().for_each(|file| file.positive = None);
     let found = of(&manifest);
     assert_eq!(found.classifiers.iter().map(|one| one.label.as_str()).collect::<Vec<_>>(), ["bad"]);
     let told: Vec<_> = found.without_figures.iter().map(|one| (one.technology.as_str(), one.label.as_deref())).collect();
-    assert_eq!(
-        told,
-        [("net", Some("blank")), ("net", Some("other")), ("md5", None), ("sha1", None), ("sha256", None), ("pdq", None), ("net", None)]
-    );
+    assert_eq!(told, [("net", Some("blank")), ("net", Some("other")), ("md5", None), ("sha1", None), ("sha256", None), ("pdq", None)]);
     assert!(found.without_figures[1].reason.contains("neither a column truth:other nor a column label"));
     let (net, layers) = (&found.technologies[4], &found.layers);
-    assert!(net.at.is_none() && net.flagged == 3 && found.positives.is_none());
+    assert!(net.at.as_ref().is_some_and(|at| at.tp == 1) && net.flagged == 3 && found.positives.is_none());
     assert!(layers.union.is_none() && layers.flagged == 4 && layers.first_firing[0].positives.is_none());
 
     let folder = tempfile::tempdir().unwrap();
@@ -152,6 +163,50 @@ fn each_label_is_measured_by_its_own_truth_and_one_without_is_said_to_have_none(
     assert_eq!(text(0), "id,score,label,language\na,0.9,0,en\nb,0.8,0,en\nc,0.1,0,de\nd,0.7,1,de\ne,0.1,1,en\n");
     assert_eq!(text(1), "id,score,label,language\n", "nobody has said a truth of it");
     assert!(text(2).starts_with("id,score,language\na,0.9,en\n"), "{}", text(2));
+}
+
+/// A chat is no miss of what looks at pictures, nor a picture of what reads texts; what could not be decoded fired nothing.
+#[test]
+fn a_technology_is_measured_on_what_it_could_look_at() {
+    let (mut manifest, mut results) = evaluated();
+    for (path, positive) in [("chat", true), ("text", false), ("damaged", true)] {
+        let file = ManifestFile { path: path.into(), positive: Some(positive), truths: vec![], slices: vec!["en".into()] };
+        manifest.files.push(file);
+        let mut result =
+            FileResult { path: path.into(), kind: Some("text".into()), scores: vec![score("words", 0.9)], ..FileResult::default() };
+        if path == "damaged" {
+            result.kind = Some("image".into());
+            result.scores.clear();
+            result.unscored = ["pdq", "net"].map(|technology| unscored(technology, UnscoredReason::UndecodableMedia)).into();
+            result.review = true;
+            // As results of an earlier version have it.
+            result.fired_first = Some("pdq".into());
+        }
+        results.add(result).unwrap();
+    }
+    let found = summarize(&manifest, &results, &wanted(None), hardware(None), &|| {}).unwrap();
+    let rows: Vec<_> = found
+        .technologies
+        .iter()
+        .map(|one| (one.technology.as_str(), one.looked_at, one.measured, one.at.as_ref().map_or(0, |at| at.r#fn)))
+        .collect();
+    assert_eq!(rows, [("md5", 9, 9, 5), ("sha1", 9, 9, 6), ("sha256", 9, 9, 6), ("pdq", 6, 6, 3), ("net", 6, 6, 2), ("words", 2, 2, 0)]);
+    let fired: Vec<_> = found.layers.first_firing.iter().map(|first| (first.technology.as_str(), first.files)).collect();
+    assert_eq!((fired, found.layers.reviewed_unfired), (vec![("md5", 1), ("pdq", 1), ("net", 2)], 1));
+}
+
+/// 0.7 as a 32-bit float lies below 0.7, and must be flagged by it all the same.
+#[test]
+fn thresholds_and_scores_are_the_decimals_that_people_write() {
+    let (manifest, mut results) = evaluated();
+    let mut at_the_threshold = results.get("d").unwrap().clone();
+    at_the_threshold.scores = vec![FileScore { threshold: Some(0.8), ..score("net", 0.7) }];
+    results.add(at_the_threshold).unwrap();
+    let mut wanted = wanted(None);
+    wanted.options.thresholds = vec![0.7];
+    let found = summarize(&manifest, &results, &wanted, hardware(None), &|| {}).unwrap();
+    let at: Vec<_> = found.classifiers[0].evaluation.whole.at.iter().map(|at| (at.threshold, at.flagged)).collect();
+    assert_eq!(at[0], (0.7, 3), "0.9, 0.8 and 0.7 itself");
 }
 
 #[test]
