@@ -105,7 +105,7 @@ impl From<&PointInForce> for PointBody {
 pub(super) async fn list(State(state): State<Shared>, Extension(who): Extension<Principal>) -> Json<OperatingPointList> {
     let points = state.services.points.snapshot(who.tenant);
     let operating_points = points.iter().map(|point| point.as_ref().into()).collect();
-    Json(OperatingPointList { operating_points, warnings: points.warnings() })
+    Json(OperatingPointList { operating_points, warnings: points.warnings().iter().map(ToString::to_string).collect() })
 }
 
 /// Read a certificate that is or was in force, as it was signed.

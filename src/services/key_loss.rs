@@ -2,11 +2,15 @@
 //!
 //! Two keys are drawn when they are first needed. That is right in a new directory, and wrong beside a database that was written with another one: a
 //! restore that left a file out would start, and nobody would learn that pseudonyms no longer lead anywhere or that certificates lost their
-//! signer. So a key that is missing where it was used stops the start.
+//! signer. So a key that is missing where it was used stops the start. The database shows the use: pseudonyms, and certificates that were ever installed, in
+//! force or not. Of a signing key whose certificates were never installed here it knows nothing, and a new one is drawn.
 
-use std::path::Path;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::Path,
+};
 
-use super::{StartError, certificates, scoring::Pseudonyms};
+use super::{StartError, certificates, operating_points::UNTRUSTED, scoring::Pseudonyms};
 use crate::{
     config::Config,
     domain::{event::EventBody, ids::TenantId},
@@ -48,8 +52,8 @@ pub async fn signing_key(data_dir: &Path, store: &Store) -> Result<(), StartErro
     let Some(public) = lost_signer(store).await? else { return Ok(()) };
     let shown = path.display();
     Err(StartError::KeyLost {
-        lost: "Certificates that it signed are no longer believed, so their operating points would answer \"certified\": false, and no new ones can be \
-               signed in its name",
+        lost: "Certificates that it signed are no longer believed: their operating points would answer \"certified\": false, those that were retired could \
+               not come back certified, and no new ones can be signed in its name",
         otherwise: format!(
             "if it is gone for good, keep its certificates valid with: nightlight operating-point trust --name lost-{} {public}; then begin a new \
              one: (umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n' > {shown})",
@@ -59,27 +63,29 @@ pub async fn signing_key(data_dir: &Path, store: &Store) -> Result<(), StartErro
     })
 }
 
-/// The signer of a certificate in force that was certified when it was installed, and whom nobody was ever told to believe: it was this directory's
-/// own.
+/// The signer of an installed certificate, in force or not, who was believed when it was installed, and whom nobody was ever told to believe: it was this
+/// directory's own key.
 async fn lost_signer(store: &Store) -> Result<Option<String>, StoreError> {
-    let tenant = TenantId::DEFAULT;
-    let mut in_force = store.operating_points().await?;
-    in_force.retain(|point| point.tenant == tenant);
-    if in_force.is_empty() {
-        return Ok(None);
+    let mut events: HashMap<TenantId, Vec<EventBody>> = HashMap::new();
+    for (tenant, document) in store.certificate_documents().await? {
+        // One that was changed since, or that a newer program wrote, says of no signer that he signed it.
+        let Ok(certificate) = certificates::parse(document.as_bytes()) else { continue };
+        let Ok(signer) = certificates::verify(&certificate) else { continue };
+        let signer = signer.to_string();
+        let events = match events.entry(tenant) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(store.certificate_events(tenant).await?),
+        };
+        let was_believed = |event: &EventBody| {
+            matches!(event, EventBody::OperatingPointInstalled { certificate: of, certified, reason, .. } if *of == certificate.id
+                && (*certified || reason.as_ref().is_some_and(|reason| !reason.contains(UNTRUSTED))))
+        };
+        let was_told = |event: &EventBody| matches!(event, EventBody::CertificateKeyTrusted { public_key, .. } if *public_key == signer);
+        if events.iter().any(was_believed) && !events.iter().any(was_told) {
+            return Ok(Some(signer));
+        }
     }
-    let events = store.certificate_events(tenant).await?;
-    let was_certified = |id: &str| {
-        let of_it = |event: &EventBody| matches!(event, EventBody::OperatingPointInstalled { certificate, certified: true, .. } if certificate == id);
-        events.iter().any(of_it)
-    };
-    let was_trusted = |key: &str| {
-        let of_it = |event: &EventBody| matches!(event, EventBody::CertificateKeyTrusted { public_key, .. } if public_key == key);
-        events.iter().any(of_it)
-    };
-    let signers = in_force.iter().filter(|point| was_certified(&point.certificate.to_string()));
-    let signers = signers.filter_map(|point| certificates::parse(point.document.as_bytes()).ok()?.signature);
-    Ok(signers.map(|signature| signature.public_key).find(|key| !was_trusted(key)))
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -87,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Sources,
-        domain::{certificate::Certificate, score::Technology, time::Timestamp},
+        domain::{certificate::Certificate, operating_point::PointKey, score::Technology, time::Timestamp},
         services::{
             certificates::{SigningKey, sign},
             operating_points::{Running, Target, Trusted, install},
@@ -135,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_signing_key_may_be_missing_only_where_it_signed_nothing_in_force() {
+    async fn a_signing_key_may_be_missing_only_where_nothing_that_it_signed_was_installed() {
         let (folder, config, store) = house().await;
         let running = Running::load(&config);
         let other = tempfile::tempdir().unwrap();
@@ -150,7 +156,23 @@ mod tests {
         let refused = check(&config, &store).await.unwrap_err().to_string();
         let public = key.public();
         assert!(refused.contains("calibration.key") && refused.contains(&public.to_string()), "{refused}");
+        let of = PointKey { technology: "open-nsfw".into(), label: "nsfw".into(), slice: None };
+        store.retire_operating_point(TENANT, of, Timestamp::now()).await.unwrap();
+        check(&config, &store).await.expect_err("it signed what was in force");
         store.trust_certificate_key(TENANT, public.bytes(), "lost".to_owned(), Timestamp::now()).await.unwrap();
         check(&config, &store).await.expect("somebody knows of it and keeps its certificates");
+    }
+
+    /// What was installed for another version of the model was never certified, and still had a signer who was believed.
+    #[tokio::test]
+    async fn a_certificate_that_was_never_valid_tells_of_its_signer_too() {
+        let (folder, config, store) = house().await;
+        let key = SigningKey::of_data_dir(folder.path()).unwrap();
+        let mut other = signed(&Running::load(&config), &key);
+        other.model.as_mut().unwrap().digest = Some("sha256:0".to_owned());
+        sign(&mut other, &key);
+        assert!(!put_into_force(&config, &store, &other).await);
+        std::fs::remove_file(folder.path().join(certificates::KEY_FILE)).unwrap();
+        assert!(check(&config, &store).await.unwrap_err().to_string().contains(&key.public().to_string()));
     }
 }

@@ -241,6 +241,12 @@ impl Store {
         Ok(query.bind(blob(tenant.0)).bind(blob(id)).fetch_optional(self.readers()).await?)
     }
 
+    /// Every tenant's certificates that are or were in force.
+    pub async fn certificate_documents(&self) -> Result<Vec<(TenantId, String)>, StoreError> {
+        let rows = sqlx::query("SELECT tenant_id, document FROM certificates ORDER BY id").fetch_all(self.readers()).await?;
+        rows.iter().map(|row| Ok((TenantId(uuid(row, "tenant_id")?), row.try_get("document")?))).collect()
+    }
+
     /// The number of the last change of operating points or trusted keys; 0 before the first. Cheap enough to poll.
     pub async fn last_operating_point_change(&self) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM operating_point_changes").fetch_one(self.readers()).await?)

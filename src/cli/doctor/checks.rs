@@ -11,6 +11,7 @@ use crate::{
     services::{
         analysis::pixels::{self_test, self_test_on_cpu},
         gpu_options, key_loss, models,
+        operating_points::Warning,
     },
 };
 
@@ -19,7 +20,7 @@ const MESA: &str = "apt-get install mesa-vulkan-drivers libvulkan1";
 pub(super) fn all(config: &Config) -> Vec<Check> {
     let mut checks = vec![settings(config), data_dir(config), store(config)];
     checks.extend(models(config));
-    checks.push(operating_points(config));
+    checks.extend(operating_points(config));
     checks.extend(pixels(config));
     checks
 }
@@ -68,20 +69,18 @@ fn store(config: &Config) -> Check {
     }
 }
 
-/// What is certified, and which certificates are not valid here.
-fn operating_points(config: &Config) -> Check {
+/// What is certified, and what is not as it should be: a row each, with its own mend.
+fn operating_points(config: &Config) -> Vec<Check> {
     const NAME: &str = "operating points";
     if !config.store_file().exists() {
         let names = config.models.image.iter().chain(&config.models.conversation);
-        let mut silent = names.filter(|name| !config.operating_points.iter().any(|((model, _), _)| model == *name));
+        let silent = names.filter(|name| !config.operating_points.iter().any(|((model, _), _)| model == *name));
         let found = format!("{} from the configuration, none of them certified", config.operating_points.len());
-        return match silent.next() {
-            None => Check::ok(NAME, found),
-            Some(name) => {
-                let mend = "set one in [[operating_points]], or install a certificate";
-                Check::bad(Status::Warning, NAME, format!("{found}; the model {name} has none: its scores are told and flag nothing"), mend)
-            }
-        };
+        let warnings = silent.map(|name| Warning {
+            text: format!("the model {name} has none: its scores are told and flag nothing"),
+            mend: "set one in [[operating_points]], or install a certificate".to_owned(),
+        });
+        return told(NAME, &found, warnings);
     }
     let loaded = block_on(async {
         let store = open_store(config).await?;
@@ -90,21 +89,30 @@ fn operating_points(config: &Config) -> Check {
         points
     });
     match loaded {
-        Err(failure) => Check::bad(Status::Failed, NAME, failure.to_string(), "see the message; keep a copy of the file first"),
+        Err(failure) => vec![Check::bad(Status::Failed, NAME, failure.to_string(), "see the message; keep a copy of the file first")],
         Ok((points, monitor)) => {
-            let warnings = [points.warnings(), monitor.warnings()].concat();
+            // Live review has decided; what to do about it is there.
+            let watched = monitor.warnings().into_iter().map(|text| Warning { text, mend: WATCHED.to_owned() });
+            let warnings = points.warnings().into_iter().chain(watched);
             let points = points.snapshot(TenantId::DEFAULT);
             let certified = points.iter().filter(|point| point.point.certified).count();
             let found = format!("{certified} of {} certified", points.iter().count());
-            match warnings.first() {
-                None => Check::ok(NAME, found),
-                Some(first) => {
-                    let mend = "calibrate again for what runs here, or retire it: nightlight operating-point retire";
-                    Check::bad(Status::Warning, NAME, format!("{found}; {first}"), mend)
-                }
-            }
+            told(NAME, &found, warnings)
         }
     }
+}
+
+/// What mends a point that live review, or the drift of its scores, took the certificate from.
+const WATCHED: &str = "see `nightlight monitor`; calibrate again on newer labelled data and install that certificate";
+
+/// One row where all is well; else one for each warning.
+fn told(name: &str, found: &str, warnings: impl Iterator<Item = Warning>) -> Vec<Check> {
+    let mut checks: Vec<Check> =
+        warnings.map(|Warning { text, mend }| Check::bad(Status::Warning, name, format!("{found}; {text}"), mend)).collect();
+    if checks.is_empty() {
+        checks.push(Check::ok(name, found));
+    }
+    checks
 }
 
 /// ONNX Runtime, and every configured model with the backbones they name: opened, and run on one input.

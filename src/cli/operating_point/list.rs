@@ -35,7 +35,7 @@ impl List {
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         let points = with_store(config, async |store| {
             let (points, monitor) = in_force(config, store).await?;
-            for warning in points.warnings().into_iter().chain(monitor.warnings()) {
+            for warning in points.warning_texts().into_iter().chain(monitor.warnings()) {
                 tracing::warn!("{warning}");
             }
             Ok(points.snapshot(TenantId::DEFAULT))

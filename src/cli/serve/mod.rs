@@ -51,7 +51,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     // Before anything that counts.
     let metrics = telemetry::install_metrics().map_err(Failure::failed)?;
     let app = App::start(config).await?;
-    for warning in app.warnings.iter().chain(&app.points.warnings()) {
+    for warning in app.warnings.iter().chain(&app.points.warning_texts()) {
         tracing::warn!("{warning}");
     }
     if config.auth.enabled {

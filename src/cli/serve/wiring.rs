@@ -103,7 +103,7 @@ fn probe(app: &App, stopping: Arc<AtomicBool>) -> HealthProbe {
     Arc::new(move || {
         let (store, banks, points) = (store.clone(), Arc::clone(&banks), Arc::clone(&points));
         let stopping = stopping.load(Ordering::Relaxed);
-        let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warnings()).chain(monitor.warnings());
+        let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warning_texts()).chain(monitor.warnings());
         let behind = monitor.failure().map(|_| "the live monitor cannot be kept up to date; see the server's log".to_owned());
         let warnings = warnings.chain(behind).collect();
         Box::pin(async move {

@@ -74,6 +74,9 @@ impl Trusted {
     }
 }
 
+/// What a problem begins with where nobody believes the signer. Ledgers hold it.
+pub(in crate::services) const UNTRUSTED: &str = "nobody here trusts the key that signed it";
+
 /// What was found out about a certificate here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
@@ -93,7 +96,7 @@ pub fn examine(certificate: &Certificate, running: &Running, trusted: &Trusted) 
     let signer = verified.as_ref().ok().and_then(|key| trusted.name(key)).map(str::to_owned);
     match verified {
         Err(error) => problems.push(format!("the certificate {error}")),
-        Ok(key) if signer.is_none() => problems.push(format!("nobody here trusts the key that signed it, {key}")),
+        Ok(key) if signer.is_none() => problems.push(format!("{UNTRUSTED}, {key}")),
         Ok(_) => {}
     }
     let mut same_model = false;

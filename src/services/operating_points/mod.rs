@@ -43,11 +43,12 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(in crate::services) use self::check::UNTRUSTED;
 use self::points::Base;
 pub use self::{
     check::{Examined, Running, Trusted, examine},
     install::{InstallError, Installed, Target, install, retire},
-    points::{Evidence, Overlay, Overlays, Override, PointInForce, Points, ThresholdOverride},
+    points::{Evidence, Overlay, Overlays, Override, PointInForce, Points, ThresholdOverride, Warning},
     threshold::serving_threshold,
 };
 #[cfg(test)]
@@ -146,18 +147,23 @@ impl OperatingPoints {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What an operator should know: installed certificates that are not valid here, and models that nothing is in force for, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let broken: BTreeSet<String> = self.current.load().tenants.values().flat_map(|points| points.warnings()).collect();
+    /// [`warnings`](Self::warnings) as text, each with its mend.
+    pub fn warning_texts(&self) -> Vec<String> {
+        self.warnings().iter().map(ToString::to_string).collect()
+    }
+
+    /// What an operator should know: installed certificates that are not valid here, models that nothing is in force for, and a signing key that cannot be used.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let broken: BTreeSet<Warning> = self.current.load().tenants.values().flat_map(|points| points.warnings()).collect();
         let points = self.snapshot(TenantId::DEFAULT);
         let silent = self.running.technologies().filter(|technology| !points.iter().any(|point| point.key.technology == *technology));
-        let silent = silent.map(|technology| {
-            format!(
-                "the model {technology} has no operating point: its scores are told and flag nothing; set one in [[operating_points]], or install a \
-                 certificate"
-            )
+        let silent = silent.map(|technology| Warning {
+            text: format!("the model {technology} has no operating point: its scores are told and flag nothing"),
+            mend: "set one in [[operating_points]], or install a certificate".to_owned(),
         });
-        broken.into_iter().chain(silent).chain(Trusted::own_problem(&self.data_dir)).collect()
+        let own = Trusted::own_problem(&self.data_dir)
+            .map(|text| Warning { text, mend: "put the key back from a backup, with mode 0600".to_owned() });
+        broken.into_iter().chain(silent).chain(own).collect()
     }
 
     /// Takes over what changed in the store since the last time. Cheap when nothing did.
@@ -197,7 +203,7 @@ impl OperatingPoints {
                     let text =
                         format!("operating point {}: the certificate {} cannot be in force: {reason}", stored.key, stored.certificate);
                     tracing::error!("{text}");
-                    base.unusable.push(text);
+                    base.unusable.push((stored.key.clone(), text));
                 }
             }
         }

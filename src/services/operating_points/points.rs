@@ -14,6 +14,7 @@ use crate::{
         score::{NotFinite, RawScore, Score, Technology},
         time::Timestamp,
     },
+    services::certificates,
 };
 
 /// The certificate behind a point.
@@ -165,14 +166,14 @@ pub(super) struct Base {
     /// Of two with the same key the later one counts.
     pub points: Vec<PointInForce>,
     /// Installed certificates that cannot be in force, a sentence each.
-    pub unusable: Vec<String>,
+    pub unusable: Vec<(PointKey, String)>,
 }
 
 /// Every point in force for a tenant, at one moment. Immutable: a call takes one and keeps it to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Points {
     technologies: HashMap<String, HashMap<String, OfLabel>>,
-    unusable: Vec<String>,
+    unusable: Vec<(PointKey, String)>,
 }
 
 /// The points of one label of one technology.
@@ -246,14 +247,50 @@ impl Points {
         all.into_iter()
     }
 
-    /// Why installed certificates are not valid here, or not even in force, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let sentence = |point: &Arc<PointInForce>| {
+    /// Why installed certificates are not valid here, or not even in force.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let told = |point: &Arc<PointInForce>| {
             let evidence = point.evidence.as_ref()?;
             let reason = evidence.broken.as_ref()?;
-            Some(format!("operating point {}: the certificate {} is not valid here: {reason}", point.key, evidence.certificate.id))
+            let text = format!("operating point {}: the certificate {} is not valid here: {reason}", point.key, evidence.certificate.id);
+            Some(Warning { text, mend: mend(&point.key, evidence) })
         };
-        let broken: BTreeSet<String> = self.iter().filter_map(sentence).collect();
-        self.unusable.iter().cloned().chain(broken).collect()
+        let broken: BTreeSet<Warning> = self.iter().filter_map(told).collect();
+        let unusable = self.unusable.iter().map(|(key, text)| Warning {
+            text: text.clone(),
+            mend: format!("install another certificate, or take it out of the list: {}", retire(key)),
+        });
+        unusable.chain(broken).collect()
+    }
+}
+
+/// What an operator should know, and what mends it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// A sentence.
+    pub text: String,
+    /// A command, or what to correct.
+    pub mend: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.text, self.mend)
+    }
+}
+
+fn retire(key: &PointKey) -> String {
+    let slice = key.slice.as_ref().map(|slice| format!(" --slice {slice}")).unwrap_or_default();
+    format!("nightlight operating-point retire --model {} --label {}{slice}", key.technology, key.label)
+}
+
+/// What makes a certificate valid that is not: each reason has a mend of its own.
+fn mend(key: &PointKey, evidence: &Evidence) -> String {
+    match certificates::verify(&evidence.certificate) {
+        Err(_) => format!("install the certificate again as it was signed, or retire it: {}", retire(key)),
+        Ok(signer) if evidence.signer.is_none() => {
+            format!("if you believe who signed it: nightlight operating-point trust --name NAME {signer}; else retire it: {}", retire(key))
+        }
+        Ok(_) => format!("calibrate again with what runs here and install that, or retire it: {}", retire(key)),
     }
 }

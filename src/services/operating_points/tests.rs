@@ -153,7 +153,7 @@ async fn what_is_not_certified_here_keeps_its_threshold_and_says_why() {
         assert!(score.flagged() && !point.certified && point.precision_lower.is_none(), "{point:?}");
         assert!(reason(&score).contains(expected), "{}", reason(&score));
         assert_eq!(score.probability.is_some(), calibrates, "{expected}");
-        let warnings = house.points().await.warnings();
+        let warnings = house.points().await.warning_texts();
         assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
     }
 
@@ -164,7 +164,7 @@ async fn what_is_not_certified_here_keeps_its_threshold_and_says_why() {
     assert!(!certified());
     house.store.trust_certificate_key(TENANT, others_key.public().bytes(), "partner".into(), Timestamp::now()).await.unwrap();
     points.refresh().await.unwrap();
-    assert!(certified() && points.warnings().is_empty());
+    assert!(certified() && points.warning_texts().is_empty());
     house.store.untrust_certificate_key(TENANT, "partner".into(), Timestamp::now()).await.unwrap();
     points.refresh().await.unwrap();
     assert!(!certified());
@@ -189,7 +189,7 @@ async fn a_document_that_was_changed_in_the_database_is_found_out() {
     // What cannot even be read leaves the configuration's threshold in force, and is told.
     write(&uuid::Uuid::now_v7().to_string(), json.replace("\"version\":1", "\"version\":7")).await;
     assert!(reason(&house.score(0.9, None).await).contains("set by configuration"));
-    let warnings = house.points().await.warnings();
+    let warnings = house.points().await.warning_texts();
     assert!(warnings.len() == 1 && warnings[0].contains("has version 7"), "{warnings:?}");
 }
 
@@ -204,7 +204,7 @@ async fn a_service_with_a_lower_prevalence_than_claimed_has_no_claim() {
     let point = rare.operating_point.as_ref().unwrap();
     assert!(rare.flagged() && !point.certified && point.precision_lower.is_none() && point.recall.is_some());
     assert!(reason(&rare).contains("a prevalence of 0.1 or more, and the service rare has 0.0001"), "{}", reason(&rare));
-    assert!(house.points().await.warnings().is_empty(), "the certificate itself is valid here");
+    assert!(house.points().await.warning_texts().is_empty(), "the certificate itself is valid here");
     // Odds e^4 at 10 % become odds e^4 * (0.0001/0.9999) / (0.1/0.9) at 0.01 %.
     let expected = |prior: f64| {
         let odds = 4f64.exp() * (prior / (1.0 - prior)) / (0.1 / 0.9);
@@ -306,7 +306,7 @@ async fn a_certificate_without_a_rule_holds_for_one_look_and_says_why_not_for_se
     for (certificate, several) in [(&ruled, true), (&old, false)] {
         assert!(house.install(certificate).await.unwrap()[0].certified);
         let points = house.points().await;
-        assert!(points.warnings().iter().all(|warning| !warning.contains("certificate ")), "{:?}", points.warnings());
+        assert!(points.warning_texts().iter().all(|warning| !warning.contains("certificate ")), "{:?}", points.warning_texts());
         let snapshot = points.snapshot(TENANT);
         let score = |several| snapshot.score(&MODEL, "nsfw", 0.83, None, several).unwrap();
         let (one, many) = (score(false), score(true));
