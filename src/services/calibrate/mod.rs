@@ -129,9 +129,7 @@ fn binding(config: &Config, order: &Order, warnings: &mut Vec<String>) -> Result
         );
         return Ok(None);
     };
-    let (binding, warning) = certificates::binding(config, model, label)?;
-    warnings.extend(warning);
-    Ok(Some(binding))
+    Ok(Some(certificates::binding(config, model, label)?))
 }
 
 fn fit(data: &Labelled, ranked: &Ranked, method: Method, warnings: &mut Vec<String>) -> Option<Calibrator> {

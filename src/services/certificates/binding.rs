@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     domain::{certificate::ModelBinding, score::CONVERSATION, tensor::DType},
     engines::classify::{ClassifyError, ExecutionProvider, Manifest, ModelDigest, ModelKind},
-    services::analysis,
+    services::{analysis, models::explained},
 };
 
 /// Everything about a model that a certificate is bound to.
@@ -112,30 +112,30 @@ fn short(digest: &str) -> &str {
     digest.get(.."sha256:".len() + 12).filter(|_| digest.starts_with("sha256:")).unwrap_or(digest)
 }
 
-/// What a certificate for this label of this model (a folder of `models.directory`) is to be bound to, and a warning when the model is not at
-/// hand: then the binding has no digest, and the certificate never becomes valid.
+/// What a certificate for this label of this model (a folder of `models.directory`) is to be bound to. Without the model there is nothing to bind to, and such a
+/// certificate would never become valid.
 ///
 /// # Errors
-/// [`CertificateError::Label`] when the model is there and does not have the label.
-pub fn binding(config: &Config, model: &str, label: &str) -> Result<(ModelBinding, Option<String>), CertificateError> {
-    match ModelFacts::load(config, model) {
-        Ok(facts) if facts.labels.iter().any(|known| known == label) => Ok((facts.binding(label), None)),
-        Ok(facts) => Err(CertificateError::Label { model: model.to_owned(), label: label.to_owned(), known: facts.labels.join(", ") }),
-        Err(error) => {
-            let unbound = ModelBinding {
-                name: model.to_owned(),
-                label: label.to_owned(),
-                digest: None,
-                preprocessing: None,
-                compute_dtype: None,
-                provider: None,
-                rule: None,
-            };
-            let warning =
-                format!("the model {model} is not at hand ({error}); the certificate is bound to no version of it and never becomes valid");
-            Ok((unbound, Some(warning)))
-        }
+/// [`CertificateError::Model`] and [`CertificateError::BrokenModel`] when the model is not there, [`CertificateError::Label`] when it does not have the label.
+pub fn binding(config: &Config, model: &str, label: &str) -> Result<ModelBinding, CertificateError> {
+    let directory = &config.models.directory;
+    if !directory.join(model).join(Manifest::FILE).is_file() {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let labelled = |name: &String| ModelFacts::load(config, name).is_ok_and(|facts| !facts.labels.is_empty());
+        let mut known: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(labelled).collect();
+        known.sort();
+        let known = match &known[..] {
+            [] => "it holds no model with labels: run scripts/fetch.sh, or correct models.directory".to_owned(),
+            known => format!("the models with labels are {}", known.join(", ")),
+        };
+        return Err(CertificateError::Model { model: model.to_owned(), directory: directory.clone(), known });
     }
+    let facts = ModelFacts::load(config, model)
+        .map_err(|error| CertificateError::BrokenModel { model: model.to_owned(), error: explained(config, &error) })?;
+    if !facts.labels.iter().any(|known| known == label) {
+        return Err(CertificateError::Label { model: model.to_owned(), label: label.to_owned(), known: facts.labels.join(", ") });
+    }
+    Ok(facts.binding(label))
 }
 
 #[cfg(test)]
@@ -150,25 +150,33 @@ mod tests {
 
     #[test]
     fn a_binding_has_the_digest_that_serving_computes() {
-        let (image, warning) = binding(&committed(), "open-nsfw", "nsfw").unwrap();
+        let image = binding(&committed(), "open-nsfw", "nsfw").unwrap();
         // The number that `engines::classify::manifest` pins.
         let pinned = "sha256:5b83ebc2def7478684235e92fc1f0a3e6ef59a572fc182fb53bd657ca34a7f64";
-        assert_eq!((image.digest.as_deref(), warning), (Some(pinned), None));
+        assert_eq!(image.digest.as_deref(), Some(pinned));
         assert!(image.preprocessing.is_some_and(|digest| digest.len() == "sha256:".len() + 64));
         assert_eq!((image.compute_dtype.as_deref(), image.provider.as_deref()), (Some("f32"), Some("cpu")));
 
-        let (text, _) = binding(&committed(), "conversation-demo", "conversation").unwrap();
+        let text = binding(&committed(), "conversation-demo", "conversation").unwrap();
         let folder = |name: &str| Manifest::load(&committed().models.directory.join(name)).unwrap();
         let with_backbone = folder("conversation-demo").digest(Some(&folder("minilm").digest(None)));
         assert_eq!((text.digest.as_deref(), text.preprocessing), (Some(with_backbone.as_str()), None));
     }
 
     #[test]
-    fn a_missing_model_is_a_warning_and_a_missing_label_an_error() {
-        let (unbound, warning) = binding(&committed(), "absent", "nsfw").unwrap();
-        assert!(unbound.digest.is_none() && warning.unwrap().contains("never becomes valid"));
-        let error = binding(&committed(), "open-nsfw", "nsfv").unwrap_err().to_string();
-        assert!(error.contains("nsfv") && error.contains("nsfw"), "{error}");
+    fn a_model_or_label_that_is_not_there_is_an_error_that_names_those_that_are() {
+        let told = |model: &str, label: &str| binding(&committed(), model, label).unwrap_err().to_string();
+        let absent = told("open-nsfv", "nsfw");
+        assert!(
+            absent.contains("\"open-nsfv\"") && absent.ends_with("the models with labels are conversation-demo, open-nsfw"),
+            "{absent}"
+        );
+        let label = told("open-nsfw", "nsfv");
+        assert!(label.contains("nsfv") && label.contains("nsfw"), "{label}");
+        let none = tempfile::tempdir().unwrap();
+        let sources = Sources::default().with_flag("--models", "models.directory", none.path().to_str().unwrap());
+        let empty = binding(&Config::load(&sources).unwrap(), "open-nsfw", "nsfw").unwrap_err().to_string();
+        assert!(empty.contains("fetch.sh"), "{empty}");
     }
 
     #[test]

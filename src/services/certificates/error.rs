@@ -35,6 +35,12 @@ pub enum CertificateError {
     /// The file is no signing key, or others can read it.
     #[error("the signing key {}: {problem}", path.display())]
     KeyFile { path: PathBuf, problem: String },
+    /// Name a model that is there, or correct `models.directory`.
+    #[error("there is no model {model:?} in {} (models.directory); {known}", directory.display())]
+    Model { model: String, directory: PathBuf, known: String },
+    /// Correct its manifest.
+    #[error("the model {model} cannot be used: {error}")]
+    BrokenModel { model: String, error: String },
     /// Name a label that the model has.
     #[error("the model {model} has no label {label:?}; its labels are {known}")]
     Label { model: String, label: String, known: String },
