@@ -13,6 +13,7 @@ use crate::{
     domain::{
         bank::{Purpose, Standing},
         curation::BankSettings,
+        hash::PdqHash,
     },
     services::access::Permission,
     store::{Bank, StandingCount},
@@ -105,8 +106,8 @@ pub(super) async fn create(State(state): State<Shared>, posted: Posted) -> Resul
 async fn made(state: &Shared, Posted { visitor, fields }: &Posted) -> Result<Response, ApiError> {
     let settings = BankSettings {
         purpose: fields.needed("purpose", "Purpose")?,
-        max_distance: fields.needed("max_distance", "PDQ radius")?,
-        minimum_quality: fields.needed("minimum_quality", "Least PDQ quality")?,
+        max_distance: fields.needed_number("max_distance", "PDQ radius", 0..=PdqHash::BITS)?,
+        minimum_quality: fields.needed_number("minimum_quality", "Least PDQ quality", 0..=100)?,
         ..state.services.curation.defaults().clone()
     };
     let bank = state.services.curation.create(&visitor.who, fields.required("name", "Name")?, settings).await?;

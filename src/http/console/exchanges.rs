@@ -10,7 +10,7 @@ use super::{
         error::{ApiError, ErrorCode},
     },
     At, Visitor,
-    form::{Fields, Posted, or_again, see_other},
+    form::{Fields, Posted, number, or_again, see_other},
     page::{Part, page, segment, table, token, trail, when},
 };
 use crate::{
@@ -167,7 +167,7 @@ fn settings(api: Api, fields: &Fields) -> Result<Value, ApiError> {
     for setting in schema(api) {
         let (name, kind) = (setting["name"].as_str().unwrap_or_default(), setting["type"].as_str().unwrap_or_default());
         let Some(text) = fields.text(&format!("set-{name}")) else { continue };
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| ApiError::malformed(format!("{name}: a whole number is wanted")));
+        let number = |text: &str| number(text.trim(), name, &(0..=u64::MAX));
         let value = match kind {
             "number" => json!(number(text)?),
             "set_of_number" => json!(text.split([',', ' ']).filter(|text| !text.is_empty()).map(number).collect::<Result<Vec<_>, _>>()?),

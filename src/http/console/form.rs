@@ -3,7 +3,7 @@
 //! A form is taken when the browser says that it comes from this origin, and when it brings its session's token. Either would do; a cookie that is
 //! `SameSite=Strict` would do, too. Three walls, because each has been broken before.
 
-use std::{fmt::Display, str::FromStr, sync::Arc};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, sync::Arc};
 
 use axum::{
     extract::{FromRequest, Request},
@@ -94,10 +94,35 @@ impl Fields {
         self.parsed(name, label)?.ok_or_else(|| ApiError::malformed(format!("{label}: please fill this in")))
     }
 
+    /// A number within `range`, if the field is filled.
+    pub(super) fn number<T: Number>(&self, name: &str, label: &str, range: RangeInclusive<T>) -> Result<Option<T>, ApiError> {
+        self.text(name).map(|text| number(text, label, &range)).transpose()
+    }
+
+    /// A number within `range` that has to be there.
+    pub(super) fn needed_number<T: Number>(&self, name: &str, label: &str, range: RangeInclusive<T>) -> Result<T, ApiError> {
+        number(self.required(name, label)?, label, &range)
+    }
+
     /// Whether a box is checked.
     pub(super) fn checked(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
+}
+
+/// A type of numbers in forms.
+pub(super) trait Number: FromStr + PartialOrd + Display {}
+
+impl<T: FromStr + PartialOrd + Display> Number for T {}
+
+/// The number that somebody typed. What is wrong is said in terms of what to type: Rust's own words ("number too large to fit in target type") speak of types.
+pub(super) fn number<T: Number>(text: &str, label: &str, range: &RangeInclusive<T>) -> Result<T, ApiError> {
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let whole = T::from_str("0.5").is_err();
+        let (kind, how) =
+            if whole { ("a whole number", "digits alone") } else { ("a number", "digits, with a point where it is no whole one") };
+        ApiError::malformed(format!("{label}: type {kind} from {} to {} ({how})", range.start(), range.end()))
+    })
 }
 
 /// A form that could not be taken.
@@ -197,10 +222,18 @@ mod tests {
         let fields = Fields::parse(b"name=a+b%26&radius=31&empty=+&bad=x&on=1&name=second");
         assert_eq!(fields.text("name"), Some("a b&"));
         assert_eq!((fields.text("empty"), fields.text("none"), fields.raw("empty")), (None, None, " "));
-        assert_eq!(fields.needed::<u32>("radius", "Radius").unwrap(), 31);
-        assert_eq!(fields.parsed::<u32>("empty", "Radius").unwrap(), None);
+        assert_eq!(fields.needed_number("radius", "Radius", 0..=256).unwrap(), 31);
+        assert_eq!(fields.number("empty", "Radius", 0..=256).unwrap(), None);
         assert!(fields.checked("on") && !fields.checked("off"));
-        assert!(fields.parsed::<u32>("bad", "Radius").unwrap_err().message().starts_with("Radius: invalid digit"));
-        assert!(fields.needed::<u32>("none", "Radius").unwrap_err().message().contains("fill this in"));
+        for text in ["bad=x", "bad=300", "bad=-1", "bad=3.5", "bad=1e99", "bad=99999999999999999999999"] {
+            let error = Fields::parse(text.as_bytes()).number("bad", "Radius", 0u8..=100).unwrap_err();
+            assert_eq!(error.message(), "Radius: type a whole number from 0 to 100 (digits alone)", "{text}");
+        }
+        let share = |text: &str| Fields::parse(text.as_bytes()).number("share", "Share", 0.0..=1.0);
+        assert_eq!(share("share=0.25").unwrap(), Some(0.25));
+        for text in ["share=0,25", "share=NaN", "share=2"] {
+            assert!(share(text).unwrap_err().message().starts_with("Share: type a number from 0 to 1 (digits, with a point"), "{text}");
+        }
+        assert!(fields.needed_number("none", "Radius", 0u32..=256).unwrap_err().message().contains("fill this in"));
     }
 }

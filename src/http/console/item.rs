@@ -266,7 +266,8 @@ fn changed(item: &Item, fields: &Fields) -> Result<ItemPatch, ApiError> {
     let json = json.map_err(|error| ApiError::malformed(format!("Further metadata: no JSON: {error}")))?;
     let metadata = Metadata { content_id: fields.owned("content_id"), content_uri: fields.owned("content_uri"), json };
     let metadata = Some(metadata).filter(|metadata| *metadata != Metadata::default());
-    let (note, category, quality) = (note(fields)?, fields.parsed("category", "Category")?, fields.parsed("quality", "PDQ quality")?);
+    let (note, category, quality) =
+        (note(fields)?, fields.parsed("category", "Category")?, fields.number("quality", "PDQ quality", 0..=100)?);
     Ok(ItemPatch {
         note: Some(note).filter(|note| *note != item.note),
         metadata: Some(metadata).filter(|metadata| *metadata != item.metadata),

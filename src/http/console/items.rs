@@ -180,7 +180,7 @@ async fn added(state: &Shared, name: &str, Posted { visitor, fields }: &Posted) 
     let entry = Entry {
         note: note(fields)?,
         category: fields.parsed("category", "Category")?,
-        quality: fields.parsed("quality", "PDQ quality")?,
+        quality: fields.number("quality", "PDQ quality", 0..=100)?,
         source: fields.owned("source"),
         submitter: fields.owned("submitter"),
         disable_until: until(fields.raw("until"))?.unwrap_or_default(),

@@ -64,10 +64,9 @@ async fn found(state: &Shared, call: Call, Posted { visitor, fields }: &Posted) 
     who.require(Permission::Match)?;
     let signal = Signal::parse_line(fields.required("signal", "Signal")?, None);
     let signal = signal.map_err(|error| ApiError::malformed(format!("Signal: {}", spoken(&error))))?;
-    let radius = fields.parsed::<f32>("radius", "Radius")?;
-    let wrong = || ApiError::malformed(format!("Radius: that of {} lies in 0..={}", signal.kind(), signal.kind().largest_distance()));
-    let radius = radius.map(|radius| Distance::new(radius).filter(|radius| *radius <= signal.kind().largest_distance()).ok_or_else(wrong));
-    let radii = radius.transpose()?.map(|radius| (signal.kind(), radius)).into_iter().collect();
+    let largest = signal.kind().largest_distance();
+    let radius = fields.number("radius", &format!("Radius of {}", signal.kind()), 0.0..=largest.get())?;
+    let radii = radius.and_then(Distance::new).map(|radius| (signal.kind(), radius)).into_iter().collect();
     let scope = Scope { banks: None, coin: Coin::Bypass, include_disabled: true, radii };
     let until = call.arrived.max(Instant::now()) + state.options.deadline;
     let found = state.services.lookup.find(who, Sought::Signal(signal), &scope, until).await?;

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         bank::Admission,
         curation::BankSettings,
+        hash::PdqHash,
         signal::{Distance, SignalType},
     },
     store::BankUpdate,
@@ -52,7 +53,7 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
                 legend { "Admission tests for new items" }
                 (field("sources", "Different sources that must name an item").value(admission.sources).required().number("1", &Admission::MOST_SOURCES.to_string(), "1"))
                 (field("admission_quality", "Least PDQ quality of an item").value(admission.minimum_quality).help("0 asks nothing.").required().number("0", "100", "1"))
-                (field("benign_collisions", "Most items of negative banks within the radius").value(admission.benign_collisions.map_or_else(String::new, |most| most.to_string())).help("Empty asks nothing.").number("0", "1000000", "1"))
+                (field("benign_collisions", "Most items of negative banks within the radius").value(admission.benign_collisions.map_or_else(String::new, |most| most.to_string())).help("Empty asks nothing.").number("0", &MOST_COLLISIONS.to_string(), "1"))
                 (field("guard", "Refuse hashes of featureless pictures and grids").check(admission.guard))
                 (field("confirmation", "Ask for a reviewer's or curator's confirmation").check(admission.confirmation))
             }
@@ -77,17 +78,20 @@ async fn saved(state: &Shared, name: &str, Posted { visitor, fields }: &Posted) 
     Ok(see_other(&address(&bank.name)))
 }
 
+/// What the form's field allows: more says nothing.
+const MOST_COLLISIONS: u32 = 1_000_000;
+
 fn read(fields: &Fields) -> Result<BankSettings, ApiError> {
     Ok(BankSettings {
-        enabled_ratio: fields.needed("enabled_ratio", "Share of lookups that search it")?,
+        enabled_ratio: fields.needed_number("enabled_ratio", "Share of lookups that search it", 0.0..=1.0)?,
         purpose: fields.needed("purpose", "Purpose")?,
-        max_distance: fields.needed("max_distance", "PDQ radius")?,
+        max_distance: fields.needed_number("max_distance", "PDQ radius", 0..=PdqHash::BITS)?,
         radii: radii(fields.raw("radii"))?,
-        minimum_quality: fields.needed("minimum_quality", "Least PDQ quality")?,
+        minimum_quality: fields.needed_number("minimum_quality", "Least PDQ quality", 0..=100)?,
         admission: Admission {
-            sources: fields.needed("sources", "Different sources that must name an item")?,
-            minimum_quality: fields.needed("admission_quality", "Least PDQ quality of an item")?,
-            benign_collisions: fields.parsed("benign_collisions", "Most items of negative banks within the radius")?,
+            sources: fields.needed_number("sources", "Different sources that must name an item", 1..=Admission::MOST_SOURCES)?,
+            minimum_quality: fields.needed_number("admission_quality", "Least PDQ quality of an item", 0..=100)?,
+            benign_collisions: fields.number("benign_collisions", "Most items of negative banks within the radius", 0..=MOST_COLLISIONS)?,
             guard: fields.checked("guard"),
             confirmation: fields.checked("confirmation"),
         },

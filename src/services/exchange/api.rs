@@ -2,6 +2,8 @@
 //!
 //! Names and fields are those of HMA (pytx 1.2.16), so that its clients' requests are understood.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -132,6 +134,21 @@ impl Api {
         }
     }
 
+    /// The same of somebody who sets an exchange up: a path must say by itself which file it is, because the server, the command line and who wrote it need not
+    /// work in the same folder.
+    ///
+    /// # Errors
+    /// As [`settings`](Self::settings).
+    pub fn new_settings(self, json: &Value) -> Result<Settings, String> {
+        let settings = self.settings(json)?;
+        match &settings {
+            Settings::LocalFile(LocalFileSettings { filename, .. }) if !Path::new(filename).is_absolute() => Err(format!(
+                "api_json: filename {filename:?} is not absolute; give the whole path on the server's machine, from the root: /srv/lists/known.txt"
+            )),
+            _ => Ok(settings),
+        }
+    }
+
     /// The credentials' fields: name, whether it is needed, what it is.
     pub(super) const fn credential_fields(self) -> &'static [(&'static str, bool, &'static str)] {
         const BASE: (&str, bool, &str) = ("base_url_override", false, "Another address of the API, for example a test server.");
@@ -227,6 +244,9 @@ mod tests {
         assert_eq!(told(Api::Sample, Value::Null), Ok(()));
         assert_eq!(told(Api::LocalFile, json!({"filename": "/f", "signal_type": "video_md5"})), Ok(()));
         assert!(told(Api::LocalFile, json!({"filename": "/f", "signal_type": "vpdq"})).is_err());
+        let new = |path: &str| Api::LocalFile.new_settings(&json!({"filename": path}));
+        assert!(new("/f").is_ok() && told(Api::LocalFile, json!({"filename": "f"})).is_ok(), "what is stored is still read");
+        assert!(["f", "./f", "", "~/f"].iter().all(|path| new(path).unwrap_err().contains("from the root")));
         for api in Api::ALL {
             assert_eq!(api.as_str().parse(), Ok(api));
             assert_eq!(api.schema()["credentials_schema"].is_null(), api.credential_fields().is_empty());

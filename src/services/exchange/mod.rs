@@ -54,7 +54,7 @@ pub enum ExchangeError {
     /// A field of the settings, or the name.
     #[error("{0}")]
     Invalid(String),
-    #[error("there is no exchange {0}")]
+    #[error("there is no exchange {0}; `nightlight exchange list` shows all")]
     NotFound(String),
     #[error("there is an exchange {0} already")]
     Duplicate(String),
@@ -169,7 +169,7 @@ impl Exchanges {
     pub async fn create(&self, tenant: TenantId, name: &str, api: &str, settings: &Value, by: Option<KeyId>) -> Result<(), ExchangeError> {
         let api: Api = api.parse()?;
         let (settings, enabled) = switched(settings)?;
-        let settings = api.settings(&settings).map_err(ExchangeError::Invalid)?;
+        let settings = api.new_settings(&settings).map_err(ExchangeError::Invalid)?;
         // As for banks: the name is shown, and stands in paths.
         if name.is_empty() || name.chars().count() > 128 || name.chars().any(char::is_control) {
             return Err(ExchangeError::Invalid("an exchange's name must have 1 to 128 characters and no control characters".to_owned()));
@@ -204,7 +204,7 @@ impl Exchanges {
         let api: Api = exchange.api.parse()?;
         let settings = match settings {
             None => None,
-            Some(json) => Some(serde_json::to_value(api.settings(json).map_err(ExchangeError::Invalid)?).unwrap_or_default()),
+            Some(json) => Some(serde_json::to_value(api.new_settings(json).map_err(ExchangeError::Invalid)?).unwrap_or_default()),
         };
         Ok(self.store.update_exchange(tenant, name, settings.as_ref(), enabled, by).await?)
     }
