@@ -120,6 +120,8 @@ struct Reading {
     skipped: u64,
     deleted: u64,
     bad: u64,
+    /// The last bad line's number.
+    last_bad: u64,
     /// The first of the bad, in words.
     told: Vec<String>,
 }
@@ -148,7 +150,7 @@ impl Import {
             let unreadable = |error| Failure::input(format!("cannot read {}: {error}", self.file.display()));
             Box::new(File::open(&self.file).map_err(unreadable)?)
         };
-        let mut input = Counted { inner: BufReader::with_capacity(BUFFER, inner), lines: Arc::clone(lines) };
+        let mut input = Counted::new(inner, lines);
         let format = match self.format.as_str() {
             "auto" => {
                 let head = input.fill_buf().map_err(|error| Failure::failed(format!("reading stopped: {error}; nothing was done")))?;
@@ -239,8 +241,11 @@ impl Import {
         let read = read?;
         if read.bad > 0 {
             let more = if read.bad > TOLD as u64 { format!("\n  and {} more", read.bad - TOLD as u64) } else { String::new() };
-            let (bad, lines, told) = (read.bad, lines.load(Relaxed), read.told.join("\n"));
-            return Err(Failure::input(format!("{bad} of {lines} lines cannot be read, so nothing was imported:\n{told}{more}")));
+            // What is bad from its beginning is not counted as read.
+            let lines = lines.load(Relaxed).max(read.last_bad);
+            let (bad, told) = (read.bad, read.told.join("\n"));
+            let of = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+            return Err(Failure::input(format!("{bad} of {of} cannot be read, so nothing was imported:\n{told}{more}")));
         }
         if read.signals == 0 {
             return Err(Failure::input("the file holds no signals; nothing was imported"));
@@ -325,6 +330,7 @@ fn take(record: Record, said: &ImportInfo, waiting: &mut Chunk, chunks: &mpsc::S
 fn tell(read: &mut Reading, bad: Bad, errors: Option<&mut BufWriter<File>>) -> io::Result<()> {
     let Bad { place, reason } = bad;
     read.bad += 1;
+    read.last_bad = read.last_bad.max(place.line);
     if read.told.len() < TOLD {
         read.told.push(format!("  line {}: {reason}", place.line));
     }
@@ -334,16 +340,23 @@ fn tell(read: &mut Reading, bad: Bad, errors: Option<&mut BufWriter<File>>) -> i
     }
 }
 
-/// An input that counts its lines for the progress bar and the message.
+/// An input that counts its lines for the progress bar and the message. A line counts when it begins: the last one may have no end.
 struct Counted {
     inner: BufReader<Box<dyn Read + Send>>,
     lines: Arc<AtomicU64>,
+    within_line: bool,
+}
+
+impl Counted {
+    fn new(inner: Box<dyn Read + Send>, lines: &Arc<AtomicU64>) -> Self {
+        Self { inner: BufReader::with_capacity(BUFFER, inner), lines: Arc::clone(lines), within_line: false }
+    }
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.lines.fetch_add(newlines(&buffer[..read]), Relaxed);
+        self.lines.fetch_add(begun(&buffer[..read], &mut self.within_line), Relaxed);
         Ok(read)
     }
 }
@@ -355,11 +368,15 @@ impl BufRead for Counted {
 
     fn consume(&mut self, amount: usize) {
         let taken = &self.inner.buffer()[..amount.min(self.inner.buffer().len())];
-        self.lines.fetch_add(newlines(taken), Relaxed);
+        self.lines.fetch_add(begun(taken, &mut self.within_line), Relaxed);
         self.inner.consume(amount);
     }
 }
 
-fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+/// Lines that begin in `bytes`, which follow upon those before.
+fn begun(bytes: &[u8], within_line: &mut bool) -> u64 {
+    let Some((last, _)) = bytes.split_last() else { return 0 };
+    let newlines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let first = u64::from(!std::mem::replace(within_line, *last != b'\n'));
+    newlines + first - u64::from(*last == b'\n')
 }

@@ -162,7 +162,7 @@ impl Keychain {
         if api.credential_fields().is_empty() {
             return Err(CredentialsError::NotNeeded(api));
         }
-        Credentials::from_json(api, json).map_err(|detail| CredentialsError::Invalid { api, place: "the request".to_owned(), detail })
+        Credentials::from_json(api, json).map_err(|detail| CredentialsError::Invalid { api, place: "what was given".to_owned(), detail })
     }
 
     /// Writes the file, for its owner alone, in place of what was there.

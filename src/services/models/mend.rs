@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    config::{Config, Models},
+    config::{Config, Models, Origin},
     engines::classify::ClassifyError,
 };
 
@@ -33,6 +33,11 @@ pub fn mend(config: &Config, model: &str, error: &ClassifyError) -> String {
         FileMissing { path, .. } | FileDiffers { path, .. } | InvalidManifest { path, .. } => {
             let folder = path.parent().unwrap_or(directory);
             let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or(model);
+            // Whoever named the directory keeps the manifests in it; fetching would write another one, or into another folder.
+            let own = config.effective().iter().any(|value| value.key == "models.directory" && value.origin != Origin::Default);
+            if own && matches!(error, InvalidManifest { .. }) {
+                return format!("correct {}", path.display());
+            }
             match home(directory, Models::FOLDER).filter(|_| SHIPPED.contains(&name)) {
                 Some(home) => fetch(home),
                 None if SHIPPED.contains(&name) => "correct models.directory, or leave it out and run scripts/fetch.sh".to_owned(),
@@ -107,6 +112,9 @@ mod tests {
         assert!(mend(&usual, "", &missing("/srv/n/models/mine/manifest.toml")).contains("put the model into /srv/n/models/mine"));
         let own = ClassifyError::ModelUnusable { model: "mine".to_owned(), reason: "r".to_owned() };
         assert!(mend(&usual, "mine", &own).contains("/srv/n/models/mine"), "nobody can fetch that");
+        let broken = |path: &str| ClassifyError::InvalidManifest { path: path.into(), reason: "r".to_owned() };
+        let mine = mend(&usual, "", &broken("/srv/n/models/open-nsfw/manifest.toml"));
+        assert_eq!(mine, "correct /srv/n/models/open-nsfw/manifest.toml", "a directory that somebody named holds manifests of their own");
         let elsewhere = config("/srv/weights", "/usr/lib/onnx.so");
         assert_eq!(mend(&elsewhere, "", &library()), "correct models.onnxruntime, or leave it out and run scripts/fetch.sh");
         assert!(mend(&elsewhere, "", &missing("/srv/weights/minilm/manifest.toml")).starts_with("correct models.directory"));
