@@ -1,6 +1,7 @@
 //! The integration tests: one file per concern.
 
 mod architecture;
+mod backup;
 mod cases;
 mod classify;
 mod cli;
