@@ -41,6 +41,7 @@ mod monitor;
 mod old_data;
 mod operating_points;
 mod outbound;
+mod own_model;
 mod parity;
 mod phones_home;
 mod secrecy;
