@@ -62,7 +62,7 @@ pub use self::{
 };
 use self::{layers::Layers, operating_points::ConfiguredPoint, services::ConfiguredService};
 
-use crate::domain::operating_point::OperatingPoint;
+use crate::domain::{operating_point::OperatingPoint, score::as_written};
 
 /// Every setting, checked. One field per section of `default.toml`, which says what each does.
 #[derive(Clone, Debug)]
@@ -179,8 +179,7 @@ fn effective(layers: &Layers, models: &Models, points: &[ConfiguredPoint], servi
     });
     let points = points.iter().map(|entry| Effective {
         key: format!("operating_points.{}.{}", entry.model, entry.label),
-        // Through its shortest decimal: 0.8 as f64 of an f32 would read 0.800000011920929.
-        value: entry.point.threshold.get().to_string().parse::<f64>().unwrap_or_default().into(),
+        value: as_written(entry.point.threshold.get()).into(),
         origin: entry.origin.clone(),
     });
     let services = services.iter().filter_map(|entry| {

@@ -8,7 +8,10 @@ use std::{
 
 use nightlight::{
     config::{Config, Sources},
-    domain::certificate::{Certificate, Claim},
+    domain::{
+        certificate::{Certificate, Claim},
+        score::as_written,
+    },
     services::certificates::{ModelFacts, SigningKey, sign},
     testing::certificates::certificate,
 };
@@ -182,7 +185,7 @@ fn a_certificate_is_in_force_within_a_second_and_gone_within_another() {
     let certified = |slice| house.gauge("nightlight_operating_point_certified", slice);
     assert_eq!([certified("all"), certified("dense"), certified("rare")], [1.0, 1.0, 0.0]);
     assert_eq!(house.gauge("nightlight_operating_point_precision_lower", "all"), 0.9902);
-    assert_eq!(house.gauge("nightlight_operating_point_threshold", "all"), f64::from(float.next_down()));
+    assert_eq!(house.gauge("nightlight_operating_point_threshold", "all"), as_written(float.next_down()));
     let listed = house.lines(&["list", "--json"]);
     let line = listed.iter().find(|line| line["label"] == "nsfw" && line["service"].is_null()).unwrap();
     assert_eq!((&line["certificate"], &line["certified"], &line["recall"]), (&last.clone().into(), &true.into(), &(479.0 / 600.0).into()));

@@ -202,3 +202,18 @@ fn adapter(facts: &AdapterFacts, backend: Backend) -> [Check; 3] {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_warning_has_a_row_and_its_own_mend() {
+        let warning = |name: &str| Warning { text: format!("{name} is wrong"), mend: format!("mend {name}") };
+        let rows = told("operating points", "1 of 3 certified", ["a", "b"].map(warning).into_iter());
+        let found: Vec<_> = rows.iter().map(|row| (row.detail.as_str(), row.mend.as_deref())).collect();
+        assert_eq!(found, [("1 of 3 certified; a is wrong", Some("mend a")), ("1 of 3 certified; b is wrong", Some("mend b"))]);
+        let fine = told("operating points", "3 of 3 certified", std::iter::empty());
+        assert!(fine.len() == 1 && fine[0].status == Status::Ok && fine[0].mend.is_none());
+    }
+}

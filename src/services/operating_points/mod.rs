@@ -59,6 +59,7 @@ use crate::{
         certificate::Certificate,
         ids::TenantId,
         operating_point::{OperatingPoint, PointKey},
+        score::as_written,
     },
     services::certificates::{self, CertificateError},
     store::{CertificateKey, Store, StoreError, StoredPoint},
@@ -268,7 +269,7 @@ fn gauges(points: &Points, set: &mut BTreeSet<[String; 3]>) {
         let labels = [point.key.technology.clone(), point.key.label.clone(), slice];
         known.remove(&labels);
         let OperatingPoint { threshold, target_precision, precision_lower, certified, .. } = &point.point;
-        tell(labels, *certified, [Some(f64::from(threshold.get())), *target_precision, *precision_lower]);
+        tell(labels, *certified, [Some(as_written(threshold.get())), *target_precision, *precision_lower]);
     }
     known.into_iter().for_each(|labels| tell(labels, false, [None; 3]));
 }

@@ -155,6 +155,8 @@ async fn what_is_not_certified_here_keeps_its_threshold_and_says_why() {
         assert_eq!(score.probability.is_some(), calibrates, "{expected}");
         let warnings = house.points().await.warning_texts();
         assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
+        let mend = if expected.contains("trusts") { "operating-point trust --name NAME" } else { "calibrate again with what runs here" };
+        assert!(warnings[0].contains(mend) && warnings[0].contains("retire --model open-nsfw --label nsfw"), "{warnings:?}");
     }
 
     // Trust is asked each time, and takes effect without a new installation.
