@@ -52,8 +52,8 @@ async fn a_bank_is_made_set_renamed_and_deleted() {
     let shown = curator.page("/console/banks/C/settings").await;
     assert!(shown.contains("photodna 5000") && shown.contains("value=\"0.25\"") && shown.contains("value=\"3\""), "{shown}");
     for (field, value, word) in [
-        ("enabled_ratio", "2", "0..=1"),
-        ("max_distance", "257", "0..=256"),
+        ("enabled_ratio", "2", "a number from 0 to 1 "),
+        ("max_distance", "257", "from 0 to 256 "),
         ("radii", "md5 3", "exactly"),
         ("sources", "", "fill this in"),
         ("name", "", "Name"),
@@ -106,7 +106,7 @@ async fn an_item_is_added_with_everything_that_is_known_of_it() {
         ("nonsense deadbeef", ("note", ""), "Signals, line 1"),
         ("", ("note", ""), "fill this in"),
         (PDQ, ("note", rate.as_str()), "255 characters"),
-        (PDQ, ("quality", "101"), "0..=100"),
+        (PDQ, ("quality", "101"), "from 0 to 100 "),
         (PDQ, ("category", "C1"), "one of A1"),
         (PDQ, ("until", "tomorrow"), "Out of force until"),
     ] {
