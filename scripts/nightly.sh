@@ -2,7 +2,7 @@
 # What must hold and takes longer than CI may: files of a fresh seed against the reference decoders, hashes, exchanges and statistics against their references, HMA's API, and
 # generated clients. Sets up what it needs. Ends with counts; exit status 1 when a part failed.
 # usage: scripts/nightly.sh [--seed N, default a fresh one] [--percent P of the usual amounts, default 100] [part …, default all]
-#   jpeg exif formats frames decode pdq exchange calibration evaluation hma clients
+#   jpeg exif formats frames browser decode pdq exchange calibration evaluation hma clients
 source "$(dirname "$0")/setup.sh"
 
 seed=$((RANDOM * 32768 + RANDOM))
@@ -15,11 +15,11 @@ while [[ "${1:-}" == --* ]]; do
   esac
 done
 parts=("$@")
-((${#parts[@]})) || parts=(jpeg exif formats frames decode pdq exchange calibration evaluation hma clients)
+((${#parts[@]})) || parts=(jpeg exif formats frames browser decode pdq exchange calibration evaluation hma clients)
 some() { echo $((($1 * percent + 99) / 100)); }
 
 require_rust
-install_packages libjpeg-turbo-progs webp
+install_packages libjpeg-turbo-progs webp chromium
 command -v node >/dev/null || install_packages nodejs npm
 scripts/fetch.sh
 say "release build"
@@ -59,6 +59,7 @@ run() {
     exif) "$python" scripts/conformance/jpeg_layouts.py --seed "$seed" --exif ;;
     formats) "$python" scripts/conformance/format_layouts.py --seed "$seed" --count "$(some 4000)" --keep "$logs/formats" ;;
     frames) "$python" scripts/conformance/frames.py --seed "$seed" --count "$(some 800)" --keep "$logs/frames" ;;
+    browser) "$python" scripts/conformance/browser.py --seed "$seed" --count "$(some 3000)" --keep "$logs/browser" ;;
     decode) "$python" scripts/conformance/decode.py --seed "$seed" --count "$(some 540)" ;;
     pdq) "$python" scripts/conformance/pdq.py --seed "$seed" --count "$(some 3000)" ;;
     exchange) "$python" scripts/conformance/exchange.py --seed "$seed" --count "$(some 40)" ;;

@@ -11,15 +11,16 @@
 //!
 //! **What a pixel is.** Existing hash lists were made with Pillow, so a frame holds what
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` gives: EXIF orientation applied; palettes and greys expanded;
-//! CMYK and YCCK by Pillow's integer formula; alpha and palette transparency dropped, not composited; ICC profiles ignored. Lossless formats and lossy WebP are equal to Pillow 13 byte by byte. JPEG differs a little, because IDCT
+//! CMYK and YCCK by Pillow's integer formula; alpha and palette transparency dropped, not composited; ICC profiles ignored (but see below). Lossless formats and lossy WebP are equal to Pillow 13 byte by byte. JPEG differs a little, because IDCT
 //! and chroma upsampling are not defined to the bit (measured in `tests/integration/decode.rs`). Damaged files end as they do in
 //! Pillow: what is cut short is an error, not a half-grey picture.
 //!
 //! **Frames, pages and alpha.** [`Decoder::clip`] gives every frame of an animation, page of a TIFF and picture of an MPO, one at a time, each as
 //! `seek(n)` and `convert("RGB")` show it, with its time and the alpha that was dropped; [`Decoder::decode`] is the first of them. Where Pillow
-//! shows another thing than viewers do, the format's specification is followed; `png`, `gif` and `mpo` say where. Not looked at: previews
+//! shows another thing than viewers do, the format's specification is followed; `png`, `gif` and `mpo` say where. Where browsers show yet another picture, that is
+//! given beside it ([`Shot::drawn`](crate::domain::clip::Shot)): `gif/screen`, `webp` and `colours` say which. Not looked at: previews
 //! inside EXIF, SubIFDs of a TIFF, and what stands behind the end of a file's own structure; no viewer shows these as pictures of the file.
-//! `scripts/conformance/frames.py` compares all of it on random files.
+//! `scripts/conformance/frames.py` compares all of it on random files, and `scripts/conformance/browser.py` with what Chromium shows.
 //!
 //! **Which JPEG decoder.** Two, both memory-safe; libjpeg-turbo would have to sit behind a sandboxed process. zune-jpeg 0.5.15 is fast: per core,
 //! into reused buffers, 0.3 to 12 megapixels, quality 85, it takes 1.2 to 1.4 times libjpeg-turbo's time for 4:2:0, 1.0 to 1.35 for 4:2:2,
