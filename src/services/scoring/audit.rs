@@ -11,6 +11,7 @@ use crate::{
         decision::{Category, Reason, Route, RoutingDecision},
         evidence::Evidence,
         ids::TenantId,
+        score::as_written,
     },
 };
 
@@ -32,7 +33,7 @@ impl Sampler {
     /// The stratum's rate for what the technologies said; `None` when the audit covers no such scores.
     pub(super) fn rate(&self, evidence: &Evidence) -> Option<f64> {
         let with_threshold = evidence.scores.iter().filter(|score| score.operating_point.is_some());
-        let highest = with_threshold.map(|score| f64::from(score.raw.get())).reduce(f64::max)?;
+        let highest = with_threshold.map(|score| as_written(score.raw.get())).reduce(f64::max)?;
         let stratum = self.strata.iter().rev().find(|stratum| highest >= stratum.from)?;
         (stratum.rate > 0.0).then_some(stratum.rate)
     }
@@ -93,6 +94,7 @@ mod tests {
         assert_eq!(sampler.rate(&evidence(&[(0.05, true)])), None, "below the first stratum");
         assert_eq!(sampler.rate(&evidence(&[(0.1, true), (0.9, false)])), Some(0.01), "labels without a threshold do not count");
         assert_eq!(sampler.rate(&evidence(&[(0.2, true), (0.5, true)])), Some(0.2));
+        assert_eq!(sampler.rate(&evidence(&[(0.7, true)])), None, "a bound belongs to the stratum above it, also where 32 bits fall short of it");
         assert_eq!(sampler.rate(&evidence(&[(0.75, true)])), None, "a rate of nothing draws nothing");
         assert_eq!(sampler.rate(&evidence(&[])), None);
     }
