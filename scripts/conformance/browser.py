@@ -156,7 +156,7 @@ def judge(kind, theirs, ours, last):
         for name, page in zip(("white", "black"), pages):
             nearest = min(distance(look, turn, kind) for look in seen for turn in turned(page))
             # Chromium multiplies by alpha in 8 bits and mixes again. What a mild profile does is not looked at (`media/colours.rs` says what mild is).
-            if nearest > (0 if kind.startswith("gif") else 32 if kind == "profiled" else 4):
+            if nearest > (0 if kind.startswith("gif") else 40 if kind == "profiled" else 4):
                 return f"frame {number} on {name}: the nearest look differs by {nearest:.1f}"
     return None
 

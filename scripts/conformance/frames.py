@@ -34,12 +34,11 @@ CARGO = ["cargo", "test", "--quiet", "--locked", "--features", "testing", "--tes
 def by_pillow(data):
     """The frames as Pillow shows them, one after the other. A WebP has alpha wherever some viewer shows it, whatever its header says: what an
     animation's frames leave uncovered (Pillow gives it when the header's flag is set), what a still holds although the flag is not set (dwebp), and what
-    a VP8L image holds although it says that it does not (Chromium)."""
+    a VP8L image of an extended file holds although it says that it does not (Chromium)."""
     frames = shown_by_pillow(data)
     if data[:4] == b"RIFF" and data[12:16] == b"VP8X":
-        animated, flagged, lossless = data[20] & 2, data[20] & 0x10, data[30:34] == b"VP8L"
-        said = bytearray(data)
-        if animated or flagged or data[30:34] == b"ALPH" or (lossless and data[42] & 0x10):
+        animated, lossless, said = data[20] & 2, data[30:34] == b"VP8L", bytearray(data)
+        if animated or lossless or data[30:34] == b"ALPH":
             said[20] |= 0x10
             said[42] |= 0x10 if lossless else 0
         if said != data:

@@ -3,7 +3,8 @@
 //! Lists are made of stored values. Browsers and picture viewers convert them by the ICC profile or the PNG gamma that the file carries. For the
 //! profiles that cameras and programs write (sRGB, Display P3, Adobe RGB, ProPhoto, scanners') that hardly moves a tone, so that the stored values stand for both;
 //! but a profile may as well turn a picture into its negative, or a dark noise into a photograph. [`Profiles::convert`] shows what such a profile makes of a frame. The
-//! arithmetic of profiles is moxcms's. Not applied: profiles of CMYK and Lab, named and linked ones; they are ignored by browsers, or need inks.
+//! arithmetic of profiles is moxcms's; which parts of a profile count is Skia's `skcms` to say, which Chromium reads them with, and which is less strict than
+//! moxcms: see [`essence`]. Not applied: profiles of CMYK and Lab, named and linked ones; they are ignored by browsers, or need inks.
 //! Sources: "Image technology colour management", ICC.1:2022; "Portable Network Graphics (PNG) Specification (Third Edition)", W3C 2025, section 11.3.2.
 
 use std::borrow::Cow;
@@ -18,22 +19,32 @@ use moxcms::{
 
 use crate::domain::frame::{Buffer, BufferPool, Frame};
 
-/// Longer profiles are not read: those of RGB and grey are a few hundred bytes to some megabytes.
-pub(super) const MOST_BYTES: usize = 4 << 20;
+/// Longer profiles are not inflated: those of RGB and grey are a few hundred bytes to some megabytes.
+pub(super) const MOST_BYTES: usize = 32 << 20;
 
 /// How far a grey's channels or a colour's luma may move (of 255) before what is shown counts as another picture: Adobe RGB, Display P3 and ProPhoto move them
 /// by less.
 const FAR: i32 = 64;
+/// How far a colour's channels may move: wide gamuts move them far without showing another picture, but do not make red of blue.
+const ANOTHER: u8 = 220;
+/// Tones of which the rise is looked at, and what it may be: a curve that goes up and down, or is flat and then steep, shows another picture without moving a
+/// tone far.
+const SPAN: usize = 16;
+const RISE: std::ops::RangeInclusive<i32> = 5..=44;
+/// Below, curves of a plain power differ much from those that begin with a straight line, and nobody sees it.
+const DARK: usize = 32;
+/// By how much a curve may fall: rounding, and colours that are brought into the gamut.
+const FALL: i32 = 6;
 
 /// Profiles that are known to move no tone far.
 const REMEMBERED: usize = 1024;
 
 /// What a file says about its values.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) enum Profile<'a> {
     Icc(Cow<'a, [u8]>),
-    /// Of a PNG: the stored value is the light to the power of this, in 1/100,000; and the white point and R, G, B in x and y, of the same unit.
-    Gamma(u32, Option<[u32; 8]>),
+    /// The stored value is the light to the power of this, for R, G and B, in 1/100,000; and the white point and R, G, B in x and y, of the same unit.
+    Gamma([u32; 3], Option<[u32; 8]>),
 }
 
 /// Converts frames, and remembers which profiles need no converting. Cheap to clone.
@@ -47,17 +58,17 @@ struct Known {
 }
 
 impl Profiles {
-    /// The frame as its profile says, where that is far from what is stored. `None` also where the profile cannot be read, or is none of this frame: then
+    /// The frame as the first of its profiles that can be read says, where that is far from what is stored. `None` also where it is no profile of this frame: then
     /// browsers show what is stored.
-    pub(super) fn convert(&self, profile: &Profile<'_>, frame: &Frame, pool: &BufferPool) -> Option<Buffer> {
-        let number = match profile {
-            Profile::Icc(bytes) => self.0.key.hash_one(bytes),
-            Profile::Gamma(gamma, primaries) => self.0.key.hash_one((gamma, primaries)),
-        };
+    pub(super) fn convert(&self, profiles: &[Profile<'_>], frame: &Frame, pool: &BufferPool) -> Option<Buffer> {
+        if profiles.is_empty() {
+            return None;
+        }
+        let number = self.0.key.hash_one(profiles);
         if self.mild().contains(&number) {
             return None;
         }
-        let conversion = Conversion::of(profile).filter(Conversion::moves_far);
+        let conversion = profiles.iter().find_map(Conversion::of).filter(Conversion::moves_far);
         let Some(conversion) = conversion else {
             let mut mild = self.mild();
             if mild.len() >= REMEMBERED {
@@ -75,61 +86,72 @@ impl Profiles {
 }
 
 enum Conversion {
-    Rgb(Arc<Transform8BitExecutor>),
+    Rgb {
+        transform: Arc<Transform8BitExecutor>,
+        /// Whether it goes through a table of colours, which may do anything between the tones that are looked at.
+        by_table: bool,
+    },
     /// What each grey becomes.
     Grey(Box<[[u8; 3]; 256]>),
 }
 
 impl Conversion {
     fn of(profile: &Profile<'_>) -> Option<Self> {
-        let mut profile = match profile {
+        match profile {
+            // One whose table cannot be read may have curves.
             Profile::Icc(bytes) => {
-                let options =
-                    ParsingOptions { max_profile_size: MOST_BYTES, max_allowed_clut_size: MOST_BYTES, ..ParsingOptions::default() };
-                ColorProfile::new_from_slice_with_options(bytes, options).ok()?
+                [true, false].into_iter().find_map(|by_table| Self::of_profile(read(&essence(bytes, by_table)?)?, by_table))
             }
-            Profile::Gamma(gamma, primaries) => of_gamma(*gamma, *primaries)?,
-        };
-        let (layout, srgb) = match profile.color_space {
-            DataColorSpace::Rgb => (Layout::Rgb, ColorProfile::new_srgb()),
-            DataColorSpace::Gray => (Layout::Gray, ColorProfile::new_srgb()),
+            Profile::Gamma(gamma, primaries) => Self::of_profile(of_gamma(*gamma, *primaries), false),
+        }
+    }
+
+    fn of_profile(mut profile: ColorProfile, by_table: bool) -> Option<Self> {
+        let layout = match profile.color_space {
+            DataColorSpace::Rgb => Layout::Rgb,
+            DataColorSpace::Gray => Layout::Gray,
             _ => return None,
         };
         tell_curves_apart(&mut profile);
-        let transform = profile.create_transform_8bit(layout, &srgb, Layout::Rgb, TransformOptions::default()).ok()?;
+        let transform = profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, TransformOptions::default()).ok()?;
         if layout == Layout::Rgb {
-            return Some(Self::Rgb(transform));
+            return Some(Self::Rgb { transform, by_table });
         }
         let (greys, mut table): (Vec<u8>, _) = ((0..=255).collect(), Box::new([[0; 3]; 256]));
         transform.transform(&greys, table.as_flattened_mut()).ok()?;
         Some(Self::Grey(table))
     }
 
-    /// Whether some tone is shown as quite another: of all greys, all shades of the three colours, and a grid of the others.
+    /// Whether some tone is shown as quite another, or a run of tones as quite another run: of all greys, all shades of the three colours, and a grid of the others.
     fn moves_far(&self) -> bool {
-        let far = |(stored, shown): (&[u8; 3], &[u8; 3])| {
-            let is_grey = stored.iter().all(|value| *value == stored[0]);
-            let channels = || stored.iter().zip(shown).any(|(stored, shown)| i32::from(stored.abs_diff(*shown)) > FAR);
-            (luma(*stored) - luma(*shown)).abs() > FAR || (is_grey && channels())
+        let transform = match self {
+            Self::Grey(table) => return (0..3).any(|channel| is_far(&table.map(|shown| shown[channel]))),
+            Self::Rgb { by_table: true, .. } => return true,
+            Self::Rgb { transform, .. } => transform,
         };
-        match self {
-            Self::Grey(table) => (0..=255_u8).zip(table.iter()).any(|(grey, shown)| far((&[grey; 3], shown))),
-            Self::Rgb(transform) => {
-                let ramps = (0..=255_u8).flat_map(|value| [[value; 3], [value, 0, 0], [0, value, 0], [0, 0, value]]);
-                let levels = || (0..=8_u8).map(|step| step.saturating_mul(32));
-                let grid = levels().flat_map(|r| levels().flat_map(move |g| levels().map(move |b| [r, g, b])));
-                let stored: Vec<[u8; 3]> = ramps.chain(grid).collect();
-                let mut shown = vec![[0; 3]; stored.len()];
-                transform.transform(stored.as_flattened(), shown.as_flattened_mut()).is_ok() && stored.iter().zip(&shown).any(far)
-            }
-        }
+        let shown = |stored: &[[u8; 3]]| {
+            let mut shown = vec![[0; 3]; stored.len()];
+            transform.transform(stored.as_flattened(), shown.as_flattened_mut()).ok().map(|()| shown)
+        };
+        let ramp = |of: fn(u8) -> [u8; 3]| shown(&(0..=255).map(of).collect::<Vec<_>>());
+        let channel = |shown: &[[u8; 3]], channel: usize| -> [u8; 256] { std::array::from_fn(|at| shown[at][channel]) };
+        let greys = ramp(|value| [value; 3]).is_some_and(|shown| (0..3).any(|at| is_far(&channel(&shown, at))));
+        let shades: [fn(u8) -> [u8; 3]; 3] = [|value| [value, 0, 0], |value| [0, value, 0], |value| [0, 0, value]];
+        let shades = || (0..3).any(|at| ramp(shades[at]).is_some_and(|shown| falls(&channel(&shown, at))));
+        let levels = || (0..=8_u8).map(|step| step.saturating_mul(32));
+        let grid: Vec<[u8; 3]> = levels().flat_map(|r| levels().flat_map(move |g| levels().map(move |b| [r, g, b]))).collect();
+        let far = |(stored, shown): (&[u8; 3], [u8; 3])| {
+            let channels = stored.iter().zip(shown).any(|(stored, shown)| stored.abs_diff(shown) > ANOTHER);
+            channels || (luma(*stored) - luma(shown)).abs() > FAR
+        };
+        greys || shades() || shown(&grid).is_some_and(|shown| grid.iter().zip(shown).any(far))
     }
 
     /// `None` where a profile of greys is that of a picture in colour.
     fn apply(&self, pixels: &[u8], pool: &BufferPool) -> Option<Buffer> {
         let mut out = pool.take(pixels.len());
         match self {
-            Self::Rgb(transform) => transform.transform(pixels, &mut out).ok()?,
+            Self::Rgb { transform, .. } => transform.transform(pixels, &mut out).ok()?,
             Self::Grey(table) => {
                 for (out, pixel) in out.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
                     if pixel[0] != pixel[1] || pixel[0] != pixel[2] {
@@ -143,9 +165,74 @@ impl Conversion {
     }
 }
 
+/// Whether a curve moves a tone far, falls, or is much flatter or steeper than the tones that are stored.
+fn is_far(curve: &[u8; 256]) -> bool {
+    let moved = (0..=255_u8).zip(curve).any(|(stored, shown)| i32::from(stored.abs_diff(*shown)) > FAR);
+    let bent = || {
+        (DARK..256 - SPAN).any(|at| {
+            let (from, to) = (i32::from(curve[at]), i32::from(curve[at + SPAN]));
+            // What is lighter than white is cut.
+            to - from > *RISE.end() || (to - from < *RISE.start() && to < 254)
+        })
+    };
+    moved || falls(curve) || bent()
+}
+
+fn falls(curve: &[u8; 256]) -> bool {
+    let mut highest = 0;
+    curve.iter().any(|&value| {
+        highest = highest.max(value);
+        i32::from(highest - value) > FALL
+    })
+}
+
 /// ITU-R BT.601, as hashes weigh colours.
 fn luma([red, green, blue]: [u8; 3]) -> i32 {
     (299 * i32::from(red) + 587 * i32::from(green) + 114 * i32::from(blue)) / 1000
+}
+
+fn read(profile: &[u8]) -> Option<ColorProfile> {
+    // Every part is as long as the file that it comes from, at most.
+    let options = ParsingOptions { max_profile_size: usize::MAX, max_allowed_trc_size: 1 << 17, ..ParsingOptions::default() };
+    ColorProfile::new_from_slice_with_options(profile, options).ok()
+}
+
+/// A profile of those parts alone that `skcms` reads: the first of each tag; a table to the connection space whatever its intent, the perceptual one first, if
+/// `by_table`, else white point, colours and curves. It looks neither at the version nor at the class. `None` where it would find no profile.
+fn essence(icc: &[u8], by_table: bool) -> Option<Vec<u8>> {
+    let mut header: [u8; 128] = *icc.first_chunk()?;
+    let count = u32::from_be_bytes(*icc.get(128..)?.first_chunk()?) as usize;
+    let entries = || icc[132..].chunks_exact(12).take(count);
+    let tag = |name: &[u8; 4]| {
+        let entry = entries().find(|entry| entry.starts_with(name))?;
+        let [start, length] = [4, 8].map(|at| u32::from_be_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]) as usize);
+        icc.get(start..start.checked_add(length)?)
+    };
+    let mut tags = Vec::new();
+    if by_table {
+        tags.push((b"A2B0", tag(b"A2B0").or_else(|| tag(b"A2B1"))?));
+    } else {
+        header[20..24].copy_from_slice(b"XYZ ");
+        let names = [b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC"];
+        tags.extend(names.into_iter().filter_map(|name| Some((name, tag(name)?))));
+    }
+    tags.extend([b"wtpt", b"chad"].into_iter().filter_map(|name| Some((name, tag(name)?))));
+    if !matches!(header[8], 2 | 4) {
+        header[8..12].copy_from_slice(&[2, 0x40, 0, 0]);
+    }
+    header[12..16].copy_from_slice(b"mntr");
+    let (mut table, mut parts) = (Vec::new(), Vec::new());
+    for (name, part) in &tags {
+        let start = 132 + 12 * tags.len() + parts.len();
+        table.extend_from_slice(*name);
+        table.extend_from_slice(&u32::try_from(start).ok()?.to_be_bytes());
+        table.extend_from_slice(&u32::try_from(part.len()).ok()?.to_be_bytes());
+        parts.extend_from_slice(part);
+        parts.resize(parts.len().next_multiple_of(4), 0);
+    }
+    let length = u32::try_from(132 + table.len() + parts.len()).ok()?;
+    header[..4].copy_from_slice(&length.to_be_bytes());
+    Some([&header[..], &(tags.len() as u32).to_be_bytes(), &table, &parts].concat())
 }
 
 /// moxcms 0.8.1 takes the first of three curves for all of them where two are equal. Here one of those two is changed by less than anybody sees.
@@ -169,7 +256,7 @@ fn tell_curves_apart(profile: &mut ColorProfile) {
     }
 }
 
-fn of_gamma(gamma: u32, primaries: Option<[u32; 8]>) -> Option<ColorProfile> {
+fn of_gamma(gamma: [u32; 3], primaries: Option<[u32; 8]>) -> ColorProfile {
     let mut profile = ColorProfile::new_srgb();
     if let Some(primaries) = primaries {
         let [white, red, green, blue] = std::array::from_fn(|at| {
@@ -180,9 +267,9 @@ fn of_gamma(gamma: u32, primaries: Option<[u32; 8]>) -> Option<ColorProfile> {
     }
     // An own curve is used only where no code names another one.
     profile.cicp = None;
-    let curve = ToneReprCurve::Parametric(vec![100_000.0 / (gamma.max(1) as f32)]);
-    (profile.red_trc, profile.green_trc, profile.blue_trc) = (Some(curve.clone()), Some(curve.clone()), Some(curve));
-    Some(profile)
+    let curve = |gamma: u32| Some(ToneReprCurve::Parametric(vec![100_000.0 / (gamma.max(1) as f32)]));
+    [profile.red_trc, profile.green_trc, profile.blue_trc] = gamma.map(curve);
+    profile
 }
 
 #[cfg(test)]
@@ -192,7 +279,7 @@ mod tests {
     fn shown(profile: &ColorProfile, pixels: &[u8]) -> Option<Vec<u8>> {
         let bytes = profile.encode().unwrap();
         let frame = Frame::new(pixels.len() as u32 / 3, 1, pixels.to_vec()).unwrap();
-        let shown = Profiles::default().convert(&Profile::Icc(bytes.into()), &frame, &BufferPool::new(0));
+        let shown = Profiles::default().convert(&[Profile::Icc(bytes.into())], &frame, &BufferPool::new(0));
         shown.map(|shown| shown.to_vec())
     }
 
@@ -230,17 +317,70 @@ mod tests {
         assert_eq!(shown(&grey, &[0, 0, 9]), None, "a profile of greys on a picture in colour");
         assert_eq!(
             Profiles::default()
-                .convert(&Profile::Icc(b"no profile"[..].into()), &Frame::new(1, 1, vec![0; 3]).unwrap(), &BufferPool::new(0))
+                .convert(&[Profile::Icc(b"no profile"[..].into())], &Frame::new(1, 1, vec![0; 3]).unwrap(), &BufferPool::new(0))
                 .map(|_| ()),
             None
         );
+    }
+
+    /// What Chromium applies and a stricter reader refuses.
+    #[test]
+    fn a_profile_is_read_as_browsers_read_it() {
+        let mut negative = ColorProfile::new_srgb();
+        negative.cicp = None;
+        let curve = ToneReprCurve::Lut((0..=255_u16).rev().map(|value| value * 257).collect());
+        (negative.red_trc, negative.green_trc, negative.blue_trc) = (Some(curve.clone()), Some(curve.clone()), Some(curve));
+        let sound = negative.encode().unwrap();
+        let frame = Frame::new(2, 1, vec![0, 0, 0, 255, 255, 255]).unwrap();
+        let convert = |icc: Vec<u8>| Profiles::default().convert(&[Profile::Icc(icc.into())], &frame, &BufferPool::new(0)).is_some();
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = sound.clone();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            changed
+        };
+        assert!(convert(sound.clone()));
+        assert!(convert(with(8, &[0; 4])) && convert(with(8, &[1, 0, 0, 0])), "any version");
+        assert!(convert(with(12, &[0; 4])) && convert(with(12, b"MNTR")), "any class");
+        assert!(convert(with(20, b"Lab ")), "curves lead to XYZ, whatever is said");
+        let mut long = sound.clone();
+        long.resize(6 << 20, 0);
+        assert!(convert(long), "as long as it likes");
+        assert!(!convert(with(16, b"CMYK")) && !convert(sound[..200].to_vec()), "none of these is a profile of RGB");
+        for cut in (0..sound.len()).step_by(7) {
+            convert(sound[..cut].to_vec());
+        }
+    }
+
+    /// Runs of tones that change places move none of them far.
+    #[test]
+    fn a_curve_that_goes_up_and_down_shows_another_picture() {
+        let profile = |curve: fn(u16) -> u16| {
+            let mut profile = ColorProfile::new_srgb();
+            profile.cicp = None;
+            let ColorProfile { red_trc: Some(srgb), .. } = ColorProfile::new_srgb() else { panic!("curves") };
+            let ToneReprCurve::Parametric(srgb) = srgb else { panic!("a formula") };
+            let light = |value: u16| {
+                let value = f32::from(value) / 255.0;
+                let [g, a, b, c, d, ..] = srgb[..] else { panic!("{srgb:?}") };
+                if value >= d { (a * value + b).powf(g) } else { c * value }
+            };
+            let table = ToneReprCurve::Lut((0..=255).map(|value| (65535.0 * light(curve(value))) as u16).collect());
+            (profile.red_trc, profile.green_trc, profile.blue_trc) = (Some(table.clone()), Some(table.clone()), Some(table));
+            profile
+        };
+        let pixels = &[9, 9, 9];
+        assert!(shown(&profile(|value| value), pixels).is_none());
+        assert!(shown(&profile(|value| value ^ 32), pixels).is_some(), "blocks change places");
+        assert!(shown(&profile(|value| value / 64 * 64 + 32), pixels).is_some(), "steps");
     }
 
     #[test]
     fn the_gamma_of_a_png_is_a_power() {
         let frame = Frame::new(2, 1, vec![255, 255, 255, 240, 240, 240]).unwrap();
         let convert = |gamma, primaries| {
-            Profiles::default().convert(&Profile::Gamma(gamma, primaries), &frame, &BufferPool::new(0)).map(|out| out.to_vec())
+            Profiles::default()
+                .convert(&[Profile::Icc(b"broken"[..].into()), Profile::Gamma([gamma; 3], primaries)], &frame, &BufferPool::new(0))
+                .map(|out| out.to_vec())
         };
         assert_eq!(convert(45_455, None), None, "what every program writes");
         let srgb = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];

@@ -197,9 +197,9 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// The frame as its profile says, if that is another picture; and its alpha.
-    fn converted(&self, profile: &Profile<'_>, frame: &Frame, alpha: Option<&[u8]>) -> Option<(Frame, Option<Buffer>)> {
-        let pixels = self.profiles.convert(profile, frame, &self.pool)?;
+    /// The frame as its profiles say, if that is another picture; and its alpha.
+    fn converted(&self, profiles: &[Profile<'_>], frame: &Frame, alpha: Option<&[u8]>) -> Option<(Frame, Option<Buffer>)> {
+        let pixels = self.profiles.convert(profiles, frame, &self.pool)?;
         let alpha = alpha.map(|alpha| {
             let mut copy = self.pool.take(alpha.len());
             copy.copy_from_slice(alpha);
@@ -245,15 +245,16 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
                 Place::End => None,
             };
             let Some(stored) = stored else { return Ok(None) };
-            let profile = self.sequence.profile();
+            let profiles = self.sequence.profiles();
             let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All)?;
-            let drawn = match self.sequence.drawn(&decoder.pool) {
-                Some(raster) => Some(decoder.upright(media_type, stored.orientation, raster)?),
-                None => profile.and_then(|profile| decoder.converted(&profile, &frame, alpha.as_deref())),
-            };
+            let drawn =
+                self.sequence.drawn(&decoder.pool).map(|raster| decoder.upright(media_type, stored.orientation, raster)).transpose()?;
             let unlike =
                 |(drawn, drawn_alpha): &(Frame, Option<Buffer>)| drawn_alpha.as_deref() != alpha.as_deref() || !is_same(drawn, &frame);
-            let drawn = drawn.filter(unlike).map(|(frame, alpha)| Drawn { frame, alpha });
+            let drawn = drawn.filter(unlike);
+            let (placed, placed_alpha) = drawn.as_ref().map_or((&frame, &alpha), |(frame, alpha)| (frame, alpha));
+            let converted = decoder.converted(&profiles, placed, placed_alpha.as_deref());
+            let drawn = converted.or(drawn).map(|(frame, alpha)| Drawn { frame, alpha });
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
             Ok(Some(Shot { at, frame, alpha, drawn }))
         });

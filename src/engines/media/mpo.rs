@@ -36,13 +36,13 @@ impl<'a> Sequence<'a> for Mpo<'a> {
     }
 
     fn frames(&self) -> Option<u32> {
-        Some(self.index.as_ref().map_or(1, |index| index.pictures() as u32))
+        Some(self.index.as_ref().map_or(1, |index| index.pictures as u32))
     }
 
     fn next(&mut self) -> Result<Option<Stored>, Fault> {
         let number = self.number;
         if number > 0 {
-            let Some(index) = self.index.as_ref().filter(|index| number < index.pictures()) else { return Ok(None) };
+            let Some(index) = self.index.as_ref().filter(|index| number < index.pictures) else { return Ok(None) };
             // Whatever is wrong with it, the next one is the next one's.
             self.number += 1;
             self.announced = index.picture(self.bytes, number)?;
@@ -59,8 +59,8 @@ impl<'a> Sequence<'a> for Mpo<'a> {
         picture.read(out, pool).map(|()| None)
     }
 
-    fn profile(&self) -> Option<Profile<'a>> {
-        profile(self.announced)
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        profile(self.announced).into_iter().collect()
     }
 }
 
@@ -70,6 +70,7 @@ struct Index<'a> {
     start: usize,
     little: bool,
     entries: &'a [u8],
+    pictures: usize,
 }
 
 impl<'a> Index<'a> {
@@ -78,12 +79,10 @@ impl<'a> Index<'a> {
         let (start, block) = last_block(file).filter(|_| !is_ultra_hdr(file))?;
         let directory = Directory::open(block).ok()?;
         let pictures = directory.first(NUMBER_OF_IMAGES)? as usize;
-        let entries = directory.bytes(ENTRIES)?.get(..pictures.checked_mul(ENTRY_BYTES)?)?;
-        (pictures > 1).then_some(Self { start, little: directory.little, entries })
-    }
-
-    fn pictures(&self) -> usize {
-        self.entries.len() / ENTRY_BYTES
+        let entries = directory.bytes(ENTRIES)?;
+        // One that states more pictures than it has entries for names those that it has, and misses the others.
+        let held = entries.len() / ENTRY_BYTES;
+        (pictures > 1 && held > 0).then_some(Self { start, little: directory.little, entries, pictures: pictures.min(held + 1) })
     }
 
     /// The bytes from the beginning of a picture; the first one is number 0.
@@ -116,20 +115,23 @@ fn last_block(file: &[u8]) -> Option<(usize, &[u8])> {
     found
 }
 
-/// The profile of a JPEG: the parts of it that APP2 segments hold, in the order of their numbers, which must be whole (ICC.1:2022, annex B.4).
+/// The profile of a JPEG: the parts of it that APP2 segments hold, in the order of their numbers, which must be whole (ICC.1:2022, annex B.4). Of several
+/// parts of a number the first counts, and how many there are the first of all says, as in Chromium.
 fn profile(picture: &[u8]) -> Option<Profile<'_>> {
-    let mut parts = Vec::new();
+    let mut parts: Vec<(u8, u8, &[u8])> = Vec::new();
     each_segment(picture, |marker, _, data| {
-        if let (0xe2, Some([number, count, part @ ..])) = (marker, data.strip_prefix(b"ICC_PROFILE\0")) {
+        if let (0xe2, Some([number, count, part @ ..])) = (marker, data.strip_prefix(b"ICC_PROFILE\0"))
+            && !parts.iter().any(|(held, ..)| held == number)
+        {
             parts.push((*number, *count, part));
         }
     });
+    let count = parts.first()?.1;
+    parts.retain(|(number, ..)| (1..=count).contains(number));
     parts.sort_by_key(|&(number, ..)| number);
-    let whole = (1..).zip(&parts).all(|(number, part)| (part.0, usize::from(part.1)) == (number, parts.len()));
     match parts[..] {
-        [] => None,
-        _ if !whole => None,
-        [(_, _, part)] => Some(Profile::Icc(part.into())),
+        [(_, _, part)] if count == 1 => Some(Profile::Icc(part.into())),
+        _ if parts.len() != usize::from(count) => None,
         _ => Some(Profile::Icc(parts.iter().flat_map(|&(_, _, part)| part).copied().collect())),
     }
 }
@@ -175,7 +177,7 @@ mod tests {
         file.extend(&index);
         file.extend(b"\xff\xd8\xff\xd9");
         let found = Index::of(&file).unwrap();
-        assert_eq!((found.start, found.pictures()), (16, 2));
+        assert_eq!((found.start, found.pictures), (16, 2));
         assert_eq!(found.picture(&file, 1).unwrap(), b"\xff\xd8\xff\xd9");
         assert!(found.picture(&file[..file.len() - 4], 1).is_err());
         let mut hdr = b"\xff\xd8\xff\xe1\0\x1bxmlns hdrgm:Version=\"1.0\"".to_vec();

@@ -17,6 +17,10 @@ pub(super) trait Picture<'a>: Sized {
     fn orientation(&self) -> Orientation;
     /// Writes all `3 * width * height` bytes of `out`, whose content is unspecified; scratch areas come from `pool`.
     fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault>;
+    /// What the file says of its colours: see [`Sequence::profiles`].
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        Vec::new()
+    }
     /// As [`read`](Self::read); and `width * height` bytes of alpha, where this picture has any.
     fn read_with_alpha(self, out: &mut [u8], pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
         self.read(out, pool).map(|()| None)
@@ -57,9 +61,9 @@ pub(super) trait Sequence<'a>: Sized {
     /// Reads the pixels of the frame that `next` announced: writes all `3 * width * height` bytes of `out`, whose content is unspecified, and
     /// gives `width * height` bytes of alpha where the frame has any and the reading is of all. Scratch areas come from `pool`.
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault>;
-    /// What the file says of the colours of the frame that `next` announced.
-    fn profile(&self) -> Option<Profile<'a>> {
-        None
+    /// What the file says of the colours of the frame that `next` announced, what counts first: the next counts where it cannot be read.
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        Vec::new()
     }
     /// The frame that was just read, as viewers draw it, where the format's viewers and Pillow place its parts in different ways.
     fn drawn(&mut self, pool: &BufferPool) -> Option<Raster> {
@@ -114,5 +118,9 @@ impl<'a, P: Picture<'a>> Sequence<'a> for Still<P> {
             Reading::First => picture.read(out, pool).map(|()| None),
             Reading::All => picture.read_with_alpha(out, pool),
         }
+    }
+
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        self.picture.as_ref().map(Picture::profiles).unwrap_or_default()
     }
 }

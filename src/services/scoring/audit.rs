@@ -94,7 +94,11 @@ mod tests {
         assert_eq!(sampler.rate(&evidence(&[(0.05, true)])), None, "below the first stratum");
         assert_eq!(sampler.rate(&evidence(&[(0.1, true), (0.9, false)])), Some(0.01), "labels without a threshold do not count");
         assert_eq!(sampler.rate(&evidence(&[(0.2, true), (0.5, true)])), Some(0.2));
-        assert_eq!(sampler.rate(&evidence(&[(0.7, true)])), None, "a bound belongs to the stratum above it, also where 32 bits fall short of it");
+        assert_eq!(
+            sampler.rate(&evidence(&[(0.7, true)])),
+            None,
+            "a bound belongs to the stratum above it, also where 32 bits fall short of it"
+        );
         assert_eq!(sampler.rate(&evidence(&[(0.75, true)])), None, "a rate of nothing draws nothing");
         assert_eq!(sampler.rate(&evidence(&[])), None);
     }

@@ -1,5 +1,6 @@
 //! The two headers of a BMP, its masks and its palette.
 
+use super::super::colours::Profile;
 use super::super::error::Fault;
 use super::super::pixels::Palette;
 
@@ -32,6 +33,8 @@ pub(super) struct Header<'a> {
     pub palette: Palette,
     /// From the first stored row to the end of the file.
     pub data: &'a [u8],
+    /// What the values mean, where that is said.
+    pub profile: Option<Profile<'a>>,
 }
 
 /// The file, in little-endian numbers.
@@ -123,7 +126,27 @@ impl<'a> Header<'a> {
         // Some writers forget the palette in the offset, or leave the offset out.
         let offset = if stated_offset == 0 || stated_offset == end && bits <= 8 { behind } else { stated_offset };
         let data = file.get(offset..).ok_or_else(|| Fault::malformed("the rows begin behind the end of the file"))?;
-        Ok(Self { size: (width, height.unsigned_abs()), top_down: height < 0, bits, coding, alpha, palette, data })
+        let profile = profile(file, length, field);
+        Ok(Self { size: (width, height.unsigned_abs()), top_down: height < 0, bits, coding, alpha, palette, data, profile })
+    }
+}
+
+/// What headers of 108 bytes or more say of colours: three powers, or where in the file a profile stands. Linked profiles are other files.
+fn profile(file: &[u8], length: usize, field: impl Fn(usize) -> u32) -> Option<Profile<'_>> {
+    const EMBEDDED: u32 = u32::from_be_bytes(*b"MBED");
+    match field(56) {
+        0 if length >= 108 => {
+            // What light is to the power of, in 1/65,536.
+            let gamma =
+                [96, 100, 104].map(|at| (6_553_600_000_u64).checked_div(field(at).into()).and_then(|gamma| u32::try_from(gamma).ok()));
+            let [Some(red), Some(green), Some(blue)] = gamma else { return None };
+            Some(Profile::Gamma([red, green, blue], None))
+        }
+        EMBEDDED if length >= 124 => {
+            let (start, bytes) = (FILE_HEADER + field(112) as usize, field(116) as usize);
+            file.get(start..start.checked_add(bytes)?).map(|icc| Profile::Icc(icc.into()))
+        }
+        _ => None,
     }
 }
 

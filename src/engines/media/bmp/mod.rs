@@ -14,6 +14,7 @@ mod header;
 mod runs;
 
 use self::header::{Coding, Header};
+use super::colours::Profile;
 use super::decoder::Picture;
 use super::error::Fault;
 use super::orientation::Orientation;
@@ -34,6 +35,10 @@ impl<'a> Picture<'a> for Bmp<'a> {
     /// The format knows no orientation; rows from the top are this reader's affair.
     fn orientation(&self) -> Orientation {
         Orientation::UPRIGHT
+    }
+
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        self.0.profile.iter().cloned().collect()
     }
 
     fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {

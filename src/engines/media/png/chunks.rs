@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use flate2::read::ZlibDecoder;
+use flate2::{Crc, read::ZlibDecoder};
 
 use super::super::colours::{MOST_BYTES, Profile};
 
@@ -13,6 +13,25 @@ pub(super) struct Chunks<'a>(&'a [u8]);
 impl<'a> Chunks<'a> {
     pub(super) fn of(file: &'a [u8]) -> Self {
         Self(file.get(8..).unwrap_or_default())
+    }
+
+    /// Those whose checksum is right, and the image data whatever theirs.
+    fn intact(mut self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        std::iter::from_fn(move || {
+            loop {
+                let from = self.0;
+                let (kind, data) = self.next()?;
+                let stored = from.get(8 + data.len()..).and_then(|behind| behind.first_chunk()).map(|sum| u32::from_be_bytes(*sum));
+                let sum = || {
+                    let mut sum = Crc::new();
+                    sum.update(&from[4..8 + data.len()]);
+                    sum.sum()
+                };
+                if kind == b"IDAT" || stored == Some(sum()) {
+                    return Some((kind, data));
+                }
+            }
+        })
     }
 }
 
@@ -45,21 +64,21 @@ pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
     found
 }
 
-/// What stands before the image data on what its values mean: a profile, else that it is sRGB, else a power (PNG third edition, section 4.3).
-/// Code points of video (cICP) are not looked at.
-pub(super) fn profile(file: &[u8]) -> Option<Profile<'static>> {
+/// What stands before the image data on what its values mean: a profile, else that it is sRGB, else a power (PNG third edition, section 4.3). Chunks whose checksum is
+/// wrong, or that hold what cannot be, count for nothing, as in browsers. Code points of video (cICP) are not looked at.
+pub(super) fn profiles(file: &[u8]) -> Vec<Profile<'static>> {
     let (mut icc, mut gamma, mut primaries, mut is_srgb) = (None, None, None, false);
-    for (kind, data) in Chunks::of(file).take_while(|(kind, _)| kind != b"IDAT") {
+    for (kind, data) in Chunks::of(file).intact().take_while(|(kind, _)| kind != b"IDAT") {
         match kind {
             b"iCCP" => icc = icc.or_else(|| inflated(data)),
-            b"sRGB" => is_srgb = true,
-            b"gAMA" => gamma = gamma.or_else(|| numbers::<1>(data)),
+            b"sRGB" => is_srgb |= matches!(data, [0..=3]),
+            b"gAMA" => gamma = gamma.or_else(|| numbers::<1>(data)).filter(|[gamma]| *gamma > 0),
             b"cHRM" => primaries = primaries.or_else(|| numbers::<8>(data)),
             _ => {}
         }
     }
-    let gamma = gamma.filter(|_| !is_srgb).map(|[gamma]| Profile::Gamma(gamma, primaries));
-    icc.map(|icc| Profile::Icc(icc.into())).or(gamma)
+    let gamma = gamma.filter(|_| !is_srgb).map(|[gamma]| Profile::Gamma([gamma; 3], primaries));
+    icc.map(|icc| Profile::Icc(icc.into())).into_iter().chain(gamma).collect()
 }
 
 fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
@@ -70,9 +89,9 @@ fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
     (data.len() == 4 * COUNT).then_some(numbers)
 }
 
-/// The profile of an iCCP chunk: a name of up to 79 bytes, a zero, a method of compression, and what is compressed.
+/// The profile of an iCCP chunk: a name of up to 79 bytes (80 in libpng), a zero, a method of compression, and what is compressed.
 fn inflated(data: &[u8]) -> Option<Vec<u8>> {
-    let name = data.iter().take(80).position(|&byte| byte == 0)?;
+    let name = data.iter().take(81).position(|&byte| byte == 0)?;
     let compressed = data.get(name + 2..).filter(|_| data[name + 1] == 0)?;
     let mut profile = Vec::new();
     let read = ZlibDecoder::new(compressed).take(MOST_BYTES as u64).read_to_end(&mut profile);

@@ -100,8 +100,8 @@ impl<'a> Sequence<'a> for Png<'a> {
         }
     }
 
-    fn profile(&self) -> Option<Profile<'a>> {
-        chunks::profile(self.file)
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        chunks::profiles(self.file)
     }
 }
 

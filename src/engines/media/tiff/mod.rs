@@ -107,8 +107,8 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         Ok(Some(Stored { size: self.size, orientation, time: None }))
     }
 
-    fn profile(&self) -> Option<Profile<'a>> {
-        self.directory.bytes(tag::ICC_PROFILE).map(|icc| Profile::Icc(icc.into()))
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        self.directory.bytes(tag::ICC_PROFILE).map(|icc| Profile::Icc(icc.into())).into_iter().collect()
     }
 
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {

@@ -85,8 +85,7 @@ impl<'a> Bitstream<'a> {
         self.alpha.is_some() || (self.kind == b"VP8L" && self.data.get(4).is_some_and(|bits| bits & VP8L_ALPHA != 0))
     }
 
-    /// The same picture in an animation, or in a file whose header says that it has alpha: there libwebp uses what a VP8L image holds, whatever the
-    /// image says itself.
+    /// The same picture of an extended file: there browsers use the alpha that a VP8L image holds, whatever the header and the image say.
     pub(super) fn of_alpha(self) -> Self {
         Self { alpha_used: true, ..self }
     }

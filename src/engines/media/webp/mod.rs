@@ -106,7 +106,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
         let kind = if animated {
             Kind::Animation(Box::new(Animation { frames, rest: chunks, frame: None, until: Duration::ZERO, canvas: None, last: None }))
         } else {
-            let picture = Bitstream::among(chunks, size)?.map(|picture| if flagged { picture.of_alpha() } else { picture });
+            let picture = Bitstream::among(chunks, size)?.map(Bitstream::of_alpha);
             Kind::Still { picture, announced: false }
         };
         let orientation = orientation.unwrap_or(Orientation::UPRIGHT);
@@ -174,8 +174,8 @@ impl<'a> Sequence<'a> for Webp<'a> {
         }
     }
 
-    fn profile(&self) -> Option<Profile<'a>> {
-        self.icc.map(|icc| Profile::Icc(icc.into()))
+    fn profiles(&self) -> Vec<Profile<'a>> {
+        self.icc.map(|icc| Profile::Icc(icc.into())).into_iter().collect()
     }
 
     fn drawn(&mut self, _: &BufferPool) -> Option<Raster> {
