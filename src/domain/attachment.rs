@@ -68,6 +68,8 @@ pub enum Attachment {
         repaired: bool,
         /// Bytes of UTF-8 of the whole text where `text` is only its beginning: see [`Attachment::bounded_text`].
         cut_from: Option<usize>,
+        /// The declared type where readers of it show something else than is written (HTML): what is scored is not what people see.
+        markup: Option<String>,
     },
     Conversation {
         messages: Vec<Message>,
@@ -79,7 +81,7 @@ pub enum Attachment {
 impl Attachment {
     /// A text that came inside something else and is as it was written.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text { text: text.into(), received: None, repaired: false, cut_from: None }
+        Self::Text { text: text.into(), received: None, repaired: false, cut_from: None, markup: None }
     }
 
     /// A text of which at most `limit` bytes of UTF-8, from its beginning, are scored. Of a longer one all bytes stay in `received`, so that their digests and the media that they
@@ -87,11 +89,11 @@ impl Attachment {
     pub fn bounded_text(Text { mut text, repaired }: Text, received: Option<Bytes>, limit: usize) -> Self {
         let whole = text.len();
         if whole <= limit {
-            return Self::Text { text, received, repaired, cut_from: None };
+            return Self::Text { text, received, repaired, cut_from: None, markup: None };
         }
         let beginning = text[..text.floor_char_boundary(limit)].to_owned();
         let all = std::mem::replace(&mut text, beginning);
-        Self::Text { text, received: Some(received.unwrap_or_else(|| all.into())), repaired, cut_from: Some(whole) }
+        Self::Text { text, received: Some(received.unwrap_or_else(|| all.into())), repaired, cut_from: Some(whole), markup: None }
     }
 
     /// A conversation that is as it was written.

@@ -34,8 +34,11 @@ pub(super) struct Input {
 pub(super) enum Kind {
     /// Any file. The declared type, for the service's information.
     Media(Option<String>),
-    /// Text in this charset, UTF-8 without one. It is looked at as a file too.
-    Text(Option<String>),
+    /// Text in this charset, UTF-8 without one. It is looked at as a file too. Its type, where that is markup.
+    Text {
+        charset: Option<String>,
+        markup: Option<String>,
+    },
     /// A JSON body of the API.
     Json,
     Multipart,
@@ -53,7 +56,8 @@ impl Kind {
             written if is_text(written) => {
                 let charset =
                     pieces.filter_map(|piece| piece.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
-                Self::Text(charset.map(|(_, charset)| charset.trim().trim_matches('"').to_owned()))
+                let charset = charset.map(|(_, charset)| charset.trim().trim_matches('"').to_owned());
+                Self::Text { charset, markup: is_markup(written).then(|| written.to_owned()) }
             }
             _ => Self::Media(Some(essence)),
         }
@@ -73,6 +77,12 @@ impl Kind {
             (first, None) => Ok(Self::of(first.map(|value| String::from_utf8_lossy(value.as_bytes())).as_deref())),
         }
     }
+}
+
+/// Whether readers of a type show something else than its letters.
+fn is_markup(essence: &str) -> bool {
+    matches!(essence, "text/html" | "text/xml" | "application/xml" | "text/rtf" | "text/richtext" | "text/enriched")
+        || essence.ends_with("+xml")
 }
 
 /// Whether a type is written by and for people. JSON and XML under names of their own are: a caller's file, and none of the API's bodies.
@@ -153,9 +163,13 @@ pub(super) fn attachment(kind: Kind, bytes: Bytes, options: &HttpOptions) -> Res
         // An empty text is a text, in which there is nothing to score.
         Kind::Media(_) | Kind::Multipart if bytes.is_empty() => Err(ApiError::malformed("the attachment is empty")),
         Kind::Media(declared) => Ok(Attachment::Media { bytes, declared }),
-        Kind::Text(charset) => {
+        Kind::Text { charset, markup: declared } => {
             let text = Text::from_bytes(bytes.to_vec(), charset.as_deref());
-            Ok(Attachment::bounded_text(text, Some(bytes), options.max_text_bytes))
+            let mut attachment = Attachment::bounded_text(text, Some(bytes), options.max_text_bytes);
+            if let Attachment::Text { markup, .. } = &mut attachment {
+                *markup = declared;
+            }
+            Ok(attachment)
         }
         Kind::Multipart => Ok(Attachment::Media { bytes, declared: Some("multipart/form-data".to_owned()) }),
     }
@@ -302,7 +316,8 @@ mod tests {
     #[test]
     fn content_types_are_told_apart_and_none_is_refused() {
         let media = |name: &str| Kind::Media(Some(name.to_owned()));
-        let text = |charset: Option<&str>| Kind::Text(charset.map(str::to_owned));
+        let text = |charset: Option<&str>| Kind::Text { charset: charset.map(str::to_owned), markup: None };
+        let markup = |name: &str, charset: Option<&str>| Kind::Text { charset: charset.map(str::to_owned), markup: Some(name.to_owned()) };
         for (content_type, kind) in [
             ("image/jpeg", media("image/jpeg")),
             ("IMAGE/PNG; q=1", media("image/png")),
@@ -310,7 +325,8 @@ mod tests {
             ("application/octet-stream", media("application/octet-stream")),
             ("text/plain", text(None)),
             ("text/plain; charset=\"UTF-8\"", text(Some("UTF-8"))),
-            ("text/html;Charset=utf-16", text(Some("utf-16"))),
+            ("text/html;Charset=utf-16", markup("text/html", Some("utf-16"))),
+            ("application/xhtml+xml", markup("application/xhtml+xml", None)),
             ("application/ld+json", text(None)),
             ("application/json; charset=utf-8", Kind::Json),
             ("multipart/form-data; boundary=x", Kind::Multipart),
@@ -354,8 +370,13 @@ mod tests {
             of(Attachment::conversation(vec![message("a", "bc")]), None),
             of(Attachment::conversation(vec![message("ab", "c")]), None)
         );
-        let received =
-            |bytes: &'static [u8]| Attachment::Text { text: "ab".into(), received: Some(bytes.into()), repaired: false, cut_from: None };
+        let received = |bytes: &'static [u8]| Attachment::Text {
+            text: "ab".into(),
+            received: Some(bytes.into()),
+            repaired: false,
+            cut_from: None,
+            markup: None,
+        };
         assert_eq!(of(received(b"ab"), None), text, "a text is a text, however it came");
         assert_ne!(of(received(b"a\0b\0"), None), text);
         let cut = |text: &str, received: bool| {

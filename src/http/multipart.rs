@@ -69,6 +69,18 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
                 // As it stands: the parser has none where it does not like the type's grammar, and then a text would be no text.
                 let content_type = field.headers().get(header::CONTENT_TYPE);
                 let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+                // What is encoded for mail would be scored as gibberish.
+                let encoding = field
+                    .headers()
+                    .get("content-transfer-encoding")
+                    .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase());
+                if let Some(encoding) = encoding.filter(|encoding| !["7bit", "8bit", "binary", "identity"].contains(&encoding.as_str())) {
+                    let encoding: String = encoding.chars().take(TOLD).collect();
+                    let message = format!(
+                        "an attachment part has the Content-Transfer-Encoding {encoding:?}: send its bytes as they are, without that header"
+                    );
+                    return Err(ApiError::malformed(message));
+                }
                 let idempotency_key = field.headers().get("idempotency-key").map(|key| Bytes::copy_from_slice(key.as_bytes()));
                 let is_file = is_file(&field);
                 let bytes = bytes(field, &failure).await?;
@@ -97,10 +109,11 @@ pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape
     Ok(inputs)
 }
 
+/// Characters of a caller's word that are told: enough to find it.
+const TOLD: usize = 64;
+
 /// Names the part, and its place, for whom there are many.
 fn unknown_part(name: Option<&str>, before: usize) -> ApiError {
-    /// Characters of a name that are told: enough to find it.
-    const TOLD: usize = 64;
     let named = match name {
         Some(name) => format!("the part {:?}", name.chars().take(TOLD).collect::<String>()),
         None => "a part without a name".to_owned(),

@@ -137,7 +137,7 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
             let context = input::query_context(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
             // Media are taken as they are; a text is decoded.
-            let work = if matches!(kind, Kind::Text(_)) { bytes.len() } else { 0 };
+            let work = if matches!(kind, Kind::Text { .. }) { bytes.len() } else { 0 };
             off_the_loop(state, work, move |state| Ok(Input { attachment: input::attachment(kind, bytes, &state.options)?, context })).await
         }
     }

@@ -115,6 +115,11 @@ async fn multipart_has_an_attachment_and_a_context_in_any_order() {
     assert_eq!(app.post("/score", MULTIPART, parts(&[file, context])).await.ok(), expected);
     assert_eq!(app.post("/score", MULTIPART, parts(&[context, file])).await.ok(), expected);
 
+    let encoded = |encoding: &str| format!("name=\"attachment\"\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: {encoding}");
+    for (encoding, status) in [("8bit", 200), ("Quoted-Printable", 400), ("base64", 400)] {
+        let answer = app.post("/score", MULTIPART, parts(&[(&encoded(encoding), b"hello")])).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
     let text: (&str, &[u8]) = ("name=\"attachment\"\r\nContent-Type: text/plain", b"hello");
     assert_eq!(app.post("/score", MULTIPART, parts(&[text])).await.ok(), understood(json!({"text": "hello"}), json!({})));
     let talk: (&str, &[u8]) = (

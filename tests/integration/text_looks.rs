@@ -241,6 +241,10 @@ fn the_server_answers_with_looks_and_reasons() {
     // Markup is scored as it is written, which is said.
     let page = post("text/html", b"<html><body>hello, see you at practice</body></html>");
     assert!(reasons(&page).contains(&"unsupported_media".to_owned()) && !page["scores"].as_array().unwrap().is_empty(), "{page}");
+    for declared in ["text/html", "application/xhtml+xml; charset=utf-8", "text/rtf"] {
+        let fragment = post(declared, b"hello, see <b>you</b> at practice");
+        assert!(reasons(&fragment).contains(&"unsupported_media".to_owned()), "also what does not begin like a page: {fragment}");
+    }
     // Whoever sends a text as a file learns how it would have been read.
     let file = post("application/octet-stream", b"keep this between us");
     let detail = file["unscored"][0]["detail"].as_str().unwrap();

@@ -91,6 +91,9 @@ struct ImportedLine<'a> {
     /// Entries that the list says are deleted.
     #[serde(skip_serializing_if = "is_zero")]
     deleted: u64,
+    /// Whether the bank is not searched at all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    switched_off: bool,
     /// Items that the bank had and that are not in force, so that nothing matches them.
     #[serde(skip_serializing_if = "is_zero")]
     out_of_force: u64,
@@ -204,8 +207,23 @@ impl Import {
                 "note: {count} of the items that the bank had are not in force, so nothing matches them: see `nightlight bank items --bank {bank}`, and `bank enable` or `bank standing`"
             );
         }
+        let switched_off = store.bank(TenantId::DEFAULT, &self.bank).await?.is_some_and(|bank| !bank.enabled);
+        if switched_off {
+            eprintln!(
+                "note: the bank {0} is switched off, so nothing of it matches: `nightlight bank enable --bank {0}` searches it",
+                self.bank
+            );
+        }
+        if let Some(moved) = examined.filter(|moved| *moved < imported.added) {
+            let waiting = imported.added - moved;
+            eprintln!(
+                "note: {waiting} of the items that were added wait for the bank's admission tests, and match nothing until they pass: see `nightlight bank items --bank {}`",
+                self.bank
+            );
+        }
         output::json_line(&ImportedLine {
             bank: &self.bank,
+            switched_off,
             added: imported.added,
             already_present: imported.already_present,
             bank_version: imported.bank_version,

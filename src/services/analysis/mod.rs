@@ -144,13 +144,23 @@ impl Analysis {
                 };
                 Ok(Analysed { facts, evidence })
             }
-            Attachment::Text { text, received, repaired, cut_from } => {
+            Attachment::Text { text, received, repaired, cut_from, markup } => {
                 let whole = cut_from.unwrap_or(text.len());
                 let mut evidence = text::look_at_text(&self.texts, (text, whole), ask.points, timings).await?;
                 // A text in JSON has the bytes that it would have come as.
                 let bytes = received.clone().unwrap_or_else(|| Bytes::copy_from_slice(text.as_bytes()));
                 let (digests, of_bytes) = self.look_at_received(&bytes, &ask, timings).await?;
                 put_together(&mut evidence, of_bytes);
+                let told = |unscored: &Unscored| unscored.reason == UnscoredReason::UnsupportedMedia;
+                if let Some(declared) = markup.as_deref().filter(|_| !evidence.unscored.iter().any(told)) {
+                    let detail =
+                        format!("{declared} was scored as it is written, and not as a reader of it shows it: send its text as text/plain");
+                    evidence.unscored.push(Unscored {
+                        technology: Technology::named("text"),
+                        reason: UnscoredReason::UnsupportedMedia,
+                        detail,
+                    });
+                }
                 let facts = text_facts(AttachmentKind::Text, whole, None, *repaired, hex::encode(digests.sha256));
                 Ok(self.looked_at_text(facts, evidence))
             }

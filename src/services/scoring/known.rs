@@ -106,7 +106,7 @@ pub(super) fn content(attachment: &Attachment, facts: &AttachmentFacts, context:
             // Taken already, where it was.
             part(if facts.sha256.is_empty() { bytes } else { facts.sha256.as_bytes() });
         }
-        Attachment::Text { text, received, repaired, cut_from } => {
+        Attachment::Text { text, received, repaired, cut_from, .. } => {
             part(b"text");
             part(context.account_id.as_deref()?.as_bytes());
             // What was repaired alike need not have been alike, and what begins alike need not go on so.
