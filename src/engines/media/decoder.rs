@@ -164,7 +164,15 @@ impl Decoder {
     fn clip_of<'a, S: Sequence<'a> + 'a>(&'a self, media_type: MediaType, bytes: &'a [u8]) -> Result<Clip<'a, DecodeError>, DecodeError> {
         let (sequence, first) = self.open::<S>(media_type, bytes)?;
         let frames = sequence.frames();
-        let shots = Shots { decoder: self, media_type, sequence, place: Place::First(first), index: 0, still: frames == Some(1) };
+        let shots = Shots {
+            decoder: self,
+            media_type,
+            sequence,
+            place: Place::First(first),
+            profiles: Vec::new(),
+            index: 0,
+            still: frames == Some(1),
+        };
         Ok(Clip { frames, shots: Box::new(shots) })
     }
 
@@ -215,6 +223,8 @@ struct Shots<'a, S> {
     media_type: MediaType,
     sequence: S,
     place: Place,
+    /// Of the frame that was read last.
+    profiles: Vec<Profile<'a>>,
     /// Of the next frame.
     index: u32,
     /// Whether there is one frame only, which then has no time.
@@ -245,7 +255,9 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
                 Place::End => None,
             };
             let Some(stored) = stored else { return Ok(None) };
-            let profiles = self.sequence.profiles();
+            if index == 0 || !S::ONE_PROFILE {
+                self.profiles = self.sequence.profiles();
+            }
             let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All)?;
             let drawn =
                 self.sequence.drawn(&decoder.pool).map(|raster| decoder.upright(media_type, stored.orientation, raster)).transpose()?;
@@ -253,7 +265,7 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
                 |(drawn, drawn_alpha): &(Frame, Option<Buffer>)| drawn_alpha.as_deref() != alpha.as_deref() || !is_same(drawn, &frame);
             let drawn = drawn.filter(unlike);
             let (placed, placed_alpha) = drawn.as_ref().map_or((&frame, &alpha), |(frame, alpha)| (frame, alpha));
-            let converted = decoder.converted(&profiles, placed, placed_alpha.as_deref());
+            let converted = decoder.converted(&self.profiles, placed, placed_alpha.as_deref());
             let drawn = converted.or(drawn).map(|(frame, alpha)| Drawn { frame, alpha });
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
             Ok(Some(Shot { at, frame, alpha, drawn }))

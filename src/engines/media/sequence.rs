@@ -61,6 +61,8 @@ pub(super) trait Sequence<'a>: Sized {
     /// Reads the pixels of the frame that `next` announced: writes all `3 * width * height` bytes of `out`, whose content is unspecified, and
     /// gives `width * height` bytes of alpha where the frame has any and the reading is of all. Scratch areas come from `pool`.
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault>;
+    /// Whether all frames have the profiles of the first: reading them may cost as much as a frame.
+    const ONE_PROFILE: bool = false;
     /// What the file says of the colours of the frame that `next` announced, what counts first: the next counts where it cannot be read.
     fn profiles(&self) -> Vec<Profile<'a>> {
         Vec::new()

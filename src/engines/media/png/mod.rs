@@ -46,6 +46,8 @@ pub(super) struct Png<'a> {
 }
 
 impl<'a> Sequence<'a> for Png<'a> {
+    const ONE_PROFILE: bool = true;
+
     fn open(file: &'a [u8]) -> Result<Self, Fault> {
         let mut options = DecodeOptions::default();
         // Compressed text and profiles are of no use here and would be inflated into memory.

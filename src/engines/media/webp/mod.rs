@@ -67,6 +67,8 @@ struct Drawn {
 }
 
 impl<'a> Sequence<'a> for Webp<'a> {
+    const ONE_PROFILE: bool = true;
+
     fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
         let no_chunk = || Fault::malformed("no image chunk");
         // Pillow, too, wants all of the file, even when the first frame is whole.
