@@ -22,19 +22,18 @@ use crate::domain::frame::{Buffer, BufferPool, Frame};
 /// Longer profiles are not inflated: those of RGB and grey are a few hundred bytes to some megabytes.
 pub(super) const MOST_BYTES: usize = 32 << 20;
 
-/// How far a grey's channels or a colour's luma may move (of 255) before what is shown counts as another picture: Adobe RGB, Display P3 and ProPhoto move them
-/// by less.
-const FAR: i32 = 64;
-/// How far a colour's channels may move: wide gamuts move them far without showing another picture, but do not make red of blue.
+/// How far a grey's channels may move (of 255) before what is shown counts as another picture: those of cameras and programs move them by less than 24.
+const FAR: u8 = 32;
+/// From one stored tone to the next: what is shown may rise by this, fall by this (rounding), and stay the same for as many tones. A staircase hides a picture in
+/// what its steps are apart, without moving a tone far.
+const STEP: u8 = 5;
+const FALL: u8 = 1;
+const FLAT: usize = 12;
+/// How far a colour's luma may move; how far apart the moves of two colours may be; and how far a channel may move: wide gamuts move them without showing another
+/// picture, but do not make red of blue.
+const FAR_LUMA: i32 = 64;
+const SPREAD: i32 = 90;
 const ANOTHER: u8 = 220;
-/// Tones of which the rise is looked at, and what it may be: a curve that goes up and down, or is flat and then steep, shows another picture without moving a
-/// tone far.
-const SPAN: usize = 16;
-const RISE: std::ops::RangeInclusive<i32> = 5..=44;
-/// Below, curves of a plain power differ much from those that begin with a straight line, and nobody sees it.
-const DARK: usize = 32;
-/// By how much a curve may fall: rounding, and colours that are brought into the gamut.
-const FALL: i32 = 6;
 
 /// Profiles that are known to move no tone far.
 const REMEMBERED: usize = 1024;
@@ -68,7 +67,8 @@ impl Profiles {
         if self.mild().contains(&number) {
             return None;
         }
-        let conversion = profiles.iter().find_map(Conversion::of).filter(Conversion::moves_far);
+        // Of the profiles that can be read browsers may refuse the first one, which says nothing then.
+        let conversion = profiles.iter().filter_map(Conversion::of).find(Conversion::moves_far);
         let Some(conversion) = conversion else {
             let mut mild = self.mild();
             if mild.len() >= REMEMBERED {
@@ -137,14 +137,16 @@ impl Conversion {
         let channel = |shown: &[[u8; 3]], channel: usize| -> [u8; 256] { std::array::from_fn(|at| shown[at][channel]) };
         let greys = ramp(|value| [value; 3]).is_some_and(|shown| (0..3).any(|at| is_far(&channel(&shown, at))));
         let shades: [fn(u8) -> [u8; 3]; 3] = [|value| [value, 0, 0], |value| [0, value, 0], |value| [0, 0, value]];
-        let shades = || (0..3).any(|at| ramp(shades[at]).is_some_and(|shown| falls(&channel(&shown, at))));
+        let shades = || (0..3).any(|at| ramp(shades[at]).is_some_and(|shown| falls(&channel(&shown, at), STEP)));
         let levels = || (0..=8_u8).map(|step| step.saturating_mul(32));
         let grid: Vec<[u8; 3]> = levels().flat_map(|r| levels().flat_map(move |g| levels().map(move |b| [r, g, b]))).collect();
-        let far = |(stored, shown): (&[u8; 3], [u8; 3])| {
-            let channels = stored.iter().zip(shown).any(|(stored, shown)| stored.abs_diff(shown) > ANOTHER);
-            channels || (luma(*stored) - luma(shown)).abs() > FAR
+        let another = |shown: &[[u8; 3]]| {
+            let moves = || grid.iter().zip(shown).map(|(stored, shown)| luma(*shown) - luma(*stored));
+            let (least, most) = (moves().min().unwrap_or(0), moves().max().unwrap_or(0));
+            let channels = grid.iter().flatten().zip(shown.iter().flatten()).any(|(stored, shown)| stored.abs_diff(*shown) > ANOTHER);
+            channels || -least > FAR_LUMA || most > FAR_LUMA || most - least > SPREAD
         };
-        greys || shades() || shown(&grid).is_some_and(|shown| grid.iter().zip(shown).any(far))
+        greys || shades() || shown(&grid).is_some_and(|shown| another(&shown))
     }
 
     /// `None` where a profile of greys is that of a picture in colour.
@@ -165,24 +167,20 @@ impl Conversion {
     }
 }
 
-/// Whether a curve moves a tone far, falls, or is much flatter or steeper than the tones that are stored.
+/// Whether a curve moves a tone far, falls, or goes up in steps.
 fn is_far(curve: &[u8; 256]) -> bool {
-    let moved = (0..=255_u8).zip(curve).any(|(stored, shown)| i32::from(stored.abs_diff(*shown)) > FAR);
-    let bent = || {
-        (DARK..256 - SPAN).any(|at| {
-            let (from, to) = (i32::from(curve[at]), i32::from(curve[at + SPAN]));
-            // What is lighter than white is cut.
-            to - from > *RISE.end() || (to - from < *RISE.start() && to < 254)
-        })
-    };
-    moved || falls(curve) || bent()
+    let moved = (0..=255_u8).zip(curve).any(|(stored, shown)| stored.abs_diff(*shown) > FAR);
+    let steep = curve.windows(2).any(|pair| pair[1].saturating_sub(pair[0]) > STEP);
+    // What is lighter than white is cut.
+    let flat = curve.windows(FLAT + 1).any(|run| run[0] == run[FLAT] && run[0] < 254);
+    moved || steep || flat || falls(curve, FALL)
 }
 
-fn falls(curve: &[u8; 256]) -> bool {
+fn falls(curve: &[u8; 256], by: u8) -> bool {
     let mut highest = 0;
     curve.iter().any(|&value| {
         highest = highest.max(value);
-        i32::from(highest - value) > FALL
+        highest - value > by
     })
 }
 
@@ -193,12 +191,12 @@ fn luma([red, green, blue]: [u8; 3]) -> i32 {
 
 fn read(profile: &[u8]) -> Option<ColorProfile> {
     // Every part is as long as the file that it comes from, at most.
-    let options = ParsingOptions { max_profile_size: usize::MAX, max_allowed_trc_size: 1 << 17, ..ParsingOptions::default() };
+    let options = ParsingOptions { max_profile_size: usize::MAX, max_allowed_trc_size: usize::MAX, ..ParsingOptions::default() };
     ColorProfile::new_from_slice_with_options(profile, options).ok()
 }
 
 /// A profile of those parts alone that `skcms` reads: the first of each tag; a table to the connection space whatever its intent, the perceptual one first, if
-/// `by_table`, else white point, colours and curves. It looks neither at the version nor at the class. `None` where it would find no profile.
+/// `by_table`, else colours and curves. It looks neither at the version nor at the class. `None` where it would find no profile.
 fn essence(icc: &[u8], by_table: bool) -> Option<Vec<u8>> {
     let mut header: [u8; 128] = *icc.first_chunk()?;
     let count = u32::from_be_bytes(*icc.get(128..)?.first_chunk()?) as usize;
@@ -216,7 +214,6 @@ fn essence(icc: &[u8], by_table: bool) -> Option<Vec<u8>> {
         let names = [b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC"];
         tags.extend(names.into_iter().filter_map(|name| Some((name, tag(name)?))));
     }
-    tags.extend([b"wtpt", b"chad"].into_iter().filter_map(|name| Some((name, tag(name)?))));
     if !matches!(header[8], 2 | 4) {
         header[8..12].copy_from_slice(&[2, 0x40, 0, 0]);
     }
@@ -372,6 +369,8 @@ mod tests {
         assert!(shown(&profile(|value| value), pixels).is_none());
         assert!(shown(&profile(|value| value ^ 32), pixels).is_some(), "blocks change places");
         assert!(shown(&profile(|value| value / 64 * 64 + 32), pixels).is_some(), "steps");
+        assert!(shown(&profile(|value| value / 16 * 16), pixels).is_some(), "small steps");
+        assert!(shown(&profile(|value| if value < 16 { 0 } else { value.max(64) }), pixels).is_some(), "steps in the dark");
     }
 
     #[test]

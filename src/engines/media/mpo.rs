@@ -121,6 +121,8 @@ fn profile(picture: &[u8]) -> Option<Profile<'_>> {
     let mut parts: Vec<(u8, u8, &[u8])> = Vec::new();
     each_segment(picture, |marker, _, data| {
         if let (0xe2, Some([number, count, part @ ..])) = (marker, data.strip_prefix(b"ICC_PROFILE\0"))
+            && (1..=*count).contains(number)
+            && !part.is_empty()
             && !parts.iter().any(|(held, ..)| held == number)
         {
             parts.push((*number, *count, part));
@@ -144,21 +146,25 @@ fn is_ultra_hdr(file: &[u8]) -> bool {
     found
 }
 
-/// Shows every segment before the first scan: its marker, where its data begin, and the data.
+/// Shows every segment before the first scan: its marker, where its data begin, and the data. Like libjpeg it passes over what stands between segments, and over
+/// markers without a length.
 fn each_segment<'a>(file: &'a [u8], mut show: impl FnMut(u8, usize, &'a [u8])) {
     let mut at = 2;
-    while let Some(&[0xff, marker, high, low]) = file.get(at..at + 4) {
-        if marker == 0xff {
-            at += 1;
-            continue;
+    while let Some(found) = file.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
+        at += found;
+        match file.get(at + 1) {
+            None | Some(0xd9 | 0xda) => break,
+            Some(0xff) => at += 1,
+            Some(0x00 | 0x01 | 0xd0..=0xd8) => at += 2,
+            Some(&marker) => {
+                let Some(length) = file.get(at + 2..at + 4).map(|bytes| usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))) else {
+                    break;
+                };
+                let Some(data) = file.get(at + 4..at + 2 + length) else { break };
+                show(marker, at + 4, data);
+                at += 2 + length;
+            }
         }
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let Some(data) = file.get(at + 4..at + 2 + length) else { break };
-        if matches!(marker, 0xd9 | 0xda) {
-            break;
-        }
-        show(marker, at + 4, data);
-        at += 2 + length;
     }
 }
 
