@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 /// One decoded picture: 8-bit sRGB-as-stored, three bytes a pixel (R, G, B), rows from the top, no padding.
 ///
-/// EXIF orientation has been applied; alpha has been dropped; ICC profiles have been ignored.
+/// EXIF orientation has been applied; alpha has been dropped; ICC profiles have been ignored, except where it is what viewers draw
+/// ([`Drawn`](super::clip::Drawn)).
 #[derive(Debug)]
 pub struct Frame {
     width: u32,

@@ -57,8 +57,8 @@ struct Known {
 }
 
 impl Profiles {
-    /// The frame as the first of its profiles that can be read says, where that is far from what is stored. `None` also where it is no profile of this frame: then
-    /// browsers show what is stored.
+    /// The frame, `3 * width * height` bytes, as the first of its profiles says that shows another picture. `None` where none does, none can be read, or one of greys
+    /// is that of a picture in colour: then what is stored stands for it.
     pub(super) fn convert(&self, profiles: &[Profile<'_>], frame: &Frame, pool: &BufferPool) -> Option<Buffer> {
         if profiles.is_empty() {
             return None;

@@ -7,7 +7,7 @@ use super::error::{DecodeError, Fault};
 use super::orientation::Orientation;
 pub(super) use super::sequence::Picture;
 use super::sequence::{Raster, Reading, Sequence, Still, Stored};
-use super::{bmp, gif, jpeg, mpo, png, recognise, sniff, tiff, webp};
+use super::{bmp, gif, jpeg, mpo, pixels, png, recognise, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
 use crate::domain::clip::{Clip, Drawn, FrameAt, Shot};
 use crate::domain::frame::{Buffer, BufferPool, Frame};
@@ -196,7 +196,7 @@ impl Decoder {
     /// The raster turned, and its alpha if any of it is not opaque.
     fn upright(&self, media_type: MediaType, orientation: Orientation, raster: Raster) -> Result<(Frame, Option<Buffer>), DecodeError> {
         let Raster { size: (width, height), rgb, alpha } = raster;
-        let alpha = alpha.filter(|alpha| !is_opaque(alpha));
+        let alpha = alpha.filter(|alpha| !pixels::is_opaque(alpha));
         let alpha = alpha.map(|alpha| orientation.apply(width, height, alpha, &self.pool).2);
         let (width, height, pixels) = orientation.apply(width, height, rgb, &self.pool);
         let frame = Frame::new(width, height, pixels).map_err(|error| Fault::malformed(error).of(media_type))?;
@@ -280,11 +280,6 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
 
 fn is_same(one: &Frame, other: &Frame) -> bool {
     (one.width(), one.height(), one.pixels()) == (other.width(), other.height(), other.pixels())
-}
-
-/// Piece by piece, which the compiler turns into wide instructions.
-fn is_opaque(alpha: &[u8]) -> bool {
-    alpha.chunks(1024).all(|alpha| alpha.iter().fold(255, |all, &alpha| all & alpha) == 255)
 }
 
 /// The last net: a decoder's panic is the attachment's fault.

@@ -61,6 +61,11 @@ pub(super) fn alpha_of(pixels: &[u8], pool: &BufferPool) -> Buffer {
     alpha
 }
 
+/// Whether all of an alpha is 255. Piece by piece, which the compiler turns into wide instructions.
+pub(super) fn is_opaque(alpha: &[u8]) -> bool {
+    alpha.chunks(1024).all(|alpha| alpha.iter().fold(255, |all, &alpha| all & alpha) == 255)
+}
+
 /// `colour * 255 / alpha`: colours that were not multiplied by their alpha, as if they were.
 pub(super) fn unmultiplied(rgb: &[u8], alpha: &[u8], pool: &BufferPool) -> Buffer {
     let mut out = pool.take(rgb.len());

@@ -138,31 +138,6 @@ fn letters_are_read_where_they_are_shown() {
     reads("\u{2067}\u{5e9}\u{5b8}\u{5c1}\u{5dc}\u{2069} hello", "\u{5e9}\u{5b8}\u{5c1}\u{5dc} hello");
 }
 
-/// Nesting and pairs are what the bidirectional algorithm has stacks for.
-#[test]
-fn turning_around_takes_as_long_as_the_text_is() {
-    let pieces = [
-        "\u{2067}",
-        "\u{2067}\u{2066}a\u{2069}",
-        "\u{202e}(",
-        "\u{2067}a\u{200f}[",
-        "\u{202e}a\u{202c}",
-        "\u{2068}\u{2069}",
-        "\u{202b}a\u{5d0})\n",
-    ];
-    for piece in pieces {
-        let text = |bytes: usize| format!("\u{202e}{}", piece.repeat(bytes / piece.len()));
-        let took = |text: &str| {
-            let started = std::time::Instant::now();
-            all().normaliser(&words()).apply(text);
-            started.elapsed()
-        };
-        let (short, long) = (took(&text(16 << 10)), took(&text(128 << 10)));
-        // Eight times the text: a square would take 64 times as long.
-        assert!(long < short * 24 + std::time::Duration::from_millis(200), "{piece:?}: {short:?}, {long:?}");
-    }
-}
-
 #[test]
 fn words_are_divided_where_a_person_divides_them() {
     reads("how😘old😘are😘you", "how old are you");

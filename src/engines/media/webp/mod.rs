@@ -150,7 +150,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 }
                 pixels::from_strided::<4>(&pixels, [0, 1, 2], out);
                 let alpha = (reading == Reading::All).then(|| pixels::alpha_of(&pixels, pool));
-                if let Some(alpha) = alpha.as_deref().filter(|_| self.denies_alpha) {
+                if let Some(alpha) = alpha.as_deref().filter(|alpha| self.denies_alpha && !pixels::is_opaque(alpha)) {
                     let rgb = pixels::unmultiplied(out, alpha, pool);
                     self.unmultiplied = Some(Raster { size: self.size, rgb, alpha: None });
                 }
@@ -163,10 +163,9 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 canvas.show(out);
                 // Browsers show the page through what the frames leave of the canvas, whatever the header says.
                 let alpha = (reading == Reading::All).then(|| canvas.alpha(pool));
-                if let Some(alpha) = alpha.as_deref().filter(|_| self.denies_alpha) {
-                    let mut raster = canvas.raster(pool);
-                    raster.rgb = pixels::unmultiplied(out, alpha, pool);
-                    self.unmultiplied = Some(raster);
+                if let Some(alpha) = alpha.as_deref().filter(|alpha| self.denies_alpha && !pixels::is_opaque(alpha)) {
+                    let rgb = pixels::unmultiplied(out, alpha, pool);
+                    self.unmultiplied = Some(Raster { size: self.size, rgb, alpha: Some(canvas.alpha(pool)) });
                 }
                 if let Some(Drawn { area, disposed: true, .. }) = animation.last {
                     canvas.fill(area, [0; 3], 0);
