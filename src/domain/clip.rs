@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use nightlight::domain::{clip::{Clip, FrameAt, Shot}, frame::Frame};
-//! let shot = |index| Shot { at: FrameAt { index, time: None }, frame: Frame::new(1, 1, vec![0; 3]).unwrap(), alpha: None, drawn: None };
+//! let shot = |index| Shot { at: FrameAt { index, time: None }, frame: Frame::new(1, 1, vec![0; 3]).unwrap(), alpha: None, drawn: None, undrawn: None };
 //! let clip: Clip<'_, ()> = Clip { frames: Some(2), shots: Box::new([Ok(shot(0)), Ok(shot(1))].into_iter()) };
 //! assert_eq!(clip.shots.filter_map(Result::ok).map(|shot| shot.at.index).collect::<Vec<_>>(), [0, 1]);
 //! ```
@@ -34,6 +34,8 @@ pub struct Shot {
     pub alpha: Option<Buffer>,
     /// What viewers draw, where that is another picture.
     pub drawn: Option<Drawn>,
+    /// Why what viewers draw may be another picture that is not here.
+    pub undrawn: Option<&'static str>,
 }
 
 /// A frame as viewers draw it where lists are made with other pixels: places that a format's readers treat in different ways, colours that a profile changes.

@@ -165,6 +165,18 @@ fn what_hides_a_frame_is_seen_or_said() {
     for name in ["47_grey_associated_alpha.tif", "48_two_actl.png", "49_alpha_mask_of_bmp.bmp"] {
         assert_eq!(post(name)["decision"]["category"], "known", "{name}");
     }
+    // Code points of high dynamic range behind the header: what is stored is found, and that it may be shown otherwise is said.
+    let mut hdr = case("00_picture.png");
+    let chunk = [*b"cICP", [9, 16, 0, 1]].concat();
+    let mut sum = flate2::Crc::new();
+    sum.update(&chunk);
+    hdr.splice(33..33, [&4_u32.to_be_bytes()[..], &chunk, &sum.sum().to_be_bytes()].concat());
+    let hdr = server.request("POST", "/score", &[], &hdr).json();
+    assert_eq!(
+        (hdr["decision"]["category"].as_str(), reasons(&hdr, "pdq")),
+        (Some("known"), vec!["unsupported_feature".to_owned()]),
+        "{hdr}"
+    );
     assert!(reasons(&post("46_faint_on_white.png"), "pdq").contains(&"frames_not_looked_at".to_owned()), "too faint to be matched");
     // Through HMA's door, where the first frame has no hash that could be looked up, and where a client hashes first and looks the hash up.
     let form = [

@@ -93,6 +93,44 @@ fn every_frame_is_what_pillow_or_the_specification_makes_of_it() {
     }
 }
 
+/// A viewer may show another picture than the stored one, and nobody here knows which: that is said, beside what is stored.
+#[test]
+fn a_file_says_what_of_its_colours_is_not_read() {
+    let grey = |chunk: Option<(&[u8; 4], Vec<u8>)>| {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, 2, 2);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().unwrap();
+        if let Some((kind, data)) = chunk {
+            writer.write_chunk(png::chunk::ChunkType(*kind), &data).unwrap();
+        }
+        writer.write_image_data(&[9; 12]).unwrap();
+        drop(writer);
+        file
+    };
+    let profile = |bytes: usize| {
+        let mut compressed = flate2::write::ZlibEncoder::new(b"p\0\0".to_vec(), flate2::Compression::best());
+        compressed.write_all(&vec![0; bytes]).unwrap();
+        compressed.finish().unwrap()
+    };
+    let decoder = decoder(LIMITS);
+    let undrawn = |chunk| {
+        let (_, shots, error) = shots(&decoder, &grey(chunk));
+        assert!(error.is_none() && shots[0].frame.pixels() == [9; 12]);
+        shots[0].undrawn
+    };
+    assert_eq!(undrawn(None), None);
+    assert_eq!(undrawn(Some((b"iCCP", profile(32 << 20)))), None, "read, and no profile");
+    assert_eq!(undrawn(Some((b"iCCP", profile((32 << 20) + 1)))), Some("a colour profile of more than 32 MiB"));
+    for (points, unread) in
+        [([1, 13, 0, 1], false), ([9, 1, 0, 1], false), ([9, 16, 0, 1], true), ([1, 8, 0, 1], true), ([1, 13, 0, 0], true)]
+    {
+        assert_eq!(undrawn(Some((b"cICP", points.to_vec()))).is_some(), unread, "{points:?}");
+    }
+    assert_eq!(undrawn(Some((b"cICP", vec![9, 16, 0]))), None, "no chunk of code points");
+}
+
 /// Browsers show the page through what the frames of a WebP leave uncovered, whether its header speaks of alpha or not.
 #[test]
 fn an_uncovered_canvas_is_transparent_whatever_the_header_says() {

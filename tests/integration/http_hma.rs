@@ -135,6 +135,12 @@ async fn a_view_that_is_too_faint_is_said_in_a_header() {
         assert_eq!(answer.header("x-unscored"), "frames_not_looked_at", "{path}");
         let whole = upload(&app, path, "photo", &sample("known.jpg")).await;
         assert_eq!((whole.status.as_u16(), whole.header("x-unscored")), (200, ""), "{path}");
+        let video = upload(&app, path, "video", &sample("known.jpg")).await;
+        assert_eq!(
+            (video.status.as_u16(), video.header("x-unscored")),
+            (200, "unsupported_media"),
+            "{path}: its digest is all that is looked up"
+        );
     }
 }
 

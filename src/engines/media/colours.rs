@@ -19,7 +19,7 @@ use moxcms::{
 
 use crate::domain::frame::{Buffer, BufferPool, Frame};
 
-/// Longer profiles are not inflated: those of RGB and grey are a few hundred bytes to some megabytes.
+/// Longer profiles are not inflated, and their files say so: those of RGB and grey are a few hundred bytes to some megabytes.
 pub(super) const MOST_BYTES: usize = 32 << 20;
 
 /// How far a grey's channels may move (of 255) before what is shown counts as another picture: those of cameras and programs move them by less than 24.
@@ -42,8 +42,19 @@ const REMEMBERED: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) enum Profile<'a> {
     Icc(Cow<'a, [u8]>),
-    /// The stored value is the light to the power of this, for R, G and B, in 1/100,000; and the white point and R, G, B in x and y, of the same unit.
-    Gamma([u32; 3], Option<[u32; 8]>),
+    /// The stored value is the light to the power of this, for R, G and B, in 1/100,000, or is that of sRGB; and the white point and R, G, B in x and y, of the same unit.
+    Gamma(Option<[u32; 3]>, Option<[u32; 8]>),
+    /// One that viewers may apply and that is not read here; and why.
+    Unread(&'static str),
+}
+
+impl Profile<'_> {
+    pub(super) const fn unread(&self) -> Option<&'static str> {
+        match self {
+            Self::Unread(why) => Some(why),
+            Self::Icc(_) | Self::Gamma(..) => None,
+        }
+    }
 }
 
 /// Converts frames, and remembers which profiles need no converting. Cheap to clone.
@@ -103,6 +114,7 @@ impl Conversion {
                 [true, false].into_iter().find_map(|by_table| Self::of_profile(read(&essence(bytes, by_table)?)?, by_table))
             }
             Profile::Gamma(gamma, primaries) => Self::of_profile(of_gamma(*gamma, *primaries), false),
+            Profile::Unread(_) => None,
         }
     }
 
@@ -253,7 +265,7 @@ fn tell_curves_apart(profile: &mut ColorProfile) {
     }
 }
 
-fn of_gamma(gamma: [u32; 3], primaries: Option<[u32; 8]>) -> ColorProfile {
+fn of_gamma(gamma: Option<[u32; 3]>, primaries: Option<[u32; 8]>) -> ColorProfile {
     let mut profile = ColorProfile::new_srgb();
     if let Some(primaries) = primaries {
         let [white, red, green, blue] = std::array::from_fn(|at| {
@@ -265,7 +277,9 @@ fn of_gamma(gamma: [u32; 3], primaries: Option<[u32; 8]>) -> ColorProfile {
     // An own curve is used only where no code names another one.
     profile.cicp = None;
     let curve = |gamma: u32| Some(ToneReprCurve::Parametric(vec![100_000.0 / (gamma.max(1) as f32)]));
-    [profile.red_trc, profile.green_trc, profile.blue_trc] = gamma.map(curve);
+    if let Some(gamma) = gamma {
+        [profile.red_trc, profile.green_trc, profile.blue_trc] = gamma.map(curve);
+    }
     profile
 }
 
@@ -378,7 +392,7 @@ mod tests {
         let frame = Frame::new(2, 1, vec![255, 255, 255, 240, 240, 240]).unwrap();
         let convert = |gamma, primaries| {
             Profiles::default()
-                .convert(&[Profile::Icc(b"broken"[..].into()), Profile::Gamma([gamma; 3], primaries)], &frame, &BufferPool::new(0))
+                .convert(&[Profile::Icc(b"broken"[..].into()), Profile::Gamma(Some([gamma; 3]), primaries)], &frame, &BufferPool::new(0))
                 .map(|out| out.to_vec())
         };
         assert_eq!(convert(45_455, None), None, "what every program writes");

@@ -267,8 +267,9 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
             let (placed, placed_alpha) = drawn.as_ref().map_or((&frame, &alpha), |(frame, alpha)| (frame, alpha));
             let converted = decoder.converted(&self.profiles, placed, placed_alpha.as_deref());
             let drawn = converted.or(drawn).map(|(frame, alpha)| Drawn { frame, alpha });
+            let undrawn = self.profiles.iter().find_map(Profile::unread);
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
-            Ok(Some(Shot { at, frame, alpha, drawn }))
+            Ok(Some(Shot { at, frame, alpha, drawn, undrawn }))
         });
         if matches!(shot, Ok(Some(_))) || (S::INDEPENDENT && shot.is_err()) {
             self.place = Place::Behind;
@@ -304,7 +305,7 @@ mod tests {
         let decoder = Decoder::new(Limits { max_pixels: 100, max_side: 100, max_bytes: 4 }, BufferPool::new(0));
         let code = |bytes: &[u8]| decoder.decode(bytes).unwrap_err().code();
         assert_eq!(code(b""), "empty");
-        assert_eq!(code(b"text"), "unsupported_media_type");
+        assert_eq!(code(b"text"), "unsupported_media");
         assert_eq!(code(b"\xff\xd8\xff\xe0\0"), "too_large");
         assert_eq!(code(b"\xff\xd8\xff\xe0"), "malformed");
     }

@@ -36,7 +36,7 @@ impl DecodeError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
-            Self::UnsupportedType(_) => "unsupported_media_type",
+            Self::UnsupportedType(_) => "unsupported_media",
             Self::TooManyBytes { .. } | Self::TooLarge { .. } => "too_large",
             Self::UnsupportedFeature { .. } => "unsupported_feature",
             Self::Malformed { .. } | Self::Missing { .. } => "malformed",

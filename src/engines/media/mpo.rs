@@ -80,9 +80,10 @@ impl<'a> Index<'a> {
         let directory = Directory::open(block).ok()?;
         let pictures = directory.first(NUMBER_OF_IMAGES)? as usize;
         let entries = directory.bytes(ENTRIES)?;
-        // One that states more pictures than it has entries for names those that it has, and misses the others.
+        // One that states more pictures than it has entries for names those that it has, and misses the others; one that states fewer names them all.
         let held = entries.len() / ENTRY_BYTES;
-        (pictures > 1 && held > 0).then_some(Self { start, little: directory.little, entries, pictures: pictures.min(held + 1) })
+        let pictures = pictures.clamp(held, held + 1);
+        (pictures > 1 && held > 0).then_some(Self { start, little: directory.little, entries, pictures })
     }
 
     /// The bytes from the beginning of a picture; the first one is number 0.

@@ -42,13 +42,16 @@ pub(super) struct Content {
     /// Of the PDQ hash among them, also where it is too low.
     pub quality: Option<Quality>,
     pub hashed: Hashed,
+    /// What its sender says it is.
+    kind: ContentType,
 }
 
 impl Content {
     /// The answer with PDQ's quality in its header.
     pub(super) fn answer(&self, body: Value) -> Response {
         let mut response = Json(body).into_response();
-        let unsupported = is_unsupported(&self.hashed).then_some(UnscoredReason::UnsupportedMedia);
+        // Of a video the digests are all that is looked up.
+        let unsupported = (is_unsupported(&self.hashed) || self.kind == ContentType::Video).then_some(UnscoredReason::UnsupportedMedia);
         // One reason, of what hides most: HMA's bodies have no place for it, and its clients pass over headers.
         let rest = || self.hashed.rest.as_ref().map(|rest| rest.reason);
         let faint = || self.hashed.faint(Quality::MATCHABLE).map(|faint| faint.reason);
@@ -86,7 +89,7 @@ pub(super) async fn hash_content(
         }
     }
     let quality = pdq(&hashed, params.strict)?.map(|hash| hash.quality);
-    Ok(Content { signals: signals(&types, &hashed, params.strict)?, quality, hashed })
+    Ok(Content { signals: signals(&types, &hashed, params.strict)?, quality, hashed, kind })
 }
 
 /// Reads a form and hashes its one file. The caller holds a permit.
@@ -143,7 +146,7 @@ pub(super) async fn fetch_and_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
-            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `quality_below_minimum`: it has too little detail to be matched by its hash. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at, or are too faint"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: a video, or a photo of a type that is not decoded: its digests are all there is of it. `quality_below_minimum`: it has too little detail to be matched by its hash. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at, or are too faint"),
         )),
         (status = 400, description = "Not fetched, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),
@@ -179,7 +182,7 @@ pub(in crate::http) async fn get_hash(
     responses(
         (status = 200, description = "Signals by type", body = std::collections::BTreeMap<String, String>, headers(
             ("X-PDQ-Quality" = Option<u8>, description = "0 to 100; below 50 the hash says nothing"),
-            ("X-Unscored" = Option<String>, description = "`unsupported_media`: the file's type is not decoded, so that its digests are all there is of it. `quality_below_minimum`: it has too little detail to be matched by its hash. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at, or are too faint"),
+            ("X-Unscored" = Option<String>, description = "`unsupported_media`: a video, or a photo of a type that is not decoded: its digests are all there is of it. `quality_below_minimum`: it has too little detail to be matched by its hash. `frames_not_looked_at`, `undecodable_media`, …: further frames were not looked at, or are too faint"),
         )),
         (status = 400, description = "No file, several, or a damaged picture", body = HmaErrorBody),
         (status = 413, description = "Too large", body = HmaErrorBody),

@@ -128,7 +128,7 @@ impl Viewer {
         let mut seen = Seen::default();
         let mut sequence = Sequence { media_type, width: 0, height: 0, frames: 0, distinct: 0, rest: None };
         let (mut pixels, mut last) = (0, 0);
-        let mut damage: Option<Damage> = None;
+        let (mut damage, mut undrawn): (Option<Damage>, _) = (None, None);
         let mut beyond = None;
         loop {
             let number = sequence.frames;
@@ -159,6 +159,7 @@ impl Viewer {
                 }
                 Some(Ok(shot)) => shot,
             };
+            undrawn = undrawn.or(shot.undrawn);
             let (width, height) = (shot.frame.width(), shot.frame.height());
             if number == 0 {
                 (sequence.width, sequence.height) = (width, height);
@@ -183,17 +184,21 @@ impl Viewer {
         sequence.frames = clip.frames.unwrap_or(tried).max(tried);
         let damaged = damage.map(|damage| damage.said(tried, clip.frames, beyond.is_some()));
         let left_out = beyond.map(|bound| left_out(tried, clip.frames, bound));
-        sequence.rest = match (damaged, left_out) {
-            // What is damaged weighs more than what is merely left out.
-            (Some(Rest { reason, detail }), Some(left)) => Some(Rest { reason, detail: format!("{detail}; {}", left.detail) }),
-            (damaged, left_out) => damaged.or(left_out),
-        };
+        let undrawn = undrawn.map(|why| Rest {
+            reason: UnscoredReason::UnsupportedFeature,
+            detail: format!("{} with {why} is looked at as it is stored, and viewers may show another picture", media_type.as_str()),
+        });
+        // What is damaged weighs more than what is shown otherwise, and that more than what is merely left out.
+        sequence.rest = [damaged, undrawn, left_out]
+            .into_iter()
+            .flatten()
+            .reduce(|Rest { reason, detail }, less| Rest { reason, detail: format!("{detail}; {}", less.detail) });
         Ok(sequence)
     }
 
     /// What a frame looks like: without alpha, and where viewers show something else, on white and on black.
     fn views_of(&self, shot: Shot, several: bool, mut show: impl FnMut(Look, Frame)) {
-        let Shot { at, frame, alpha, drawn } = shot;
+        let Shot { at, frame, alpha, drawn, .. } = shot;
         let at: Option<FrameAt> = several.then_some(at);
         if alpha.is_none() && drawn.is_none() {
             return show(Look { frame: at, variant: None }, frame);

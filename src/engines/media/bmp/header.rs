@@ -140,7 +140,7 @@ fn profile(file: &[u8], length: usize, field: impl Fn(usize) -> u32) -> Option<P
             let gamma =
                 [96, 100, 104].map(|at| (6_553_600_000_u64).checked_div(field(at).into()).and_then(|gamma| u32::try_from(gamma).ok()));
             let [Some(red), Some(green), Some(blue)] = gamma else { return None };
-            Some(Profile::Gamma([red, green, blue], None))
+            Some(Profile::Gamma(Some([red, green, blue]), None))
         }
         EMBEDDED if length >= 124 => {
             let (start, bytes) = (FILE_HEADER + field(112) as usize, field(116) as usize);

@@ -64,12 +64,13 @@ pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
     found
 }
 
-/// What stands before the image data on what its values mean: a profile, else that it is sRGB, else a power (PNG third edition, section 4.3). Chunks whose checksum is
-/// wrong, or that hold what cannot be, count for nothing, as in browsers. Code points of video (cICP) are not looked at.
+/// What stands before the image data on what its values mean: code points of video, else a profile, else that it is sRGB, else a power and colours (PNG third edition,
+/// section 4.3). Chunks whose checksum is wrong, or that hold what cannot be, count for nothing, as in browsers.
 pub(super) fn profiles(file: &[u8]) -> Vec<Profile<'static>> {
-    let (mut icc, mut gamma, mut primaries, mut is_srgb) = (None, None, None, false);
+    let (mut video, mut icc, mut gamma, mut primaries, mut is_srgb) = (None, None, None, None, false);
     for (kind, data) in Chunks::of(file).intact().take_while(|(kind, _)| kind != b"IDAT") {
         match kind {
+            b"cICP" => video = video.or_else(|| code_points(data)),
             b"iCCP" => icc = icc.or_else(|| inflated(data)),
             b"sRGB" => is_srgb |= matches!(data, [0..=3]),
             b"gAMA" => gamma = gamma.or_else(|| numbers::<1>(data)).filter(|[gamma]| *gamma > 0),
@@ -77,8 +78,17 @@ pub(super) fn profiles(file: &[u8]) -> Vec<Profile<'static>> {
             _ => {}
         }
     }
-    let gamma = gamma.filter(|_| !is_srgb).map(|[gamma]| Profile::Gamma([gamma; 3], primaries));
-    icc.map(|icc| Profile::Icc(icc.into())).into_iter().chain(gamma).collect()
+    let gamma = gamma.map(|[gamma]| [gamma; 3]);
+    let power = (!is_srgb && (gamma.is_some() || primaries.is_some())).then_some(Profile::Gamma(gamma, primaries));
+    video.flatten().into_iter().chain(icc).chain(power).collect()
+}
+
+/// What is to be said of a cICP chunk (PNG third edition, section 11.3.2.6): nothing of sRGB, and of primaries and transfers so near to it that they move no tone far.
+/// Others, those of high dynamic range among them, are shown in ways that differ from viewer to viewer.
+fn code_points(data: &[u8]) -> Option<Option<Profile<'static>>> {
+    let [primaries, transfer, matrix, range] = data.try_into().ok()?;
+    let is_mild = matches!(primaries, 1 | 5 | 6 | 7 | 9 | 11 | 12 | 22) && matches!(transfer, 1 | 4 | 6 | 13 | 14 | 15);
+    Some((!(is_mild && (matrix, range) == (0, 1))).then_some(Profile::Unread("code points of video (cICP)")))
 }
 
 fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
@@ -90,12 +100,12 @@ fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
 }
 
 /// The profile of an iCCP chunk: a name of up to 79 bytes (80 in libpng), a zero, a method of compression, and what is compressed.
-fn inflated(data: &[u8]) -> Option<Vec<u8>> {
+fn inflated(data: &[u8]) -> Option<Profile<'static>> {
     let name = data.iter().take(81).position(|&byte| byte == 0)?;
     let compressed = data.get(name + 2..).filter(|_| data[name + 1] == 0)?;
     let mut profile = Vec::new();
-    let read = ZlibDecoder::new(compressed).take(MOST_BYTES as u64).read_to_end(&mut profile);
-    read.ok().map(|_| profile)
+    ZlibDecoder::new(compressed).take(MOST_BYTES as u64 + 1).read_to_end(&mut profile).ok()?;
+    Some(if profile.len() > MOST_BYTES { Profile::Unread("a colour profile of more than 32 MiB") } else { Profile::Icc(profile.into()) })
 }
 
 /// What an animation's chunks before the image data say (PNG third edition, section 11.3.6).

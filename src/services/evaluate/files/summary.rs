@@ -145,6 +145,24 @@ impl<'a> Rows<'a> {
         self.manifest.files.iter().enumerate().filter_map(of).filter(|(_, result)| result.error.is_none())
     }
 
+    /// What says whether a label is right. Where thresholds flag by other labels of its technology alone, the column `label` is the truth of those.
+    ///
+    /// # Errors
+    /// Nothing does; why, in words.
+    fn truth(&self, technology: &str, label: &str) -> Result<Truth, String> {
+        let Some(truth) = self.manifest.truth(technology, label) else {
+            return Err(format!("the manifest has neither a column truth:{label} nor a column label"));
+        };
+        let flags = |score: &&FileScore| score.technology == technology && score.threshold.is_some();
+        let mut flagging = self.scored().flat_map(|(result, _)| &result.scores).filter(flags).peekable();
+        if truth == Truth::Label && flagging.peek().is_some() && flagging.all(|score| score.label != label) {
+            return Err(format!(
+                "no threshold flags by it, as one does by another label; a column truth:{label} would say what is right of it"
+            ));
+        }
+        Ok(truth)
+    }
+
     /// A data set of the rows for which `score` gives something and the truth is known.
     fn labelled(&self, truth: Truth, score: impl Fn(&FileResult) -> Option<f64>) -> Labelled {
         let (mut data, mut ids, mut codes) = (Labelled::default(), Ids::default(), Vec::new());
@@ -293,9 +311,12 @@ pub fn summarize(
         let mut none = |reason: String| {
             without_figures.push(NoFigures { technology: technology.clone(), label: Some(label.clone()), scored: count, reason });
         };
-        let Some(truth) = manifest.truth(technology, label) else {
-            none(format!("the manifest has neither a column truth:{label} nor a column label"));
-            continue;
+        let truth = match rows.truth(technology, label) {
+            Ok(truth) => truth,
+            Err(reason) => {
+                none(reason);
+                continue;
+            }
         };
         let data = rows.labelled(truth, |result| score_of(result, technology, label).map(|score| as_written(score.raw)));
         if data.scores.is_empty() {
@@ -368,7 +389,7 @@ pub fn score_files(manifest: &Manifest, results: &Results, folder: &Path) -> io:
         let name = format!("{technology}.{label}.csv").replace(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c), "_");
         let path = folder.join(name);
         let mut writer = csv::Writer::from_path(&path)?;
-        let truth = manifest.truth(&technology, &label);
+        let truth = rows.truth(&technology, &label).ok();
         let header = ["id", "score"].into_iter().chain(truth.map(|_| "label")).chain(manifest.slice_columns.iter().map(String::as_str));
         writer.write_record(header)?;
         for (row, result) in rows.scored_rows() {

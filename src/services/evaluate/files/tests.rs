@@ -116,6 +116,7 @@ fn each_label_is_measured_by_its_own_truth_and_one_without_is_said_to_have_none(
     for (path, _, _, _, raw) in FILES {
         let mut result = results.get(path).unwrap().clone();
         result.scores.extend(["blank", "other"].map(|label| FileScore { label: label.into(), ..score("net", raw) }));
+        result.scores.push(FileScore { label: "harmless".into(), threshold: None, ..score("net", 1.0 - raw) });
         results.add(result).unwrap();
     }
     let of = |manifest: &Manifest| summarize(manifest, &results, &wanted(None), hardware(None), &|| {}).unwrap();
@@ -127,7 +128,8 @@ fn each_label_is_measured_by_its_own_truth_and_one_without_is_said_to_have_none(
         .collect();
     // At 0.5 a, b and d are flagged; of these only d is positive by its own column, a and b by `label`.
     assert_eq!(told, [("bad", "truth:bad", 1, 5, 1), ("other", "label", 0, 6, 2)]);
-    let [blank] = &found.without_figures[..] else { panic!("{:?}", found.without_figures) };
+    let [blank, harmless] = &found.without_figures[..] else { panic!("{:?}", found.without_figures) };
+    assert!(harmless.reason.contains("a column truth:harmless would say"), "{}", harmless.reason);
     assert_eq!((blank.label.as_deref(), blank.scored), (Some("blank"), 6));
     assert!(blank.reason.contains("truth:net/blank is empty"), "{}", blank.reason);
     let rows: Vec<_> = found
@@ -151,7 +153,8 @@ fn each_label_is_measured_by_its_own_truth_and_one_without_is_said_to_have_none(
     let found = of(&manifest);
     assert_eq!(found.classifiers.iter().map(|one| one.label.as_str()).collect::<Vec<_>>(), ["bad"]);
     let told: Vec<_> = found.without_figures.iter().map(|one| (one.technology.as_str(), one.label.as_deref())).collect();
-    assert_eq!(told, [("net", Some("blank")), ("net", Some("other")), ("md5", None), ("sha1", None), ("sha256", None), ("pdq", None)]);
+    let labels = ["blank", "other", "harmless"].map(|label| ("net", Some(label)));
+    assert_eq!(told, [&labels[..], &[("md5", None), ("sha1", None), ("sha256", None), ("pdq", None)]].concat());
     assert!(found.without_figures[1].reason.contains("neither a column truth:other nor a column label"));
     let (net, layers) = (&found.technologies[4], &found.layers);
     assert!(net.at.as_ref().is_some_and(|at| at.tp == 1) && net.flagged == 3 && found.positives.is_none());
