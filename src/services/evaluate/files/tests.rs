@@ -116,7 +116,7 @@ fn each_label_is_measured_by_its_own_truth_and_one_without_is_said_to_have_none(
     for (path, _, _, _, raw) in FILES {
         let mut result = results.get(path).unwrap().clone();
         result.scores.extend(["blank", "other"].map(|label| FileScore { label: label.into(), ..score("net", raw) }));
-        result.scores.push(FileScore { label: "harmless".into(), threshold: None, ..score("net", 1.0 - raw) });
+        result.scores.push(FileScore { label: "harmless".into(), threshold: None, flagged: false, ..score("net", 1.0 - raw) });
         results.add(result).unwrap();
     }
     let of = |manifest: &Manifest| summarize(manifest, &results, &wanted(None), hardware(None), &|| {}).unwrap();
