@@ -9,7 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Shared, error::ApiError};
-use crate::services::access::Permission;
+use crate::{engines::batch::Flow, services::access::Permission};
 
 /// Runs before each handler that needs `permission`; handlers find the principal in the request's extensions.
 pub(super) async fn require(
@@ -21,7 +21,8 @@ pub(super) async fn require(
     let principal = state.services.access.authenticate(presented.as_deref()).await?;
     principal.require(permission)?;
     request.extensions_mut().insert(principal.clone());
-    let mut response = next.run(request).await;
+    // Every queue on the way serves keys alike, and of one key its accounts or, where none is named, its calls.
+    let mut response = Flow::call(principal.key).scope(next.run(request)).await;
     response.extensions_mut().insert(principal); // for the log line
     Ok(response)
 }

@@ -6,6 +6,9 @@
 //! another idles only adds waiting. Every queue has a bound: a full one is an answer ([`BatchError::Full`]), never a growing heap.
 //! Items whose caller has gone away (deadline, closed connection) are dropped before work is spent on them.
 //!
+//! Items are not served in the order in which they came but so that all who send them get alike: see [`Flow`]. That is worth as much as items are small, so what may be
+//! long is submitted in slices, the next one when the last is done.
+//!
 //! ```
 //! # use nightlight::engines::batch::{BatchOptions, Batcher};
 //! # use std::time::Duration;
@@ -16,18 +19,21 @@
 //! # });
 //! ```
 
+mod fair;
+mod flow;
 mod lane;
 
+pub use flow::Flow;
 pub use lane::Lane;
 
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
+use fair::{Begun, Fair};
 use tokio::sync::oneshot;
 
 /// A worker's function: as many results as items, in their order.
@@ -74,8 +80,11 @@ struct Queue<In, Out> {
     arrived: Condvar,
 }
 
+/// An item, and who waits for its result.
+type Entry<In, Out> = (In, oneshot::Sender<Result<Out, BatchError>>);
+
 struct State<In, Out> {
-    waiting: VecDeque<(In, oneshot::Sender<Result<Out, BatchError>>)>,
+    waiting: Fair<Entry<In, Out>>,
     open: bool,
 }
 
@@ -103,7 +112,7 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
             weight,
             options: BatchOptions { max_batch: options.max_batch.max(1), ..options },
             workers: workers.len().max(1),
-            state: Mutex::new(State { waiting: VecDeque::new(), open: true }),
+            state: Mutex::new(State { waiting: Fair::default(), open: true }),
             arrived: Condvar::new(),
         });
         let mut batcher = Self { queue: queue.clone(), threads: Vec::new() };
@@ -115,17 +124,17 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
         Ok(batcher)
     }
 
-    /// Queues `item` and waits for its result. Dropping the future gives the item up.
+    /// Queues `item` as the current [`Flow`]'s and waits for its result. Dropping the future gives the item up.
     pub async fn submit(&self, item: In) -> Result<Out, BatchError> {
-        self.queue(item)?.await.unwrap_or(Err(BatchError::Stopped))
+        self.queue(Flow::current(), item)?.await.unwrap_or(Err(BatchError::Stopped))
     }
 
     /// The same for a thread that has nothing else to do. Must not be called within an asynchronous runtime.
     pub fn submit_blocking(&self, item: In) -> Result<Out, BatchError> {
-        self.queue(item)?.blocking_recv().unwrap_or(Err(BatchError::Stopped))
+        self.queue(Flow::current(), item)?.blocking_recv().unwrap_or(Err(BatchError::Stopped))
     }
 
-    fn queue(&self, item: In) -> Result<oneshot::Receiver<Result<Out, BatchError>>, BatchError> {
+    fn queue(&self, flow: Flow, item: In) -> Result<oneshot::Receiver<Result<Out, BatchError>>, BatchError> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.queue.lock();
@@ -138,7 +147,7 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
             if state.waiting.len() >= self.queue.options.queue {
                 return Err(BatchError::Full);
             }
-            state.waiting.push_back((item, sender));
+            state.waiting.push(flow, (item, sender));
         }
         self.queue.arrived.notify_one();
         Ok(receiver)
@@ -169,13 +178,17 @@ impl<In, Out> Queue<In, Out> {
     }
 
     fn run(&self, mut work: Work<In, Out>) {
-        while let Some((items, senders)) = self.collect() {
-            let count = items.len();
+        while let Some(batch) = self.collect() {
+            let count = batch.len();
             if count == 0 {
                 continue;
             }
+            let begun: Vec<(Begun, u64)> = batch.iter().map(|(entry, begun)| (*begun, self.weight_of(entry))).collect();
+            let (items, senders): (Vec<In>, Vec<_>) = batch.into_iter().map(|(entry, _)| entry).unzip();
+            let started = Instant::now();
             metrics::histogram!(crate::telemetry::metric::BATCH_SIZE, "queue" => self.name).record(count as f64);
             let results = catch_unwind(AssertUnwindSafe(|| work(items)));
+            self.settle(&begun, started.elapsed());
             match results {
                 Ok(results) if results.len() == count => {
                     for (result, sender) in results.into_iter().zip(senders) {
@@ -193,14 +206,27 @@ impl<In, Out> Queue<In, Out> {
         }
     }
 
+    fn weight_of(&self, (item, _): &Entry<In, Out>) -> u64 {
+        (self.weight)(item).max(1) as u64
+    }
+
     /// Of all that waits.
-    fn weight(&self, state: &State<In, Out>) -> usize {
-        state.waiting.iter().map(|(item, _)| (self.weight)(item).max(1)).sum()
+    fn weight(&self, state: &State<In, Out>) -> u64 {
+        state.waiting.iter().map(|entry| self.weight_of(entry)).sum()
+    }
+
+    /// Charges those whose items were in a batch with its time, by their weights.
+    fn settle(&self, begun: &[(Begun, u64)], took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let whole: u64 = begun.iter().map(|(_, weight)| weight).sum();
+        let mut state = self.lock();
+        for (begun, weight) in begun {
+            state.waiting.settle(*begun, *weight, took / whole.max(1) * weight);
+        }
     }
 
     /// The next batch, or `None` once the queue is closed and empty.
-    #[expect(clippy::type_complexity, reason = "the two halves of the queue's entries")]
-    fn collect(&self) -> Option<(Vec<In>, Vec<oneshot::Sender<Result<Out, BatchError>>>)> {
+    fn collect(&self) -> Option<Vec<(Entry<In, Out>, Begun)>> {
         let mut state = self.lock();
         loop {
             state.waiting.retain(|(_, sender)| !sender.is_closed());
@@ -213,7 +239,8 @@ impl<In, Out> Queue<In, Out> {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let until = Instant::now() + self.options.max_wait;
-        while state.open && self.weight(&state) < self.options.max_batch {
+        let most = self.options.max_batch as u64;
+        while state.open && self.weight(&state) < most {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -222,18 +249,14 @@ impl<In, Out> Queue<In, Out> {
         }
         // Callers may have left, or another worker taken the items, while this one waited for company.
         state.waiting.retain(|(_, sender)| !sender.is_closed());
-        if state.waiting.is_empty() {
-            drop(state);
-            return Some((Vec::new(), Vec::new()));
-        }
-        let share = self.weight(&state).div_ceil(self.workers).min(self.options.max_batch);
-        let mut weight = 0;
-        let fits = |(item, _): &&(In, _)| {
-            weight += (self.weight)(item).max(1);
-            weight <= share
+        let share = self.weight(&state).div_ceil(self.workers as u64).min(most);
+        let mut whole = 0;
+        let fits = |weight| {
+            let first = whole == 0;
+            whole += weight;
+            first || whole <= share
         };
-        let count = state.waiting.iter().take_while(fits).count().max(1);
-        let batch = state.waiting.drain(..count).unzip();
+        let batch = state.waiting.pop_while(|entry| self.weight_of(entry), fits);
         if !state.waiting.is_empty() {
             self.arrived.notify_one();
         }
@@ -316,6 +339,42 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(fourth.await.unwrap(), Ok(4));
         assert_eq!(done.load(Ordering::Relaxed), 2, "the second item's caller had left");
+    }
+
+    /// A provider has one key; whoever sends much behind it makes nobody else wait for more than what runs.
+    #[tokio::test]
+    async fn another_account_waits_for_no_more_than_what_runs() {
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let seen = done.clone();
+        let work: Work<&str, ()> = Box::new(move |items| {
+            began.send(()).unwrap();
+            gate.recv().unwrap();
+            seen.lock().unwrap().extend(items);
+            vec![()]
+        });
+        let batcher =
+            Arc::new(Batcher::spawn("test", BatchOptions { max_batch: 1, max_wait: Duration::ZERO, queue: 9 }, vec![work]).unwrap());
+        let provider = Flow::call("key");
+        let spawn = |account: &'static str, item| {
+            let batcher = batcher.clone();
+            tokio::spawn(provider.of(account).scope(async move { batcher.submit(item).await }))
+        };
+        let mut waiting = vec![spawn("hostile", "begun")];
+        begins.recv().await.unwrap();
+        for (account, item) in [("hostile", "long"), ("hostile", "longer"), ("ordinary", "light")] {
+            let before = batcher.waiting();
+            waiting.push(spawn(account, item));
+            while batcher.waiting() == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        (0..waiting.len()).for_each(|_| release.send(()).unwrap());
+        for one in waiting {
+            one.await.unwrap().unwrap();
+        }
+        assert_eq!(*done.lock().unwrap(), ["begun", "light", "long", "longer"]);
     }
 
     #[tokio::test]

@@ -11,8 +11,8 @@ use crate::{
         tensor::Tensor,
     },
     engines::{
-        batch::{BatchError, BatchOptions, Batcher, Work},
-        classify::{ClassifyError, ConversationClassifier, ImageClassifier, Window},
+        batch::{BatchError, BatchOptions, Batcher, Lane, Work},
+        classify::{ClassifyError, ConversationClassifier, ImageClassifier, TextPlan, Window},
     },
     services::operating_points::Points,
 };
@@ -110,13 +110,18 @@ fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<
 /// The vector of each window of one portion.
 type Embedded = Result<Vec<Vec<f32>>, String>;
 
+/// Tokens of one slice of a text model's work, about: a run of [`ConversationClassifier`] over more gains nothing, and others wait for it.
+const SLICE_TOKENS: usize = 1024;
+
 /// A conversation classifier; the texts of many attachments share a call of its encoder.
 pub(super) struct TextModel {
     pub technology: Technology,
     pub classifier: Arc<ConversationClassifier>,
-    /// Windows of one portion at most.
-    portion: usize,
+    /// Windows of one slice at most.
+    slice: usize,
     queue: Batcher<Vec<Window>, Embedded>,
+    /// Where texts become windows.
+    readers: Lane,
 }
 
 impl TextModel {
@@ -130,18 +135,40 @@ impl TextModel {
         };
         let workers = (0..sessions.max(1)).map(|_| work()).collect();
         let queue = Batcher::spawn_weighed("text-model", options, Vec::len, workers)?;
-        Ok(Self { technology, classifier, portion: options.max_batch.max(1), queue })
+        let readers = Lane::spawn("text-reader", sessions, options.queue)?;
+        Ok(Self { technology, classifier, slice: options.max_batch.max(1), queue, readers })
     }
 
-    /// One vector for each window. Many windows go in portions, the next when the last is done, so that others' texts come between them and the rest
+    /// What is read of a text or a conversation: `plan` on the threads of this model's readers.
+    pub(super) async fn plan(
+        &self,
+        plan: impl FnOnce(&ConversationClassifier) -> Result<TextPlan, ClassifyError> + Send + 'static,
+    ) -> Result<TextPlan, ModelFailure> {
+        let classifier = self.classifier.clone();
+        Ok(self.readers.run(move || plan(&classifier)).await??)
+    }
+
+    /// One vector for each window. Many windows go in slices, the next when the last is done, so that others' texts come between them and the rest
     /// is never begun for a caller who has left.
     pub(super) async fn embed(&self, windows: &[Window]) -> Result<Vec<Vec<f32>>, ModelFailure> {
         let mut vectors = Vec::with_capacity(windows.len());
-        for portion in windows.chunks(self.portion) {
-            vectors.extend(self.queue.submit(portion.to_vec()).await?.map_err(ModelFailure::Failed)?);
+        while vectors.len() < windows.len() {
+            let rest = &windows[vectors.len()..];
+            let slice = rest[..slice_of(rest, self.slice)].to_vec();
+            vectors.extend(self.queue.submit(slice).await?.map_err(ModelFailure::Failed)?);
         }
         Ok(vectors)
     }
+}
+
+/// How many of these windows the next slice has: at most `most`, at least one, and no more tokens than [`SLICE_TOKENS`] where it has several.
+fn slice_of(windows: &[Window], most: usize) -> usize {
+    let mut tokens = 0;
+    let fits = |window: &&Window| {
+        tokens += window.len();
+        tokens <= SLICE_TOKENS
+    };
+    windows.iter().take(most).take_while(fits).count().max(1)
 }
 
 impl From<ClassifyError> for ModelFailure {
@@ -161,5 +188,19 @@ fn embed(classifier: &ConversationClassifier, portions: &[Vec<Window>]) -> Vec<E
             tracing::error!(%error, "a text model failed");
             portions.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_bounded_in_windows_and_in_tokens() {
+        let windows = |lengths: &[usize]| -> Vec<Window> { lengths.iter().map(|length| vec![0; *length].into()).collect() };
+        assert_eq!(slice_of(&windows(&[10; 100]), 32), 32);
+        assert_eq!(slice_of(&windows(&[128; 100]), 32), 8);
+        assert_eq!(slice_of(&windows(&[5000, 1]), 32), 1, "one at least");
+        assert_eq!(slice_of(&windows(&[1000, 24, 1]), 32), 2);
     }
 }

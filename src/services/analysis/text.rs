@@ -29,7 +29,8 @@ pub(super) async fn look_at_text(
         return Ok(evidence);
     }
     for model in models {
-        let (plan, scores) = match plan(model, Texts::One(text.to_owned(), whole)).await {
+        let text = text.to_owned();
+        let (plan, scores) = match model.plan(move |classifier| classifier.plan_beginning(&text, whole)).await {
             Ok(plan) if plan.is_empty() => {
                 // Of a blank beginning nothing follows for the rest.
                 let blank = || empty(model, "the text has no words");
@@ -77,7 +78,8 @@ pub(super) async fn look_at_conversation(
         return Ok(evidence);
     }
     for model in models {
-        let plan = match plan(model, Texts::Chat(messages.to_vec())).await {
+        let messages = messages.to_vec();
+        let plan = match model.plan(move |classifier| classifier.plan(&messages)).await {
             Ok(plan) if plan.is_empty() => {
                 let blank = || empty(model, "no message has words");
                 evidence.unscored.push(if plan.is_cut() { cut(model, newest(&plan)) } else { blank() });
@@ -114,24 +116,6 @@ pub(super) async fn look_at_conversation(
     }
     timings.add("classify", started.elapsed());
     Ok(evidence)
-}
-
-/// What is to be planned.
-enum Texts {
-    /// A text or its beginning, and the bytes that the text has.
-    One(String, usize),
-    Chat(Vec<Message>),
-}
-
-/// Tokenising takes some milliseconds of a large conversation: not on the threads that answer.
-async fn plan(model: &TextModel, texts: Texts) -> Result<TextPlan, ModelFailure> {
-    let classifier = model.classifier.clone();
-    let plan = move || match &texts {
-        Texts::One(text, whole) => classifier.plan_beginning(text, *whole),
-        Texts::Chat(messages) => classifier.plan(messages),
-    };
-    let planned = tokio::task::spawn_blocking(plan).await.map_err(|error| ModelFailure::Failed(error.to_string()))?;
-    Ok(planned?)
 }
 
 /// A label's score with its operating point and its look.

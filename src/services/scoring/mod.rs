@@ -45,7 +45,10 @@ use crate::{
         ids::{ReviewItemId, TenantId},
         time::Timestamp,
     },
-    engines::routing::{Policy, Routed},
+    engines::{
+        batch::Flow,
+        routing::{Policy, Routed},
+    },
     services::{
         analysis::{Analysed, Analysis, AnalysisError, Ask, CallPoints, Timings, sha256},
         banks::{Banks, hits::Hits},
@@ -270,7 +273,10 @@ impl Scoring {
         let snapshot = self.banks.snapshot(request.tenant);
         let banks = snapshot.versions();
         let ask = Ask { attachment: &request.attachment, banks: snapshot, points: &points, deadline: request.deadline };
-        let Analysed { facts, evidence } = self.analysis.look(ask, timings).await?;
+        // Of one caller's accounts none gets more of the lanes than another, whatever it sends.
+        let flow = Flow::current();
+        let flow = request.context.account_id.as_ref().map_or(flow, |account| flow.of(account));
+        let Analysed { facts, evidence } = flow.scope(self.analysis.look(ask, timings)).await?;
         Ok(Looked { facts, evidence, banks })
     }
 }

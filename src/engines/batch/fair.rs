@@ -1,0 +1,264 @@
+//! What waits, in the order in which it is done.
+//!
+//! Start-time fair queueing on two levels (P. Goyal, H. M. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996): next is the caller that was served least, and of it the
+//! party that was served least; what somebody did not use while nothing of theirs waited is not saved up. What an item costs is known only when it is done, so that it is
+//! charged a guess when it begins, and the truth when it ends. A newcomer comes before everybody who has had a slice and waits for another.
+
+use std::collections::VecDeque;
+
+use super::flow::Flow;
+
+/// Parties that are remembered while nothing of theirs waits.
+const MOST_IDLE: usize = 1024;
+/// A guess follows the last costs by one part in this many.
+const SLOWLY: u64 = 8;
+
+/// A queue of items that belong to flows.
+pub(super) struct Fair<T> {
+    callers: Shares<Shares<VecDeque<T>>>,
+    len: usize,
+    /// What a unit of weight cost lately.
+    typical: u64,
+}
+
+/// An item that has begun, to be settled when it is done.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    flow: Flow,
+    guess: u64,
+}
+
+impl<T> Default for Fair<T> {
+    fn default() -> Self {
+        Self { callers: Shares::default(), len: 0, typical: 1 }
+    }
+}
+
+impl<T> Fair<T> {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.callers.members.iter().flat_map(|caller| &caller.work.members).flat_map(|party| &party.work)
+    }
+
+    pub fn push(&mut self, flow: Flow, item: T) {
+        let caller = self.callers.waiting(flow.caller);
+        caller.work.waiting(flow.party).work.push_back(item);
+        self.len += 1;
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        for caller in &mut self.callers.members {
+            for party in &mut caller.work.members {
+                let before = party.work.len();
+                party.work.retain(&keep);
+                let gone = before - party.work.len();
+                party.waits -= gone;
+                caller.waits -= gone;
+                self.len -= gone;
+            }
+        }
+    }
+
+    /// The next items, as long as `fits` says so, which is told the weight of each.
+    pub fn pop_while(&mut self, weight: impl Fn(&T) -> u64, mut fits: impl FnMut(u64) -> bool) -> Vec<(T, Begun)> {
+        std::iter::from_fn(|| self.pop(&weight, &mut fits)).collect()
+    }
+
+    fn pop(&mut self, weight: impl Fn(&T) -> u64, mut fits: impl FnMut(u64) -> bool) -> Option<(T, Begun)> {
+        let at = self.callers.next()?;
+        let within = self.callers.members[at].work.next()?;
+        let weight = weight(self.callers.members[at].work.members[within].work.front()?);
+        if !fits(weight) {
+            return None;
+        }
+        let guess = weight.saturating_mul(self.typical);
+        let caller = self.callers.begin(at, guess);
+        let name = caller.name;
+        let party = caller.work.begin(within, guess);
+        let begun = Begun { flow: Flow { caller: name, party: party.name }, guess };
+        let item = party.work.pop_front()?;
+        self.len -= 1;
+        Some((item, begun))
+    }
+
+    /// What an item of this weight has cost.
+    pub fn settle(&mut self, Begun { flow, guess }: Begun, weight: u64, cost: u64) {
+        let unit = cost / weight.max(1);
+        self.typical = (self.typical - self.typical / SLOWLY + unit / SLOWLY).max(1);
+        let caller = self.callers.settle(flow.caller, guess, cost);
+        caller.work.settle(flow.party, guess, cost);
+        self.callers.forget();
+        if let Some(caller) = self.callers.members.iter_mut().find(|caller| caller.name == flow.caller) {
+            caller.work.forget();
+        }
+    }
+}
+
+/// Members that share something alike.
+struct Shares<W> {
+    /// What somebody who comes now counts as served with: as much as who was served last when that began.
+    clock: u64,
+    turn: u64,
+    members: Vec<Member<W>>,
+}
+
+struct Member<W> {
+    name: u64,
+    served: u64,
+    /// When it was served last; of equals the one that waits longest is next.
+    turn: u64,
+    /// Items that wait.
+    waits: usize,
+    work: W,
+}
+
+impl<W> Default for Shares<W> {
+    fn default() -> Self {
+        Self { clock: 0, turn: 0, members: Vec::new() }
+    }
+}
+
+impl<W: Default> Shares<W> {
+    fn member(&mut self, name: u64) -> &mut Member<W> {
+        let at = self.members.iter().position(|member| member.name == name).unwrap_or_else(|| {
+            self.members.push(Member { name, served: self.clock, turn: 0, waits: 0, work: W::default() });
+            self.members.len() - 1
+        });
+        &mut self.members[at]
+    }
+
+    /// The member, which has one more item.
+    fn waiting(&mut self, name: u64) -> &mut Member<W> {
+        let clock = self.clock;
+        let member = self.member(name);
+        if member.waits == 0 {
+            member.served = member.served.max(clock);
+        }
+        member.waits += 1;
+        member
+    }
+
+    fn next(&self) -> Option<usize> {
+        let waiting = self.members.iter().enumerate().filter(|(_, member)| member.waits > 0);
+        waiting.min_by_key(|(_, member)| (member.served, member.turn)).map(|(at, _)| at)
+    }
+
+    fn begin(&mut self, at: usize, guess: u64) -> &mut Member<W> {
+        self.turn += 1;
+        let member = &mut self.members[at];
+        self.clock = self.clock.max(member.served);
+        member.served = member.served.saturating_add(guess);
+        member.turn = self.turn;
+        member.waits -= 1;
+        member
+    }
+
+    fn settle(&mut self, name: u64, guess: u64, cost: u64) -> &mut Member<W> {
+        let member = self.member(name);
+        member.served = member.served.saturating_sub(guess).saturating_add(cost);
+        member
+    }
+
+    /// Who has nothing waiting and no debt is as good as new.
+    fn forget(&mut self) {
+        let clock = self.clock;
+        self.members.retain(|member| member.waits > 0 || member.served > clock);
+        if self.members.len() > MOST_IDLE {
+            self.members.retain(|member| member.waits > 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(caller: u64, party: u64) -> Flow {
+        Flow { caller, party }
+    }
+
+    /// Does everything that waits, each item at the cost that it names, and says in which order.
+    fn order(queue: &mut Fair<(char, u64)>) -> String {
+        let mut order = String::new();
+        while let Some(((name, cost), begun)) = queue.pop(|_| 1, |_| true) {
+            queue.settle(begun, 1, cost);
+            order.push(name);
+        }
+        order
+    }
+
+    #[test]
+    fn who_was_served_least_is_next() {
+        let mut queue = Fair::default();
+        for _ in 0..3 {
+            queue.push(flow(1, 1), ('a', 10));
+            queue.push(flow(1, 2), ('b', 1));
+        }
+        // A guess grows with what things cost.
+        assert_eq!(order(&mut queue), "abbbaa");
+        assert!(queue.is_empty() && queue.callers.members.iter().all(|caller| caller.waits == 0));
+    }
+
+    #[test]
+    fn callers_share_before_their_parties_do() {
+        let mut queue = Fair::default();
+        for party in 0..6 {
+            queue.push(flow(1, party), ('a', 5));
+        }
+        queue.push(flow(2, 0), ('b', 5));
+        queue.push(flow(2, 0), ('c', 5));
+        assert_eq!(order(&mut queue), "abacaaaa", "six accounts of one key have no more than one of another");
+    }
+
+    #[test]
+    fn a_newcomer_comes_before_who_has_had_a_slice_and_saves_nothing_up() {
+        let mut queue = Fair::default();
+        let heavy: Vec<Flow> = (0..4).map(|party| flow(1, party)).collect();
+        heavy.iter().for_each(|flow| queue.push(*flow, ('h', 100)));
+        for flow in &heavy {
+            let ((_, cost), begun) = queue.pop(|_| 1, |_| true).unwrap();
+            queue.settle(begun, 1, cost);
+            queue.push(*flow, ('h', 100));
+        }
+        queue.push(flow(1, 99), ('l', 1));
+        assert_eq!(order(&mut queue), "lhhhh");
+        // It was away while the others were served: it is next, but not for as long as they were.
+        (0..4).for_each(|_| queue.push(flow(1, 99), ('l', 100)));
+        (0..4).for_each(|_| queue.push(flow(1, 0), ('h', 100)));
+        let order = order(&mut queue);
+        assert!(order.starts_with("lh") || order.starts_with("llh"), "{order}");
+    }
+
+    #[test]
+    fn what_has_begun_counts_before_it_is_done() {
+        let mut queue = Fair::default();
+        queue.typical = 50;
+        queue.push(flow(1, 1), ('a', 50));
+        queue.push(flow(1, 1), ('b', 50));
+        queue.push(flow(1, 2), ('c', 50));
+        let names: Vec<char> = std::iter::from_fn(|| queue.pop(|_| 1, |_| true)).map(|((name, _), _)| name).collect();
+        assert_eq!(names, ['a', 'c', 'b'], "two workers take of two parties");
+    }
+
+    #[test]
+    fn those_who_left_are_forgotten() {
+        let mut queue = Fair::default();
+        for party in 0..5000 {
+            queue.push(flow(party, party), ('a', 1));
+            let ((_, cost), begun) = queue.pop(|_| 1, |_| true).unwrap();
+            queue.settle(begun, 1, cost);
+        }
+        assert!(queue.callers.members.len() <= MOST_IDLE + 1, "{}", queue.callers.members.len());
+        queue.push(flow(1, 1), ('a', 1));
+        queue.push(flow(1, 1), ('b', 1));
+        queue.retain(|(name, _)| *name == 'b');
+        assert_eq!((queue.len(), order(&mut queue).as_str()), (1, "b"));
+    }
+}
