@@ -36,6 +36,9 @@ pub mod metric {
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
     /// Counter: lookups of a bare PDQ hash that asked for all that its content shows (turned, mirrored, further frames), because this server had answered the hash lately.
     pub const RECENT_HASH_LOOKUPS_TOTAL: &str = "nightlight_recent_hash_lookups_total";
+    /// Counter {outcome}: lookups by keys that look up many different hashes near one item; `slowed`, or `stopped`, which the ledger says
+    /// too. Any stop is worth an alarm.
+    pub const NEAR_QUERIES_TOTAL: &str = "nightlight_near_queries_total";
     /// Counter {outcome}: items of banks that suddenly matched everywhere; `quarantined`, or `shown` to a person because they had been confirmed.
     pub const BANK_FLOODS_TOTAL: &str = "nightlight_bank_floods_total";
     /// Gauge {technology, label, slice}: 1 while a valid certificate stands behind the threshold in force. `slice` is a service, or `all`.
@@ -88,6 +91,7 @@ pub fn describe_metrics() {
     describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
     describe_counter!(metric::RECENT_HASH_LOOKUPS_TOTAL, "lookups of bare hashes that asked for all that their content shows");
+    describe_counter!(metric::NEAR_QUERIES_TOTAL, "lookups by keys that look up many different hashes near one item");
     describe_counter!(metric::BANK_FLOODS_TOTAL, "items of banks that suddenly matched everywhere");
     describe_gauge!(metric::OPERATING_POINT_CERTIFIED, "1 while a valid certificate stands behind the threshold in force");
     describe_gauge!(metric::OPERATING_POINT_THRESHOLD, "raw scores at or above it are flagged");

@@ -15,13 +15,14 @@ use crate::{
     config::Config,
     domain::{
         attachment::{Attachment, Context, Message},
-        ids::{RequestId, TenantId},
+        ids::RequestId,
         text::{self, Text},
         time::Timestamp,
     },
     engines::media,
     services::{
         App,
+        access::Principal,
         scoring::{ScoreError, ScoreRequest, Scored},
     },
 };
@@ -116,7 +117,7 @@ async fn score(config: &Config, app: &App, path: &Path, context: &Context) -> Re
     let (attachment, own) = read(config, path)?;
     loop {
         let request = ScoreRequest {
-            tenant: TenantId::DEFAULT,
+            who: Principal::operator(),
             request_id: RequestId::new(),
             attachment: attachment.clone(),
             context: own.clone().unwrap_or_else(|| context.clone()),

@@ -26,6 +26,8 @@ pub struct Limits {
     pub max_text_tokens: usize,
     /// Tokens that are read of one conversation, all looks together.
     pub max_conversation_tokens: usize,
+    /// Names of services of each tenant that are counted for themselves, beside the configured ones.
+    pub max_services: usize,
 }
 
 impl Limits {
@@ -44,6 +46,8 @@ impl Limits {
             // A million tokens are minutes of a core: more would be no limit.
             max_text_tokens: layers.number("limits.max_text_tokens", 1..=1_000_000)?,
             max_conversation_tokens: layers.number("limits.max_conversation_tokens", 1..=1_000_000)?,
+            // Each is up to twenty counter rows an hour.
+            max_services: layers.number("limits.max_services", 0..=10_000)?,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ConfigError, layers::Layers};
 use crate::domain::{
-    curation::BankSettings,
+    curation::{BankSettings, NearQueryRules},
     hash::{PdqHash, Quality},
 };
 
@@ -22,6 +22,8 @@ pub struct Matching {
     pub recent_hashes: usize,
     /// Whether the banks' indices are kept on disk too, in the data directory.
     pub index_files: bool,
+    /// When looking up near one item is a walk to its hash.
+    pub near_queries: NearQueryRules,
 }
 
 impl Matching {
@@ -38,6 +40,20 @@ impl Matching {
             recent_hashes_for: Duration::from_secs(layers.number("matching.recent_hashes_s", 0..=86_400)?),
             recent_hashes: layers.number("matching.recent_hashes", 0..=1_000_000)?,
             index_files: layers.switch("matching.index_files")?,
+            near_queries: near_queries(layers)?,
         })
     }
+}
+
+fn near_queries(layers: &Layers) -> Result<NearQueryRules, ConfigError> {
+    let rules = NearQueryRules {
+        slow_after: layers.number("matching.near_queries_slow", 0..=1_000_000)?,
+        stop_after: layers.number("matching.near_queries_stop", 0..=1_000_000)?,
+        window: Duration::from_secs(layers.number("matching.near_queries_s", 1..=31_536_000)?),
+        stop_for: Duration::from_secs(layers.number("matching.near_queries_stop_s", 1..=31_536_000)?),
+    };
+    if rules.stop_after > 0 && rules.slow_after > rules.stop_after {
+        return Err(layers.invalid("matching.near_queries_slow", "at most matching.near_queries_stop"));
+    }
+    Ok(rules)
 }

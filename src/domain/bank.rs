@@ -5,8 +5,10 @@
 //!     any of them ──flood, collision, somebody's order──> quarantined ──order──> active        any ──> retired (for good)
 //! ```
 //!
-//! In force are `active` and `disputed` items: a dispute is told with every match and never hides one, because everything that matches is seen by a
-//! person, and what does not match is seen by nobody.
+//! In force are `active` and `disputed` items: a dispute is told with every match and never hides one, because everything that matches is
+//! seen by a person, and what does not match is seen by nobody. A `quarantined` item is found all the same, for that reason: what matches
+//! it goes to review and the answer says `quarantined`; it suppresses nothing, and its exact digests stay in force, because they match
+//! nothing but the very file. Only a person ends that: by disabling or retiring the item, or by putting it in force again.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +78,7 @@ pub enum Standing {
     Active,
     /// In force, and somebody says that it should not be.
     Disputed,
-    /// Out of force, because it matched what it should not.
+    /// In doubt, because it matched what it should not: its matches still go to review, and say so.
     Quarantined,
     /// Gone for good.
     Retired,
@@ -99,8 +101,8 @@ impl Standing {
     /// What an index makes of it when nothing else disables the item.
     pub const fn state(self) -> ItemState {
         match self {
-            Self::Active | Self::Disputed => ItemState::Enabled,
-            Self::Candidate | Self::Vetted | Self::Quarantined => ItemState::Disabled,
+            Self::Active | Self::Disputed | Self::Quarantined => ItemState::Enabled,
+            Self::Candidate | Self::Vetted => ItemState::Disabled,
             Self::Retired => ItemState::Removed,
         }
     }

@@ -1,6 +1,6 @@
 //! How banks are set and curated: settings, who may use them, what takes items out of force for a time, and when opinions move them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -229,6 +229,19 @@ impl FloodRules {
     pub fn history(&self) -> std::time::Duration {
         std::time::Duration::from_secs(u64::from(self.history_days) * 24 * 3600)
     }
+}
+
+/// When looking up near one item is a walk to its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NearQueryRules {
+    /// Different queries of one key near one item that are answered at once.
+    pub slow_after: u32,
+    /// So many are answered at all; 0 watches nothing.
+    pub stop_after: u32,
+    /// How long a key must leave an item alone before its count starts anew.
+    pub window: Duration,
+    /// How long a key is stopped.
+    pub stop_for: Duration,
 }
 
 #[cfg(test)]

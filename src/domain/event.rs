@@ -202,6 +202,15 @@ pub enum EventBody {
         allowed: bool,
         by: Option<KeyId>,
     },
+    /// A key looked up so many different hashes near one item that it could find out the item's hash: its lookups of hashes were stopped
+    /// for so long.
+    LookupsStopped {
+        key: KeyId,
+        bank: String,
+        content_id: i64,
+        queries: u64,
+        seconds: u64,
+    },
     /// Live review showed that an operating point misses its target: it is not certified any more, and its fall-back is in force.
     OperatingPointDecertified(Box<Judged>),
     /// A new epoch showed that it meets its target again.
@@ -277,6 +286,7 @@ impl EventBody {
             Self::BankItemsExamined { .. } => "bank_items_examined",
             Self::BankOpinion { .. } => "bank_opinion",
             Self::BankAccessChanged { .. } => "bank_access_changed",
+            Self::LookupsStopped { .. } => "lookups_stopped",
             Self::SignalTypeChanged { .. } => "signal_type_changed",
             Self::OperatingPointDecertified(_) => "operating_point_decertified",
             Self::OperatingPointRecertified(_) => "operating_point_recertified",

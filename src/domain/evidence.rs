@@ -27,6 +27,9 @@ pub struct Match {
     /// Somebody says that the item does not belong into its bank; a person decides.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disputed: bool,
+    /// The item is in doubt: a flood, or people who say that it matches what it should not. Never of an exact digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
     /// The item's category, where its bank has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<HarmCategory>,

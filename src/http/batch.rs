@@ -77,7 +77,7 @@ pub(super) async fn score_batch(
         let Some(permit) = state.permits(1) else { break };
         permits.merge(permit);
     }
-    let caller = Caller { tenant: who.tenant, call: call.id, deadline };
+    let caller = Caller { who: &who, call: call.id, deadline };
     let outcomes: Vec<Bytes> = stream::iter(inputs)
         .map(|input| async { outcome(one(&state, caller, input).await, call.id) })
         .buffered(permits.num_permits().min(wanted))
@@ -100,7 +100,7 @@ fn needs(options: &HttpOptions, headers: &HeaderMap) -> (u32, usize) {
     (u32::try_from(permits).unwrap_or(u32::MAX), options.batch_body_limit.min(permits.saturating_mul(share)))
 }
 
-async fn one(state: &Shared, caller: Caller, raw: RawInput) -> Result<Scored, ApiError> {
+async fn one(state: &Shared, caller: Caller<'_>, raw: RawInput) -> Result<Scored, ApiError> {
     let key = raw.idempotency_key.as_deref().map(idempotency_key).transpose()?;
     let input = off_the_loop(state, raw.len(), move |state| raw.parse(&state.options)).await?;
     answer(state, caller, input, key).await

@@ -73,6 +73,8 @@ pub enum ErrorCode {
     IdempotencyConflict,
     /// 429: try again after `Retry-After` seconds.
     Overloaded,
+    /// 429: the key looked up too many different hashes near one item; see the message and `Retry-After`.
+    LookupsStopped,
     /// 500: see the log under the request's id.
     Internal,
     /// 503: not ready, or shutting down.
@@ -95,7 +97,7 @@ impl ErrorCode {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::LookupsStopped => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
@@ -292,6 +294,9 @@ impl From<LookupError> for ApiError {
             | LookupError::Fetch(_) => Self::malformed(message),
             LookupError::TooLarge(_) => Self::too_large(message),
             LookupError::Overloaded => Self::overloaded(&message, Duration::from_secs(1)),
+            LookupError::Stopped { retry_after } => {
+                Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::LookupsStopped, message) }
+            }
             LookupError::Deadline => Self::new(ErrorCode::Deadline, message),
             LookupError::ShuttingDown => Self::new(ErrorCode::NotReady, message),
             LookupError::Internal(cause) => Self::internal(cause),

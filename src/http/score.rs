@@ -21,10 +21,7 @@ use super::{
     multipart::{self, Shape},
 };
 use crate::{
-    domain::{
-        attachment::Attachment,
-        ids::{RequestId, TenantId},
-    },
+    domain::{attachment::Attachment, ids::RequestId},
     services::{
         access::Principal,
         scoring::{ScoreAnswer, ScoreRequest, Scored},
@@ -46,7 +43,8 @@ const LONGEST_KEY: usize = 256;
 /// (UTF-8 without one) are read as U+FFFD, and `attachment.repaired` says so. Of a long text the beginning is scored, which `text_truncated` says; the digests are of all its bytes.
 /// `application/json` is the API's own body: a JSON file needs another type.
 ///
-/// Send an `Idempotency-Key` to repeat a call safely: the same key with the same attachment and context gives the first answer again.
+/// Send an `Idempotency-Key` to repeat a call safely: the same key with the same attachment and context gives the first answer again, to
+/// the API key that had it.
 #[utoipa::path(
     post,
     path = "/score",
@@ -102,7 +100,7 @@ pub(super) async fn score(
     let key = parts.headers.get("idempotency-key").map(|key| idempotency_key(key.as_bytes())).transpose()?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let input = read(&state, &parts, body, deadline).await?;
-    let scored = answer(&state, Caller { tenant: who.tenant, call: call.id, deadline }, input, key).await?;
+    let scored = answer(&state, Caller { who: &who, call: call.id, deadline }, input, key).await?;
     Ok(success(scored))
 }
 
@@ -158,14 +156,14 @@ pub(super) async fn off_the_loop<T: Send + 'static>(
 
 /// For whom an attachment is scored.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub tenant: TenantId,
+pub(super) struct Caller<'a> {
+    pub who: &'a Principal,
     pub call: RequestId,
     pub deadline: Instant,
 }
 
 /// Has one attachment scored. A panic of the service is this attachment's failure and nobody else's.
-pub(super) async fn answer(state: &Shared, caller: Caller, input: Input, idempotency_key: Option<String>) -> Result<Scored, ApiError> {
+pub(super) async fn answer(state: &Shared, caller: Caller<'_>, input: Input, idempotency_key: Option<String>) -> Result<Scored, ApiError> {
     let bytes = match &input.attachment {
         Attachment::Media { bytes, .. } | Attachment::Text { received: Some(bytes), .. } => bytes.len(),
         Attachment::Text { .. } | Attachment::Conversation { .. } => 0, // bounded by max_text_bytes
@@ -177,8 +175,8 @@ pub(super) async fn answer(state: &Shared, caller: Caller, input: Input, idempot
     })
     .await?;
     let Input { attachment, context } = input;
-    let Caller { tenant, call: request_id, deadline } = caller;
-    let request = ScoreRequest { tenant, request_id, attachment, context, idempotency_key, body_digest, deadline };
+    let Caller { who, call: request_id, deadline } = caller;
+    let request = ScoreRequest { who: who.clone(), request_id, attachment, context, idempotency_key, body_digest, deadline };
     let scoring = AssertUnwindSafe(state.services.scorer.score(request)).catch_unwind();
     match tokio::time::timeout_at((deadline + GRACE).into(), scoring).await {
         Ok(Ok(result)) => Ok(result?),

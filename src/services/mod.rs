@@ -33,15 +33,15 @@ use self::{
     },
     banks::{Banks, curation::Curation, hits::Hits},
     exchange::Exchanges,
-    lookup::{Lookup, RecentHashes},
+    lookup::{Lookup, NearQueries, RecentHashes},
     models::{Models, Refused},
     monitor::{Monitor, Settings},
     operating_points::OperatingPoints,
-    scoring::{Pseudonyms, Scoring},
+    scoring::{Pseudonyms, Scoring, ServiceNames},
 };
 use crate::{
     config::{Backend, Config},
-    domain::ids::TenantId,
+    domain::{ids::TenantId, time::Timestamp},
     engines::{
         classify::ClassifyError,
         gpu::{GpuError, GpuOptions},
@@ -49,6 +49,9 @@ use crate::{
     outbound::{Client, Limits, MediaFetcher, Retry},
     store::{Store, StoreError, StoreOptions},
 };
+
+/// Microseconds for which a service is remembered over a restart that the configuration does not name: a week.
+const SERVICES_KNOWN_FOR: i64 = 7 * 24 * 3_600_000_000;
 
 /// One running instance. Call [`App::stop`] to end it in order.
 pub struct App {
@@ -124,7 +127,8 @@ impl App {
         let missing = analysis.pictures().embedders().missing(&banks.snapshot(TenantId::DEFAULT));
         let lookup = Lookup::new(banks.clone(), analysis.pictures().clone(), fetcher(config))
             .remembering(RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes))
-            .counting(hits.clone());
+            .counting(hits.clone())
+            .watching(NearQueries::new(config.matching.near_queries), store.clone());
         let points = OperatingPoints::load(config, analysis.running().collect(), store.clone()).await?;
         let parts = scoring::Parts {
             store: store.clone(),
@@ -133,6 +137,7 @@ impl App {
             analysis,
             points: points.clone(),
             hits: hits.clone(),
+            services: service_names(config, &store).await?,
         };
         let scoring = Scoring::new(config, parts);
         let mut warnings: Vec<String> = config.warnings.iter().cloned().chain(note).chain(of_models).collect();
@@ -193,6 +198,13 @@ impl App {
         }
         self.store.close().await;
     }
+}
+
+/// The services that count for themselves: those of the configuration, and those that were counted lately.
+async fn service_names(config: &Config, store: &Store) -> Result<ServiceNames, StoreError> {
+    let since = Timestamp::from_micros(Timestamp::now().micros() - SERVICES_KNOWN_FOR);
+    let known = store.services_since(since).await?;
+    Ok(ServiceNames::new(config.services.keys().cloned(), config.limits.max_services, known))
 }
 
 /// The exchanges as the configuration wants them; the CLI uses them the same way.

@@ -8,7 +8,7 @@ use super::{
     Store,
     error::StoreError,
     outcome::CounterIncrement,
-    row::{blob, number, time},
+    row::{blob, number, time, uuid},
 };
 use crate::domain::{ids::TenantId, score::Technology, time::Timestamp};
 
@@ -51,7 +51,23 @@ pub(super) async fn add(connection: &mut SqliteConnection, sums: BTreeMap<Counte
     Ok(())
 }
 
+/// What ends the kind of an attachment in a counter's slice and begins its service.
+const SERVICE: char = '/';
+
 impl Store {
+    /// The services that attachments were counted by from this hour on, by tenant, the most frequent first.
+    pub async fn services_since(&self, from: Timestamp) -> Result<Vec<(TenantId, String)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT tenant_id, substr(slice, instr(slice, ?1) + 1) AS service, sum(count) AS total FROM counters
+             WHERE hour >= ?2 AND technology = 'routing' AND instr(slice, ?1) > 0 GROUP BY tenant_id, service ORDER BY total DESC, service",
+        )
+        .bind(SERVICE.to_string())
+        .bind(from.hour().micros())
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(|row| Ok((TenantId(uuid(row, "tenant_id")?), row.try_get("service")?))).collect()
+    }
+
     /// The counters of the hours that start in `from..until`, summed over the hours; `hour` is the first of them.
     pub async fn counter_sums(&self, tenant: TenantId, from: Timestamp, until: Timestamp) -> Result<Vec<CounterIncrement>, StoreError> {
         let rows = sqlx::query(

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        event::EventBody,
+        event::{Event, EventBody},
         ids::{EventId, TenantId},
         time::Timestamp,
     },
@@ -106,6 +106,15 @@ fn link(row: &SqliteRow) -> Result<Link, StoreError> {
 }
 
 impl Store {
+    /// Appends an event that changes nothing else to the tenant's chain. Returns when that is durable.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn record(&self, tenant: TenantId, body: EventBody, at: Timestamp) -> Result<(), StoreError> {
+        let event = Event { id: EventId::new(), tenant, at, body };
+        self.write(move |tx| Box::pin(async move { tx.append(&event).await })).await
+    }
+
     /// Events after number `after_seq` (0 for all) in their order, at most `limit`.
     pub async fn ledger_events(&self, tenant: TenantId, after_seq: i64, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
         let entry = |link: Link| LedgerEntry {

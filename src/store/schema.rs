@@ -13,7 +13,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i64 = 0x4e4c_4954;
 
 /// In order; a shipped one never changes.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_bank_items.sql"),
     include_str!("migrations/0003_operating_points.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0008_shared_signals.sql"),
     include_str!("migrations/0009_known_decided.sql"),
     include_str!("migrations/0010_review_account.sql"),
+    include_str!("migrations/0011_quarantine.sql"),
 ];
 
 /// The schema this version writes.
@@ -93,4 +94,41 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
         .await?;
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an earlier version had put out of force by itself comes before people again; what a person had disabled does not.
+    #[tokio::test]
+    async fn quarantined_items_of_an_earlier_version_are_found_again() {
+        let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
+        let migrations = MIGRATIONS;
+        let (earlier, quarantine) = migrations.split_at(10);
+        for migration in earlier {
+            sqlx::raw_sql(*migration).execute(&mut connection).await.unwrap();
+        }
+        let tenant = "x'00000000000000000000000000000001'";
+        let filled = format!(
+            "INSERT INTO banks (number, tenant_id, id, name, version, max_distance, minimum_quality, signals, created_at)
+             VALUES (1, {tenant}, x'01', 'A', 7, 31, 50, 3, 0), (2, {tenant}, x'02', 'B', 4, 31, 50, 1, 0);
+             INSERT INTO bank_items (tenant_id, bank, content_id, standing, disable_until)
+             VALUES ({tenant}, 1, 1, 'quarantined', 0), ({tenant}, 1, 2, 'quarantined', 1), ({tenant}, 1, 3, 'disputed', 0);
+             INSERT INTO bank_item_states (tenant_id, bank, version, content_id, state) VALUES ({tenant}, 1, 6, 1, 'disabled');
+             INSERT INTO bank_hits (bank, content_id, hour, hits) VALUES (1, 1, 0, 9);"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(filled)).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(quarantine[0]).execute(&mut connection).await.unwrap();
+        let states: Vec<(i64, i64, String)> = sqlx::query_as("SELECT version, content_id, state FROM bank_item_states ORDER BY version")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(states, [(6, 1, "disabled".to_owned()), (8, 1, "enabled".to_owned())]);
+        let versions: Vec<i64> = sqlx::query_scalar("SELECT version FROM banks ORDER BY number").fetch_all(&mut connection).await.unwrap();
+        let told: Vec<(i64, i64)> = sqlx::query_as("SELECT version, signals FROM bank_changes").fetch_all(&mut connection).await.unwrap();
+        assert_eq!((versions, told), (vec![8, 4], vec![(8, 3)]));
+        let near: i64 = sqlx::query_scalar("SELECT near FROM bank_hits").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(near, 9);
+    }
 }

@@ -123,7 +123,7 @@ fn items_are_added_told_moved_and_judged() {
     let said = house.line(&["opinion", "--bank", "A", "--content-id", "1"], "");
     assert_eq!((&said["source"], &said["opinion"]), (&"appeal".into(), &"dispute".into()));
     let out = house.line(&["standing", "--bank", "A", "--content-id", "1", "--to", "quarantined"], "");
-    assert_eq!((&out["standing"], &out["state"]), (&"quarantined".into(), &"disabled".into()));
+    assert_eq!((&out["standing"], &out["state"]), (&"quarantined".into(), &"enabled".into()), "what matches it goes to review");
     assert!(house.refused(&["enable", "--bank", "A", "--content-id", "1"], "").contains("make it active"));
     assert_eq!(house.line(&["standing", "--bank", "A", "--content-id", "1", "--to", "active"], "")["state"], "enabled");
     assert_eq!(house.line(&["list", "--json"], "")["standings"], json!({"active": 1}));
@@ -205,7 +205,7 @@ fn an_import_names_items_that_are_not_in_force() {
     let first = house.bank(&["import", "--bank", "A", "-"], &list);
     assert!(first.json_lines()[0].get("out_of_force").is_none() && first.stderr.is_empty(), "{}", first.stderr);
     house.line(&["disable", "--bank", "A", "--content-id", "2"], "");
-    house.line(&["standing", "--bank", "A", "--content-id", "3", "--to", "quarantined"], "");
+    house.line(&["disable", "--bank", "A", "--content-id", "3"], "");
     let again = house.bank(&["import", "--bank", "A", "-"], &format!("{list}{MD5}\n"));
     let line = again.json_lines().remove(0);
     assert_eq!((&line["added"], &line["already_present"], &line["out_of_force"]), (&0.into(), &4.into(), &2.into()), "{line}");

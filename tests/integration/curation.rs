@@ -25,7 +25,7 @@ use nightlight::{
         banks::{
             Banks,
             curation::{Curation, Entry},
-            hits::Hits,
+            hits::{Hits, Sent},
         },
         lookup::{Lookup, Scope, Sought},
         review::{Listing, Review},
@@ -86,6 +86,20 @@ impl House {
         !self.banks.snapshot(TENANT).find(&query).matches.is_empty()
     }
 
+    /// Whether what a look-up finds of it is said to be in doubt.
+    fn doubted(&self, number: u64) -> bool {
+        let query = Query { signals: vec![Signal::Pdq(pdq(number))], ..Query::default() };
+        self.banks.snapshot(TENANT).find(&query).matches.iter().all(|hit| hit.quarantined) && self.found(number)
+    }
+
+    /// So many accounts post what matches the item, each once.
+    fn posted(&self, content_id: i64, accounts: std::ops::Range<usize>) {
+        for number in accounts {
+            let (by, post) = (format!("account-{number}"), format!("post-{number}"));
+            self.hits.count(Sent { tenant: TENANT, by: &by, item_id: Some(&post), at: Timestamp::now() }, &[hit(content_id)]);
+        }
+    }
+
     async fn standing(&self, content_id: i64) -> Standing {
         self.store.item(TENANT, "A", content_id).await.unwrap().unwrap().standing
     }
@@ -128,6 +142,7 @@ fn hit(content_id: i64) -> Match {
         quality: Some(90),
         transform: None,
         disputed: false,
+        quarantined: false,
         category: None,
         look: nightlight::domain::clip::Look::default(),
     }
@@ -165,9 +180,9 @@ async fn verdicts_move_what_matched_for_the_next_look_up() {
     for _ in 0..2 {
         let id = house.matched(&[one], None, "x").await;
         house.decide(id, Verdict::Rejected).await;
-        assert_eq!(house.found(1), house.standing(one).await == Standing::Disputed, "in force for the next look-up");
+        assert_eq!(house.doubted(1), house.standing(one).await == Standing::Quarantined, "for the next look-up");
     }
-    assert_eq!((house.standing(one).await, house.found(1), house.found(2)), (Standing::Quarantined, false, true));
+    assert_eq!((house.standing(one).await, house.doubted(1), house.doubted(2)), (Standing::Quarantined, true, false));
     for _ in 0..2 {
         let id = house.matched(&[other], None, "x").await;
         house.decide(id, Verdict::Confirmed).await;
@@ -181,7 +196,7 @@ async fn verdicts_move_what_matched_for_the_next_look_up() {
     // Somebody's order brings it back.
     let active = ItemPatch { standing: Some(Standing::Active), ..ItemPatch::default() };
     house.curation.change(&Principal::operator(), "A", one, active).await.unwrap();
-    assert!(house.found(1));
+    assert!(house.found(1) && !house.doubted(1));
 }
 
 #[tokio::test]
@@ -190,15 +205,17 @@ async fn a_flood_is_quarantined_and_a_person_puts_it_back() {
     house.bank(BankSettings::default()).await;
     let (meme, quiet) = (house.add(1).await, house.add(2).await);
     let now = Timestamp::now();
-    for number in 0..19 {
-        house.hits.count(TENANT, &[hit(meme)], Some(&format!("post-{number}")));
-    }
-    house.hits.count(TENANT, &[hit(quiet)], None);
+    house.posted(meme, 0..19);
+    house.posted(quiet, 0..1);
     house.curation.sweep(now).await.unwrap();
-    assert!(house.found(1) && house.open().await.is_empty(), "nineteen are no flood");
-    house.hits.count(TENANT, &[hit(meme)], Some("post-19"));
+    assert!(!house.doubted(1) && house.open().await.is_empty(), "nineteen are no flood");
+    (0..1000).for_each(|_| house.posted(meme, 0..1));
     house.curation.sweep(now).await.unwrap();
-    assert!(!house.found(1) && house.found(2));
+    assert!(!house.doubted(1), "and neither is one who posts it a thousand times");
+    house.posted(meme, 19..20);
+    house.curation.sweep(now).await.unwrap();
+    assert!(house.doubted(1), "found all the same");
+    assert!(house.found(2) && !house.doubted(2));
     assert_eq!(house.standing(meme).await, Standing::Quarantined);
     let asked = house.open().await;
     assert_eq!(asked.len(), 1);
@@ -207,15 +224,19 @@ async fn a_flood_is_quarantined_and_a_person_puts_it_back() {
         (asked[0].queue.as_str(), asked[0].item_id.as_str(), &asked[0].item_ids[..]),
         ("banks", "post-19", &["post-19".to_owned()][..])
     );
-    assert!(asked[0].decision.reasons[0].text.contains("matched 20 times in this hour and 0 times"), "{:?}", asked[0].decision);
+    assert!(
+        asked[0].decision.reasons[0].text.contains("matched attachments of 20 accounts in this hour and of 0 in"),
+        "{:?}",
+        asked[0].decision
+    );
     assert_eq!(house.kinds().await[3..], ["bank_item_changed", "bank_item_flooded"]);
 
     // Whoever confirms it puts it back, and it is spared: what still comes is no flood any more.
     house.decide(asked[0].id, Verdict::Confirmed).await;
-    assert!(house.found(1));
-    (0..500).for_each(|_| house.hits.count(TENANT, &[hit(meme)], None));
+    assert!(house.found(1) && !house.doubted(1));
+    house.posted(meme, 20..520);
     house.curation.sweep(now).await.unwrap();
-    assert!(house.found(1) && house.open().await.is_empty());
+    assert!(!house.doubted(1) && house.open().await.is_empty());
     let (at, name) = (now.hour().micros(), "A");
     let most = house.curation.most_hit(&Principal::operator(), name, now, 9).await.unwrap();
     assert_eq!(
@@ -229,10 +250,14 @@ async fn a_rejected_flood_stays_out_and_another_process_may_put_it_back() {
     let house = House::new().await;
     house.bank(BankSettings::default()).await;
     let meme = house.add(1).await;
-    (0..30).for_each(|_| house.hits.count(TENANT, &[hit(meme)], None));
+    for number in 0..30 {
+        let by = number.to_string();
+        house.hits.count(Sent { tenant: TENANT, by: &by, item_id: None, at: Timestamp::now() }, &[hit(meme)]);
+    }
     house.curation.sweep(Timestamp::now()).await.unwrap();
     let asked = house.open().await;
     assert_eq!(asked[0].item_id, format!("A/{meme}"), "nobody named an attachment");
+    assert!(house.doubted(1), "only a person puts it out of force");
     let decided = house.decide(asked[0].id, Verdict::Rejected).await;
     assert_eq!((decided.count, house.standing(meme).await, house.found(1)), (1, Standing::Quarantined, false));
     let item = house.store.item(TENANT, "A", meme).await.unwrap().unwrap();
@@ -242,9 +267,9 @@ async fn a_rejected_flood_stays_out_and_another_process_may_put_it_back() {
     // A curator's order spares it too.
     let active = ItemPatch { standing: Some(Standing::Active), ..ItemPatch::default() };
     house.curation.change(&Principal::operator(), "A", meme, active).await.unwrap();
-    (0..30).for_each(|_| house.hits.count(TENANT, &[hit(meme)], None));
+    house.posted(meme, 100..130);
     house.curation.sweep(Timestamp::now()).await.unwrap();
-    assert!(house.found(1) && house.open().await.is_empty());
+    assert!(house.found(1) && !house.doubted(1) && house.open().await.is_empty());
 }
 
 #[tokio::test]
@@ -254,11 +279,11 @@ async fn confirmed_material_that_spreads_is_only_shown() {
     let known = house.add(1).await;
     let operator = Principal::operator();
     house.curation.opine(&operator, "A", known, (OpinionSource::Curator, Opinion::Confirm), None).await.unwrap();
-    for _ in 0..2 {
-        (0..30).for_each(|_| house.hits.count(TENANT, &[hit(known)], Some("x")));
+    for round in 0..2 {
+        house.posted(known, 30 * round..30 * (round + 1));
         house.curation.sweep(Timestamp::now()).await.unwrap();
     }
-    assert!(house.found(1));
+    assert!(house.found(1) && !house.doubted(1));
     assert_eq!(house.open().await.len(), 1, "once in an hour");
     assert!(house.open().await[0].decision.reasons[0].text.contains("stays in force"));
     let flooded = house.store.ledger_events(TENANT, 0, 100).await.unwrap();
@@ -275,41 +300,50 @@ async fn a_busy_item_is_no_flood() {
     let busy = house.add(1).await;
     let now = Timestamp::now();
     let hour = |back: i64| Timestamp::from_micros(now.hour().micros() - back * 3_600_000_000);
-    let hits =
-        (1..=24).map(|back| nightlight::store::ItemHits { tenant: TENANT, bank: "A".into(), content_id: busy, hour: hour(back), hits: 10 });
+    let hits = (1..=24).map(|back| nightlight::store::ItemHits {
+        tenant: TENANT,
+        bank: "A".into(),
+        content_id: busy,
+        hour: hour(back),
+        hits: 10,
+        near: 10,
+    });
     house.store.add_hits(hits.collect()).await.unwrap();
-    (0..100).for_each(|_| house.hits.count(TENANT, &[hit(busy)], None));
+    house.posted(busy, 0..100);
     house.curation.sweep(now).await.unwrap();
-    assert!(house.found(1), "ten times its mean is allowed");
-    (0..150).for_each(|_| house.hits.count(TENANT, &[hit(busy)], None));
+    assert!(!house.doubted(1), "ten times its mean is allowed");
+    house.posted(busy, 100..250);
     house.curation.sweep(now).await.unwrap();
-    assert!(!house.found(1), "twenty-five times is not");
+    assert!(house.doubted(1), "twenty-five times is not");
 }
 
-/// Who only looks up floods like who scores; looking at what is out of force is no traffic.
+/// A signal is no attachment: anybody can ask for it as often as they like, under as many keys as they have. And what an exact digest finds
+/// says nothing against its item.
 #[tokio::test(flavor = "multi_thread")]
-async fn look_ups_count_too() {
+async fn look_ups_and_exact_digests_put_nothing_in_doubt() {
     let house = House::new().await;
     house.bank(BankSettings::default()).await;
-    let meme = house.add(1).await;
+    let known = house.add(1).await;
     let pictures = Pictures::hashing(&Config::load(&Sources::default()).unwrap()).unwrap();
     let lookup = Lookup::new(house.banks.clone(), pictures, MediaFetcher::off()).counting(house.hits.clone());
-    let look = async |scope: &Scope| {
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        let found = lookup.find(&Principal::operator(), Sought::Signal(Signal::Pdq(pdq(1))), scope, deadline).await.unwrap();
-        found.matches.len()
-    };
-    let everything = Scope { include_disabled: true, ..Scope::default() };
-    for _ in 0..30 {
-        assert_eq!(look(&everything).await, 1);
+    for scope in [Scope::default(), Scope { include_disabled: true, ..Scope::default() }] {
+        for _ in 0..30 {
+            let who = Principal { key: KeyId::new(), ..Principal::operator() };
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            let found = lookup.find(&who, Sought::Signal(Signal::Pdq(pdq(1))), &scope, deadline).await.unwrap();
+            assert_eq!(found.matches.len(), 1);
+        }
     }
     house.curation.sweep(Timestamp::now()).await.unwrap();
-    assert!(house.found(1));
-    for _ in 0..30 {
-        look(&Scope::default()).await;
+    assert_eq!(house.curation.most_hit(&Principal::operator(), "A", Timestamp::now(), 9).await.unwrap(), []);
+    let exact = Match { technology: SignalType::Sha256, ..hit(known) };
+    for number in 0..30 {
+        let by = number.to_string();
+        house.hits.count(Sent { tenant: TENANT, by: &by, item_id: None, at: Timestamp::now() }, &[exact.clone(), hit(known)]);
     }
     house.curation.sweep(Timestamp::now()).await.unwrap();
-    assert_eq!((house.standing(meme).await, look(&Scope::default()).await, look(&everything).await), (Standing::Quarantined, 0, 1));
+    let most = house.curation.most_hit(&Principal::operator(), "A", Timestamp::now(), 9).await.unwrap();
+    assert_eq!((most[0].hits, most[0].near, house.standing(known).await), (30, 0, Standing::Active));
 }
 
 #[tokio::test]
@@ -385,9 +419,10 @@ async fn what_another_process_imported_takes_the_tests() {
 
 const JPEG: &[u8] = include_bytes!("../../scripts/samples/known.jpg");
 
-/// The real binary: a picture that is known, over and over.
+/// The real binary: a picture that is known, over and over, by one account, by many, and by look-ups. It is always found, always before
+/// reviewers, and one job for them.
 #[test]
-fn the_server_clusters_counts_and_stops_a_flood() {
+fn a_flood_is_always_found_and_one_job() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[("NIGHTLIGHT__FLOOD__LEAST_HITS", "12"), ("NIGHTLIGHT__REVIEW__KNOWN_SECOND_LOOK", "0.0")]);
     let nightlight = |words: &[&str], input: &str| {
@@ -400,11 +435,13 @@ fn the_server_clusters_counts_and_stops_a_flood() {
     let hash = nightlight(&["hash", "--backend", "cpu", picture.to_str().unwrap()], "").json_lines().remove(0);
     nightlight(&["bank", "create", "--bank", "DEMO"], "");
     nightlight(&["bank", "add", "--bank", "DEMO", "-"], hash["pdq"].as_str().unwrap());
-    let score = |item: &str| {
-        let answer = server.request("POST", &format!("/score?item_id={item}"), &[("Content-Type", "image/jpeg")], JPEG);
+    let posted_by = |account: &str, item: &str| {
+        let path = format!("/score?item_id={item}&account_id={account}");
+        let answer = server.request("POST", &path, &[("Content-Type", "image/jpeg")], JPEG);
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         answer.json()
     };
+    let score = |item: &str| posted_by("one", item);
     let until = |what: &str, done: &dyn Fn() -> bool| {
         let started = std::time::Instant::now();
         while !done() {
@@ -423,10 +460,28 @@ fn the_server_clusters_counts_and_stops_a_flood() {
     assert_eq!((&job["count"], &job["item_ids"][0], &job["subject"]), (&6.into(), &"post-5".into(), &Value::Null), "{job}");
     assert_eq!(get("/review/items")["items"].as_array().unwrap().len(), 1);
 
-    (6..=20).for_each(|number| drop(score(&format!("post-{number}"))));
     let quarantined = || nightlight(&["bank", "items", "--bank", "DEMO", "--json"], "").json_lines()[0]["standing"] == "quarantined";
+    let wide = format!(r#"{{"signals":[{}]}}"#, vec![format!(r#"{{"signal_type":"pdq","signal":{}}}"#, hash["pdq"]); 100].join(","));
+    (6..=40).for_each(|number| drop(score(&format!("post-{number}"))));
+    assert_eq!(server.request("POST", "/match", &[("Content-Type", "application/json")], wide.as_bytes()).status, 200);
+    // What one account and look-ups did is written down, and then what others do.
+    posted_by("two", "by-two");
+    until("both accounts are counted", &|| get("/banks/DEMO/hits")["hits"][0]["hits"] == 2);
+    assert!(!quarantined());
+    (3..=12).for_each(|number| drop(posted_by(&format!("account-{number}"), &format!("flood-{number}"))));
     until("the flood is noticed", &quarantined);
-    until("and stopped", &|| !matches("late"));
+    let doubted = |answer: &Value| answer["matches"][0]["quarantined"] == true;
+    until("and said", &|| doubted(&score("late")));
+    let late = score("later");
+    assert_eq!(
+        (&late["decision"]["route"], &late["decision"]["reasons"][0]["code"]),
+        (&"review".into(), &"quarantined_match".into()),
+        "{late}"
+    );
+    assert_eq!(late["review_item"], first.as_str(), "it waits with what came before");
+    let looked = server.request("POST", "/match", &[("Content-Type", "application/json")], wide.as_bytes()).json();
+    assert_eq!(looked["matches"].as_array().unwrap().iter().filter(|hit| hit["quarantined"] == true).count(), 100, "{looked}");
+    assert_eq!(get("/review/items?queue=default")["items"].as_array().unwrap().len(), 1);
     let asked = get("/review/items?queue=banks")["items"][0].clone();
     assert_eq!((&asked["subject"]["bank"], &asked["subject"]["content_id"]), (&"DEMO".into(), &1.into()), "{asked}");
     let metrics = String::from_utf8(server.request("GET", "/metrics", &[], b"").body).unwrap();
@@ -437,7 +492,7 @@ fn the_server_clusters_counts_and_stops_a_flood() {
         assert_eq!(server.request("POST", &format!("/review/items/{id}/decision"), &[], body.as_bytes()).status, 200);
     };
     decide(asked["id"].as_str().unwrap(), "confirmed");
-    assert!(matches("after"), "in force for the next query");
+    assert!(!doubted(&score("after")), "in force for the next query");
     // The job that stood for all is decided once, and later copies are put to it.
     decide(&first, "confirmed");
     assert_eq!(score("again")["review_item"], first.as_str());

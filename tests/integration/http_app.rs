@@ -14,7 +14,10 @@ use futures_util::StreamExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nightlight::{
     config::{Config, Sources},
-    domain::{curation::BankSettings, ids::TenantId},
+    domain::{
+        curation::{BankSettings, NearQueryRules},
+        ids::TenantId,
+    },
     http::{HttpOptions, HttpServices, HttpState, router},
     outbound::{Client, Limits, MediaFetcher, Policy, Retry},
     services::{
@@ -23,7 +26,7 @@ use nightlight::{
         banks::{Banks, curation::Curation},
         exchange::Exchanges,
         health::{Check, Health, constant},
-        lookup::{Lookup, RecentHashes},
+        lookup::{Lookup, NearQueries, RecentHashes},
         monitor::{Monitor, Settings},
         operating_points::{OperatingPoints, Running},
         review::Review,
@@ -57,13 +60,16 @@ pub struct Setup {
     pub fetcher: MediaFetcher,
     /// Of new banks.
     pub defaults: BankSettings,
+    /// When a key is stopped that looks up near one item.
+    pub near: NearQueryRules,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let health = Health::of(vec![Check::ok("store", "answers")], vec![]);
         let (options, defaults) = (HttpOptions::default(), BankSettings::default());
-        Self { options, scorer: FakeScorer::echo(), health, keys: false, fetcher: MediaFetcher::off(), defaults }
+        let near = Config::load(&Sources::default()).unwrap().matching.near_queries;
+        Self { options, scorer: FakeScorer::echo(), health, keys: false, fetcher: MediaFetcher::off(), defaults, near }
     }
 }
 
@@ -100,7 +106,7 @@ impl Setup {
         let config = Config::load(&Sources::default()).unwrap();
         let recent = RecentHashes::new(config.matching.recent_hashes_for, config.matching.recent_hashes);
         let lookup = Lookup::new(banks.clone(), Pictures::hashing(&config).unwrap(), self.fetcher.clone()).remembering(recent);
-        let lookup = Arc::new(lookup);
+        let lookup = Arc::new(lookup.watching(NearQueries::new(self.near), store.clone()));
         let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), max_bytes: 1 << 20 };
         let client = Client::new(Policy::default(), limits, Retry::NEVER);
         let exchanges = Exchanges::new(store.clone(), Some(banks.clone()), folder.path(), client, Default::default())

@@ -111,5 +111,5 @@ async fn a_key_s_tenant_is_the_request_s_tenant() {
     app.store.create_tenant(tenant, "other".into(), nightlight::domain::time::Timestamp::now()).await.unwrap();
     let (key, _) = app.access.create_key(tenant, "gateway", Role::Scorer).await.unwrap();
     score_with(&app, "x-api-key", key.reveal()).await.ok();
-    assert_eq!(app.scorer.seen()[0].tenant, tenant);
+    assert_eq!(app.scorer.seen()[0].who.tenant, tenant);
 }

@@ -258,7 +258,7 @@ async fn items_go_out_of_force_and_are_retired() {
     assert!(!matches(&app, 'a').await);
     patch(json!({"disable_until": null, "metadata": {"content_uri": "u"}})).await.ok();
     assert_eq!(patch(json!({"metadata": null})).await.ok()["metadata"], Value::Null);
-    assert_eq!((patch(json!({"standing": "quarantined"})).await.ok()["in_force"].clone(), matches(&app, 'a').await), (json!(false), false));
+    assert_eq!((patch(json!({"standing": "quarantined"})).await.ok()["in_force"].clone(), matches(&app, 'a').await), (json!(true), true));
     assert_eq!(patch(json!({"standing": "active"})).await.ok()["standing"], "active");
     assert!(patch(json!({"standing": "vetted"})).await.error(400, "malformed").contains("cannot become"));
     for wrong in [json!({"note": 5}), json!({"note": "x".repeat(256)}), json!({"disable_until": "soon"}), json!({"signals": []}), json!([])]
@@ -340,7 +340,7 @@ async fn items_with_most_hits_come_first() {
         add(&app, "A", json!({"signals": [md5(digit)]})).await;
     }
     let hour = nightlight::domain::time::Timestamp::now().hour();
-    let hits = |content_id, hits| ItemHits { tenant: TenantId::DEFAULT, bank: "A".to_owned(), content_id, hour, hits };
+    let hits = |content_id, hits| ItemHits { tenant: TenantId::DEFAULT, bank: "A".to_owned(), content_id, hour, hits, near: hits };
     app.store.add_hits(vec![hits(1, 2), hits(2, 7)]).await.unwrap();
     let told = app.get("/banks/A/hits").await.ok();
     let at = hour.to_string();

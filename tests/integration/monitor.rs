@@ -223,6 +223,7 @@ async fn banks_have_books_and_services_have_slices() {
         quality: None,
         transform: None,
         disputed: false,
+        quarantined: false,
         category: None,
         look: nightlight::domain::clip::Look::default(),
     };

@@ -54,6 +54,7 @@ fn evidence() -> Evidence {
         quality: Some(97),
         transform: Some(Transform::Rotate90),
         disputed: false,
+        quarantined: false,
         category: None,
         look: nightlight::domain::clip::Look::default(),
     };

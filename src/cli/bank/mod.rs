@@ -69,7 +69,7 @@ pub(super) enum Bank {
     /// Their content ids are not given again; a removed signal that is imported again gets a new one. A running server stops matching them
     /// within a second.
     Remove(Removal),
-    /// Give items another standing: put back what was quarantined, quarantine what matches wrongly
+    /// Give items another standing: put back what was quarantined, quarantine what may match wrongly (its matches still go to review)
     Standing(Move),
     /// Say that an item belongs into its bank, or that it does not; or show what was said
     ///

@@ -17,6 +17,7 @@ use crate::{
     domain::ids::{RequestId, TenantId},
     services::{
         App,
+        access::Principal,
         datasets::Manifest,
         evaluate::{
             Options,
@@ -187,7 +188,7 @@ impl Files {
         };
         loop {
             let request = ScoreRequest {
-                tenant: TenantId::DEFAULT,
+                who: Principal::operator(),
                 request_id: RequestId::new(),
                 attachment: attachment.clone(),
                 context: Default::default(),

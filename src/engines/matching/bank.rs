@@ -43,6 +43,8 @@ pub struct Bank {
     pub dihedral: bool,
     /// Content ids of items that somebody disputes; their matches say so.
     pub disputed: Arc<HashSet<i64>>,
+    /// Content ids of items that are in doubt; their matches by anything but a digest say so.
+    pub quarantined: Arc<HashSet<i64>>,
     pub(super) indices: BTreeMap<Shape, Box<dyn SignalIndex>>,
 }
 
@@ -68,6 +70,7 @@ impl Bank {
             minimum_quality,
             dihedral,
             disputed: Arc::default(),
+            quarantined: Arc::default(),
             indices: BTreeMap::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! What is looked up, and what is found.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     hash::{BuildHasher, RandomState},
 };
 
@@ -25,6 +25,9 @@ pub struct Lookup {
     pub banks: Option<BankMask>,
     /// In place of the banks' own, wider or narrower. Radii of exact digests mean nothing.
     pub radii: BTreeMap<SignalType, Distance>,
+    /// The banks that are never searched wider than their own radius: who may not read a bank's hashes must not learn how far away they
+    /// are.
+    pub bounded: BankMask,
     /// Everything that was not removed is asked, in force or not: disabled items, disabled banks, those that answer a share of lookups only. Then nothing is suppressed.
     pub include_disabled: bool,
     /// By which banks that answer a share of lookups are drawn.
@@ -120,27 +123,52 @@ pub struct Found {
 }
 
 impl Found {
-    /// Takes back what resembles known harmless material at least as much: an exact match by an exact negative only, any other by an exact negative or by one of
-    /// the same type that is not farther away. `matches` and `negatives` are sorted.
-    pub(super) fn suppress(matches: Vec<Match>, negatives: Vec<Match>) -> Self {
-        let exact = negatives.iter().find(|negative| negative.technology.is_exact());
-        let mut nearest: BTreeMap<SignalType, &Match> = BTreeMap::new();
-        for negative in &negatives {
-            nearest.entry(negative.technology).or_insert(negative);
-        }
-        let by = |matched: &Match| {
-            let near = nearest.get(&matched.technology).copied();
-            exact.or(near.filter(|negative| !matched.technology.is_exact() && negative.distance <= matched.distance))
-        };
+    /// Takes back what resembles known harmless material at least as much: an exact match by an exact negative only, any other by an exact
+    /// negative or by one of the same type that is not farther away. Neither a negative that is itself in doubt nor one of a bank that may
+    /// not speak for the other takes anything back. `matches` and `negatives` are sorted.
+    pub(super) fn suppress(matches: Vec<Match>, negatives: Vec<Match>, refusals: &Refusals) -> Self {
+        let mut of_bank: BTreeMap<String, Harmless<'_>> = BTreeMap::new();
         let mut found = Self::default();
         for matched in matches {
-            match by(&matched).cloned() {
+            let harmless = match of_bank.get(&matched.bank) {
+                Some(harmless) => harmless,
+                None => of_bank.entry(matched.bank.clone()).or_insert_with(|| Harmless::of(&matched.bank, &negatives, refusals)),
+            };
+            match harmless.takes_back(&matched).cloned() {
                 Some(by) => found.suppressed.push(Suppressed { matched, by }),
                 None => found.matches.push(matched),
             }
         }
         found.negatives = negatives;
         found
+    }
+}
+
+/// Pairs of a negative bank and another one that it takes nothing back of, by their names.
+pub type Refusals = HashSet<(String, String)>;
+
+/// What takes back matches of one bank.
+struct Harmless<'a> {
+    exact: Option<&'a Match>,
+    nearest: BTreeMap<SignalType, &'a Match>,
+}
+
+impl<'a> Harmless<'a> {
+    fn of(bank: &str, negatives: &'a [Match], refusals: &Refusals) -> Self {
+        let refused = |negative: &Match| refusals.contains(&(negative.bank.clone(), bank.to_owned()));
+        let mut harmless = Self { exact: None, nearest: BTreeMap::new() };
+        for negative in negatives.iter().filter(|negative| !negative.quarantined && (refusals.is_empty() || !refused(negative))) {
+            if negative.technology.is_exact() {
+                harmless.exact.get_or_insert(negative);
+            }
+            harmless.nearest.entry(negative.technology).or_insert(negative);
+        }
+        harmless
+    }
+
+    fn takes_back(&self, matched: &Match) -> Option<&'a Match> {
+        let near = self.nearest.get(&matched.technology).copied();
+        self.exact.or(near.filter(|negative| !matched.technology.is_exact() && negative.distance <= matched.distance))
     }
 }
 
@@ -166,9 +194,15 @@ impl Lookup {
         Asked { variants: hashes.len(), signals: hashes.iter().copied().map(Signal::Pdq).chain(digest).chain(bare).collect() }
     }
 
-    /// The radius in which this bank is searched.
-    pub fn radius(&self, bank: &Bank, kind: SignalType) -> Distance {
-        if kind.is_exact() { Distance::ZERO } else { self.radii.get(&kind).copied().unwrap_or_else(|| bank.radius(kind)) }
+    /// The radius in which the bank at this place is searched.
+    pub fn radius(&self, at: usize, bank: &Bank, kind: SignalType) -> Distance {
+        let own = bank.radius(kind);
+        match self.radii.get(&kind) {
+            _ if kind.is_exact() => Distance::ZERO,
+            Some(radius) if self.bounded.contains(at) => own.min(*radius),
+            Some(radius) => *radius,
+            None => own,
+        }
     }
 
     /// The attachment's quality and the variant that matched, if the signal at this place is one.

@@ -78,7 +78,7 @@ pub use bank::{Bank, BankMerge};
 pub use gpu::{GpuScan, Pair};
 pub use hit::{Hit, linear};
 pub use index::{Reach, Sizes};
-pub use lookup::{BankMask, Draw, Found, Lookup};
+pub use lookup::{BankMask, Draw, Found, Lookup, Refusals};
 pub use pdq::PdqIndex;
 pub use signals::{AnyMerge, SignalHit, SignalIndex, distance, index_for, sized_index_for};
 pub use snapshot::{Slice, Snapshot};

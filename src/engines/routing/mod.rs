@@ -10,8 +10,9 @@
 //! Order of categories when several technologies fire: `known` (a bank holds it) before `new` (a classifier of media flagged it)
 //! before `solicitation` (a classifier of text flagged it) before `other` (something could not be looked at).
 //!
-//! Priority orders the queue, nothing else: known material by nearness (1.0 at distance 0, never below 0.9), flagged scores by the
-//! probability, or the raw score clipped to 0..=1 where there is none, below 0.9; what merely could not be scored gets 0.5.
+//! Priority orders the queue, nothing else: known material by nearness (1.0 at distance 0, never below 0.9, and 0.9 for an item that is
+//! quarantined), flagged scores by the probability, or the raw score clipped to 0..=1 where there is none, below 0.9; what merely could not
+//! be scored gets 0.5.
 
 use std::collections::BTreeMap;
 
@@ -107,6 +108,8 @@ pub struct Routed {
     pub inclusion_probability: f64,
 }
 
+/// The reason of an attachment that nothing speaks against.
+const NOTHING_FOUND: &str = "nothing_found";
 /// The least priority of known material, and the bound that flagged scores stay below.
 const KNOWN_FLOOR: f64 = 0.9;
 /// Priority of what could not be scored: a human must look, but nothing was found.
@@ -158,6 +161,23 @@ impl Policy {
         }
     }
 
+    /// The `decision` as it is told to somebody who may not know of some matches: `visible` is the evidence without them. It is known
+    /// material all the same, and what else is told of it follows from what they may see.
+    pub fn withholding(&self, kind: AttachmentKind, visible: &Evidence, lot: f64, decision: &RoutingDecision) -> RoutingDecision {
+        let told = self.decide(kind, visible, lot);
+        let withheld = Reason {
+            code: "bank_match".to_owned(),
+            technology: None,
+            text: "a bank holds it that this key is not admitted to; the review item says which".to_owned(),
+        };
+        let reasons = told.reasons.into_iter().filter(|reason| reason.code != NOTHING_FOUND);
+        RoutingDecision {
+            priority: told.priority.max(KNOWN_FLOOR),
+            reasons: std::iter::once(withheld).chain(reasons).collect(),
+            ..decision.clone()
+        }
+    }
+
     /// Which technology alone would have sent the attachment to review, earliest in the order of the layers: exact digests, perceptual
     /// hashes, classifiers (in the order they ran).
     pub fn fired_first(&self, evidence: &Evidence, lot: f64) -> Option<Technology> {
@@ -195,7 +215,7 @@ impl Policy {
 
     fn none(&self, evidence: &Evidence) -> RoutingDecision {
         let mut reasons = vec![Reason {
-            code: "nothing_found".to_owned(),
+            code: NOTHING_FOUND.to_owned(),
             technology: None,
             text: "no bank matched and no score reached its threshold".to_owned(),
         }];
@@ -205,6 +225,9 @@ impl Policy {
 }
 
 fn match_priority(hit: &Match) -> f64 {
+    if hit.quarantined {
+        return KNOWN_FLOOR; // behind everything that no one doubts
+    }
     // What lies on the radius itself still counts for a thirty-second, whatever the unit.
     let radius = f64::from(hit.max_distance.max(hit.distance).get());
     let nearness = if radius == 0.0 { 1.0 } else { 1.0 - f64::from(hit.distance.get()) / (radius * 32.0 / 31.0) };
@@ -217,14 +240,14 @@ fn score_priority(score: &Score) -> f64 {
 }
 
 fn match_reason(hit: &Match) -> Reason {
-    Reason {
-        code: "bank_match".to_owned(),
-        technology: Some(Technology::named(hit.technology.as_str())),
-        text: format!(
-            "bank {} holds it as content {} at distance {} (radius {})",
-            hit.bank, hit.content_id, hit.distance, hit.max_distance
-        ),
-    }
+    let Match { bank, content_id, distance, max_distance, .. } = hit;
+    let held = format!("bank {bank} holds it as content {content_id} at distance {distance} (radius {max_distance})");
+    let (code, text) = if hit.quarantined {
+        ("quarantined_match", format!("{held}; that item is quarantined, so a person has to say whether it matches rightly"))
+    } else {
+        ("bank_match", held)
+    };
+    Reason { code: code.to_owned(), technology: Some(Technology::named(hit.technology.as_str())), text }
 }
 
 fn score_reason(score: &Score) -> Reason {
@@ -278,6 +301,7 @@ mod tests {
             quality: Some(90),
             transform: None,
             disputed: false,
+            quarantined: false,
             category: None,
             look: crate::domain::clip::Look::default(),
         }
@@ -326,6 +350,21 @@ mod tests {
         assert!(route(&evidence).priority >= KNOWN_FLOOR);
         assert_eq!(route(&evidence).reasons.len(), 3);
         assert_eq!(Policy::default().fired_first(&evidence, LOT).unwrap().as_str(), "pdq");
+    }
+
+    #[test]
+    fn a_quarantined_item_sends_to_review_behind_those_in_force() {
+        let quarantined = Match { quarantined: true, ..hit(0) };
+        let route = |matches: Vec<Match>| {
+            let routed = Policy::default().route(AttachmentKind::Image, &Evidence { matches, ..Evidence::default() }, LOT);
+            assert_eq!(routed.inclusion_probability, 1.0);
+            routed.decision
+        };
+        let doubted = route(vec![quarantined.clone()]);
+        assert_eq!((doubted.route, doubted.category, doubted.priority), (Route::Review, Category::Known, KNOWN_FLOOR));
+        assert_eq!(doubted.reasons[0].code, "quarantined_match");
+        let both = route(vec![hit(31), quarantined]);
+        assert!(both.priority > KNOWN_FLOOR && both.reasons[0].code == "bank_match", "{both:?}");
     }
 
     #[test]

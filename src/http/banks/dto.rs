@@ -130,6 +130,7 @@ pub(in crate::http) struct HitList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct HitBody {
     pub content_id: i64,
+    /// Accounts, or keys that named none, that matched it: each once for a clock hour.
     pub hits: u64,
     /// Start of the hour in which it matched last.
     #[schema(value_type = String, format = DateTime)]

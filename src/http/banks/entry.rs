@@ -118,7 +118,8 @@ fn read_disable_until(text: Option<&str>, place: &str) -> Result<DisableUntil, A
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct ItemChangeBody {
-    /// By order: `active` puts back what was disputed or quarantined, `quarantined` takes out of force, `retired` is for good.
+    /// By order: `active` puts back what was disputed or quarantined, `quarantined` sends whatever matches it to review as doubtful,
+    /// `retired` is for good.
     #[schema(value_type = Option<String>)]
     standing: Option<Standing>,
     /// Null is in force, `always` out of force, or until when.

@@ -258,7 +258,8 @@ pub(in crate::http) async fn opinions(
 
 /// Confirm or dispute an item.
 ///
-/// Disputes move it to `disputed`, which stays in force and says so with each match; many of them, with nobody who confirms, to `quarantined`.
+/// Disputes move it to `disputed`, which stays in force and says so with each match; many of them, with nobody who confirms, to
+/// `quarantined`, whose matches go to review with the reason `quarantined_match`.
 #[utoipa::path(
     post,
     path = "/banks/{bank}/items/{content_id}/opinions",

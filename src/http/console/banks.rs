@@ -58,7 +58,7 @@ pub(super) async fn list(State(state): State<Shared>, visitor: Visitor) -> Resul
         } @else {
             (table("Banks and their items by standing", &["Name", "Searched", "Purpose", "Items", "Active", "Disputed", "Quarantined", "Waiting", "Retired"],
                 &html! { @for (bank, counts) in &rows { (row(bank, counts)) } }))
-            p.soft { "Active and disputed items are in force. Waiting are candidates and vetted items, which admission tests or people keep back." }
+            p.soft { "Active and disputed items are in force; what matches a quarantined one goes to review and says so. Waiting are candidates and vetted items, which admission tests or people keep back." }
         }
         @if may_create { (new_bank(&visitor, state.services.curation.defaults())) }
     };

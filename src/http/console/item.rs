@@ -67,6 +67,9 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At((bank
 
 fn facts(item: &Item) -> Markup {
     let (force, why) = match item.state {
+        ItemState::Enabled if item.standing == Standing::Quarantined => {
+            ("in doubt", ": what matches it goes to review, and says so".to_owned())
+        }
         ItemState::Enabled => ("in force", String::new()),
         ItemState::Removed => ("removed for good", String::new()),
         ItemState::Disabled if item.standing.state() == ItemState::Enabled => ("out of force", " for a time".to_owned()),
@@ -114,7 +117,7 @@ fn actions(visitor: &Visitor, item: &Item) -> Markup {
             div.actions {
                 (button(visitor, item, "confirm", "Confirm: it belongs here"))
                 (button(visitor, item, "dispute", "Dispute: it does not"))
-                @if item.state != ItemState::Enabled { (button(visitor, item, "enable", "Put in force")) }
+                @if item.state != ItemState::Enabled || item.standing == Standing::Quarantined { (button(visitor, item, "enable", "Put in force")) }
                 @if item.standing.may_become(Standing::Quarantined) { (button(visitor, item, "quarantine", "Quarantine")) }
             }
             form.row method="post" action=(to("disable")) {
@@ -231,7 +234,8 @@ async fn acted(state: &Shared, (bank, id, action): (&str, i64, &str), Posted { v
         "enable" => {
             let now = curation.item(who, bank, id).await?.standing;
             // A disputed item is in force, and stays disputed.
-            let standing = Some(Standing::Active).filter(|_| now.state() != ItemState::Enabled);
+            let in_force = matches!(now, Standing::Active | Standing::Disputed);
+            let standing = Some(Standing::Active).filter(|_| !in_force);
             change(ItemPatch { standing, disable_until: Some(DisableUntil::Never), ..ItemPatch::default() }).await?;
             "The item is in force.".to_owned()
         }
@@ -242,7 +246,8 @@ async fn acted(state: &Shared, (bank, id, action): (&str, i64, &str), Posted { v
         }
         "quarantine" => {
             change(ItemPatch { standing: Some(Standing::Quarantined), ..ItemPatch::default() }).await?;
-            "The item is quarantined: out of force until somebody puts it in force.".to_owned()
+            "The item is quarantined: what matches it goes to review until somebody puts the item in force, disables it or retires it."
+                .to_owned()
         }
         "retire" if !fields.checked("sure") => return Err(ApiError::malformed("check the box to retire the item; nothing was changed")),
         "retire" => {

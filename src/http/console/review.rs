@@ -293,7 +293,10 @@ fn matched(one: &Match) -> Markup {
             td.number { (one.max_distance) }
             td { (one.transform.map_or("", |transform| transform.as_str())) }
             td { (one.category.map_or("", |category| category.as_str())) }
-            td { @if one.disputed { span.badge.disputed { "disputed" } } }
+            td {
+                @if one.disputed { span.badge.disputed { "disputed" } }
+                @if one.quarantined { span.badge.quarantined { "quarantined" } }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use axum::{
     Json,
     extract::{Extension, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, Serializer};
@@ -32,6 +33,9 @@ use crate::{
 /// Bits that a content id has in an id that is unique over all banks; above them stands the bank's number less one, so that the ids of the first
 /// bank are its own.
 const CONTENT_BITS: u32 = 32;
+
+/// The header that counts matches that an answer leaves out.
+const LEFT_OUT: HeaderName = HeaderName::from_static("x-matches-left-out");
 
 /// The id of an item, unique over all banks.
 pub(super) const fn unique_id(bank: i64, content_id: i64) -> i64 {
@@ -99,6 +103,15 @@ fn by_bank(found: &Found, strict: bool) -> BTreeMap<&str, Vec<MatchBody>> {
     banks
 }
 
+/// Says how many matches the answer leaves out, if it does; HMA's answers have no place for it.
+fn left_out(found: &Found) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if found.left_out > 0 {
+        headers.insert(LEFT_OUT, HeaderValue::from(found.left_out));
+    }
+    headers
+}
+
 /// The banks that the query names, and its coin.
 fn scope(params: &Params, bypass: bool) -> Result<Scope, Refusal> {
     let coin = match params.get("seed") {
@@ -149,9 +162,11 @@ fn signal_in(state: &Shared, who: &Principal, params: &Params) -> Result<Signal,
     responses(
         (status = 200, description = "`{\"BANK\": [{\"bank_content_id\": 1, \"distance\": \"0\"}]}`, or the same under each type", content_type = "application/json", headers(
             ("X-PDQ-Quality" = Option<u8>, description = "With a URL: 0 to 100; below 50 nothing matches"),
+            ("X-Matches-Left-Out" = Option<u64>, description = "With a signal: matches beyond the nearest thousand, which are not answered"),
             ("X-Unscored" = Option<String>, description = "With a URL: why something of the file was not looked up, as `POST /h/hash` says it"),
         )),
         (status = 400, description = "Neither, or no such signal", body = HmaErrorBody),
+        (status = 429, description = "The key looked up too many different hashes near one item; see Retry-After", body = HmaErrorBody),
     )
 )]
 pub(in crate::http) async fn get_lookup(
@@ -168,7 +183,8 @@ pub(in crate::http) async fn get_lookup(
             return Err(bad("Either url or both signal and signal_type are required"));
         }
         let found = state.services.lookup.find(&who, sought(&state, &who, &params)?, &scope, until).await?;
-        return Ok(Json(by_bank(&found, params.strict)).into_response());
+        found.hold_back(until).await;
+        return Ok((left_out(&found), Json(by_bank(&found, params.strict))).into_response());
     };
     let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
     let embeddings = state.services.lookup.embeddings_held(&who);
@@ -246,7 +262,7 @@ async fn of_content(
             Some(signal) => {
                 let sought = match kind {
                     SignalType::Pdq if !params.strict => Sought::Picture(content.hashed.clone()),
-                    _ => Sought::Signal(signal.clone()),
+                    _ => Sought::Made(signal.clone()),
                 };
                 let found = state.services.lookup.find(who, sought, &scope, until).await?;
                 serde_json::to_value(by_bank(&found, params.strict)).unwrap_or_default()
@@ -272,8 +288,11 @@ async fn of_content(
         ("hma_strict" = Option<bool>, Query, description = "Answer as HMA does, also where it is wrong"),
     ),
     responses(
-        (status = 200, description = "`{\"matches\": [1, 2]}`, or objects as in a lookup", content_type = "application/json"),
+        (status = 200, description = "`{\"matches\": [1, 2]}`, or objects as in a lookup", content_type = "application/json", headers(
+            ("X-Matches-Left-Out" = Option<u64>, description = "Matches beyond the nearest thousand, which are not answered"),
+        )),
         (status = 400, description = "No such signal", body = HmaErrorBody),
+        (status = 429, description = "The key looked up too many different hashes near one item; see Retry-After", body = HmaErrorBody),
     )
 )]
 pub(in crate::http) async fn raw_lookup(
@@ -281,15 +300,16 @@ pub(in crate::http) async fn raw_lookup(
     Extension(call): Extension<Call>,
     Extension(who): Extension<Principal>,
     params: Params,
-) -> Result<Json<RawMatches>, Refusal> {
+) -> Result<(HeaderMap, Json<RawMatches>), Refusal> {
     let with_distance = params.flag("include_distance", false)?;
     let scope = Scope { banks: named_banks(&params), include_disabled: true, ..Scope::default() };
     let until = call.arrived + state.options.deadline;
     let sought = sought(&state, &who, &params)?;
     let found = state.services.lookup.find(&who, sought, &scope, until).await?;
+    found.hold_back(until).await;
     let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
     let matches = bodies.map(|body| if with_distance { RawMatch::Whole(body) } else { RawMatch::Id(body.bank_content_id) });
-    Ok(Json(RawMatches { matches: matches.collect() }))
+    Ok((left_out(&found), Json(RawMatches { matches: matches.collect() })))
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +29,11 @@ use crate::{
     store::Item,
 };
 
+/// Matches of one call, and as many of each further list: some two megabytes.
+const MAX_MATCHES: usize = 10_000;
+/// Matches whose JSON takes less than a millisecond to write.
+const SHORT: usize = 500;
+
 /// Hashes and matches.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct MatchesAnswer {
@@ -42,6 +51,13 @@ pub(in crate::http) struct MatchesAnswer {
     negative: Vec<FoundBody>,
     /// Matches that an item of a negative bank took back.
     suppressed: Vec<TakenBack>,
+    /// Matches that are not answered, the farthest of their signal or of the call. Absent when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    matches_left_out: usize,
+    /// Banks that were searched within their own radius though a wider one was asked, because this key may not read them. Absent when there
+    /// are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    narrowed: Vec<String>,
     /// Hashes that were not looked up, and why; also of frames, pages and views among others.
     unmatched: Vec<UnmatchedBody>,
     versions: MatchVersions,
@@ -126,7 +142,8 @@ struct MatchVersions {
 pub(super) struct Answering(MatchesAnswer);
 
 impl Answering {
-    pub(super) fn new(call: RequestId, banks: BTreeMap<String, i64>) -> Self {
+    /// Of banks at these versions, of which some were `narrowed`.
+    pub(super) fn new(call: RequestId, banks: BTreeMap<String, i64>, narrowed: Vec<String>) -> Self {
         Self(MatchesAnswer {
             contract: "1",
             request_id: call.to_string(),
@@ -134,6 +151,8 @@ impl Answering {
             matches: Vec::new(),
             negative: Vec::new(),
             suppressed: Vec::new(),
+            matches_left_out: 0,
+            narrowed,
             unmatched: Vec::new(),
             versions: MatchVersions { nightlight: env!("CARGO_PKG_VERSION"), banks },
             timings_ms: BTreeMap::new(),
@@ -186,11 +205,21 @@ impl Answering {
 
     /// Adds what was found of the content, or of the signal at this place.
     pub(super) fn found(&mut self, signal: Option<usize>, found: &Found) {
+        self.0.matches_left_out += found.left_out;
         let body = |matched: &Match| FoundBody { signal, found: matched.into(), about: None };
-        self.0.matches.extend(found.matches.iter().map(body));
-        self.0.negative.extend(found.negatives.iter().map(body));
+        self.add(|answer| &mut answer.matches, found.matches.iter().map(body));
+        self.add(|answer| &mut answer.negative, found.negatives.iter().map(body));
         let taken_back = found.suppressed.iter();
-        self.0.suppressed.extend(taken_back.map(|one| TakenBack { signal, matched: (&one.matched).into(), by: (&one.by).into() }));
+        let taken_back = taken_back.map(|one| TakenBack { signal, matched: (&one.matched).into(), by: (&one.by).into() });
+        self.add(|answer| &mut answer.suppressed, taken_back);
+    }
+
+    /// Adds to a list what there is room for in a call's answer, and counts the rest.
+    fn add<T>(&mut self, list: impl Fn(&mut MatchesAnswer) -> &mut Vec<T>, further: impl ExactSizeIterator<Item = T>) {
+        let answer = &mut self.0;
+        let room = MAX_MATCHES.saturating_sub(list(answer).len());
+        answer.matches_left_out += further.len().saturating_sub(room);
+        list(answer).extend(further.take(room));
     }
 
     /// The items that were found, each once.
@@ -217,10 +246,24 @@ impl Answering {
         }
     }
 
-    pub(super) fn finish(mut self, arrived: Instant) -> MatchesAnswer {
+    /// The answer. A long one is written on a thread for such work: the threads that serve others must stay free.
+    pub(super) async fn finish(mut self, arrived: Instant) -> Result<Response, ApiError> {
         self.took("total", arrived.elapsed());
-        self.0
+        let answer = self.0;
+        let written = if answer.matches.len() + answer.negative.len() + answer.suppressed.len() <= SHORT {
+            serde_json::to_vec(&answer)
+        } else {
+            let writing = tokio::task::spawn_blocking(move || serde_json::to_vec(&answer));
+            writing.await.map_err(|error| ApiError::internal(format!("writing an answer failed: {error}")))?
+        };
+        let body = written.map_err(|error| ApiError::internal(error.to_string()))?;
+        Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is a property of the content and no failure of the call.

@@ -6,11 +6,11 @@
 mod answer;
 mod request;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
-    Json,
     extract::{Extension, Request, State},
+    response::Response,
 };
 
 use self::{
@@ -29,13 +29,17 @@ use super::{
 };
 use crate::services::{
     access::Principal,
-    lookup::{Sought, Wanted},
+    lookup::{Sought, Wanted, hold_back},
 };
 
 /// Match content or signals against the banks.
 ///
-/// The answer has the content's hashes, what the banks hold of them, what known harmless material took back, and why a hash was not looked up.
-/// Give `signals` instead of content to look them up, 1000 at most; both can stand in one call. A PDQ hash that this server answered in the last minutes is looked up in all eight positions.
+/// The answer has the content's hashes, what the banks hold of them, what known harmless material took back, and why a hash was not looked
+/// up. Give `signals` instead of content to look them up, 1000 at most; both can stand in one call. Of each signal the nearest 1000 matches
+/// are answered, and of a call 10000; `matches_left_out` counts the others. A radius wider than a bank's own is for keys that may curate
+/// the bank; for others `narrowed` names the banks that were searched within their own. A key that looks up many different PDQ hashes near
+/// one item, which it did not get from this server, is answered more slowly and then, after `matching.near_queries_stop`, not at all for a
+/// while. A PDQ hash that this server answered in the last minutes is looked up in all eight positions.
 #[utoipa::path(
     post,
     path = "/match",
@@ -62,7 +66,7 @@ use crate::services::{
         (status = 408, description = "`body_timeout`: the body did not arrive in time", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`unsupported_type`: a Content-Encoding; no Content-Type is refused", body = ErrorBody),
-        (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
+        (status = 429, description = "`overloaded`, or `lookups_stopped`: the key looked up too many different hashes near one item; see Retry-After", body = ErrorBody),
         (status = 504, description = "`deadline`", body = ErrorBody),
     )
 )]
@@ -71,10 +75,10 @@ pub(super) async fn matches(
     Extension(call): Extension<Call>,
     Extension(who): Extension<Principal>,
     request: Request,
-) -> Result<Json<MatchesAnswer>, ApiError> {
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     // Before the body is read: see the room's bounds.
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded()) };
+    let Some(permit) = state.permits(1) else { return Err(state.overloaded()) };
     let until = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let Asked { content, signals, scope, include } = request::read(&state, &parts, body, until).await?;
     let lookup = &state.services.lookup;
@@ -82,7 +86,7 @@ pub(super) async fn matches(
     if let Some(name) = unknown.first() {
         return Err(ApiError::malformed(format!("banks: there is no bank {name:?}, or none for this key")));
     }
-    let mut answering = Answering::new(call.id, lookup.versions(&who, &scope));
+    let mut answering = Answering::new(call.id, lookup.versions(&who, &scope), lookup.narrowed_banks(&who, &scope));
     if let Some(content) = content {
         let bytes = match content {
             Content::Bytes(bytes) => bytes,
@@ -105,12 +109,18 @@ pub(super) async fn matches(
         answering.found(None, &found);
     }
     let started = Instant::now();
-    let many = !signals.is_empty();
+    let (many, mut pause) = (signals.len(), Duration::ZERO);
     for (at, signal) in signals.into_iter().enumerate() {
-        let found = lookup.find(&who, lookup.sought(&who, signal), &scope, until).await?;
+        let sought = lookup.sought(&who, signal);
+        let found = if many == 1 {
+            lookup.find(&who, sought, &scope, until).await?
+        } else {
+            lookup.find_one_of_many(&who, sought, &scope, until).await?
+        };
         answering.found(Some(at), &found);
+        pause += found.pause;
     }
-    if many {
+    if many > 0 {
         answering.took("match", started.elapsed());
     }
     if include.metadata {
@@ -119,5 +129,8 @@ pub(super) async fn matches(
         answering.describe(items);
         answering.took("metadata", started.elapsed());
     }
-    Ok(Json(answering.finish(call.arrived)))
+    // Others may work meanwhile.
+    drop(permit);
+    hold_back(pause, until).await;
+    answering.finish(call.arrived).await
 }

@@ -26,6 +26,9 @@ use crate::{
 /// as many attachments as the server admits (server.permits).
 const SLICES_AT_ONCE: usize = 4;
 
+/// Matches that are put together on the caller's thread: some hundred microseconds. More are work for the lane.
+const AT_ONCE: usize = 1000;
+
 /// What the banks hold, and how long each slice of the search took.
 #[derive(Default)]
 pub(in crate::services) struct Searched {
@@ -68,7 +71,14 @@ pub(in crate::services) async fn search(lane: &Lane, banks: &Arc<Snapshot>, look
         raw[at].extend(found);
         took.push(time);
     }
-    Ok(Searched { found: of_all(banks, &lookups, raw), took })
+    drop(looks);
+    let found = if raw.iter().map(Vec::len).sum::<usize>() <= AT_ONCE {
+        of_all(banks, &lookups, raw)
+    } else {
+        let banks = banks.clone();
+        lane.run(move || of_all(&banks, &lookups, raw)).await?
+    };
+    Ok(Searched { found, took })
 }
 
 /// Puts what was found of each view together.

@@ -1,7 +1,8 @@
-//! Flood protection: an item that suddenly matches everywhere is put out of force before it buries the reviewers.
+//! Flood protection: an item that suddenly matches everywhere is quarantined, and a person is asked to look at it.
 //!
-//! A hash can be wrong in a way that no admission test sees: that of a meme, of a blank page, of a popular app's splash screen. It shows by matching far more
-//! often than it ever did. Twice a second the keeper adds up what [matched](super::hits), and holds each item's clock hour against its own mean:
+//! A hash can be wrong in a way that no admission test sees: that of a meme, of a blank page, of a popular app's splash screen. It shows by
+//! matching far more often than it ever did. Twice a second the keeper adds up which accounts [matched](super::hits) it by something else
+//! than an exact digest, and holds each item's clock hour against its own mean:
 //!
 //! With *x* hits in this hour, *h* hits in the *t* hours before (of the last `history_days`, but at least a day: an item that is younger counts as silent before
 //! it came), and the rate of this hour at most `factor` times the mean, *x* given *x + h* is binomial with the chance factor / (factor + t) or less. It is a
@@ -9,15 +10,17 @@
 //! comparison of two Poisson rates (Przyborowski and Wilenski 1940), so a mean from few hits is not trusted more than it deserves. Hits only grow within an
 //! hour, so looking often makes no false alarm that the hour's end would not make.
 //!
-//! What follows: the item is quarantined and a review item asks a person to look at it; whoever confirms it there, or makes it active again, puts it back, and
-//! spares it for `history_days`, after which its mean is the new one. Known material does spread, so an item that a reviewer or curator here has confirmed, and none
-//! disputes, stays in force: it is only shown. What matched while it was in force waits as one review item with a count.
+//! What follows: the item is quarantined and a review item asks a person to look at it. What matches it is still found and still goes to
+//! review, with the reason `quarantined_match`, where it waits as one item with a count: otherwise a hundred accounts could switch off
+//! whatever they like. Whoever confirms the item, or makes it active again, puts it back, and spares it for `history_days`, after which its
+//! mean is the new one; whoever rejects it disables it until somebody's order. Known material does spread, so an item that a reviewer or
+//! curator here has confirmed, and none disputes, stays in force: it is only shown.
 
 use super::{BankError, curation::Curation, hits::Counted};
 use crate::{
     domain::{
         attachment::AttachmentKind,
-        bank::{ItemState, Opinion, OpinionSource},
+        bank::{ItemState, Opinion, OpinionSource, Standing},
         curation::FloodRules,
         decision::{Category, Reason, Route, RoutingDecision},
         evidence::Evidence,
@@ -36,7 +39,7 @@ pub const SIGNIFICANCE: f64 = 1e-6;
 const SHORTEST_HISTORY: u64 = 24;
 /// The queue of review items about banks.
 const QUEUE: &str = "banks";
-/// Before everything but what lies right on an item: known material may pass while the right ones are out of force.
+/// Before everything but what lies right on an item: known material waits behind the rest while the right ones are quarantined.
 const PRIORITY: f64 = 0.99;
 const HOUR: i64 = 3_600_000_000;
 
@@ -52,7 +55,8 @@ fn hours_before(rules: FloodRules, created: Timestamp, hour: Timestamp) -> u64 {
     lived.clamp(SHORTEST_HISTORY, u64::from(rules.history_days) * 24)
 }
 
-/// Writes down what matched since the last round, and acts on floods; whether an item went out of force. What could not be written is counted again.
+/// Writes down what matched since the last round, and acts on floods; whether an item was quarantined. What could not be written is counted
+/// again.
 pub(super) async fn round(curation: &Curation, rules: FloodRules, now: Timestamp) -> Result<bool, BankError> {
     let taken = curation.hits.take();
     if taken.is_empty() {
@@ -68,6 +72,7 @@ pub(super) async fn round(curation: &Curation, rules: FloodRules, now: Timestamp
                 content_id: *id,
                 hour,
                 hits: counted.hits,
+                near: counted.near,
             };
             rows.extend(items.iter().map(row));
         }
@@ -91,7 +96,7 @@ pub(super) async fn round(curation: &Curation, rules: FloodRules, now: Timestamp
     Ok(quarantined)
 }
 
-/// Looks at an item that matched often in this hour; whether it went out of force.
+/// Looks at an item that matched often in this hour; whether it was quarantined.
 async fn look(
     curation: &Curation,
     rules: FloodRules,
@@ -104,7 +109,8 @@ async fn look(
     let Some(item) = curation.store.item(tenant, bank, content_id).await? else { return Ok(false) };
     let hours = hours_before(rules, item.created_at, now.hour());
     let spared = item.released_at.is_some_and(|at| at.plus(rules.history()) > now);
-    if item.state != ItemState::Enabled || spared || !is_flood(rules, hits, before, hours) {
+    let in_force = item.state == ItemState::Enabled && item.standing != Standing::Quarantined;
+    if !in_force || spared || !is_flood(rules, hits, before, hours) {
         return Ok(false);
     }
     let confirmed = confirmed_here(curation, tenant, &item).await?;
@@ -149,9 +155,10 @@ fn review_item(
     now: Timestamp,
 ) -> NewReviewItem {
     let (bank, content_id) = (&item.bank, item.content_id);
-    let fate = if confirmed { "it stays in force, because it was confirmed here" } else { "it was quarantined" };
+    let fate =
+        if confirmed { "it stays in force, because it was confirmed here" } else { "it was quarantined: its matches still go to review" };
     let text = format!(
-        "item {content_id} of bank {bank} matched {hits} times in this hour and {before} times in the {hours} hours before; {fate}"
+        "item {content_id} of bank {bank} matched attachments of {hits} accounts in this hour and of {before} in the {hours} hours before; {fate}"
     );
     let newest = counted.and_then(|counted| counted.newest.front()).cloned();
     NewReviewItem {

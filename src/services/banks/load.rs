@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::hash::Quality,
+    domain::{bank::Standing, hash::Quality},
     engines::matching::Bank,
     store::{self, ItemCursor, Store, StoreError},
 };
@@ -74,7 +74,8 @@ async fn set_up(store: &Store, stored: &store::Bank, bank: &mut Bank) -> Result<
     (bank.enabled, bank.enabled_ratio, bank.purpose) = (stored.enabled, stored.enabled_ratio, stored.purpose);
     (bank.max_distance, bank.minimum_quality) = (stored.max_distance, Quality::new(stored.minimum_quality));
     bank.radii.clone_from(&stored.radii);
-    bank.disputed = Arc::new(store.disputed_items(stored).await?.into_iter().collect());
+    bank.disputed = Arc::new(store.items_of_standing(stored, Standing::Disputed).await?.into_iter().collect());
+    bank.quarantined = Arc::new(store.items_of_standing(stored, Standing::Quarantined).await?.into_iter().collect());
     Ok(())
 }
 

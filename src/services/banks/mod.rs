@@ -45,14 +45,14 @@ use self::{
     folder::IndexFolder,
     load::{empty, follow, follow_but_signals, is_long},
 };
-use super::access::{Principal, Role};
+use super::access::{Permission, Principal, Role};
 use crate::{
     domain::{
         curation::{AccessList, BankRight},
         ids::{BankId, TenantId},
         time::Timestamp,
     },
-    engines::matching::{Bank, Snapshot},
+    engines::matching::{Bank, BankMask, Snapshot},
     store::{self, SignalShares, Store, StoreError},
 };
 
@@ -72,6 +72,23 @@ pub struct Banks {
     tidier: tidy::Tidier,
     /// Where indices are kept on disk, if they are.
     folder: Option<Arc<IndexFolder>>,
+}
+
+/// A tenant's banks as somebody sees them: see [`Banks::view_for`].
+#[derive(Debug, Default)]
+pub struct View {
+    pub banks: Arc<Snapshot>,
+    /// Names of the banks that they may not see.
+    pub hidden: HashSet<String>,
+}
+
+/// Whether a negative bank may take back what another bank holds: only where everybody who may fill it has all rights to the other, or a
+/// curator could silence a bank that refuses them. A list that is not there refuses nobody; administrators are refused nowhere.
+fn speaks_for(negative: Option<&AccessList>, known: Option<&AccessList>) -> bool {
+    let Some(known) = known else { return true };
+    let mut curators = negative.into_iter().flat_map(|list| &list.entries).filter(|(_, right)| *right == BankRight::Curate).peekable();
+    // Without curators of its own every curator may fill it.
+    curators.peek().is_some() && curators.all(|(key, _)| known.admits(*key, BankRight::Match) && known.admits(*key, BankRight::Curate))
 }
 
 /// What lookups are given.
@@ -146,13 +163,39 @@ impl Banks {
 
     /// The banks that somebody may look attachments up in, as they are now.
     pub fn snapshot_for(&self, who: &Principal) -> Arc<Snapshot> {
+        let View { banks, hidden } = self.view_for(who);
+        if hidden.is_empty() { banks } else { Arc::new(banks.narrowed(|bank| !hidden.contains(&bank.name))) }
+    }
+
+    /// All banks of somebody's tenant, and which of them they may not see: what those hold of an attachment counts, and they are not told
+    /// of it. What such a negative bank takes back of a bank that they may see would vanish without a word, so it takes back nothing of it.
+    pub fn view_for(&self, who: &Principal) -> View {
         let current = self.current.load();
-        let all = current.snapshots.get(&who.tenant).cloned().unwrap_or_default();
-        let admits = |bank: &Bank| current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Match));
-        if who.role == Role::Admin || current.lists.is_empty() || all.banks().iter().all(|bank| admits(bank)) {
-            return all;
+        let banks = current.snapshots.get(&who.tenant).cloned().unwrap_or_default();
+        if who.role == Role::Admin || current.lists.is_empty() {
+            return View { banks, hidden: HashSet::new() };
         }
-        Arc::new(all.narrowed(admits))
+        let hidden = |bank: &Bank| current.lists.get(&bank.number).is_some_and(|list| !list.admits(who.key, BankRight::Match));
+        let names: HashSet<String> = banks.banks().iter().filter(|bank| hidden(bank)).map(|bank| bank.name.clone()).collect();
+        let unsaid = banks.pairs(|negative, known| names.contains(&negative.name) && !names.contains(&known.name));
+        let banks = if unsaid.is_empty() { banks } else { Arc::new(banks.as_ref().clone().refusing(unsaid)) };
+        View { banks, hidden: names }
+    }
+
+    /// Which of these banks somebody may not search wider than their own radius: those that they may not read.
+    pub fn bounded(&self, who: &Principal, banks: &Snapshot) -> BankMask {
+        let readable = self.readable(who, banks);
+        (0..banks.banks().len()).filter(|at| !readable.contains(*at)).collect()
+    }
+
+    /// Which of these banks somebody may read: who curates a bank can list its hashes, and learns nothing from how far away they are.
+    pub fn readable(&self, who: &Principal, banks: &Snapshot) -> BankMask {
+        let current = self.current.load();
+        let reads = |bank: &Bank| {
+            let admitted = || current.lists.get(&bank.number).is_none_or(|list| list.admits(who.key, BankRight::Curate));
+            who.role == Role::Admin || (who.role.allows(Permission::Curate) && admitted())
+        };
+        banks.banks().iter().enumerate().filter(|(_, bank)| reads(bank)).map(|(at, _)| at).collect()
     }
 
     /// When the newest change that is in force here was made; `None` before the first.
@@ -270,7 +313,9 @@ impl Banks {
         let snapshot = |tenant: TenantId, mut banks: Vec<Arc<Bank>>| {
             banks.sort_by(|a, b| a.name.cmp(&b.name));
             let shares = seen.shares.get(&tenant).cloned().unwrap_or_default();
-            Arc::new(Snapshot::new(banks).with_shares(Arc::new(shares)))
+            let snapshot = Snapshot::new(banks).with_shares(Arc::new(shares));
+            let refusals = snapshot.pairs(|negative, known| !speaks_for(seen.lists.get(&negative.number), seen.lists.get(&known.number)));
+            Arc::new(snapshot.refusing(refusals))
         };
         let snapshots = tenants.into_iter().map(|(tenant, banks)| (tenant, snapshot(tenant, banks))).collect();
         self.current.store(Arc::new(Current { snapshots, lists: seen.lists.clone() }));

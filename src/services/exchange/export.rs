@@ -125,7 +125,8 @@ impl Export {
             let Some(last) = page.last() else { break };
             after = last.content_id;
             for item in page {
-                let wanted = item.state == ItemState::Enabled || (self.all && item.standing != Standing::Retired);
+                let in_force = item.state == ItemState::Enabled && item.standing != Standing::Quarantined;
+                let wanted = in_force || (self.all && item.standing != Standing::Retired);
                 if !wanted {
                     continue;
                 }

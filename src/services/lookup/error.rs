@@ -1,5 +1,7 @@
 //! Why there is no hash or no match.
 
+use std::time::Duration;
+
 use crate::{
     engines::{batch::BatchError, media::DecodeError},
     outbound::OutboundError,
@@ -29,6 +31,13 @@ pub enum LookupError {
     /// Every thread is busy: try again.
     #[error("every thread for hashing is busy")]
     Overloaded,
+    /// The key looked up so many different hashes near one item that it is not answered any more.
+    #[error(
+        "this key looked up more different hashes near one item of a bank than matching needs, as somebody does who wants to find out the item's hash; lookups of hashes by this key are \
+         stopped for {} s. Files are looked up and scored all the same: send the file, or have this server hash it. If you hash files yourself, ask the operator to raise \
+         matching.near_queries_stop, or to let this key curate the bank", retry_after.as_secs().max(1)
+    )]
+    Stopped { retry_after: Duration },
     #[error("the deadline passed before the attachment was hashed")]
     Deadline,
     #[error("the server is shutting down")]

@@ -3,6 +3,7 @@
 //! [`Lookup::hash`] makes digests and the perceptual hash of an attachment; the bytes are hashed where they lie in memory and written nowhere.
 
 mod error;
+mod near;
 mod recent;
 mod search;
 
@@ -12,8 +13,9 @@ use bytes::Bytes;
 
 pub use self::{
     error::LookupError,
+    near::NearQueries,
     recent::{RecentHashes, Views},
-    search::{Coin, Found, Scope, Sought},
+    search::{Coin, Found, Scope, Sought, hold_back},
 };
 use crate::{
     domain::{
@@ -31,6 +33,7 @@ use crate::{
         analysis::{EmbedError, Opened, Pictures, Seen, SeenView, Timings, Want, faint, frames_left_out, viewer::Rest},
         banks::{Banks, hits::Hits},
     },
+    store::Store,
     telemetry::metric,
 };
 
@@ -42,6 +45,8 @@ pub struct Lookup {
     /// What matched, if anybody wants to know.
     hits: Option<Arc<Hits>>,
     recent: Arc<RecentHashes>,
+    /// Who looks up too much near one item, and where people are told of it.
+    watch: Option<(NearQueries, Store)>,
 }
 
 /// What somebody wants to know of an attachment.
@@ -111,7 +116,7 @@ impl Hashed {
 impl Lookup {
     /// Over these banks and threads.
     pub fn new(banks: Arc<Banks>, pictures: Arc<Pictures>, fetcher: MediaFetcher) -> Self {
-        Self { banks, pictures, fetcher, hits: None, recent: Arc::default() }
+        Self { banks, pictures, fetcher, hits: None, recent: Arc::default(), watch: None }
     }
 
     /// Counts what matches, for flood protection.
@@ -124,6 +129,12 @@ impl Lookup {
     #[must_use]
     pub fn remembering(self, recent: RecentHashes) -> Self {
         Self { recent: Arc::new(recent), ..self }
+    }
+
+    /// Watches who looks up near items; whoever is stopped stands in the store's ledger.
+    #[must_use]
+    pub fn watching(self, near: NearQueries, store: Store) -> Self {
+        Self { watch: Some((near, store)), ..self }
     }
 
     /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).

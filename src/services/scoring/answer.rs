@@ -27,7 +27,8 @@ pub struct ScoreAnswer {
     /// The provider's reference, or the one the server drew.
     pub item_id: String,
     pub attachment: AttachmentFacts,
-    /// Items of banks within their radius, nearest first.
+    /// Items of banks within their radius, nearest first. Neither named nor counted, here and in `suppressed`, `decision` and `versions`,
+    /// are those of banks whose access list does not admit the key; they route all the same.
     pub matches: Vec<MatchAnswer>,
     /// Matches that known harmless items took back; they count for nothing. Absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -44,6 +45,9 @@ pub struct ScoreAnswer {
     /// `routing.unscored`; for copies of what people decided the share of second looks. Absent when `route` is `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inclusion_probability: Option<f64>,
+    /// What was not done as it was asked, in words: a service that is counted as `other`. Absent when there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Milliseconds per stage: queue, decode, digest, gpu or cpu (preprocess and hash), match, classify, total.
     pub timings_ms: BTreeMap<&'static str, f64>,
 }
@@ -68,6 +72,10 @@ pub struct MatchAnswer {
     /// Somebody says that the item does not belong into its bank. Absent when nobody does.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disputed: bool,
+    /// The item is in doubt, because it suddenly matched everywhere or people say that it matches what it should not: a person looks at
+    /// whatever matches it. Absent when it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
     /// `A1`, `A2`, `B1`, `B2` or `other`. Absent when the item has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<&'static str>,
@@ -171,6 +179,7 @@ impl From<&Match> for MatchAnswer {
             quality: hit.quality,
             transform: hit.transform.map(crate::domain::hash::Transform::as_str),
             disputed: hit.disputed,
+            quarantined: hit.quarantined,
             category: hit.category.map(crate::domain::bank::HarmCategory::as_str),
             frame: hit.look.frame,
             variant: hit.look.variant.map(Variant::as_str),

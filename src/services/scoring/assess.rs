@@ -37,7 +37,7 @@ impl Scoring {
         let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
         let Looked { facts, evidence, .. } = looking.await.map_err(|_| ScoreError::Deadline)??;
         // Nothing is drawn that has no reference to draw by: an evaluation counts what surely goes to review.
-        let lot = request.context.item_id.as_deref().map_or(NEVER_DRAWN, |item_id| self.lot(request.tenant, item_id));
+        let lot = request.context.item_id.as_deref().map_or(NEVER_DRAWN, |item_id| self.lot(request.who.tenant, item_id));
         let decision = self.policy.route(facts.kind, &evidence, lot).decision;
         let fired_first = self.policy.fired_first(&evidence, lot);
         Ok(Assessment { facts, evidence, decision, fired_first, timings_ms: timings.so_far() })

@@ -175,8 +175,8 @@ impl Copies {
                 KnownBy::Content(_) => Likeness::Exact,
                 KnownBy::Match { .. } => Likeness::Near,
             };
-            let disputed = |nearest: &Match| nearest.disputed;
-            if likeness == Likeness::Near && (is_part(sought.evidence) || sought.evidence.matches.first().is_some_and(disputed)) {
+            let doubted = |nearest: &Match| nearest.disputed || nearest.quarantined;
+            if likeness == Likeness::Near && (is_part(sought.evidence) || sought.evidence.matches.first().is_some_and(doubted)) {
                 continue;
             }
             let verdicts = store.decided_copies(sought.tenant, known, &banks).await?;
@@ -230,6 +230,7 @@ mod tests {
             quality: None,
             transform: None,
             disputed: false,
+            quarantined: false,
             category: None,
             look: Look::default(),
         }

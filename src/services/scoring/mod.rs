@@ -19,8 +19,14 @@ mod known;
 mod outcome;
 mod pseudonyms;
 mod request;
+mod service_names;
+mod told;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -30,11 +36,13 @@ pub use assess::Assessment;
 pub(in crate::services) use outcome::{AUDIT, BINS, REACHED, bin};
 pub use pseudonyms::Pseudonyms;
 pub use request::{ScoreError, ScoreRequest, Scored};
+pub(in crate::services) use service_names::ServiceNames;
 
 use self::{
     audit::Sampler,
     idempotency::{Begun, Keys, Turn},
     outcome::Finding,
+    told::Told,
 };
 use crate::{
     config::Config,
@@ -51,7 +59,10 @@ use crate::{
     },
     services::{
         analysis::{Analysed, Analysis, AnalysisError, Ask, CallPoints, Timings, sha256},
-        banks::{Banks, hits::Hits},
+        banks::{
+            Banks, View,
+            hits::{Hits, Sent},
+        },
         operating_points::OperatingPoints,
     },
     store::{IdempotentResponse, Store, StoreError},
@@ -71,6 +82,7 @@ pub struct Scoring {
     copies: known::Copies,
     cluster_matches: bool,
     hits: Arc<Hits>,
+    services: ServiceNames,
     keys: Arc<Keys>,
     analysis: Arc<Analysis>,
 }
@@ -80,6 +92,8 @@ struct Looked {
     facts: AttachmentFacts,
     evidence: Evidence,
     banks: BTreeMap<String, i64>,
+    /// Banks that whoever asks may not see.
+    hidden: HashSet<String>,
 }
 
 /// What scoring shares with others.
@@ -90,12 +104,13 @@ pub(in crate::services) struct Parts {
     pub analysis: Arc<Analysis>,
     pub points: Arc<OperatingPoints>,
     pub hits: Arc<Hits>,
+    pub services: ServiceNames,
 }
 
 impl Scoring {
     /// As the configuration wants it.
     pub(in crate::services) fn new(config: &Config, parts: Parts) -> Self {
-        let Parts { store, pseudonyms, banks, analysis, points, hits } = parts;
+        let Parts { store, pseudonyms, banks, analysis, points, hits, services } = parts;
         Self {
             store,
             banks,
@@ -106,6 +121,7 @@ impl Scoring {
             copies: known::Copies::new(&config.review),
             cluster_matches: config.review.cluster_matches,
             hits,
+            services,
             keys: Keys::new(config.idempotency.memory_entries, Duration::from_secs(config.idempotency.ttl_s)),
             analysis,
         }
@@ -117,18 +133,20 @@ impl Scoring {
     /// See [`ScoreError`]; every error means that nothing was stored, except an internal one of the store, after which it is not known.
     pub async fn score(&self, request: ScoreRequest) -> Result<Scored, ScoreError> {
         let timings = Timings::start();
-        let Some(key) = request.idempotency_key.clone() else {
+        // A key belongs to the API key that used it: nobody is given, or kept from, an answer of somebody else.
+        let Some(key) = request.idempotency_key.as_ref().map(|key| format!("{}/{key}", request.who.key)) else {
             return Ok(Scored { body: self.answer(&request, None, timings).await?, replayed: false });
         };
+        let tenant = request.who.tenant;
         // The store holds no content digests, so the body's is keyed before it goes there.
-        let body_digest = self.pseudonyms.digest(request.tenant, &request.body_digest);
-        let begun = tokio::time::timeout_at(request.deadline.into(), self.keys.begin(request.tenant, &key, body_digest));
+        let body_digest = self.pseudonyms.digest(tenant, &request.body_digest);
+        let begun = tokio::time::timeout_at(request.deadline.into(), self.keys.begin(tenant, &key, body_digest));
         let turn = match begun.await.map_err(|_| ScoreError::Deadline)? {
             Begun::Answer(body) => return Ok(Scored { body, replayed: true }),
             Begun::Conflict => return Err(ScoreError::IdempotencyConflict),
             Begun::Turn(turn) => turn,
         };
-        if let Some(stored) = self.store.idempotent_response(request.tenant, &key, Timestamp::now()).await? {
+        if let Some(stored) = self.store.idempotent_response(tenant, &key, Timestamp::now()).await? {
             if stored.body_digest != body_digest {
                 return Err(ScoreError::IdempotencyConflict);
             }
@@ -151,7 +169,7 @@ impl Scoring {
             Ok(body) => Ok(Scored { body, replayed: false }),
             // Another process answered meanwhile.
             Err(ScoreError::AlreadyAnswered) => {
-                let stored = self.store.idempotent_response(request.tenant, &key, Timestamp::now()).await?;
+                let stored = self.store.idempotent_response(request.who.tenant, &key, Timestamp::now()).await?;
                 let stored = stored.ok_or_else(|| ScoreError::Internal("an idempotent answer vanished".to_owned()))?;
                 Ok(Scored { body: with_digest(&stored.body, &sha256(&request.attachment))?, replayed: true })
             }
@@ -170,36 +188,42 @@ impl Scoring {
         mut timings: Timings,
     ) -> Result<Bytes, ScoreError> {
         let looking = tokio::time::timeout_at(request.deadline.into(), self.look(request, &mut timings));
-        let Looked { facts, evidence, banks } = looking.await.map_err(|_| ScoreError::Deadline)??;
-        let item_id = request.context.item_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
-        let lot = self.lot(request.tenant, &item_id);
+        let Looked { facts, evidence, banks, hidden } = looking.await.map_err(|_| ScoreError::Deadline)??;
+        let tenant = request.who.tenant;
+        let (context, warning) = self.services.counted(tenant, request.context.clone());
+        let item_id = context.item_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        let lot = self.lot(tenant, &item_id);
         let Routed { mut decision, mut inclusion_probability } = self.policy.route(facts.kind, &evidence, lot);
+        let mut told = Told::new(&self.policy, (facts.kind, &evidence, lot), (&banks, &hidden), &decision);
         // What routing lets go may be drawn for the audit.
         let audit_rate = if decision.route == Route::None { self.sampler.rate(&evidence) } else { None };
-        let drawn = audit_rate.filter(|rate| audit::draws(&self.pseudonyms, request.tenant, &item_id, *rate));
+        let drawn = audit_rate.filter(|rate| audit::draws(&self.pseudonyms, tenant, &item_id, *rate));
         let (mut known, mut known_by) = (None, Vec::new());
         if decision.route == Route::Review {
-            let content = known::content(&request.attachment, &facts, &request.context);
-            known_by = known::known_by(&self.pseudonyms, request.tenant, content, &evidence);
-            let sought = known::Sought { tenant: request.tenant, item_id: &item_id, evidence: &evidence, known_by: &known_by };
+            let content = known::content(&request.attachment, &facts, &context);
+            known_by = known::known_by(&self.pseudonyms, tenant, content, &evidence);
+            let sought = known::Sought { tenant, item_id: &item_id, evidence: &evidence, known_by: &known_by };
             known = self.copies.find(&self.store, &self.pseudonyms, &sought).await?;
         }
         if let Some(rate) = drawn {
             (decision, inclusion_probability) = (audit::sampled(decision), rate);
+            told.decision = audit::sampled(told.decision);
         }
         if let Some(known) = known {
             inclusion_probability *= known.second_look;
-            decision = if known.drawn { decision } else { known.decision(decision) };
+            if !known.drawn {
+                (decision, told.decision) = (known.decision(decision), known.decision(told.decision));
+            }
         }
         let review_item = match known {
             Some(known) if !known.drawn => Some(known.review_item),
             _ => (decision.route == Route::Review).then(ReviewItemId::new),
         };
         let finding = Finding {
-            tenant: request.tenant,
+            tenant,
             at: Timestamp::now(),
             facts: &facts,
-            context: &request.context,
+            context: &context,
             item_id: &item_id,
             evidence: &evidence,
             decision: &decision,
@@ -218,8 +242,8 @@ impl Scoring {
             contract: CONTRACT,
             request_id: request.request_id.to_string(),
             item_id: item_id.clone(),
-            matches: evidence.matches.iter().map(Into::into).collect(),
-            suppressed: evidence.suppressed.iter().map(Into::into).collect(),
+            matches: told.matches.iter().map(Into::into).collect(),
+            suppressed: told.suppressed.iter().map(Into::into).collect(),
             scores: evidence.scores.iter().map(Into::into).collect(),
             unscored: evidence.unscored.iter().map(Into::into).collect(),
             review_item: review_item.map(|id| id.to_string()),
@@ -227,12 +251,13 @@ impl Scoring {
             versions: Versions {
                 nightlight: env!("CARGO_PKG_VERSION"),
                 models: self.analysis.versions().clone(),
-                banks,
+                banks: told.versions,
                 policy: decision.policy.clone(),
             },
+            warnings: warning.into_iter().collect(),
             timings_ms: BTreeMap::new(),
             attachment: facts,
-            decision,
+            decision: told.decision,
         };
         let (record, turn) = idempotency.unzip();
         let durable = review_item.is_some() && record.is_some();
@@ -240,13 +265,13 @@ impl Scoring {
             answer.timings_ms = timings.so_far();
             outcome.idempotency = Some(IdempotentResponse { body: without_digest(&answer)?, ..record });
         }
-        let (store, hits, tenant) = (self.store.clone(), self.hits.clone(), request.tenant);
+        let (store, hits, sender) = (self.store.clone(), self.hits.clone(), self.sender(request));
         let commit = tokio::spawn(async move {
             let committing = std::time::Instant::now();
             let stands_for_it = store.commit(outcome).await?;
             timings.add("commit", committing.elapsed());
             answer.review_item = stands_for_it.map(|id| id.to_string());
-            hits.count(tenant, &evidence.matches, Some(&item_id));
+            hits.count(Sent { tenant, by: &sender, item_id: Some(&item_id), at: Timestamp::now() }, &evidence.matches);
             count(&answer);
             let body = finish(answer, timings)?;
             if let Some(turn) = turn.filter(|_| !durable) {
@@ -255,6 +280,14 @@ impl Scoring {
             Ok(body)
         });
         commit.await.map_err(|error| ScoreError::Internal(error.to_string()))?
+    }
+
+    /// Who sent the attachment, as far as hits tell senders apart: the account, or the key that named none.
+    fn sender(&self, request: &ScoreRequest) -> String {
+        match &request.context.account_id {
+            Some(account) => self.pseudonyms.of(request.who.tenant, "account", account).0,
+            None => request.who.key.to_string(),
+        }
     }
 
     /// The item's lot: which of the shares of `routing.unscored` draw it.
@@ -269,15 +302,15 @@ impl Scoring {
 
     async fn look(&self, request: &ScoreRequest, timings: &mut Timings) -> Result<Looked, ScoreError> {
         // Once for the whole call: a change meanwhile is for the next one.
-        let points = CallPoints::new(self.points.snapshot(request.tenant), request.context.service.clone());
-        let snapshot = self.banks.snapshot(request.tenant);
+        let points = CallPoints::new(self.points.snapshot(request.who.tenant), request.context.service.clone());
+        let View { banks: snapshot, hidden } = self.banks.view_for(&request.who);
         let banks = snapshot.versions();
         let ask = Ask { attachment: &request.attachment, banks: snapshot, points: &points, deadline: request.deadline };
         // Of one caller's accounts none gets more of the lanes than another, whatever it sends.
         let flow = Flow::current();
         let flow = request.context.account_id.as_ref().map_or(flow, |account| flow.of(account));
         let Analysed { facts, evidence } = flow.scope(self.analysis.look(ask, timings)).await?;
-        Ok(Looked { facts, evidence, banks })
+        Ok(Looked { facts, evidence, banks, hidden })
     }
 }
 

@@ -245,6 +245,7 @@ mod tests {
             quality: None,
             transform: None,
             disputed: false,
+            quarantined: false,
             category: None,
             look: crate::domain::clip::Look::default(),
         }

@@ -4,15 +4,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::domain::{
-    attachment::{Attachment, Context},
-    ids::{RequestId, TenantId},
+use crate::{
+    domain::{
+        attachment::{Attachment, Context},
+        ids::RequestId,
+    },
+    services::access::Principal,
 };
 
 /// One attachment to score.
 #[derive(Clone, Debug)]
 pub struct ScoreRequest {
-    pub tenant: TenantId,
+    /// Who asks: the answer tells them of the banks that they may see.
+    pub who: Principal,
     pub request_id: RequestId,
     pub attachment: Attachment,
     pub context: Context,

@@ -118,6 +118,13 @@ async fn say(tx: &mut WriteTx, bank: &Locked, content_id: i64, column: &'static 
     Ok(())
 }
 
+/// The time out of force that an item keeps. Who puts a quarantined item in force means that it is to be found, also when a verdict had
+/// disabled it.
+fn kept(from: Life, ordered: Option<Standing>) -> DisableUntil {
+    let back = from.standing == Standing::Quarantined && matches!(ordered, Some(Standing::Active | Standing::Disputed));
+    if back { DisableUntil::Never } else { from.disable_until }
+}
+
 async fn apply(
     tx: &mut WriteTx,
     bank: &mut Locked,
@@ -131,7 +138,7 @@ async fn apply(
         return Ok(false);
     }
     let ItemPatch { standing, disable_until, note, metadata, category, quality } = patch;
-    let to = Life { standing: standing.unwrap_or(from.standing), disable_until: disable_until.unwrap_or(from.disable_until) };
+    let to = Life { standing: standing.unwrap_or(from.standing), disable_until: disable_until.unwrap_or(kept(from, standing)) };
     if from.standing == Standing::Retired && to != from {
         return Err(StoreError::Invalid(format!("content id {content_id} was removed for good; import its signal again")));
     }
@@ -151,7 +158,7 @@ async fn apply(
     }
     if from != to {
         shift(tx, bank, (content_id, from, to), change, now).await?;
-        if from.standing == Standing::Quarantined && to.standing.state() == ItemState::Enabled {
+        if from.standing == Standing::Quarantined && matches!(to.standing, Standing::Active | Standing::Disputed) {
             release(tx, bank, content_id, now).await?;
         }
     } else if words {

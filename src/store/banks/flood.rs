@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// How often an item matched in an hour, and before it.
+/// How many accounts matched an item in an hour, and before it, by something else than an exact digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surge {
     pub content_id: i64,
@@ -37,7 +37,7 @@ pub struct FloodedItem {
     pub subject: Subject,
     /// That it had when it was judged.
     pub standing: Standing,
-    /// Whether it goes out of force; otherwise it is only shown.
+    /// Whether it is quarantined; otherwise it is only shown.
     pub quarantine: bool,
     pub surge: Surge,
     /// How long `surge.before` was.
@@ -93,11 +93,11 @@ impl Store {
     ) -> Result<Vec<Surge>, StoreError> {
         let ids = serde_json::to_string(content_ids).map_err(|error| StoreError::Invalid(error.to_string()))?;
         let rows = sqlx::query(
-            "SELECT hits.content_id, hits.hits, (SELECT coalesce(sum(past.hits), 0) FROM bank_hits AS past WHERE past.bank = hits.bank
+            "SELECT hits.content_id, hits.near AS hits, (SELECT coalesce(sum(past.near), 0) FROM bank_hits AS past WHERE past.bank = hits.bank
                  AND past.content_id = hits.content_id AND past.hour >= ?4 AND past.hour < ?5) AS before
              FROM banks CROSS JOIN json_each(?3) AS ids CROSS JOIN bank_hits AS hits
              ON hits.bank = banks.number AND hits.content_id = ids.value AND hits.hour = ?5
-             WHERE banks.tenant_id = ?1 AND banks.name = ?2 AND deleted_at IS NULL AND hits.hits >= ?6 ORDER BY hits.content_id",
+             WHERE banks.tenant_id = ?1 AND banks.name = ?2 AND deleted_at IS NULL AND hits.near >= ?6 ORDER BY hits.content_id",
         )
         .bind(blob(tenant.0))
         .bind(bank.to_owned())
@@ -112,9 +112,9 @@ impl Store {
             .collect()
     }
 
-    /// Writes a flood down, all or nothing: the item goes out of force where that is wanted, a review item asks a person to look at it unless one does
-    /// already (or, for an item that is only shown, did in this hour), and the ledger says what was seen. `false` when the item's standing is another one by
-    /// now, or when there is nothing to do.
+    /// Writes a flood down, all or nothing: the item is quarantined where that is wanted, a review item asks a person to look at it unless
+    /// one does already (or, for an item that is only shown, did in this hour), and the ledger says what was seen. `false` when the item's
+    /// standing is another one by now, or when there is nothing to do.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the bank or the item; [`StoreError::Invalid`] for a review item that cannot be.

@@ -21,7 +21,10 @@ pub struct ItemHits {
     pub content_id: i64,
     /// Start of the hour.
     pub hour: Timestamp,
+    /// Accounts, or keys that named none, whose attachments matched.
     pub hits: u64,
+    /// Those of them that matched by something else than an exact digest.
+    pub near: u64,
 }
 
 fn hits(row: &SqliteRow) -> Result<ItemHits, StoreError> {
@@ -31,6 +34,7 @@ fn hits(row: &SqliteRow) -> Result<ItemHits, StoreError> {
         content_id: row.try_get("content_id")?,
         hour: time(row, "hour")?,
         hits: number(row, "hits")?,
+        near: number(row, "near")?,
     })
 }
 
@@ -42,17 +46,17 @@ impl Store {
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let mut by_bank: BTreeMap<_, Vec<(i64, i64, u64)>> = BTreeMap::new();
+                let mut by_bank: BTreeMap<_, Vec<(i64, i64, u64, u64)>> = BTreeMap::new();
                 for one in hits {
-                    by_bank.entry((one.tenant, one.bank)).or_default().push((one.content_id, one.hour.hour().micros(), one.hits));
+                    by_bank.entry((one.tenant, one.bank)).or_default().push((one.content_id, one.hour.hour().micros(), one.hits, one.near));
                 }
                 for ((tenant, bank), hits) in by_bank {
                     let list = serde_json::to_string(&hits).map_err(|error| StoreError::Invalid(error.to_string()))?;
                     sqlx::query(
-                        "INSERT INTO bank_hits (bank, content_id, hour, hits)
-                         SELECT banks.number, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) CROSS JOIN banks
+                        "INSERT INTO bank_hits (bank, content_id, hour, hits, near)
+                         SELECT banks.number, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) CROSS JOIN banks
                          WHERE banks.tenant_id = ? AND banks.name = ? AND deleted_at IS NULL
-                         ON CONFLICT (bank, content_id, hour) DO UPDATE SET hits = hits + excluded.hits",
+                         ON CONFLICT (bank, content_id, hour) DO UPDATE SET hits = hits + excluded.hits, near = near + excluded.near",
                     )
                     .bind(list)
                     .bind(blob(tenant.0))
@@ -69,7 +73,7 @@ impl Store {
     /// All hits from this hour on, by hour, bank and item, at most `limit`; the newest are left out first.
     pub async fn hits_since(&self, from: Timestamp, limit: u32) -> Result<Vec<ItemHits>, StoreError> {
         let rows = sqlx::query(
-            "SELECT banks.tenant_id, name, content_id, hour, hits FROM bank_hits JOIN banks ON banks.number = bank_hits.bank
+            "SELECT banks.tenant_id, name, content_id, hour, hits, near FROM bank_hits JOIN banks ON banks.number = bank_hits.bank
              WHERE hour >= ? AND deleted_at IS NULL ORDER BY hour, bank, content_id LIMIT ?",
         )
         .bind(from.hour().micros())
@@ -82,7 +86,7 @@ impl Store {
     /// The tenant's items of a bank that matched most since this hour; `hour` of each is when it matched last.
     pub async fn most_hit(&self, tenant: TenantId, bank: &str, from: Timestamp, limit: u32) -> Result<Vec<ItemHits>, StoreError> {
         let rows = sqlx::query(
-            "SELECT banks.tenant_id, name, content_id, max(hour) AS hour, sum(hits) AS hits FROM bank_hits
+            "SELECT banks.tenant_id, name, content_id, max(hour) AS hour, sum(hits) AS hits, sum(near) AS near FROM bank_hits
              JOIN banks ON banks.number = bank_hits.bank
              WHERE banks.tenant_id = ? AND name = ? AND deleted_at IS NULL AND hour >= ? GROUP BY content_id ORDER BY 5 DESC, content_id LIMIT ?",
         )

@@ -232,10 +232,10 @@ impl Store {
         Ok(counts)
     }
 
-    /// Content ids of the items of exactly this version that somebody disputes.
-    pub async fn disputed_items(&self, bank: &Bank) -> Result<Vec<i64>, StoreError> {
-        let ids = sqlx::query_scalar("SELECT content_id FROM bank_items WHERE bank = ? AND standing = 'disputed' ORDER BY content_id");
-        Ok(ids.bind(bank.number).fetch_all(self.readers()).await?)
+    /// Content ids of the bank's items that have this standing now, which is not `active`: most items are, and have no row that says so.
+    pub async fn items_of_standing(&self, bank: &Bank, standing: Standing) -> Result<Vec<i64>, StoreError> {
+        let ids = sqlx::query_scalar("SELECT content_id FROM bank_items WHERE bank = ? AND standing = ? ORDER BY content_id");
+        Ok(ids.bind(bank.number).bind(standing.as_str()).fetch_all(self.readers()).await?)
     }
 
     /// Categories of the bank's items: of whole imports, as (first, last, category), and of single items, which count before.

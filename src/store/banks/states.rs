@@ -166,7 +166,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let over = sqlx::AssertSqlSafe(format!(
-                    "SELECT items.tenant_id, name, json_group_array(content_id) FILTER (WHERE standing IN ('active', 'disputed')) AS back
+                    "SELECT items.tenant_id, name, json_group_array(content_id) FILTER (WHERE standing IN ('active', 'disputed', 'quarantined')) AS back
                      FROM bank_items AS items JOIN banks ON banks.number = items.bank
                      WHERE {DUE} AND deleted_at IS NULL GROUP BY items.bank"
                 ));

@@ -6,7 +6,7 @@ use super::{ReviewItem, Subject};
 use crate::{
     domain::{
         bank::{Opinion, OpinionSource, Standing},
-        curation::FeedbackRules,
+        curation::{DisableUntil, FeedbackRules},
         decision::Verdict,
         ids::KeyId,
         monitor::Purpose,
@@ -55,6 +55,7 @@ pub(super) async fn tell(
 }
 
 /// Says the verdict of the item that was looked at after a flood. Whoever confirms it says that it matches rightly: it is in force again, and spared for a while.
+/// Whoever rejects it says that it matches wrongly: a quarantined item is disabled until somebody's order.
 async fn tell_subject(
     tx: &mut WriteTx,
     (item, subject): (&ReviewItem, &Subject),
@@ -66,16 +67,22 @@ async fn tell_subject(
     let told = async {
         let mut bank = Locked::find_as_of(tx, item.tenant, &subject.bank, item.created_at).await?;
         let new = NewOpinion { source: OpinionSource::Review, who: reviewer.to_string(), opinion };
-        if opine(tx, &mut bank, content_id, new, rules, now).await? == Standing::Retired || opinion == Opinion::Dispute {
+        if opine(tx, &mut bank, content_id, new, rules, now).await? == Standing::Retired {
             return Ok(());
         }
         let from = bank.life(tx, content_id).await?;
         if from.standing == Standing::Quarantined {
-            let to = Life { standing: Standing::Active, ..from };
+            let to = match opinion {
+                Opinion::Confirm => Life { standing: Standing::Active, disable_until: DisableUntil::Never },
+                Opinion::Dispute => Life { disable_until: DisableUntil::Always, ..from },
+            };
             let change = Change { by: Some(reviewer), cause: "feedback", only_if: None };
             shift(tx, &mut bank, (content_id, from, to), change, now).await?;
         }
-        release(tx, &bank, content_id, now).await
+        match opinion {
+            Opinion::Confirm => release(tx, &bank, content_id, now).await,
+            Opinion::Dispute => Ok(()),
+        }
     };
     match told.await {
         Err(StoreError::NotFound(_)) => Ok(()), // it is there no more

@@ -294,7 +294,7 @@ async fn a_signal_is_looked_up_in_and_out_of_force() {
     let exact = page(&find(&curator, PDQ, "0").await);
     assert!(exact.contains("/items/") && !exact.contains("HARMLESS"), "{exact}");
     let shown = page(&find(&curator, &format!("md5 {digest}"), "").await);
-    assert!(shown.contains(&format!("/items/{held_back}\"")) && shown.contains("out of force") && shown.contains("quarantined"), "{shown}");
+    assert!(shown.contains(&format!("/items/{held_back}\"")) && shown.contains("in force") && shown.contains("quarantined"), "{shown}");
     assert!(!page(&find(&scorer, PDQ, "").await).contains("/items/"), "a scorer may match and sees no items");
     assert!(page(&find(&curator, &"0".repeat(64), "").await).contains("Nothing is found"));
     for (signal, radius) in [("", ""), ("secret-nonsense", ""), (PDQ, "257"), (PDQ, "-1"), (PDQ, "x")] {

@@ -29,6 +29,7 @@ async fn add(app: &App, content_id: i64, item_id: &str, category: Category) -> R
         quality: Some(97),
         transform: Some(Transform::Rotate90),
         disputed: true,
+        quarantined: false,
         category: None,
         look: nightlight::domain::clip::Look::default(),
     };

@@ -162,6 +162,7 @@ async fn verdicts_reach_the_bank_that_had_the_name_then() {
                 quality: None,
                 transform: None,
                 disputed: false,
+                quarantined: false,
                 category: None,
                 look: nightlight::domain::clip::Look::default(),
             }],
