@@ -62,7 +62,7 @@ pub use self::{
 };
 use self::{layers::Layers, operating_points::ConfiguredPoint, services::ConfiguredService};
 
-use crate::domain::{operating_point::OperatingPoint, score::as_written};
+use crate::domain::{network::Network, operating_point::OperatingPoint, score::as_written};
 
 /// Every setting, checked. One field per section of `default.toml`, which says what each does.
 #[derive(Clone, Debug)]
@@ -192,6 +192,13 @@ fn effective(layers: &Layers, models: &Models, points: &[ConfiguredPoint], servi
 /// Milliseconds, from `least` to an hour.
 fn millis(layers: &Layers, key: &str, least: i64) -> Result<u64, ConfigError> {
     layers.number(key, least..=3_600_000)
+}
+
+/// Networks in CIDR notation.
+fn networks(layers: &Layers, key: &str) -> Result<Vec<Network>, ConfigError> {
+    const ALLOWED: &str = "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7; bits behind the prefix must be zero";
+    let written: Vec<String> = layers.raw(key, ALLOWED)?;
+    written.iter().map(|network| network.parse()).collect::<Result<_, _>>().map_err(|_| layers.invalid(key, ALLOWED))
 }
 
 /// Names of models, queues and policies: they stand in paths, metrics and URLs.

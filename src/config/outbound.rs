@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ConfigError, layers::Layers, millis};
-use crate::outbound::{Network, Policy};
+use super::{ConfigError, layers::Layers, millis, networks};
+use crate::outbound::Policy;
 
 /// Settings of requests that this server sends.
 #[derive(Clone, Debug)]
@@ -18,12 +18,9 @@ pub struct Outbound {
 
 impl Outbound {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
-        const NETWORKS: &str = "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7; bits behind the prefix must be zero";
         const HOSTS: &str = "a list of host names in lower case, without scheme and port";
         const PORTS: &str = "a list of ports, each from 1 to 65535";
-        let networks: Vec<String> = layers.raw("outbound.allow_networks", NETWORKS)?;
-        let networks: Result<Vec<Network>, _> = networks.iter().map(|network| network.parse()).collect();
-        let allow_networks = networks.map_err(|_| layers.invalid("outbound.allow_networks", NETWORKS))?;
+        let allow_networks = networks(layers, "outbound.allow_networks")?;
         let allow_hosts: Vec<String> = layers.raw("outbound.allow_hosts", HOSTS)?;
         let sound = |host: &String| {
             // RFC 1035, section 2.3.4: a name has at most 255 bytes.

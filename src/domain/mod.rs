@@ -44,6 +44,7 @@ pub mod hash;
 pub mod ids;
 pub mod labelled;
 pub mod monitor;
+pub mod network;
 pub mod operating_point;
 pub mod preprocess;
 pub mod score;

@@ -36,7 +36,7 @@ pub use self::{
     client::{Client, Limits, Request, Response},
     error::OutboundError,
     media::{Media, MediaFetcher},
-    network::{Network, ParseNetworkError, refusal},
+    network::refusal,
     policy::Policy,
     resolve::{Resolver, SystemResolver},
     retry::Retry,

@@ -4,10 +4,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::{
-    error::OutboundError,
-    network::{Network, refusal},
-};
+use super::{error::OutboundError, network::refusal};
+use crate::domain::network::Network;
 
 /// Where requests may go. The default is the public Internet on the ports of HTTP and HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
