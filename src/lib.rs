@@ -3,7 +3,7 @@
 //! # One attachment's way
 //!
 //! ```text
-//!  POST /score ─> http::score ── key, body limit, permit, deadline, idempotency key
+//!  POST /score ─> http::score ── key, deadline, body within its bounds, permit, idempotency key
 //!                     │
 //!                     v
 //!             services::scoring ─> services::analysis ────────────────────────────────────────┐

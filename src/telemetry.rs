@@ -13,6 +13,18 @@ pub mod metric {
     pub const REQUESTS_IN_FLIGHT: &str = "nightlight_requests_in_flight";
     /// Gauge: scoring permits that are free.
     pub const PERMITS_FREE: &str = "nightlight_scoring_permits_free";
+    /// Gauge: connections that are open.
+    pub const CONNECTIONS_OPEN: &str = "nightlight_connections_open";
+    /// Counter {reason}: connections that ended: `ended` by the caller or after its last answer, `quiet` without a request in time, `unread` because the
+    /// caller did not read, `room` for a newcomer, `address` because its address had too many without a key, `heads` because unfinished heads took too much
+    /// memory.
+    pub const CONNECTIONS_CLOSED_TOTAL: &str = "nightlight_connections_closed_total";
+    /// Counter: requests with a key that found every connection in use.
+    pub const CONNECTIONS_REFUSED_TOTAL: &str = "nightlight_connections_refused_total";
+    /// Gauge, bytes: bodies that arrive or are worked on.
+    pub const BODY_BYTES: &str = "nightlight_body_bytes";
+    /// Counter {reason}: bodies that were given up: `memory` when there was no room, `share` when the key had its share of it, `rate` when they came too slowly.
+    pub const BODIES_REFUSED_TOTAL: &str = "nightlight_bodies_refused_total";
     /// Counter: panics that became an answer with status 500.
     pub const PANICS_TOTAL: &str = "nightlight_request_panics_total";
     /// Counter {kind, route, category}: attachments answered.
@@ -80,6 +92,11 @@ pub fn describe_metrics() {
     describe_histogram!(metric::REQUEST_SECONDS, Unit::Seconds, "time to answer a request");
     describe_gauge!(metric::REQUESTS_IN_FLIGHT, "requests being answered");
     describe_gauge!(metric::PERMITS_FREE, "scoring permits that are free");
+    describe_gauge!(metric::CONNECTIONS_OPEN, "connections that are open");
+    describe_counter!(metric::CONNECTIONS_CLOSED_TOTAL, "connections that ended, by reason");
+    describe_counter!(metric::CONNECTIONS_REFUSED_TOTAL, "requests with a key that found every connection in use");
+    describe_gauge!(metric::BODY_BYTES, Unit::Bytes, "bodies that arrive or are worked on");
+    describe_counter!(metric::BODIES_REFUSED_TOTAL, "bodies that were given up, by reason");
     describe_counter!(metric::PANICS_TOTAL, "panics answered with status 500");
     describe_counter!(metric::SCORED_TOTAL, "attachments answered");
     describe_counter!(metric::UNSCORED_TOTAL, "results that a technology did not give");

@@ -336,3 +336,13 @@ fn the_old_forms_of_routing_unscored_keep_their_meaning_and_warn() {
     let shown = from("routing.unscored.empty_text");
     assert_eq!((shown.value.as_str(), shown.origin.to_string()), (Some("none"), format!("env {UNSCORED}")));
 }
+
+#[test]
+fn the_front_door_is_checked() {
+    let told = refused("NIGHTLIGHT__SERVER__TRUSTED_PROXIES", "[\"10.0.0.1/8\"]");
+    assert!(told.contains("bits behind the prefix must be zero"), "{told}");
+    // The largest body that is allowed has to fit.
+    let told = refused("NIGHTLIGHT__SERVER__BODY_MEMORY_BYTES", "1000");
+    assert!(told.contains("server.body_limit_bytes (104857600)"), "{told}");
+    assert!(Config::load(&env("NIGHTLIGHT__SERVER__BODY_MEMORY_BYTES", "104857600")).is_ok());
+}

@@ -1,15 +1,17 @@
 //! Lets callers in: from headers to a [`Principal`](crate::services::access::Principal).
 
+use std::time::Duration;
+
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{Extensions, HeaderMap, header},
     middleware::Next,
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Shared, error::ApiError};
-use crate::{engines::batch::Flow, services::access::Permission};
+use super::{Shared, error::ApiError, serve::Peer};
+use crate::{engines::batch::Flow, services::access::Permission, telemetry::metric};
 
 /// Runs before each handler that needs `permission`; handlers find the principal in the request's extensions.
 pub(super) async fn require(
@@ -19,12 +21,26 @@ pub(super) async fn require(
 ) -> Result<Response, ApiError> {
     let presented = presented(request.headers());
     let principal = state.services.access.authenticate(presented.as_deref()).await?;
+    recognise(request.extensions())?;
     principal.require(permission)?;
     request.extensions_mut().insert(principal.clone());
+    let _stay = state.spool.take_in(principal.key, &mut request)?;
     // Every queue on the way serves keys alike, and of one key its accounts or, where none is named, its calls.
     let mut response = Flow::call(principal.key).scope(next.run(request)).await;
     response.extensions_mut().insert(principal); // for the log line
     Ok(response)
+}
+
+/// Has the request's connection count among those with a valid key.
+///
+/// # Errors
+/// 429 when all that there may be are in use by such.
+pub(super) fn recognise(extensions: &Extensions) -> Result<(), ApiError> {
+    if extensions.get::<Peer>().is_none_or(Peer::recognised) {
+        return Ok(());
+    }
+    metrics::counter!(metric::CONNECTIONS_REFUSED_TOTAL).increment(1);
+    Err(ApiError::overloaded("every connection is in use", Duration::from_secs(1)))
 }
 
 /// The key in the headers: `Authorization: Bearer KEY`, `Authorization: Basic` with the key as password, or `X-API-Key: KEY`. The first

@@ -3,20 +3,19 @@
 //! The body is read to its end first: a broken body is one error and nothing is scored. From then on the outcomes are separate; whatever is
 //! wrong with one attachment (its type, its context, a failure of the server) is that element's `error`.
 //!
-//! A batch takes a permit for each `body_limit` bytes that it may have. If it wants to score more attachments at a time (`batch_concurrency`) it
-//! takes further ones, as far as they are free; so a batch goes faster on an idle server.
+//! A batch takes a permit when its body is there. If it wants to score more attachments at a time (`batch_concurrency`) it takes further ones, as far as they
+//! are free; so a batch goes faster on an idle server.
 
 use axum::{
     extract::{Extension, Request, State},
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Call, HttpOptions, Shared,
-    body::{Bounds, length},
+    Call, Shared,
     error::{ApiError, ErrorBody},
     input::{self, Kind},
     multipart::{self, RawInput, Shape},
@@ -57,8 +56,7 @@ pub(super) async fn score_batch(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let (needed, limit) = needs(&state.options, &parts.headers);
-    let Some(mut permits) = state.permits(needed) else { return Err(state.overloaded()) };
+    state.has_permit()?;
     if parts.headers.contains_key("idempotency-key") {
         return Err(ApiError::malformed(
             "one key cannot stand for many attachments: give each attachment part its own Idempotency-Key header",
@@ -69,12 +67,13 @@ pub(super) async fn score_batch(
     }
     input::no_query(&parts.uri)?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.batch_deadline)?;
-    let bounds = Bounds { limit, patience: state.options.read_timeout, deadline };
+    let bounds = state.options.bounds(state.options.batch_body_limit, deadline);
     let inputs = multipart::read(&parts, body, bounds, Shape::Batch { most: state.options.batch_parts }).await?;
 
+    let mut permits = state.permit()?;
     let wanted = state.options.batch_concurrency.min(inputs.len()).max(1);
     while permits.num_permits() < wanted {
-        let Some(permit) = state.permits(1) else { break };
+        let Ok(permit) = state.permit() else { break };
         permits.merge(permit);
     }
     let caller = Caller { who: &who, call: call.id, deadline };
@@ -90,14 +89,6 @@ pub(super) async fn score_batch(
     array.extend_from_slice(&outcomes.join(&b','));
     array.push(b']');
     Ok(([(header::CONTENT_TYPE, "application/json")], array).into_response())
-}
-
-/// The permits that a batch takes before its body is read, and the bytes that they stand for.
-fn needs(options: &HttpOptions, headers: &HeaderMap) -> (u32, usize) {
-    let share = options.body_limit.max(1);
-    let declared = length(headers).and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-    let permits = declared.min(options.batch_body_limit).div_ceil(share).clamp(1, options.permits.max(1));
-    (u32::try_from(permits).unwrap_or(u32::MAX), options.batch_body_limit.min(permits.saturating_mul(share)))
 }
 
 async fn one(state: &Shared, caller: Caller<'_>, raw: RawInput) -> Result<Scored, ApiError> {
@@ -127,28 +118,5 @@ fn outcome(result: Result<Scored, ApiError>, id: RequestId) -> Bytes {
             let status = error.code.status().as_u16();
             serde_json::json!({"status": status, "error": error.body(id).error}).to_string().into()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn a_batch_takes_a_permit_for_each_body_limit() {
-        let options = HttpOptions { permits: 3, body_limit: 100, batch_body_limit: 1000, ..HttpOptions::default() };
-        let needs = |length: Option<u64>| {
-            let headers = length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length)));
-            super::needs(&options, &HeaderMap::from_iter(headers))
-        };
-        assert_eq!(needs(Some(0)), (1, 100));
-        assert_eq!(needs(Some(100)), (1, 100));
-        assert_eq!(needs(Some(101)), (2, 200));
-        assert_eq!(needs(Some(u64::MAX)), (3, 300));
-        assert_eq!(needs(None), (3, 300));
-        let options = HttpOptions { permits: 50, ..options };
-        assert_eq!(super::needs(&options, &HeaderMap::new()), (10, 1000));
     }
 }

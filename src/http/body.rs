@@ -1,6 +1,7 @@
-//! Bodies as they arrive: never more than the limit, never longer than the patience.
+//! Bodies as they arrive: never more than the limit, never longer than the patience, never slower than the rate.
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -14,7 +15,11 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 
-use super::error::{ApiError, ErrorCode};
+use super::{
+    HttpOptions,
+    error::{ApiError, ErrorCode},
+};
+use crate::telemetry::metric;
 
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +28,32 @@ pub(super) struct Bounds {
     pub limit: usize,
     /// How long it may take to arrive.
     pub patience: Duration,
+    /// Slowest that it may arrive, in bytes per second on average; 0 is as slow as `patience` allows.
+    pub rate: u64,
     /// When the whole call is over; may be earlier.
     pub deadline: Instant,
+}
+
+impl HttpOptions {
+    /// Of a body of a call that is over at `deadline`.
+    pub(super) const fn bounds(&self, limit: usize, deadline: Instant) -> Bounds {
+        Bounds { limit, patience: self.read_timeout, rate: self.body_min_rate, deadline }
+    }
+}
+
+/// How long a body may be slower than its rate: a connection's first packets are few, and one that was lost comes a second later.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Bounds {
+    /// When a body that began at `start` has to have more than `received` bytes, and what it is told otherwise.
+    fn next(&self, start: Instant, received: usize) -> (Instant, BodyFailure) {
+        let patience = (start + self.patience, BodyFailure::Slow);
+        let rate = match self.rate {
+            0 => patience,
+            rate => (start + GRACE + Duration::from_millis((received as u64).saturating_mul(1000) / rate), BodyFailure::TooSlow(rate)),
+        };
+        [(self.deadline, BodyFailure::Deadline), patience, rate].into_iter().min_by_key(|(until, _)| *until).unwrap_or(patience)
+    }
 }
 
 /// Why a body could not be read.
@@ -33,6 +62,12 @@ pub(super) struct Bounds {
 pub(super) enum BodyFailure {
     TooLarge(usize),
     Slow,
+    /// Fewer bytes a second than these.
+    TooSlow(u64),
+    /// Bodies take all the memory that they may.
+    NoMemory,
+    /// The key's bodies take all that they may.
+    NoShare,
     Deadline,
     Broken,
 }
@@ -42,14 +77,37 @@ impl From<BodyFailure> for ApiError {
         match failure {
             BodyFailure::TooLarge(limit) => Self::too_large(format!("the body may have {limit} bytes")),
             BodyFailure::Slow => Self::new(ErrorCode::BodyTimeout, "the body did not arrive in time"),
+            BodyFailure::TooSlow(rate) => Self::new(
+                ErrorCode::BodyTimeout,
+                format!("the body came too slowly: {rate} bytes a second are the least, after {} s; send it again", GRACE.as_secs()),
+            ),
+            BodyFailure::NoMemory => Self::overloaded("bodies under way take all the memory that they may", MEMORY_PATIENCE),
+            BodyFailure::NoShare => Self::overloaded("the bodies that this key sends take all the memory that they may", MEMORY_PATIENCE),
             BodyFailure::Deadline => Self::new(ErrorCode::Deadline, "the deadline passed while the body arrived; nothing was stored"),
             BodyFailure::Broken => Self::malformed("the body ended before its declared length, or its framing is broken"),
         }
     }
 }
 
+/// Bodies come and go within some seconds.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The answer to a body that was given up, which is counted.
+pub(super) fn refused(failure: BodyFailure) -> ApiError {
+    let reason = match failure {
+        BodyFailure::NoMemory => Some("memory"),
+        BodyFailure::NoShare => Some("share"),
+        BodyFailure::Slow | BodyFailure::TooSlow(_) => Some("rate"),
+        BodyFailure::TooLarge(_) | BodyFailure::Deadline | BodyFailure::Broken => None,
+    };
+    if let Some(reason) = reason {
+        metrics::counter!(metric::BODIES_REFUSED_TOTAL, "reason" => reason).increment(1);
+    }
+    failure.into()
+}
+
 /// The declared length of a body; `None` for one that comes in chunks.
-pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -62,25 +120,39 @@ fn declared(headers: &HeaderMap, limit: usize) -> Result<usize, BodyFailure> {
 }
 
 fn frames(body: Body, bounds: Bounds) -> impl Stream<Item = Result<Bytes, BodyFailure>> + Send {
-    let patience = Instant::now() + bounds.patience;
-    let (until, late) = if bounds.deadline < patience { (bounds.deadline, BodyFailure::Deadline) } else { (patience, BodyFailure::Slow) };
-    stream::try_unfold((body.into_data_stream(), bounds.limit), move |(mut body, left)| async move {
+    let start = Instant::now();
+    stream::try_unfold((body.into_data_stream(), 0), move |(mut body, received)| async move {
+        let (until, late) = bounds.next(start, received);
         match tokio::time::timeout_at(until.into(), body.next()).await {
             Err(_) => Err(late),
             Ok(None) => Ok(None),
-            Ok(Some(Err(_))) => Err(BodyFailure::Broken),
-            Ok(Some(Ok(bytes))) => match left.checked_sub(bytes.len()) {
-                Some(left) => Ok(Some((bytes, (body, left)))),
-                None => Err(BodyFailure::TooLarge(bounds.limit)),
-            },
+            Ok(Some(Err(error))) => Err(cause(&error)),
+            Ok(Some(Ok(bytes))) if bytes.len() > bounds.limit - received => Err(BodyFailure::TooLarge(bounds.limit)),
+            Ok(Some(Ok(bytes))) => {
+                let received = received + bytes.len();
+                Ok(Some((bytes, (body, received))))
+            }
         }
     })
+}
+
+/// Why a body's stream failed: a reason of ours that it passed on, or its framing.
+fn cause(error: &(dyn Error + 'static)) -> BodyFailure {
+    std::iter::successors(Some(error), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<BodyFailure>().copied())
+        .unwrap_or(BodyFailure::Broken)
 }
 
 /// The whole body.
 pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Bytes, ApiError> {
     let expected = declared(headers, bounds.limit)?;
-    let frames = frames(body, bounds);
+    whole(expected.min(FORETOLD), frames(body, bounds)).await.map_err(refused)
+}
+
+/// Bytes that are allocated on a caller's word.
+const FORETOLD: usize = 1 << 20;
+
+async fn whole(expected: usize, frames: impl Stream<Item = Result<Bytes, BodyFailure>>) -> Result<Bytes, BodyFailure> {
     pin_mut!(frames);
     // A small body usually is one frame: it is taken as it is.
     let Some(first) = frames.try_next().await? else { return Ok(Bytes::new()) };
@@ -125,7 +197,7 @@ impl Drop for Courteous {
         }
         // Without a runtime there is no connection left either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let bounds = Bounds { limit: usize::MAX, patience: COURTESY, deadline: Instant::now() + COURTESY };
+            let bounds = Bounds { limit: usize::MAX, patience: COURTESY, rate: 0, deadline: Instant::now() + COURTESY };
             let body = std::mem::take(&mut self.0);
             runtime.spawn(async move {
                 let frames = frames(body, bounds);
@@ -156,4 +228,28 @@ pub(super) fn bounded(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result
         *kept.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(*failure);
     });
     Ok((Body::from_stream(frames), slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_to_keep_its_rate_after_some_seconds() {
+        let start = Instant::now();
+        let seconds = Duration::from_secs;
+        let bounds = Bounds { limit: 1 << 20, patience: seconds(15), rate: 1000, deadline: start + seconds(30) };
+        assert_eq!(bounds.next(start, 0), (start + seconds(5), BodyFailure::TooSlow(1000)));
+        assert_eq!(bounds.next(start, 2000), (start + seconds(7), BodyFailure::TooSlow(1000)));
+        assert_eq!(bounds.next(start, 1 << 20), (start + seconds(15), BodyFailure::Slow));
+        assert_eq!(Bounds { rate: 0, ..bounds }.next(start, 0), (start + seconds(15), BodyFailure::Slow));
+        assert_eq!(Bounds { deadline: start + seconds(1), ..bounds }.next(start, 2000), (start + seconds(1), BodyFailure::Deadline));
+    }
+
+    #[test]
+    fn the_reason_is_found_below_what_passed_it_on() {
+        let passed_on = axum::Error::new(axum::Error::new(BodyFailure::NoShare));
+        assert_eq!(cause(&passed_on), BodyFailure::NoShare);
+        assert_eq!(cause(&axum::Error::new("reset")), BodyFailure::Broken);
+    }
 }

@@ -133,18 +133,26 @@ pub(super) struct ApiError {
     pub code: ErrorCode,
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// Whether the connection ends with this answer.
+    closes: bool,
     /// For the log alone.
     pub cause: Option<String>,
 }
 
 impl ApiError {
     pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: None, cause: None }
+        let closes = code == ErrorCode::BodyTimeout; // what is left of the body is not waited for
+        Self { code, message: message.into(), retry_after: None, closes, cause: None }
     }
 
     /// 400
     pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::Malformed, message)
+    }
+
+    /// 400 for a request of which two servers could read different things: nothing more is read from its connection.
+    pub(super) fn ambiguous(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { closes: true, ..Self::malformed(message) }
     }
 
     /// 415
@@ -195,17 +203,13 @@ impl ApiError {
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
         }
-        match self.code {
-            // A browser would ask for a name and a password of its own.
-            ErrorCode::Unauthenticated if shape != Shape::Page => {
-                let schemes = HeaderValue::from_static(r#"Bearer realm="nightlight", Basic realm="nightlight""#);
-                headers.insert(header::WWW_AUTHENTICATE, schemes);
-            }
-            // What is left of the body is not waited for.
-            ErrorCode::BodyTimeout => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
+        // A browser would ask for a name and a password of its own.
+        if self.code == ErrorCode::Unauthenticated && shape != Shape::Page {
+            let schemes = HeaderValue::from_static(r#"Bearer realm="nightlight", Basic realm="nightlight""#);
+            headers.insert(header::WWW_AUTHENTICATE, schemes);
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 }

@@ -11,9 +11,10 @@
 //! or values of a query.
 //!
 //! # Bounds
-//! A scoring call takes one of [`HttpOptions::permits`] *before* its body is read and holds it until it is answered; a batch takes one for each
-//! `body_limit` bytes that it may have. So the bodies in memory have at most `permits * body_limit` bytes. Who finds no permit free gets 429 and
-//! `Retry-After`, having cost nothing.
+//! A scoring call takes one of [`HttpOptions::permits`] when its body has arrived and holds it until it is answered: slow senders hold none. Who finds none
+//! free gets 429 and `Retry-After`; it is told so before its body is read if that can be known by then. Bodies, from their first byte to the answer, have at
+//! most [`HttpOptions::body_memory`] bytes, of which no key with several of them takes all (`spool`), and keep to a least rate (`body`). [`serve`] bounds
+//! the connections.
 //!
 //! # One table of routes
 //! `routes` lists path, handlers and the permission they need. The router is folded from it, and tests hold it against the OpenAPI document.
@@ -61,6 +62,7 @@ mod console;
 mod docs;
 mod dto;
 mod error;
+mod framing;
 mod hma;
 mod input;
 mod json;
@@ -74,6 +76,7 @@ mod review;
 mod review_dto;
 mod score;
 mod serve;
+mod spool;
 mod status;
 
 use std::{
@@ -91,7 +94,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use self::error::ApiError;
+use self::{error::ApiError, spool::Spool};
 pub use self::{
     error::ErrorCode,
     openapi::document as openapi_document,
@@ -125,7 +128,7 @@ pub struct HttpOptions {
     pub permits: usize,
     /// Bytes of a `/score` body.
     pub body_limit: usize,
-    /// Bytes of a `/score/batch` body; never more than all permits together allow.
+    /// Bytes of a `/score/batch` body.
     pub batch_body_limit: usize,
     /// Attachments of a batch.
     pub batch_parts: usize,
@@ -135,6 +138,10 @@ pub struct HttpOptions {
     pub max_messages: usize,
     /// UTF-8 bytes that are kept of a text; a conversation with more in its texts and authors is refused.
     pub max_text_bytes: usize,
+    /// Bytes of all bodies that arrive or are worked on.
+    pub body_memory: usize,
+    /// Slowest that a body may arrive, in bytes per second on average after its first five seconds; 0 is as slow as `read_timeout` allows.
+    pub body_min_rate: u64,
     /// How long a body may take to arrive.
     pub read_timeout: Duration,
     /// How long a `/score` call may take in all; callers can only shorten it (`X-Deadline-Ms`).
@@ -157,6 +164,8 @@ impl Default for HttpOptions {
             batch_concurrency: 8,
             max_messages: 10_000,
             max_text_bytes: MIB,
+            body_memory: 1024 * MIB,
+            body_min_rate: 1024,
             read_timeout: Duration::from_secs(30),
             deadline: Duration::from_secs(30),
             batch_deadline: Duration::from_secs(120),
@@ -184,6 +193,7 @@ pub struct HttpState {
     services: HttpServices,
     metrics: PrometheusHandle,
     permits: Arc<Semaphore>,
+    spool: Arc<Spool>,
     console: console::Console,
 }
 
@@ -194,16 +204,28 @@ impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
     pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
         let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
-        Self { options, services, metrics, permits, console: Default::default() }
+        let spool = Spool::new(options.body_memory);
+        Self { options, services, metrics, permits, spool, console: Default::default() }
     }
 
-    /// Permits to score, now or not at all: a queue of bodies on the way in would only hide the overload.
-    fn permits(&self, count: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).try_acquire_many_owned(count).ok()
+    /// A permit to score, now or not at all: a queue would only hide the overload.
+    ///
+    /// # Errors
+    /// 429 when none is free.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Self::overloaded())
+    }
+
+    /// Whether there is a permit, before a body is read that will need one.
+    ///
+    /// # Errors
+    /// 429 when none is free.
+    fn has_permit(&self) -> Result<(), ApiError> {
+        if self.permits.available_permits() > 0 { Ok(()) } else { Err(Self::overloaded()) }
     }
 
     /// The refusal of a caller who found no permit.
-    fn overloaded(&self) -> ApiError {
+    fn overloaded() -> ApiError {
         ApiError::overloaded("every scoring slot is taken", Duration::from_secs(1))
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     HttpOptions,
-    body::{Bounds, FailureSlot, bounded},
+    body::{Bounds, FailureSlot, bounded, refused},
     error::ApiError,
     input::{self, Input, Kind},
 };
@@ -179,7 +179,7 @@ pub(super) async fn bytes(field: Field<'_>, failure: &FailureSlot) -> Result<Byt
 
 /// The parser knows that the body ended; the slot knows why.
 pub(super) fn broken(failure: &FailureSlot, error: &axum::extract::multipart::MultipartError) -> ApiError {
-    failure.get().map_or_else(|| ApiError::malformed(format!("the multipart body is broken: {}", error.body_text())), ApiError::from)
+    failure.get().map_or_else(|| ApiError::malformed(format!("the multipart body is broken: {}", error.body_text())), refused)
 }
 
 #[cfg(test)]
@@ -192,6 +192,7 @@ mod tests {
         let bounds = Bounds {
             limit: 1000,
             patience: std::time::Duration::from_secs(9),
+            rate: 0,
             deadline: std::time::Instant::now() + std::time::Duration::from_secs(9),
         };
         let inputs = read(&parts, body.into(), bounds, Shape::One).await?;

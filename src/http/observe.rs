@@ -9,7 +9,7 @@ use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     body::Courteous,
     console,
     error::{ApiError, ErrorCode, Shape},
-    hma,
+    framing, hma,
 };
 use crate::{domain::ids::RequestId, services::access::Principal, telemetry::metric};
 
@@ -35,7 +35,10 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(call);
     let body = Body::new(Courteous(std::mem::take(request.body_mut())));
     *request.body_mut() = body;
-    let mut response = next.run(request).await;
+    let mut response = match framing::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
 
     let error = response.extensions_mut().remove::<ApiError>().or_else(|| foreign_error(&response));
     if let Some(error) = &error {

@@ -9,8 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
 use super::{
-    Call, Shared,
-    body::{self, Bounds},
+    Call, Shared, body,
     dto::{DecisionBody, GoldAdded, GoldBody},
     error::{ApiError, ErrorBody},
     json,
@@ -272,7 +271,7 @@ pub(super) async fn add_gold(
 async fn small_body<T: DeserializeOwned>(state: &Shared, call: Call, request: Request) -> Result<T, ApiError> {
     let (parts, body) = request.into_parts();
     let options = &state.options;
-    let bounds = Bounds { limit: LONGEST_DECISION, patience: options.read_timeout, deadline: call.arrived + options.deadline };
+    let bounds = options.bounds(LONGEST_DECISION, call.arrived + options.deadline);
     let bytes = body::read(&parts.headers, body, bounds).await?;
     json::parse(&bytes)
 }

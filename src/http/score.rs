@@ -12,10 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Call, HttpState, Shared,
-    body::{self, Bounds},
+    Call, HttpState, Shared, body,
     error::{ApiError, ErrorBody, ErrorCode},
     input::{self, Input, Kind, LONG},
     multipart::{self, Shape},
@@ -95,11 +95,10 @@ pub(super) async fn score(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    // Before the body is read: see the module's bounds.
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded()) };
+    state.has_permit()?;
     let key = parts.headers.get("idempotency-key").map(|key| idempotency_key(key.as_bytes())).transpose()?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
-    let input = read(&state, &parts, body, deadline).await?;
+    let (input, _permit) = read(&state, &parts, body, deadline).await?;
     let scored = answer(&state, Caller { who: &who, call: call.id, deadline }, input, key).await?;
     Ok(success(scored))
 }
@@ -112,9 +111,9 @@ fn success(Scored { body, replayed }: Scored) -> Response {
     response
 }
 
-/// The attachment in the body, whichever way it came.
-async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> Result<Input, ApiError> {
-    let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline };
+/// The attachment in the body, whichever way it came, with the permit that was taken when it was there.
+async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> Result<(Input, OwnedSemaphorePermit), ApiError> {
+    let bounds = state.options.bounds(state.options.body_limit, deadline);
     match Kind::of_request(&parts.headers)? {
         Kind::Multipart => {
             input::no_query(&parts.uri)?;
@@ -123,20 +122,26 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
             if raw.idempotency_key.is_some() {
                 return Err(ApiError::malformed("the Idempotency-Key belongs among the request's headers, not the part's"));
             }
-            let length = raw.len();
-            off_the_loop(state, length, move |state| raw.parse(&state.options)).await
+            let (length, permit) = (raw.len(), state.permit()?);
+            Ok((off_the_loop(state, length, move |state| raw.parse(&state.options)).await?, permit))
         }
         Kind::Json => {
             input::no_query(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
-            off_the_loop(state, bytes.len(), move |state| input::envelope(&bytes, &state.options)).await
+            let permit = state.permit()?;
+            Ok((off_the_loop(state, bytes.len(), move |state| input::envelope(&bytes, &state.options)).await?, permit))
         }
         kind => {
             let context = input::query_context(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
+            let permit = state.permit()?;
             // Media are taken as they are; a text is decoded.
             let work = if matches!(kind, Kind::Text { .. }) { bytes.len() } else { 0 };
-            off_the_loop(state, work, move |state| Ok(Input { attachment: input::attachment(kind, bytes, &state.options)?, context })).await
+            let input = off_the_loop(state, work, move |state| {
+                let attachment = input::attachment(kind, bytes, &state.options)?;
+                Ok(Input { attachment, context })
+            });
+            Ok((input.await?, permit))
         }
     }
 }

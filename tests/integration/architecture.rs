@@ -58,6 +58,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("encoding_rs", &["domain"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("rustix", &["cli"]),
     ("libc", &["engines::matching"]),
     ("wgpu", &["engines::gpu"]),
     ("naga", &["engines::gpu"]),

@@ -7,7 +7,7 @@ use std::{
 
 use nightlight::{
     http::{HttpOptions, ServeOptions, serve},
-    services::scoring::Scored,
+    services::{access::Role, scoring::Scored},
     testing::scorer::FakeScorer,
 };
 use tokio::{
@@ -17,12 +17,24 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::http_app::Setup;
+use crate::http_app::{App, Setup};
 
 const PATIENCE: Duration = Duration::from_millis(200);
 
-async fn start(setup: Setup, options: ServeOptions) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+pub async fn start(setup: Setup, options: ServeOptions) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let app = setup.start().await;
+    listen(app, options).await
+}
+
+/// The same with a key for callers.
+pub async fn start_with_key(setup: Setup, options: ServeOptions, role: Role) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>, String) {
+    let app = setup.start().await;
+    let key = app.key(role).await;
+    let (address, stop, server) = listen(app, options).await;
+    (address, stop, server, key)
+}
+
+async fn listen(app: App, options: ServeOptions) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -38,7 +50,7 @@ fn impatient() -> ServeOptions {
 }
 
 /// Sends and reads until the server closes.
-async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -74,15 +86,6 @@ async fn a_refused_upload_still_gets_its_429() {
     bytes.resize(bytes.len() + length, b'x');
     let answer = exchange(address, &bytes).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
-}
-
-#[tokio::test]
-async fn callers_beyond_the_bound_wait_for_a_connection() {
-    let (address, _stop, _server) = start(Setup::default(), ServeOptions { connections: 1, ..impatient() }).await;
-    let idle = TcpStream::connect(address).await.unwrap();
-    let answer = exchange(address, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "the idle one was cut off and made room: {answer}");
-    drop(idle);
 }
 
 #[tokio::test]

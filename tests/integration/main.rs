@@ -25,6 +25,8 @@ mod hostile_keys;
 mod http_app;
 mod http_auth;
 mod http_banks;
+mod http_bodies;
+mod http_connections;
 mod http_console;
 mod http_exchanges;
 mod http_hma;

@@ -1,5 +1,6 @@
 //! `nightlight serve`.
 
+mod machine;
 mod wiring;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
 };
 
 use clap::Args;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Failure, block_on};
 use crate::{
@@ -46,7 +48,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     // Before the models are loaded: a taken port should not cost seconds to find out.
     let failed =
         |error: io::Error| Failure::failed(format!("cannot listen on {}: {error}; choose another with --listen", config.server.listen));
-    let listener = tokio::net::TcpListener::bind(config.server.listen).await.map_err(failed)?;
+    let listener = listen(config.server.listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     // Before anything that counts.
     let metrics = telemetry::install_metrics().map_err(Failure::failed)?;
@@ -61,6 +63,17 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let served = wiring::run(config, &app, listener, metrics).await;
     app.stop().await;
     served
+}
+
+/// Callers whom the kernel holds until they are accepted: what Linux allows unless told otherwise (net.core.somaxconn).
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart does not wait for the last one's connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// What somebody who has just started a server wants to paste.

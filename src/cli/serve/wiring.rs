@@ -11,9 +11,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
+use super::machine;
 use crate::{
     cli::Failure,
-    config::Config,
+    config::{Config, Server},
     http::{self, HttpOptions, HttpServices, HttpState, Scorer, ServeOptions},
     services::{
         App,
@@ -53,7 +54,7 @@ pub(super) async fn run(config: &Config, app: &App, listener: TcpListener, metri
         health: probe(app, stopping.clone()),
     };
     let state = HttpState::new(options(config), services, metrics);
-    let serving = ServeOptions { drain: Duration::from_millis(config.server.shutdown_grace_ms), ..ServeOptions::default() };
+    let serving = serving(config)?;
     let drain = Duration::from_millis(config.server.drain_ms);
     http::serve(listener, http::router(state), serving, stop_signal(stopping, drain)?).await;
     upkeep.abort();
@@ -70,6 +71,49 @@ fn review(config: &Config, app: &App) -> Review {
         .with_feedback(config.feedback.rules, app.banks.clone())
 }
 
+/// Files that the rest of the server keeps open or opens now and then: the database, models, GPUs, requests of its own.
+const OTHER_FILES: usize = 512;
+
+/// How connections are served: as many as is configured, or as the files allow that this process may open.
+fn serving(config: &Config) -> Result<ServeOptions, Failure> {
+    let server = &config.server;
+    let kept = ServeOptions::SPARE_FILES + OTHER_FILES;
+    let files = machine::raise_file_limit();
+    let connections = server.max_connections.min(files.saturating_sub(kept));
+    if connections == 0 {
+        let needed = kept + server.max_connections;
+        return Err(Failure::failed(format!(
+            "this process may open {files} files, which leaves none for callers: raise the limit to {needed} (ulimit -n)"
+        )));
+    }
+    if connections < server.max_connections {
+        tracing::warn!(
+            connections,
+            files,
+            "this process may open too few files for server.max_connections; raise the limit to {} (ulimit -n)",
+            kept + server.max_connections
+        );
+    }
+    Ok(ServeOptions {
+        connections,
+        strangers_per_address: server.max_strangers_per_address,
+        trusted: server.trusted_proxies.clone(),
+        head_timeout: Duration::from_millis(server.head_timeout_ms),
+        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
+        write_timeout: Duration::from_millis(server.write_timeout_ms),
+        drain: Duration::from_millis(server.shutdown_grace_ms),
+        ..ServeOptions::default()
+    })
+}
+
+/// Memory for bodies: what is configured, or a quarter of what there is.
+fn body_memory(server: &Server) -> usize {
+    match server.body_memory_bytes {
+        0 => (machine::memory() / 4).max(server.body_limit_bytes),
+        bytes => bytes,
+    }
+}
+
 fn options(config: &Config) -> HttpOptions {
     let (server, limits) = (&config.server, &config.limits);
     HttpOptions {
@@ -80,6 +124,8 @@ fn options(config: &Config) -> HttpOptions {
         batch_concurrency: server.batch_concurrency,
         max_messages: limits.max_messages,
         max_text_bytes: limits.max_text_bytes,
+        body_memory: body_memory(server),
+        body_min_rate: server.body_min_rate,
         read_timeout: Duration::from_millis(server.body_read_timeout_ms),
         deadline: Duration::from_millis(server.deadline_ms),
         batch_deadline: Duration::from_millis(server.batch_deadline_ms),

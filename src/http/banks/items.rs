@@ -138,8 +138,9 @@ pub(in crate::http) async fn add(
 ) -> Result<Json<AddedItems>, ApiError> {
     // Before the body is read: see the room's bounds.
     state.services.curation.may_fill(&who, &bank).await?;
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded()) };
+    state.has_permit()?;
     let body = bytes(&state, call, request, LONGEST_ITEMS.min(state.options.body_limit)).await?;
+    let _permit = state.permit()?;
     let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
     let added = state.services.curation.add_all(&who, &bank, entries).await?;
     let bank_version = added.last().map_or(0, |item| item.bank_version); // there is one at least

@@ -23,8 +23,7 @@ use utoipa::IntoParams;
 
 use self::dto::{BankBody, BankChange, BankList, HitBody, HitList, NewBank, StandingBody, StandingList};
 use super::{
-    Call, Route, Shared,
-    body::{self, Bounds},
+    Call, Route, Shared, body,
     error::{ApiError, ErrorBody},
     json, route,
 };
@@ -67,9 +66,8 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
 /// The bytes of a body that is no attachment.
 async fn bytes(state: &Shared, call: Call, request: Request, limit: usize) -> Result<bytes::Bytes, ApiError> {
     let (parts, body) = request.into_parts();
-    let options = &state.options;
-    let bounds = Bounds { limit, patience: options.read_timeout, deadline: call.arrived + options.deadline };
-    body::read(&parts.headers, body, bounds).await
+    let deadline = call.arrived + state.options.deadline;
+    body::read(&parts.headers, body, state.options.bounds(limit, deadline)).await
 }
 
 /// Settings with a merge patch applied: fields that are absent stay, `null` sets the default, a new bank's.

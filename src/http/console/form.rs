@@ -14,8 +14,7 @@ use url::form_urlencoded;
 
 use super::{
     super::{
-        Call, Shared,
-        body::{self, Bounds},
+        Call, Shared, body,
         error::{ApiError, ErrorCode},
     },
     Visitor,
@@ -58,7 +57,7 @@ impl Fields {
         if !kind.starts_with("application/x-www-form-urlencoded") {
             return Err(ApiError::unsupported("forms are sent as application/x-www-form-urlencoded"));
         }
-        let bounds = Bounds { limit: LONGEST, patience: state.options.read_timeout, deadline: call.arrived + state.options.deadline };
+        let bounds = state.options.bounds(LONGEST, call.arrived + state.options.deadline);
         Ok(Self::parse(&body::read(&parts.headers, body, bounds).await?))
     }
 

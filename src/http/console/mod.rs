@@ -55,7 +55,7 @@ use self::{
     session::{Session, Sessions},
 };
 use super::{
-    Call, Shared,
+    Call, Shared, auth,
     error::{ApiError, ErrorCode},
 };
 use crate::{
@@ -180,7 +180,14 @@ async fn guard(State(state): State<Shared>, mut request: Request, next: Next) ->
         Ok(None) => return sign_in::first(request.method() == Method::GET, request.uri()),
         Err(error) => return error.into_response(),
     };
+    if let Err(error) = auth::recognise(request.extensions()) {
+        return error.into_response();
+    }
     let who = visitor.who.clone();
+    let _stay = match state.spool.take_in(who.key, &mut request) {
+        Ok(stay) => stay,
+        Err(error) => return error.into_response(),
+    };
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(who); // for the log line

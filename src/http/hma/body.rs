@@ -4,10 +4,7 @@ use axum::{body::Body, extract::Request, http::request::Parts};
 use serde_json::Value;
 
 use super::{
-    super::{
-        Call, Shared,
-        body::{self, Bounds},
-    },
+    super::{Call, Shared, body},
     error::{Refusal, bad},
 };
 use crate::domain::signal::Signal;
@@ -27,7 +24,7 @@ pub(super) async fn json(state: &Shared, call: Call, request: Request) -> Result
 /// The same for a request that was taken apart and may have no body.
 pub(super) async fn optional_json(state: &Shared, call: Call, parts: &Parts, body: Body) -> Result<Option<Value>, Refusal> {
     let deadline = call.arrived + state.options.deadline;
-    let bytes = body::read(&parts.headers, body, Bounds { limit: LONGEST, patience: state.options.read_timeout, deadline }).await?;
+    let bytes = body::read(&parts.headers, body, state.options.bounds(LONGEST, deadline)).await?;
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Call, Shared, body::Bounds, score::deadline},
+    super::{Call, Shared, score::deadline},
     banks::{bank_named, description},
     body,
     error::{HmaErrorBody, Refusal, bad, not_found},
@@ -184,14 +184,14 @@ pub(in crate::http) async fn add_content(
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    state.has_permit()?;
     let bank = bank_named(&state, &who, &bank).await?;
     let (parts, request_body) = request.into_parts();
     let until = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let mut item = Entry::new(Vec::new());
     let mut upload = Upload::default();
     if is_form(&parts) {
-        let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline: until };
+        let bounds = state.options.bounds(state.options.body_limit, until);
         upload = Upload::read(&parts, request_body, bounds).await?;
         if let Some(text) = upload.field("metadata")? {
             item.metadata = metadata(serde_json::from_str(text).map_err(|_| bad("metadata form field must be valid JSON"))?)?;
@@ -201,6 +201,7 @@ pub(in crate::http) async fn add_content(
         item.metadata = metadata(fields.remove("metadata").unwrap_or_default())?;
         item.note = note(&fields.remove("note").unwrap_or_default())?;
     }
+    let _permit = state.permit()?;
     let embeddings = state.services.lookup.embeddings();
     let content = match params.filled("url") {
         Some(url) => fetch_and_hash(&state, url, &embeddings, &params, until).await?,

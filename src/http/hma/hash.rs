@@ -10,9 +10,10 @@ use axum::{
 };
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    super::{Call, Shared, body::Bounds, score::deadline},
+    super::{Call, Shared, score::deadline},
     error::{HmaErrorBody, Refusal, bad},
     params::Params,
     upload::{ContentType, Upload, is_unsupported, pdq, picture, signals, texts, wanted},
@@ -92,20 +93,20 @@ pub(super) async fn hash_content(
     Ok(Content { signals: signals(&types, &hashed, params.strict)?, quality, hashed, kind })
 }
 
-/// Reads a form and hashes its one file. The caller holds a permit.
+/// Reads a form and hashes its one file, under the permit that is taken when it is there.
 pub(super) async fn hash_upload(
     state: &Shared,
     call: Call,
     embeddings: &[SignalType],
     params: &Params,
     request: Request,
-) -> Result<(Content, Upload), Refusal> {
+) -> Result<(Content, OwnedSemaphorePermit), Refusal> {
     let (parts, body) = request.into_parts();
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
-    let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline };
+    let bounds = state.options.bounds(state.options.body_limit, deadline);
     let mut upload = Upload::read(&parts, body, bounds).await?;
-    let content = upload.content()?;
-    Ok((hash_content(state, content, embeddings, params, deadline).await?, upload))
+    let (content, permit) = (upload.content()?, state.permit()?);
+    Ok((hash_content(state, content, embeddings, params, deadline).await?, permit))
 }
 
 /// Fetches content and hashes it. What it is says the query, or else the server that it comes from.
@@ -159,7 +160,7 @@ pub(in crate::http) async fn get_hash(
     params: Params,
 ) -> Result<Response, Refusal> {
     let url = params.required("url")?;
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    let _permit = state.permit()?;
     let content = fetch_and_hash(&state, url, &[], &params, call.arrived + state.options.deadline).await?;
     state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))
@@ -195,8 +196,8 @@ pub(in crate::http) async fn post_hash(
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
-    let (content, _) = hash_upload(&state, call, &[], &params, request).await?;
+    state.has_permit()?;
+    let (content, _permit) = hash_upload(&state, call, &[], &params, request).await?;
     state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))
 }

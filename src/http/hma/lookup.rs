@@ -186,7 +186,7 @@ pub(in crate::http) async fn get_lookup(
         found.hold_back(until).await;
         return Ok((left_out(&found), Json(by_bank(&found, params.strict))).into_response());
     };
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    let _permit = state.permit()?;
     let embeddings = state.services.lookup.embeddings_held(&who);
     let content = fetch_and_hash(&state, url, &embeddings, &params, until).await?;
     let Value::Object(mut matches) = of_content(&state, &who, &content, scope, &params, until).await? else {
@@ -231,11 +231,11 @@ pub(in crate::http) async fn post_lookup(
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let Some(_permit) = state.permits(1) else { return Err(state.overloaded().into()) };
+    state.has_permit()?;
     let until = deadline(request.headers(), call.arrived, state.options.deadline)?;
     let scope = scope(&params, params.flag("bypass_coinflip", false)?)?;
     let embeddings = state.services.lookup.embeddings_held(&who);
-    let (content, _) = hash_upload(&state, call, &embeddings, &params, request).await?;
+    let (content, _permit) = hash_upload(&state, call, &embeddings, &params, request).await?;
     let matches = of_content(&state, &who, &content, scope, &params, until).await?;
     Ok(content.answer(matches))
 }

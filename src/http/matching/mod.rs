@@ -77,10 +77,9 @@ pub(super) async fn matches(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    // Before the body is read: see the room's bounds.
-    let Some(permit) = state.permits(1) else { return Err(state.overloaded()) };
+    state.has_permit()?;
     let until = deadline(&parts.headers, call.arrived, state.options.deadline)?;
-    let Asked { content, signals, scope, include } = request::read(&state, &parts, body, until).await?;
+    let (Asked { content, signals, scope, include }, permit) = request::read(&state, &parts, body, until).await?;
     let lookup = &state.services.lookup;
     let unknown = lookup.unknown_banks(&who, &scope);
     if let Some(name) = unknown.first() {

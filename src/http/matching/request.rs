@@ -5,11 +5,11 @@ use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 use axum::{body::Body, extract::Query, http::request::Parts};
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::super::{
-    Shared,
-    body::{self, Bounds},
+    Shared, body,
     error::ApiError,
     input::{self, Kind},
     json::{self, objects},
@@ -111,15 +111,19 @@ pub(super) struct Asked {
     pub include: Included,
 }
 
+/// What a call asks, with the permit that was taken when its body was there.
+///
 /// # Errors
-/// 400 that names the place; 413, 415, and the body's own.
-pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Instant) -> Result<Asked, ApiError> {
-    let bounds = Bounds { limit: state.options.body_limit, patience: state.options.read_timeout, deadline: until };
+/// 400 that names the place; 413, 415, 429, and the body's own.
+pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Instant) -> Result<(Asked, OwnedSemaphorePermit), ApiError> {
+    let bounds = state.options.bounds(state.options.body_limit, until);
     let kind = Kind::of_request(&parts.headers)?;
     if kind == Kind::Json {
         input::no_query(&parts.uri)?;
         let bytes = body::read(&parts.headers, body, bounds).await?;
-        return off_the_loop(state, bytes.len(), move |_| json::parse_no_file::<MatchBody<'_>>(&bytes)?.asked()).await;
+        let permit = state.permit()?;
+        let asked = off_the_loop(state, bytes.len(), move |_| json::parse_no_file::<MatchBody<'_>>(&bytes)?.asked()).await?;
+        return Ok((asked, permit));
     }
     let query = Query::<MatchQuery>::try_from_uri(&parts.uri).map_err(|error| ApiError::malformed(error.body_text()))?;
     let (scope, include) = query.0.read()?;
@@ -132,7 +136,7 @@ pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Insta
     if bytes.is_empty() {
         return Err(ApiError::malformed("the content is empty"));
     }
-    Ok(Asked { content: Some(Content::Bytes(bytes)), signals: Vec::new(), scope, include })
+    Ok((Asked { content: Some(Content::Bytes(bytes)), signals: Vec::new(), scope, include }, state.permit()?))
 }
 
 impl MatchBody<'_> {
