@@ -44,8 +44,16 @@ pub mod metric {
     pub const GPU_WORKING: &str = "nightlight_gpu_working";
     /// Histogram {stage}, seconds: one compute stage over one batch, by the device's own clock.
     pub const GPU_STAGE_SECONDS: &str = "nightlight_gpu_stage_seconds";
+    /// Gauge: 1 while the database can be written, 0 while the disk is full, another process holds it, or it fails otherwise; `/readyz` says which.
+    pub const STORE_WRITABLE: &str = "nightlight_store_writable";
+    /// Counter {cause}: writes that were refused: `disk_full`, `locked`, `read_only` or `failing`. Counters of clean attachments among them are written later.
+    pub const STORE_REFUSED_TOTAL: &str = "nightlight_store_refused_total";
+    /// Counter: what clean attachments counted that could not be kept until the database could be written again.
+    pub const COUNTS_LOST_TOTAL: &str = "nightlight_counts_lost_total";
     /// Gauge: signals held by all banks in memory.
     pub const BANK_SIGNALS: &str = "nightlight_bank_signals";
+    /// Gauge {bank, place}: 1 while stored signals of the bank of this number are not those that were written; `place` is `searched` or `stored`, see `/readyz`.
+    pub const BANK_DAMAGED: &str = "nightlight_bank_damaged";
     /// Counter: lookups of a bare PDQ hash that asked for all that its content shows (turned, mirrored, further frames), because this server had answered the hash lately.
     pub const RECENT_HASH_LOOKUPS_TOTAL: &str = "nightlight_recent_hash_lookups_total";
     /// Counter {outcome}: lookups by keys that look up many different hashes near one item; `slowed`, or `stopped`, which the ledger says
@@ -106,7 +114,11 @@ pub fn describe_metrics() {
     describe_counter!(metric::GPU_FAILURES_TOTAL, "failures of the GPU; the CPU did the work");
     describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");
     describe_histogram!(metric::GPU_STAGE_SECONDS, Unit::Seconds, "one compute stage over one batch, by the device's clock");
+    describe_gauge!(metric::STORE_WRITABLE, "1 while the database can be written");
+    describe_counter!(metric::STORE_REFUSED_TOTAL, "writes that were refused");
+    describe_counter!(metric::COUNTS_LOST_TOTAL, "counts of clean attachments that were lost");
     describe_gauge!(metric::BANK_SIGNALS, "signals held by all banks in memory");
+    describe_gauge!(metric::BANK_DAMAGED, "1 while stored signals of a bank are not those that were written");
     describe_counter!(metric::RECENT_HASH_LOOKUPS_TOTAL, "lookups of bare hashes that asked for all that their content shows");
     describe_counter!(metric::NEAR_QUERIES_TOTAL, "lookups by keys that look up many different hashes near one item");
     describe_counter!(metric::BANK_FLOODS_TOTAL, "items of banks that suddenly matched everywhere");

@@ -98,7 +98,7 @@ impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Store(error) => error.into(),
-            AccessError::Name | AccessError::Role(_) => Self::input(error.to_string()),
+            AccessError::Name | AccessError::Expired | AccessError::Role(_) => Self::input(error.to_string()),
             _ => Self::failed(error.to_string()),
         }
     }

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Subcommand, builder::PossibleValuesParser};
@@ -13,7 +14,10 @@ use serde::Serialize;
 use super::{Failure, block_on, open_existing_store, open_store, output};
 use crate::{
     config::Config,
-    domain::ids::{KeyId, TenantId},
+    domain::{
+        ids::{KeyId, TenantId},
+        time::Timestamp,
+    },
     services::access::{Access, ApiKey, Role},
     store::StoredKey,
 };
@@ -28,6 +32,9 @@ pub(super) enum Key {
         /// What it may do: everything, POST /score and look-ups, the review queue, GET /metrics, or changing banks
         #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
         role: String,
+        /// When the key ends by itself: a time such as 2027-01-31T00:00:00Z, or so many days (30d), hours (12h) or minutes (15m) from now [default: never]
+        #[arg(long, value_name = "WHEN", value_parser = end)]
+        expires: Option<Timestamp>,
         /// Write the key to this new file, readable by its owner alone, instead of showing it
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -38,7 +45,7 @@ pub(super) enum Key {
         #[arg(long)]
         json: bool,
     },
-    /// End a key; a running server refuses it within two seconds
+    /// End a key; a running server refuses it within a tenth of a second
     Revoke {
         /// The id that `key list` shows
         id: KeyId,
@@ -51,6 +58,8 @@ struct Shown<'a> {
     name: &'a str,
     role: &'a str,
     created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
     revoked_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
@@ -63,6 +72,7 @@ impl<'a> Shown<'a> {
             name: &stored.name,
             role: &stored.role,
             created_at: stored.created_at.to_string(),
+            expires_at: stored.expires_at.map(|at| at.to_string()),
             revoked_at: stored.revoked_at.map(|at| at.to_string()),
             key,
         }
@@ -85,10 +95,10 @@ impl Key {
 
     async fn with(&self, access: &Access) -> Result<(), Failure> {
         match self {
-            Self::Create { name, role, output: file } => {
+            Self::Create { name, role, expires, output: file } => {
                 let role: Role =
                     role.parse().map_err(|error: crate::services::access::ParseRoleError| Failure::input(error.to_string()))?;
-                let (key, stored) = access.create_key(TenantId::DEFAULT, name, role).await?;
+                let (key, stored) = access.create_key_until(TenantId::DEFAULT, name, role, *expires).await?;
                 let shown = match file {
                     Some(path) => {
                         if let Err(failure) = write(path, &key) {
@@ -108,11 +118,12 @@ impl Key {
                     keys.iter().try_for_each(|stored| output::json_line(&Shown::of(stored, None)))?;
                 } else {
                     let row = |stored: &StoredKey| {
-                        let revoked = stored.revoked_at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-                        [stored.id.to_string(), stored.role.clone(), stored.created_at.to_string(), revoked, stored.name.clone()]
+                        let [expires, revoked] =
+                            [stored.expires_at, stored.revoked_at].map(|at| at.map_or_else(|| "-".to_owned(), |at| at.to_string()));
+                        [stored.id.to_string(), stored.role.clone(), stored.created_at.to_string(), expires, revoked, stored.name.clone()]
                     };
                     let rows: Vec<_> = keys.iter().map(row).collect();
-                    output::table(["id", "role", "created", "revoked", "name"], &rows)?;
+                    output::table(["id", "role", "created", "expires", "revoked", "name"], &rows)?;
                 }
             }
             Self::Revoke { id } => {
@@ -122,6 +133,19 @@ impl Key {
         }
         Ok(())
     }
+}
+
+/// An instant, or how long from now.
+fn end(text: &str) -> Result<Timestamp, String> {
+    let wrong = || format!("{text:?} is neither a time such as 2027-01-31T00:00:00Z nor a number with d, h or m, such as 30d");
+    let unit = match text.as_bytes().last() {
+        Some(b'd') => 24 * 60 * 60,
+        Some(b'h') => 60 * 60,
+        Some(b'm') => 60,
+        _ => return text.parse().map_err(|_| wrong()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    Ok(Timestamp::now().plus(Duration::from_secs(u64::from(count) * unit)))
 }
 
 fn write(path: &Path, key: &ApiKey) -> Result<(), Failure> {

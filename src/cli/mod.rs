@@ -50,6 +50,7 @@ pub use self::environment::environment;
 use self::failure::Failure;
 use crate::{
     config::{Config, ConfigError, LogLevel, Origin, Sources},
+    services::{self, key_loss},
     store::Store,
     telemetry::{self, TraceGuard},
 };
@@ -204,17 +205,29 @@ fn init_logging(config: &Config, server: bool, trace: Option<&Path>) -> Result<T
 
 /// Runs a command that talks to the store.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from)?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from)?.block_on(async {
+        outlive_file_limits()?;
+        work.await
+    })
+}
+
+/// Takes SIGXFSZ, whose default is to kill, from now on: a file that may not grow any more (`ulimit -f`) is an error of whoever writes it.
+fn outlive_file_limits() -> Result<(), Failure> {
+    // A signal that was taken once stays taken for the life of the process.
+    #[cfg(target_os = "linux")]
+    drop(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(libc::SIGXFSZ))?);
+    Ok(())
 }
 
 /// The database of `--data-dir`, which is made when it does not exist.
 async fn open_store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(crate::services::store_options(config)).await?)
+    Ok(services::open_store(config).await?)
 }
 
 /// The database of `--data-dir`; a wrong path should not leave an empty one behind.
 async fn open_existing_store(config: &Config) -> Result<Store, Failure> {
     let path = config.store_file();
+    key_loss::check_database(config)?;
     if !path.exists() {
         return Err(Failure::input(format!("there is no database at {}; choose another folder with --data-dir", path.display())));
     }

@@ -210,6 +210,7 @@ pub(super) const fn code(error: &ScoreError) -> &'static str {
         ScoreError::Overloaded { .. } => "overloaded",
         ScoreError::Deadline => "deadline",
         ScoreError::ShuttingDown => "not_ready",
+        ScoreError::Unavailable(_) => "store_unavailable",
         ScoreError::Internal(_) => "internal",
     }
 }

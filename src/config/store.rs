@@ -1,6 +1,9 @@
 //! `[store]` and `[idempotency]`: what is kept, and how it is written.
 
-use std::path::{Component, PathBuf};
+use std::{
+    path::{Component, PathBuf},
+    time::Duration,
+};
 
 use super::{ConfigError, layers::Layers, millis};
 
@@ -16,6 +19,8 @@ pub struct Store {
     pub busy_timeout_ms: u64,
     /// How often changed banks are looked for.
     pub bank_poll_ms: u64,
+    /// How often all stored signals are read and compared with their banks' sums; `None` is never.
+    pub scrub_interval: Option<Duration>,
 }
 
 /// How long answers are remembered.
@@ -39,6 +44,9 @@ impl Store {
             queue: layers.number("store.queue", 1..=1_000_000)?,
             busy_timeout_ms: millis(layers, "store.busy_timeout_ms", 1)?,
             bank_poll_ms: millis(layers, "store.bank_poll_ms", 10)?,
+            scrub_interval: Some(layers.number("store.scrub_interval_s", 0..=31_536_000)?)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
         })
     }
 }

@@ -194,6 +194,16 @@ pub enum EventBody {
         who: String,
         opinion: Opinion,
     },
+    /// Stored signals of a bank are not those that were written.
+    BankDamaged {
+        bank: String,
+        bank_version: i64,
+        place: DamagedPlace,
+    },
+    /// The payload of an earlier event was erased; the chain keeps its digest.
+    PayloadErased {
+        event: EventId,
+    },
     /// A key was put on a bank's list, or taken off it.
     BankAccessChanged {
         bank: String,
@@ -254,6 +264,9 @@ pub enum EventBody {
         key: KeyId,
         name: String,
         role: String,
+        /// When it ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
     },
     KeyRevoked {
         key: KeyId,
@@ -285,6 +298,8 @@ impl EventBody {
             Self::BankItemFlooded { .. } => "bank_item_flooded",
             Self::BankItemsExamined { .. } => "bank_items_examined",
             Self::BankOpinion { .. } => "bank_opinion",
+            Self::BankDamaged { .. } => "bank_damaged",
+            Self::PayloadErased { .. } => "payload_erased",
             Self::BankAccessChanged { .. } => "bank_access_changed",
             Self::LookupsStopped { .. } => "lookups_stopped",
             Self::SignalTypeChanged { .. } => "signal_type_changed",
@@ -305,6 +320,40 @@ impl EventBody {
     /// The version of the body's shape.
     pub const fn version(&self) -> u32 {
         1
+    }
+}
+
+/// Where signals of a bank are damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DamagedPlace {
+    /// In what lookups search: it was read damaged.
+    Searched,
+    /// In the database, while lookups search what is sound.
+    Stored,
+}
+
+impl DamagedPlace {
+    /// The name in the ledger and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Searched => "searched",
+            Self::Stored => "stored",
+        }
+    }
+
+    /// What it means, and what to do.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Searched => {
+                "stored signals are not those that were written, and lookups search them: what they miss is not known, so attachments are said to be unscored by them; restore the \
+                 database from a backup, or delete the bank and import its lists again"
+            }
+            Self::Stored => {
+                "stored signals are not those that were written; lookups search an index that is sound, and a start without it would not: restore the database from a backup, or \
+                 delete the bank and import its lists again"
+            }
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         review::ReviewError,
         scoring::ScoreError,
     },
-    store::StoreError,
+    store::{Hindrance, StoreError},
     telemetry::metric,
 };
 
@@ -79,6 +79,8 @@ pub enum ErrorCode {
     Internal,
     /// 503: not ready, or shutting down.
     NotReady,
+    /// 503: what the answer must leave behind cannot be written, or read; the message names the cause. Try again after `Retry-After` seconds.
+    StoreUnavailable,
     /// 504: the deadline passed.
     Deadline,
 }
@@ -99,7 +101,7 @@ impl ErrorCode {
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Overloaded | Self::LookupsStopped => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -124,7 +126,7 @@ pub(super) struct ErrorDetail {
 /// The text of every 500: the cause is nobody's business outside.
 const INTERNAL: &str = "the server failed; its log has the cause under this request_id";
 
-/// Seconds after which to try again when the store is too busy: its busy timeout, roughly.
+/// After which to try again when the store is too busy, or cannot be written: the time in which its queue is worked off, and more than the second after which it tries by itself.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An answer that is an error.
@@ -169,6 +171,12 @@ impl ApiError {
     pub(super) fn overloaded(what: &str, retry_after: Duration) -> Self {
         let message = format!("{what}; try again after {} s", seconds(retry_after));
         Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::Overloaded, message) }
+    }
+
+    /// 503 with `Retry-After`.
+    fn unavailable(hindrance: Hindrance) -> Self {
+        let message = format!("{hindrance}, so nothing was stored; try again after {} s", STORE_PATIENCE.as_secs());
+        Self { retry_after: Some(STORE_PATIENCE), ..Self::new(ErrorCode::StoreUnavailable, message) }
     }
 
     /// 500; `cause` goes to the log.
@@ -240,6 +248,7 @@ impl From<ScoreError> for ApiError {
             ScoreError::Overloaded { retry_after } => {
                 return Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::Overloaded, message) };
             }
+            ScoreError::Unavailable(hindrance) => return Self::unavailable(hindrance),
             ScoreError::Internal(cause) => return Self::internal(cause),
             // The scoring service turns this one into the other process's answer.
             ScoreError::AlreadyAnswered => return Self::internal("an idempotent answer was not taken over"),
@@ -314,7 +323,7 @@ impl From<AccessError> for ApiError {
         match error {
             AccessError::MissingKey | AccessError::InvalidKey => Self::new(ErrorCode::Unauthenticated, message),
             AccessError::Forbidden(_) => Self::new(ErrorCode::Forbidden, message),
-            AccessError::Name => Self::malformed(message),
+            AccessError::Name | AccessError::Expired => Self::malformed(message),
             AccessError::Store(error) => error.into(),
             AccessError::Role(_) | AccessError::KeyFile { .. } | AccessError::Write { .. } | AccessError::Random(_) => {
                 Self::internal(message)
@@ -341,10 +350,13 @@ impl From<ReviewError> for ApiError {
 }
 
 impl From<StoreError> for ApiError {
-    /// What the services let through: load and shutdown have an answer, everything else is a failure of the server.
+    /// What the services let through: load, shutdown and what keeps the store from its work have an answer, everything else is a failure of the server.
     fn from(error: StoreError) -> Self {
+        if let Some(hindrance) = error.hindrance() {
+            return Self::unavailable(hindrance);
+        }
         match error {
-            StoreError::Overloaded | StoreError::Busy => Self::overloaded("the store is busy", STORE_PATIENCE),
+            StoreError::Overloaded => Self::overloaded("the store is busy", STORE_PATIENCE),
             StoreError::Closed => Self::new(ErrorCode::NotReady, "the server is shutting down"),
             error => Self::internal(error.to_string()),
         }

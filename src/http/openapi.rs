@@ -13,7 +13,7 @@ use self::complete::Complete;
 #[openapi(
     info(
         title = "Nightlight",
-        description = "Scores attachments for child safety: hash matches, classifier scores with evidence for their thresholds, and a routing decision. Nothing is reported or removed: a human decides. Any call can also be answered with 429 `overloaded`, 500 `internal` or 503 `not_ready`.",
+        description = "Scores attachments for child safety: hash matches, classifier scores with evidence for their thresholds, and a routing decision. Nothing is reported or removed: a human decides. Any call can also be answered with 429 `overloaded`, 500 `internal`, 503 `not_ready` or 503 `store_unavailable` (a full disk, a locked database).",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(

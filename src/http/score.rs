@@ -84,7 +84,7 @@ const LONGEST_KEY: usize = 256;
         (status = 422, description = "`idempotency_conflict`: the key was used with another body", body = ErrorBody),
         (status = 429, description = "`overloaded`: see Retry-After", body = ErrorBody),
         (status = 500, description = "`internal`", body = ErrorBody),
-        (status = 503, description = "`not_ready`", body = ErrorBody),
+        (status = 503, description = "`not_ready`, or `store_unavailable`: what must be written cannot be, the message says why; see Retry-After", body = ErrorBody),
         (status = 504, description = "`deadline`", body = ErrorBody),
     )
 )]

@@ -1,4 +1,4 @@
-//! A data directory whose keys are gone.
+//! A data directory whose keys are gone, or whose database is.
 //!
 //! Two keys are drawn when they are first needed. That is right in a new directory, and wrong beside a database that was written with another one: a
 //! restore that left a file out would start, and nobody would learn that pseudonyms no longer lead anywhere or that certificates lost their
@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::{StartError, certificates, operating_points::UNTRUSTED, scoring::Pseudonyms};
+use super::{INDEX_FOLDER, StartError, access, certificates, operating_points::UNTRUSTED, scoring::Pseudonyms};
 use crate::{
     config::Config,
     domain::{event::EventBody, ids::TenantId},
@@ -24,6 +24,23 @@ use crate::{
 pub async fn check(config: &Config, store: &Store) -> Result<(), StartError> {
     pseudonym_key(&config.data_dir, store).await?;
     signing_key(&config.data_dir, store).await
+}
+
+/// Refuses to make a database where one was used: its pseudonym key, its first API key or its index lies there. (A signing key does not count: `calibrate` makes one
+/// without a database.)
+///
+/// # Errors
+/// [`StartError::DatabaseLost`].
+pub fn check_database(config: &Config) -> Result<(), StartError> {
+    let path = config.store_file();
+    if path.exists() {
+        return Ok(());
+    }
+    let used = [Pseudonyms::FILE, access::KEY_FILE, INDEX_FOLDER].map(|name| config.data_dir.join(name));
+    match used.into_iter().find(|beside| beside.exists()) {
+        Some(beside) => Err(StartError::DatabaseLost { path, beside }),
+        None => Ok(()),
+    }
 }
 
 async fn pseudonym_key(data_dir: &Path, store: &Store) -> Result<(), StartError> {
@@ -96,7 +113,7 @@ mod tests {
         domain::{certificate::Certificate, operating_point::PointKey, score::Technology, time::Timestamp},
         services::{
             certificates::{SigningKey, sign},
-            operating_points::{Running, Target, Trusted, install},
+            operating_points::{Replacing, Running, Target, Trusted, install},
         },
         store::{CounterIncrement, Outcome, StoreOptions},
         testing::certificates::certificate,
@@ -137,7 +154,7 @@ mod tests {
 
     async fn put_into_force(config: &Config, store: &Store, certificate: &Certificate) -> bool {
         let (running, trusted) = (Running::load(config), Trusted::new(&config.data_dir, []));
-        install(store, TENANT, (&running, &trusted), certificate, Target::First).await.unwrap()[0].certified
+        install(store, TENANT, (&running, &trusted), certificate, (Target::First, Replacing::Trusted)).await.unwrap()[0].certified
     }
 
     #[tokio::test]

@@ -52,6 +52,8 @@ use crate::{
 
 /// Microseconds for which a service is remembered over a restart that the configuration does not name: a week.
 const SERVICES_KNOWN_FOR: i64 = 7 * 24 * 3_600_000_000;
+/// Where indices of banks are kept in the data directory.
+const INDEX_FOLDER: &str = "index";
 
 /// One running instance. Call [`App::stop`] to end it in order.
 pub struct App {
@@ -97,6 +99,12 @@ pub enum StartError {
     /// A key that the database was used with is gone.
     #[error("{} is missing beside a database that was used with it. {lost}. Put it back from a backup; {otherwise}", path.display())]
     KeyLost { path: PathBuf, lost: &'static str, otherwise: String },
+    /// The database is gone, and what was used with it is not.
+    #[error(
+        "{} is missing beside {}, which was used with it. Put it back from a backup (README, \"Backup and restore\"); to begin anew, deliberately, move the whole data folder away",
+        path.display(), beside.display()
+    )]
+    DatabaseLost { path: PathBuf, beside: PathBuf },
     #[error("{0}")]
     Gpu(#[from] GpuError),
     #[error("no threads: {0}")]
@@ -111,10 +119,10 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         create_private(&config.data_dir).map_err(data_dir)?;
-        let store = Store::open(store_options(config)).await?;
+        let store = open_store(config).await?;
         key_loss::check(config, &store).await?;
         let pseudonyms = Pseudonyms::open(&config.data_dir).map_err(data_dir)?;
-        let indices = config.matching.index_files.then(|| config.data_dir.join("index"));
+        let indices = config.matching.index_files.then(|| config.data_dir.join(INDEX_FOLDER));
         let banks = Banks::open(&store, config.matching.dihedral, indices).await?;
         let (pixels, note) = open_pixels(config.engine.backend, config)?;
         let pixels = Arc::new(pixels);
@@ -149,6 +157,9 @@ impl App {
             let model = kind.as_str();
             warnings.push(format!("banks hold {model}, which models.embedding does not name: pictures are not matched against it"));
         }
+        if store.mark_was_damaged() {
+            warnings.push("the high-water mark was damaged: whether the database lost something before this start is not known; run `nightlight audit verify`".to_owned());
+        }
         if !config.auth.enabled {
             warnings.push("keys are turned off: whoever reaches the port is an administrator".to_owned());
         }
@@ -163,6 +174,7 @@ impl App {
         let exchanges = exchanges(config, store.clone(), Some(banks.clone()));
         let mut watchers = vec![
             tokio::spawn(banks.clone().watch(store.clone(), poll, stop.clone())),
+            tokio::spawn(banks.clone().keep_sound(store.clone(), config.store.scrub_interval, stop.clone())),
             tokio::spawn(points.clone().watch(poll, stop.clone())),
             tokio::spawn(curation.clone().keep(stop.clone())),
             tokio::spawn(curation.clone().keep_admitting(stop.clone())),
@@ -243,8 +255,17 @@ pub fn gpu_options(config: &Config) -> GpuOptions {
     GpuOptions { adapter: config.engine.gpu_adapter.clone(), timeout, ..GpuOptions::default() }
 }
 
-/// How the configuration wants the store; the CLI opens it the same way.
-pub fn store_options(config: &Config) -> StoreOptions {
+/// Opens the database, which is made in a new data directory and missed in one that was used.
+///
+/// # Errors
+/// [`StartError::DatabaseLost`]; the store's.
+pub async fn open_store(config: &Config) -> Result<Store, StartError> {
+    key_loss::check_database(config)?;
+    Ok(Store::open(store_options(config)).await?)
+}
+
+/// How the configuration wants the store.
+fn store_options(config: &Config) -> StoreOptions {
     StoreOptions {
         busy_timeout: Duration::from_millis(config.store.busy_timeout_ms),
         group_limit: config.store.group_limit,

@@ -4,6 +4,53 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{domain::time::Timestamp, engines::ledger::Broken};
 
+/// What keeps the database from being written, or read, until somebody mends it. Nothing is wrong with the call: the same one succeeds afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hindrance {
+    /// Make room on the disk.
+    DiskFull,
+    /// Another process kept the write lock for longer than the busy timeout: end it, or wait.
+    Locked,
+    /// Correct the mode or the mount.
+    ReadOnly,
+    /// The disk fails, or the process may not make files this large (`ulimit -f`).
+    Failing,
+}
+
+impl Hindrance {
+    /// For metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DiskFull => "disk_full",
+            Self::Locked => "locked",
+            Self::ReadOnly => "read_only",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// By SQLite's primary result code, which extended ones keep in the low byte (<https://sqlite.org/rescode.html>).
+    const fn of_code(code: i64) -> Option<Self> {
+        match code & 0xff {
+            5 => Some(Self::Locked),        // SQLITE_BUSY
+            8 => Some(Self::ReadOnly),      // SQLITE_READONLY
+            10 | 14 => Some(Self::Failing), // SQLITE_IOERR, SQLITE_CANTOPEN
+            13 => Some(Self::DiskFull),     // SQLITE_FULL
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::DiskFull => "the database's disk is full",
+            Self::Locked => "another process holds the database",
+            Self::ReadOnly => "the database may not be written",
+            Self::Failing => "the database's disk fails, or a limit keeps its files small (ulimit -f)",
+        })
+    }
+}
+
 /// Every error of the store. Clonable, because one failed transaction is the answer to every unit of work in its group.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -52,12 +99,21 @@ pub enum StoreError {
     /// The ledger does not verify. Keep a copy of the file before anything else.
     #[error("the ledger is broken: {0}")]
     LedgerBroken(#[from] Broken),
+    /// A row is not as the ledger recorded it. Keep a copy of the file before anything else.
+    #[error("the {what} {id} is not as the ledger recorded it: {detail}")]
+    RowChanged { what: &'static str, id: String, detail: String },
     /// The file was written by a newer Nightlight. Run that version; there is no way back.
     #[error("the database has schema {found}, this version knows up to {known}; run a newer nightlight")]
     NewerSchema { found: i64, known: i64 },
     /// The file is some other program's. Choose another path.
     #[error("{} is not a Nightlight database", path.display())]
     ForeignDatabase { path: PathBuf },
+    /// The database is gone, or holds less than was acknowledged. Put a newer copy in its place, or go on with this one deliberately as the text says.
+    #[error(
+        "{}: {what}. Put the newest copy of it in its place (README, \"Backup and restore\"); to go on without what is lost, deliberately, move {} away and start again",
+        path.display(), mark.display()
+    )]
+    Lost { path: PathBuf, mark: PathBuf, what: String },
     /// A row holds what this version cannot read. The file was changed by hand or is damaged.
     #[error("a stored {what} cannot be read: {detail}")]
     Corrupt { what: &'static str, detail: String },
@@ -72,10 +128,8 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // Primary result code 5 is SQLITE_BUSY; the extended codes keep it in the low byte (https://sqlite.org/rescode.html).
-        let busy = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i64>().ok());
         match error {
-            _ if busy.is_some_and(|code| code & 0xff == 5) => Self::Busy,
+            _ if hindrance(&error) == Some(Hindrance::Locked) => Self::Busy,
             sqlx::Error::PoolTimedOut => Self::Overloaded,
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
             error => Self::Database(Arc::new(error)),
@@ -83,7 +137,20 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+fn hindrance(error: &sqlx::Error) -> Option<Hindrance> {
+    error.as_database_error()?.code()?.parse().ok().and_then(Hindrance::of_code)
+}
+
 impl StoreError {
+    /// What has to be mended before the same call can succeed; `None` when it is something else.
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        match self {
+            Self::Busy => Some(Hindrance::Locked),
+            Self::Database(error) => hindrance(error),
+            _ => None,
+        }
+    }
+
     /// Names the row when `error` is a violated uniqueness, and the tenant when a reference is violated: nothing else is referred to by what
     /// callers give.
     pub(super) fn constraint(error: sqlx::Error, what: &'static str) -> Self {

@@ -26,6 +26,8 @@ pub struct NewKey {
     pub role: String,
     /// SHA-256 of the key.
     pub secret_sha256: [u8; 32],
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A stored key, without its digest.
@@ -36,7 +38,9 @@ pub struct StoredKey {
     pub name: String,
     pub role: String,
     pub created_at: Timestamp,
-    /// `None` while it is valid.
+    /// From this instant on it is not valid any more; `None` when it does not end by itself.
+    pub expires_at: Option<Timestamp>,
+    /// `None` while nobody ended it.
     pub revoked_at: Option<Timestamp>,
 }
 
@@ -47,25 +51,27 @@ fn key(row: &SqliteRow) -> Result<StoredKey, StoreError> {
         name: row.try_get("name")?,
         role: row.try_get("role")?,
         created_at: time(row, "created_at")?,
+        expires_at: optional_time(row, "expires_at")?,
         revoked_at: optional_time(row, "revoked_at")?,
     })
 }
 
 async fn insert(tx: &mut WriteTx, tenant: TenantId, new: NewKey, now: Timestamp) -> Result<StoredKey, StoreError> {
     let id = KeyId::new();
-    sqlx::query("INSERT INTO keys (tenant_id, id, name, role, secret_sha256, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO keys (tenant_id, id, name, role, secret_sha256, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)")
         .bind(blob(tenant.0))
         .bind(blob(id.0))
         .bind(new.name.clone())
         .bind(new.role.clone())
         .bind(new.secret_sha256.to_vec())
         .bind(now.micros())
+        .bind(new.expires_at.map(Timestamp::micros))
         .execute(tx.sql().await?)
         .await
         .map_err(|error| StoreError::constraint(error, "key"))?;
-    let body = EventBody::KeyCreated { key: id, name: new.name.clone(), role: new.role.clone() };
+    let body = EventBody::KeyCreated { key: id, name: new.name.clone(), role: new.role.clone(), expires_at: new.expires_at };
     tx.append(&Event { id: EventId::new(), tenant, at: now, body }).await?;
-    Ok(StoredKey { id, tenant, name: new.name, role: new.role, created_at: now, revoked_at: None })
+    Ok(StoredKey { id, tenant, name: new.name, role: new.role, created_at: now, expires_at: new.expires_at, revoked_at: None })
 }
 
 impl Store {
@@ -109,12 +115,14 @@ impl Store {
         .await
     }
 
-    /// The valid key with this digest; `None` for an unknown or revoked one.
+    /// The valid key with this digest; `None` for one that is unknown, revoked or expired.
     pub async fn find_key(&self, secret_sha256: [u8; 32]) -> Result<Option<StoredKey>, StoreError> {
         let row = sqlx::query(
-            "SELECT tenant_id, id, name, role, created_at, revoked_at FROM keys WHERE secret_sha256 = ? AND revoked_at IS NULL",
+            "SELECT tenant_id, id, name, role, created_at, expires_at, revoked_at FROM keys
+             WHERE secret_sha256 = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
         )
         .bind(secret_sha256.to_vec())
+        .bind(Timestamp::now().micros())
         .fetch_optional(self.readers())
         .await?;
         row.as_ref().map(key).transpose()
@@ -122,10 +130,11 @@ impl Store {
 
     /// All keys of the tenant, oldest first.
     pub async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, StoreError> {
-        let rows = sqlx::query("SELECT tenant_id, id, name, role, created_at, revoked_at FROM keys WHERE tenant_id = ? ORDER BY id")
-            .bind(blob(tenant.0))
-            .fetch_all(self.readers())
-            .await?;
+        let rows =
+            sqlx::query("SELECT tenant_id, id, name, role, created_at, expires_at, revoked_at FROM keys WHERE tenant_id = ? ORDER BY id")
+                .bind(blob(tenant.0))
+                .fetch_all(self.readers())
+                .await?;
         rows.iter().map(key).collect()
     }
 
@@ -145,11 +154,13 @@ impl Store {
                 if revoked.rows_affected() == 1 {
                     tx.append(&Event { id: EventId::new(), tenant, at: now, body: EventBody::KeyRevoked { key: id } }).await?;
                 }
-                let row = sqlx::query("SELECT tenant_id, id, name, role, created_at, revoked_at FROM keys WHERE tenant_id = ? AND id = ?")
-                    .bind(blob(tenant.0))
-                    .bind(blob(id.0))
-                    .fetch_optional(tx.sql().await?)
-                    .await?;
+                let row = sqlx::query(
+                    "SELECT tenant_id, id, name, role, created_at, expires_at, revoked_at FROM keys WHERE tenant_id = ? AND id = ?",
+                )
+                .bind(blob(tenant.0))
+                .bind(blob(id.0))
+                .fetch_optional(tx.sql().await?)
+                .await?;
                 row.as_ref().map_or(Err(StoreError::NotFound("key")), key)
             })
         })

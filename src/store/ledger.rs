@@ -6,6 +6,7 @@ use super::{
     Store,
     error::StoreError,
     row::{blob, digest, number, time, uuid},
+    transaction::WriteTx,
 };
 use crate::{
     domain::{
@@ -105,6 +106,27 @@ fn link(row: &SqliteRow) -> Result<Link, StoreError> {
     })
 }
 
+async fn erase(tx: &mut WriteTx, tenant: TenantId, event: EventId) -> Result<(), StoreError> {
+    let body = EventBody::PayloadErased { event };
+    let kind: Option<String> = sqlx::query_scalar("SELECT kind FROM ledger WHERE tenant_id = ? AND id = ?")
+        .bind(blob(tenant.0))
+        .bind(blob(event.0))
+        .fetch_optional(tx.sql().await?)
+        .await?;
+    if kind.ok_or(StoreError::NotFound("event"))? == body.kind() {
+        return Err(StoreError::Invalid("an event that records an erasure".to_owned()));
+    }
+    let erased = sqlx::query("UPDATE ledger SET payload = NULL, payload_key = NULL WHERE tenant_id = ? AND id = ? AND payload IS NOT NULL")
+        .bind(blob(tenant.0))
+        .bind(blob(event.0))
+        .execute(tx.sql().await?)
+        .await?;
+    if erased.rows_affected() == 1 {
+        tx.append(&Event { id: EventId::new(), tenant, at: Timestamp::now(), body }).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Appends an event that changes nothing else to the tenant's chain. Returns when that is durable.
     ///
@@ -127,6 +149,27 @@ impl Store {
             hash: link.hash,
         };
         Ok(self.links(tenant, after_seq, i64::MAX, limit).await?.into_iter().map(entry).collect())
+    }
+
+    /// Appends an event of its own: one that no other unit of work writes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn record(&self, event: Event) -> Result<(), StoreError> {
+        self.write(move |tx| Box::pin(async move { tx.append(&event).await })).await
+    }
+
+    /// The hash of event number `seq`; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn event_hash(&self, tenant: TenantId, seq: i64) -> Result<Option<[u8; 32]>, StoreError> {
+        let row = sqlx::query("SELECT hash FROM ledger WHERE tenant_id = ? AND seq = ?")
+            .bind(blob(tenant.0))
+            .bind(seq)
+            .fetch_optional(self.readers())
+            .await?;
+        row.as_ref().map(|row| digest(row, "hash")).transpose()
     }
 
     /// Whether anything here was written with the data directory's pseudonym key: each attachment that was scored leaves a counter.
@@ -198,20 +241,13 @@ impl Store {
         rows.iter().map(link).collect()
     }
 
-    /// Erases an event's payload and the key of its digest; erasing twice is no error. The rows' bytes are overwritten (`secure_delete`), and
+    /// Erases an event's payload and the key of its digest, and records that; erasing twice is no error. What records an erasure cannot be erased. The rows' bytes are overwritten (`secure_delete`), and
     /// the log that still holds them is emptied as soon as no reader needs it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for an event that records an erasure.
     pub async fn erase_payload(&self, tenant: TenantId, event: EventId) -> Result<(), StoreError> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let erased = sqlx::query("UPDATE ledger SET payload = NULL, payload_key = NULL WHERE tenant_id = ? AND id = ?")
-                    .bind(blob(tenant.0))
-                    .bind(blob(event.0))
-                    .execute(tx.sql().await?)
-                    .await?;
-                if erased.rows_affected() == 0 { Err(StoreError::NotFound("event")) } else { Ok(()) }
-            })
-        })
-        .await?;
+        self.write(move |tx| Box::pin(erase(tx, tenant, event))).await?;
         // A checkpoint that is held up is finished by a later one; the erasure itself is durable.
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_optional(self.readers()).await?;
         Ok(())

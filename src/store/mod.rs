@@ -35,6 +35,7 @@
 //! # Ok::<(), nightlight::store::StoreError>(()) }).unwrap();
 //! ```
 
+mod audit;
 mod banks;
 mod counters;
 mod error;
@@ -43,13 +44,16 @@ mod idempotency;
 mod import;
 mod keys;
 mod ledger;
+mod mark;
 mod monitor;
+mod opening;
 mod operating_points;
 mod outcome;
 mod review;
 mod row;
 mod schema;
 mod transaction;
+mod trouble;
 mod writer;
 
 use std::{
@@ -67,12 +71,13 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
+    audit::ComparedRows,
     banks::{
         AddedItem, Bank, BankChange, BankDefaults, BankUpdate, Change, Examined, FloodedItem, Item, ItemChange, ItemCursor, ItemFilter,
-        ItemHits, ItemPatch, MOST_SHARERS, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, SignalShares, StandingCount, StateChanged,
-        Surge, Waiting,
+        ItemHits, ItemPatch, MOST_SHARERS, MOST_SIGNALS, NewItem, NewOpinion, OpinionRecord, PartSum, SignalShares, StandingCount,
+        StateChanged, Surge, Waiting, signal_sum,
     },
-    error::StoreError,
+    error::{Hindrance, StoreError},
     exchanges::{EntryItems, Exchange, ExchangeLease, ExchangePage, FeedbackOutcome, OutboxEntry, OutboxResult, OutboxState, OutboxWord},
     import::{BankImport, ImportInfo, Imported},
     keys::{NewKey, StoredKey},
@@ -84,15 +89,27 @@ pub use self::{
         Attachment, Claim, DecidedCopy, KnownBy, MadeDecision, Nearest, NewAttachment, NewDecision, ReviewCursor, ReviewDecision,
         ReviewFilter, ReviewItem, ReviewState, Subject,
     },
+    trouble::Trouble,
     writer::WriterStats,
 };
-use self::{transaction::WriteTx, writer::Job};
+use self::{
+    counters::CounterKey,
+    mark::Mark,
+    transaction::WriteTx,
+    trouble::Troubles,
+    writer::{Job, Writer},
+};
+use crate::domain::time::Timestamp;
 
 /// Connections that read: each is a thread, and reads are short.
 const READERS: u32 = 4;
 
 /// How long a read waits for a connection before the store calls itself overloaded.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a clean attachment's answer waits for its counters to be written: longer than a busy disk takes, and no longer, because another process may hold the
+/// database for the whole busy timeout.
+const COUNTING_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -158,6 +175,8 @@ struct Inner {
     readers: SqlitePool,
     queue: mpsc::Sender<Box<dyn Job>>,
     counts: Arc<writer::Counts>,
+    troubles: Arc<Troubles>,
+    mark: Arc<Mark>,
     stop: CancellationToken,
     tasks: TaskTracker,
     connection: SqliteConnectOptions,
@@ -174,7 +193,8 @@ impl Store {
     /// Opens the file, creating or migrating it when needed, and starts the writer.
     ///
     /// # Errors
-    /// [`StoreError::NewerSchema`], [`StoreError::ForeignDatabase`] and [`StoreError::Create`] say that this file cannot be used.
+    /// [`StoreError::NewerSchema`], [`StoreError::ForeignDatabase`] and [`StoreError::Create`] say that this file cannot be used, and [`StoreError::Lost`] that it holds
+    /// less than was acknowledged.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let connection = options.connection(SqliteSynchronous::Full);
         Self::start(options, connection).await
@@ -191,6 +211,8 @@ impl Store {
     }
 
     async fn start(options: StoreOptions, connection: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let (mark, acknowledged) = opening::acknowledged(&options.path)?;
+        let log = opening::KeptLog::of(&options.path);
         schema::create_file(&options.path)?;
         // Two processes that start at once: switching a new file to WAL fails at once where other locks would wait.
         let started = Instant::now();
@@ -200,16 +222,24 @@ impl Store {
                 result => break result?,
             }
         }
+        opening::compare(&connection, &mark, acknowledged, log).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(READER_PATIENCE)
             .connect_lazy_with(connection.clone().pragma("query_only", "ON"));
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let (counts, stop, tasks) = (Arc::<writer::Counts>::default(), CancellationToken::new(), TaskTracker::new());
-        let tx = WriteTx::new(connection.clone(), options.busy_timeout);
-        tasks.spawn(writer::run(tx, jobs, options.group_limit.max(1), stop.clone(), Arc::clone(&counts)));
+        let troubles = Arc::<Troubles>::default();
+        let writer = Writer {
+            tx: WriteTx::new(connection.clone(), options.busy_timeout, Arc::clone(&mark)),
+            group_limit: options.group_limit.max(1),
+            counts: Arc::clone(&counts),
+            troubles: Arc::clone(&troubles),
+            purged: Timestamp::from_micros(0),
+        };
+        tasks.spawn(writer.run(jobs, stop.clone()));
         tasks.close(); // nothing else will be spawned
-        Ok(Self { inner: Arc::new(Inner { readers, queue, counts, stop, tasks, connection, options }) })
+        Ok(Self { inner: Arc::new(Inner { readers, queue, counts, troubles, mark, stop, tasks, connection, options }) })
     }
 
     async fn prepare(options: &StoreOptions, connection: &SqliteConnectOptions) -> Result<(), StoreError> {
@@ -234,6 +264,39 @@ impl Store {
         result.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Counts what nobody waits for: when it cannot be written soon it is written later, and lost only in a crash before that.
+    async fn count(&self, counters: Vec<(CounterKey, i64)>) -> Result<(), StoreError> {
+        let troubles = &self.inner.troubles;
+        let (job, result) = writer::counting(counters.clone(), Arc::clone(troubles));
+        match self.inner.queue.try_send(job) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                troubles.keep(counters);
+                return Ok(());
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(StoreError::Closed),
+        }
+        match tokio::time::timeout(COUNTING_PATIENCE, result).await {
+            Ok(counted) => counted.unwrap_or(Err(StoreError::Closed)),
+            Err(_) => Ok(()), // the writer has it
+        }
+    }
+
+    /// What keeps the store from writing, since when; `None` when the last transaction was written.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.inner.troubles.trouble()
+    }
+
+    /// Since when the high-water mark cannot be written, so that a later loss would not be noticed; `None` when it can.
+    pub fn unmarked_since(&self) -> Option<Timestamp> {
+        self.inner.mark.failing_since()
+    }
+
+    /// Whether the high-water mark was damaged when this store was opened, so that it is not known whether something was lost before.
+    pub fn mark_was_damaged(&self) -> bool {
+        self.inner.mark.was_damaged()
+    }
+
     fn readers(&self) -> &SqlitePool {
         &self.inner.readers
     }
@@ -244,7 +307,7 @@ impl Store {
 
     /// A writing connection beside the writer's, for work that is too long for it.
     fn own_transaction(&self) -> WriteTx {
-        WriteTx::new(self.inner.connection.clone(), self.inner.options.busy_timeout)
+        WriteTx::new(self.inner.connection.clone(), self.inner.options.busy_timeout, Arc::clone(&self.inner.mark))
     }
 
     /// Whether the file can be read and the writer takes work. For readiness checks.
@@ -255,6 +318,15 @@ impl Store {
             found if found > schema::NEWEST => Err(StoreError::NewerSchema { found, known: schema::NEWEST }),
             _ => Ok(()),
         }
+    }
+
+    /// What SQLite finds wrong with the file's pages, at most ten sentences; empty when they are sound. Reads the whole file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn damaged_pages(&self) -> Result<Vec<String>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(10)").fetch_all(self.readers()).await?;
+        Ok(if found == ["ok"] { Vec::new() } else { found })
     }
 
     /// What the writer has done so far, and how many units wait now.

@@ -133,6 +133,11 @@ impl Prepared {
         Ok(Self { tenant, event, review_item, counters, idempotency, idempotency_ttl, cluster, known_by, attachment })
     }
 
+    /// Whether it is a clean attachment's.
+    const fn only_counts(&self) -> bool {
+        self.event.is_none() && self.review_item.is_none() && self.idempotency.is_none() && self.attachment.is_none()
+    }
+
     /// The undecided item that stands for attachments like this one.
     async fn open(&mut self, tx: &mut WriteTx) -> Result<Option<clusters::Open>, StoreError> {
         let (Some(item), Some(key)) = (&self.review_item, &self.cluster) else { return Ok(None) };
@@ -198,12 +203,18 @@ impl Store {
     /// Writes an outcome, all or nothing, and returns once it is durable: the review item that stands for the attachment, its own, an older one of its
     /// cluster, or the decided one that it is a copy of.
     ///
+    /// An outcome of counters alone is not refused while nothing can be written: it is written later, and lost only in a crash before that.
+    ///
     /// # Errors
     /// [`StoreError::Overloaded`] when the queue is full; [`StoreError::IdempotencyConflict`] and [`StoreError::AlreadyAnswered`] when the key is
     /// taken; [`StoreError::Duplicate`] for ids that exist; [`StoreError::NotFound`] when the item that it is put to is not decided. After any error nothing of the outcome was written, but for
     /// [`StoreError::Database`], after which it is not known whether it survives a crash.
     pub async fn commit(&self, outcome: Outcome) -> Result<Option<ReviewItemId>, StoreError> {
         let prepared = Prepared::new(outcome, self.idempotency_ttl())?;
+        if prepared.only_counts() {
+            let counters = prepared.counters.into_iter().map(|counter| CounterKey::new(prepared.tenant, counter)).collect();
+            return self.count(counters).await.map(|()| None);
+        }
         self.write(move |tx| Box::pin(prepared.write(tx))).await
     }
 }

@@ -13,7 +13,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i64 = 0x4e4c_4954;
 
 /// In order; a shipped one never changes.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_bank_items.sql"),
     include_str!("migrations/0003_operating_points.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0009_known_decided.sql"),
     include_str!("migrations/0010_review_account.sql"),
     include_str!("migrations/0011_quarantine.sql"),
+    include_str!("migrations/0012_integrity.sql"),
 ];
 
 /// The schema this version writes.
@@ -88,11 +89,17 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
     for migration in MIGRATIONS.iter().skip(usize::try_from(applied).unwrap_or(0)) {
         sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
     }
+    touch(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes what every file of this schema has in its header.
+pub(super) async fn touch(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     // Pragmas take no parameters; both numbers are constants of this file.
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {NEWEST};")))
-        .execute(&mut *transaction)
+        .execute(connection)
         .await?;
-    transaction.commit().await?;
     Ok(())
 }
 

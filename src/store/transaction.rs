@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::{counters::CounterKey, error::StoreError};
+use super::{counters::CounterKey, error::StoreError, mark::Mark};
 use crate::{
     domain::{event::Event, ids::TenantId},
     engines::ledger::{self, Head},
@@ -18,11 +19,15 @@ use crate::{
 /// long import leaves between its chunks.
 const POLL: Duration = Duration::from_millis(1);
 
+/// How long a writer that could not write the last time waits for the lock: longer than the chunks of an import hold it, and no answer waits in vain.
+const BRIEFLY: Duration = Duration::from_millis(100);
+
 /// A connection that writes. Between [`begin`](Self::begin) and [`commit`](Self::commit) it holds SQLite's write lock, and with it the heads of
 /// the chains.
 pub(super) struct WriteTx {
     options: SqliteConnectOptions,
     patience: Duration,
+    mark: Arc<Mark>,
     /// `None` after a failure: a fresh connection cannot carry anything over from a transaction that went wrong.
     connection: Option<SqliteConnection>,
     /// Heads of the chains that this transaction made longer; written once, at its end.
@@ -38,10 +43,11 @@ pub(super) struct WriteTx {
 
 impl WriteTx {
     /// Not connected before the first transaction.
-    pub(super) const fn new(options: SqliteConnectOptions, patience: Duration) -> Self {
+    pub(super) const fn new(options: SqliteConnectOptions, patience: Duration, mark: Arc<Mark>) -> Self {
         Self {
             options,
             patience,
+            mark,
             connection: None,
             heads: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -53,11 +59,26 @@ impl WriteTx {
 
     /// Takes the write lock, waiting for other processes for as long as the busy timeout.
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        self.lock(self.patience).await
+    }
+
+    /// The same after a transaction that could not be written: waits briefly, and makes this one a transaction that writes, because one that changes
+    /// nothing succeeds on a full disk too.
+    pub(super) async fn begin_again(&mut self) -> Result<(), StoreError> {
+        self.lock(self.patience.min(BRIEFLY)).await?;
+        let touched = super::schema::touch(self.connected()?).await;
+        if touched.is_err() {
+            self.connection = None;
+        }
+        touched
+    }
+
+    async fn lock(&mut self, patience: Duration) -> Result<(), StoreError> {
         (self.heads, self.counters, self.broken) = (BTreeMap::new(), BTreeMap::new(), None);
         let started = Instant::now();
         loop {
             match self.try_begin().await {
-                Err(StoreError::Busy) if started.elapsed() < self.patience => tokio::time::sleep(POLL).await,
+                Err(StoreError::Busy) if started.elapsed() < patience => tokio::time::sleep(POLL).await,
                 result => return result,
             }
         }
@@ -155,7 +176,7 @@ impl WriteTx {
         *sum = sum.saturating_add(count);
     }
 
-    /// Writes heads and counters and makes everything durable. After an error nothing is: SQLite rolls back when the connection goes.
+    /// Writes heads and counters, makes everything durable, and notes outside the database that it is. After an error nothing is: SQLite rolls back when the connection goes.
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         let result = self.try_commit().await;
         if result.is_err() {
@@ -168,12 +189,18 @@ impl WriteTx {
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
-        for (tenant, head) in std::mem::take(&mut self.heads) {
-            super::ledger::move_head(self.connected()?, tenant, &head).await?;
+        let heads: Vec<_> = std::mem::take(&mut self.heads).into_iter().collect();
+        for (tenant, head) in &heads {
+            super::ledger::move_head(self.connected()?, *tenant, head).await?;
         }
         let counters = std::mem::take(&mut self.counters);
         super::counters::add(self.connected()?, counters).await?;
         sqlx::query("COMMIT").execute(self.connected()?).await?;
+        if !heads.is_empty() {
+            let mark = Arc::clone(&self.mark);
+            // It tells its own failures, and a panic there leaves what is durable durable.
+            let _ = tokio::task::spawn_blocking(move || mark.note(&heads)).await;
+        }
         Ok(())
     }
 

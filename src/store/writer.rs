@@ -3,21 +3,37 @@
 //! Callers put units of work on a bounded queue. The writer takes what is there (up to the group limit), runs each unit in its own savepoint
 //! inside one transaction, commits once, and only then answers them all. While the disk syncs, the next group gathers by itself: no timer, no
 //! added latency when there is no load, and one sync for many answers when there is.
+//!
+//! # When nothing can be written
+//! A full disk, a lock that another process keeps: the first transaction waits for as long as the busy timeout, and its callers are told the cause. From then on
+//! each is tried once, so that answers come at once, and without callers the writer tries by itself. See [`Troubles`].
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{error::StoreError, idempotency, transaction::WriteTx};
+use super::{
+    counters::CounterKey,
+    error::StoreError,
+    idempotency,
+    transaction::WriteTx,
+    trouble::{Sums, Troubles},
+};
 use crate::domain::time::Timestamp;
 
 /// How often expired idempotent responses are looked for, in microseconds.
 const PURGE_EVERY: i64 = 10_000_000;
+
+/// How often the writer tries by itself whether it can write again.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// What the writer has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +101,41 @@ where
     }
 }
 
+/// Counters alone. When they cannot be written they wait, and the caller has what it needs.
+struct Counting {
+    counters: Vec<(CounterKey, i64)>,
+    troubles: Arc<Troubles>,
+    caller: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Job for Counting {
+    fn run<'a>(&'a mut self, tx: &'a mut WriteTx) -> BoxFuture<'a, ()> {
+        self.counters.iter().for_each(|(key, count)| tx.count(key.clone(), *count));
+        Box::pin(std::future::ready(()))
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), StoreError>) {
+        let Self { counters, troubles, caller } = *self;
+        let result = match group {
+            Err(error) if error.hindrance().is_some() => {
+                troubles.keep(counters);
+                Ok(())
+            }
+            group => group,
+        };
+        let _ = caller.send(result); // a caller that left wants no answer; what it counted is kept all the same
+    }
+}
+
+/// A job that counts, and where its result will arrive.
+pub(super) fn counting(
+    counters: Vec<(CounterKey, i64)>,
+    troubles: Arc<Troubles>,
+) -> (Box<dyn Job>, oneshot::Receiver<Result<(), StoreError>>) {
+    let (caller, receiver) = oneshot::channel();
+    (Box::new(Counting { counters, troubles, caller }), receiver)
+}
+
 /// A job and where its result will arrive.
 pub(super) fn job<T, F>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
 where
@@ -95,46 +146,85 @@ where
     (Box::new(Unit { work: Some(work), result: None, caller }), receiver)
 }
 
-/// Runs until the queue is closed and empty.
-pub(super) async fn run(
-    mut tx: WriteTx,
-    mut queue: mpsc::Receiver<Box<dyn Job>>,
-    group_limit: usize,
-    stop: CancellationToken,
-    counts: Arc<Counts>,
-) {
-    let mut group = Vec::new();
-    let mut purged = Timestamp::from_micros(0);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled(), if !queue.is_closed() => {
-                queue.close(); // what is queued is still done; nothing new comes in
-                continue;
+/// What the writer works with.
+pub(super) struct Writer {
+    pub tx: WriteTx,
+    pub group_limit: usize,
+    pub counts: Arc<Counts>,
+    pub troubles: Arc<Troubles>,
+    /// When expired responses were last looked for.
+    pub purged: Timestamp,
+}
+
+impl Writer {
+    /// Runs until the queue is closed and empty.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>, stop: CancellationToken) {
+        let mut group = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !queue.is_closed() => {
+                    queue.close(); // what is queued is still done; nothing new comes in
+                    continue;
+                }
+                taken = queue.recv_many(&mut group, self.group_limit) => if taken == 0 { break },
+                () = tokio::time::sleep(PROBE), if self.is_behind() => {}
             }
-            taken = queue.recv_many(&mut group, group_limit) => if taken == 0 { break },
+            self.write(&mut group).await;
         }
-        counts.transactions.fetch_add(1, Relaxed);
-        counts.units.fetch_add(group.len() as u64, Relaxed);
-        counts.largest_group.fetch_max(group.len() as u64, Relaxed);
-        let result = commit(&mut tx, &mut group, &mut purged).await;
+        if self.is_behind() {
+            self.write(&mut group).await; // what still waits in memory
+        }
+        let left = self.troubles.waits();
+        if left > 0 {
+            tracing::error!(counters = left, "counters of clean attachments could not be written before the end and are lost");
+        }
+        self.tx.close().await;
+    }
+
+    /// Whether there is something to write, or to try, that nobody queued.
+    fn is_behind(&self) -> bool {
+        self.troubles.trouble().is_some() || self.troubles.waits() > 0
+    }
+
+    /// One transaction, and its callers' answers.
+    async fn write(&mut self, group: &mut Vec<Box<dyn Job>>) {
+        let units = group.len() as u64;
+        self.counts.transactions.fetch_add(1, Relaxed);
+        self.counts.units.fetch_add(units, Relaxed);
+        self.counts.largest_group.fetch_max(units, Relaxed);
+        let waiting = self.troubles.take();
+        let result = self.commit(group, &waiting).await;
+        match result.as_ref().err().map(StoreError::hindrance) {
+            None => self.troubles.ended(),
+            Some(hindrance) => {
+                self.troubles.keep(waiting);
+                if let Some(hindrance) = hindrance {
+                    self.troubles.began(hindrance, units);
+                }
+            }
+        }
         for job in group.drain(..) {
             job.answer(result.clone());
         }
     }
-    tx.close().await;
-}
 
-async fn commit(tx: &mut WriteTx, group: &mut [Box<dyn Job>], purged: &mut Timestamp) -> Result<(), StoreError> {
-    tx.begin().await?;
-    for job in group {
-        job.run(tx).await;
+    async fn commit(&mut self, group: &mut [Box<dyn Job>], waiting: &Sums) -> Result<(), StoreError> {
+        let tx = &mut self.tx;
+        match self.troubles.trouble() {
+            None => tx.begin().await?,
+            Some(_) => tx.begin_again().await?,
+        }
+        for job in group {
+            job.run(tx).await;
+        }
+        waiting.iter().for_each(|(key, count)| tx.count(key.clone(), *count));
+        let now = Timestamp::now();
+        if now.micros() - self.purged.micros() >= PURGE_EVERY {
+            self.purged = now;
+            // When this fails but leaves the transaction usable, the outcomes are worth more; else the commit reports it.
+            let _ = tx.unit(|tx| Box::pin(idempotency::purge(tx, now))).await;
+        }
+        tx.commit().await
     }
-    let now = Timestamp::now();
-    if now.micros() - purged.micros() >= PURGE_EVERY {
-        *purged = now;
-        // When this fails but leaves the transaction usable, the outcomes are worth more; else the commit reports it.
-        let _ = tx.unit(|tx| Box::pin(idempotency::purge(tx, now))).await;
-    }
-    tx.commit().await
 }

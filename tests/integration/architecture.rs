@@ -20,7 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // A policy is a value that configuration gives and its engine, or the room for requests, defines.
     ("config", &["domain", "engines::routing", "outbound"]),
     ("telemetry", &["config"]),
-    ("store", &["domain", "engines::ledger"]),
+    // For the names of its metrics.
+    ("store", &["domain", "engines::ledger", "telemetry"]),
     ("outbound", &["domain"]),
     ("engines::media", &["domain"]),
     ("engines::gpu", &["domain"]),
@@ -59,7 +60,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rustix", &["cli"]),
-    ("libc", &["engines::matching"]),
+    // Large pages there, the number of a signal here.
+    ("libc", &["engines::matching", "cli"]),
     ("wgpu", &["engines::gpu"]),
     ("naga", &["engines::gpu"]),
     ("pollster", &["engines::gpu"]),

@@ -248,6 +248,11 @@ fn keys_are_made_shown_once_and_revoked() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(key(&["create", "--name", "x", "--role", "scorer", "--output", "desk.key"]).code, 2, "never over another file");
     assert_eq!(key(&["create", "--name", "x", "--role", "king"]).code, 2);
+    let ends = key(&["create", "--name", "guest", "--role", "scorer", "--expires", "2h"]);
+    assert!(ends.code == 0 && ends.json_lines()[0]["expires_at"].is_string(), "{} {}", ends.stdout, ends.stderr);
+    for wrong in ["yesterday", "5", "-1d", "d", "2020-01-01T00:00:00Z"] {
+        assert_eq!(key(&["create", "--name", "y", "--role", "scorer", "--expires", wrong]).code, 2, "{wrong}");
+    }
 
     assert_eq!(key(&["revoke", made["id"].as_str().unwrap()]).code, 0);
     assert_eq!(key(&["revoke", "0192f3a0-0000-7000-8000-000000000000"]).code, 2);

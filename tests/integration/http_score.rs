@@ -16,6 +16,7 @@ use nightlight::{
     domain::attachment::Attachment,
     http::HttpOptions,
     services::scoring::{ScoreError, Scored},
+    store::Hindrance,
     testing::scorer::FakeScorer,
 };
 use serde_json::{Value, json};
@@ -214,20 +215,26 @@ async fn a_replayed_answer_says_so() {
 #[tokio::test]
 async fn each_error_of_the_service_has_its_status() {
     type Case = (fn() -> ScoreError, u16, &'static str);
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         (|| ScoreError::Malformed("no".into()), 400, "malformed"),
         (|| ScoreError::TooLarge("no".into()), 413, "too_large"),
         (|| ScoreError::IdempotencyConflict, 422, "idempotency_conflict"),
         (|| ScoreError::Overloaded { retry_after: Duration::from_millis(2500) }, 429, "overloaded"),
         (|| ScoreError::Deadline, 504, "deadline"),
         (|| ScoreError::ShuttingDown, 503, "not_ready"),
+        (|| ScoreError::Unavailable(Hindrance::DiskFull), 503, "store_unavailable"),
         (|| ScoreError::Internal("the secret cause".into()), 500, "internal"),
     ];
     for (error, status, code) in cases {
         let app = Setup { scorer: FakeScorer::new(move |_| async move { Err(error()) }), ..Setup::default() }.start().await;
         let answer = app.post("/score", "text/plain", "hello").await;
         assert!(!answer.error(status, code).contains("secret"));
-        assert_eq!(answer.header("retry-after"), if status == 429 { "3" } else { "" });
+        let retry_after = match code {
+            "overloaded" => "3",
+            "store_unavailable" => "5",
+            _ => "",
+        };
+        assert_eq!(answer.header("retry-after"), retry_after);
         let batch = app.post("/score/batch", MULTIPART, parts(&[("name=\"attachment\"", b"x")])).await;
         assert_eq!((&batch.ok()[0]["status"], &batch.json()[0]["error"]["code"]), (&json!(status), &json!(code)));
     }

@@ -5,6 +5,7 @@ mod crash;
 mod curation;
 mod decided;
 mod ledger;
+mod loss;
 mod measure;
 mod operating_points;
 mod reviews;
@@ -300,7 +301,12 @@ async fn two_writers_on_one_file_keep_one_chain() {
 #[tokio::test]
 async fn keys_are_found_by_digest_until_they_are_revoked() {
     let (folder, store) = new_store().await;
-    let (now, new) = (Timestamp::now(), |digest| NewKey { name: "bootstrap".into(), role: "admin".into(), secret_sha256: [digest; 32] });
+    let (now, new) = (Timestamp::now(), |digest| NewKey {
+        name: "bootstrap".into(),
+        role: "admin".into(),
+        secret_sha256: [digest; 32],
+        expires_at: None,
+    });
     // Of two processes that start at once, one makes the first key.
     let other = again(folder.path()).await;
     let (one, two) = tokio::join!(store.create_first_key(TENANT, new(1), now), other.create_first_key(TENANT, new(2), now));
@@ -314,10 +320,15 @@ async fn keys_are_found_by_digest_until_they_are_revoked() {
     let revoked = store.revoke_key(TENANT, second.id, now).await.unwrap();
     assert_eq!((revoked.revoked_at, store.revoke_key(TENANT, second.id, Timestamp::now()).await.unwrap()), (Some(now), revoked));
     assert!(store.find_key([3; 32]).await.unwrap().is_none());
+    let until = |digest, expires_at| NewKey { expires_at: Some(expires_at), ..new(digest) };
+    let later = now.plus(Duration::from_secs(3600));
+    assert_eq!(store.create_key(TENANT, until(4, later), now).await.unwrap().expires_at, Some(later));
+    store.create_key(TENANT, until(5, now), now).await.unwrap();
+    assert!(store.find_key([4; 32]).await.unwrap().is_some() && store.find_key([5; 32]).await.unwrap().is_none(), "from its end on");
     assert!(matches!(store.revoke_key(TENANT, KeyId::new(), now).await, Err(StoreError::NotFound("key"))));
-    assert_eq!(store.count_keys().await.unwrap(), 2);
+    assert_eq!(store.count_keys().await.unwrap(), 4);
     let kinds: Vec<_> = store.ledger_events(TENANT, 0, 10).await.unwrap().into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, ["key_created", "key_created", "key_revoked"]);
+    assert_eq!(kinds, ["key_created", "key_created", "key_revoked", "key_created", "key_created"]);
 }
 
 #[tokio::test]

@@ -49,6 +49,9 @@ fn data_dir(config: &Config) -> Check {
 
 fn store(config: &Config) -> Check {
     const NAME: &str = "store";
+    if let Err(lost) = key_loss::check_database(config) {
+        return Check::bad(Status::Failed, NAME, lost.to_string(), "see the message");
+    }
     if !config.store_file().exists() {
         return Check::ok(NAME, "no database yet; the first start makes it");
     }

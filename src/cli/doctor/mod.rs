@@ -1,6 +1,7 @@
 //! `nightlight doctor`: one row per check, each failing one with the command that mends it.
 
 mod checks;
+mod deep;
 
 use clap::Args;
 use serde::Serialize;
@@ -13,6 +14,9 @@ pub(super) struct Doctor {
     /// One JSON object a line instead of a table
     #[arg(long)]
     json: bool,
+    /// Also read everything that is stored: pages of the database, signals of banks against their sums, the ledger and what is made from it; takes seconds for each million signals
+    #[arg(long)]
+    deep: bool,
 }
 
 /// How a check ended.
@@ -53,7 +57,13 @@ impl Doctor {
     /// When something that the server needs is missing.
     pub fn run(&self, config: Result<Config, ConfigError>) -> Result<(), Failure> {
         let checks = match &config {
-            Ok(config) => checks::all(config),
+            Ok(config) => {
+                let mut checks = checks::all(config);
+                if self.deep {
+                    checks.extend(deep::all(config));
+                }
+                checks
+            }
             Err(error) => vec![Check::bad(Status::Failed, "config", error.to_string(), "correct the setting; see `nightlight --help`")],
         };
         if self.json {

@@ -15,7 +15,7 @@ use crate::{
     services::{
         certificates::{self, CertificateError, PublicKey, SigningKey},
         key_loss,
-        operating_points::{self, InstallError, Installed, Running, Target, Trusted},
+        operating_points::{self, InstallError, Installed, Replacing, Running, Target, Trusted},
     },
     store::Store,
 };
@@ -30,7 +30,8 @@ pub(super) enum OperatingPoint {
     /// A certificate is what `nightlight calibrate` writes. A running server takes its thresholds over within a second; each takes the place of the one
     /// that is in force for the same model, label and slice. What can never be valid is refused with exit code 2 (a document that was changed after it
     /// was signed, a model that does not run here), and so is one without a certified threshold, with exit code 3. What is merely not certified here
-    /// (another version of the model, a signer who is not trusted) is put into force and said to be uncertified, with the reason.
+    /// (another version of the model, a signer who is not trusted) is put into force and said to be uncertified, with the reason; but without --force a
+    /// certificate whose signer nobody trusts does not take the place of one whose signer is trusted (exit code 2).
     Install(Install),
     /// Show the thresholds in force, and what is known of them
     List(List),
@@ -80,6 +81,9 @@ pub(super) struct Install {
     /// Of several claims for the same population, the one for this recall
     #[arg(long, value_name = "R")]
     target_recall: Option<f64>,
+    /// Let a certificate whose signer nobody trusts take the place of one in force whose signer is trusted
+    #[arg(long)]
+    force: bool,
     /// Certificates
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -160,6 +164,7 @@ impl Install {
             (None, Some(recall)) => Target::Recall(recall),
             (None, None) => Target::First,
         };
+        let replacing = if self.force { Replacing::Any } else { Replacing::Trusted };
         // All of them, before anything is put into force: a bad one among several should change nothing.
         let certificates: Vec<(&PathBuf, Certificate)> = self
             .files
@@ -171,17 +176,22 @@ impl Install {
             .collect::<Result<_, _>>()?;
         block_on(async {
             let store = open_store(config).await?;
-            let done = install_all(config, &store, &certificates, target).await;
+            let done = install_all(config, &store, &certificates, (target, replacing)).await;
             store.close().await;
             done
         })
     }
 }
 
-async fn install_all(config: &Config, store: &Store, certificates: &[(&PathBuf, Certificate)], target: Target) -> Result<(), Failure> {
+async fn install_all(
+    config: &Config,
+    store: &Store,
+    certificates: &[(&PathBuf, Certificate)],
+    how: (Target, Replacing),
+) -> Result<(), Failure> {
     let (running, trusted) = (Running::load(config), believed(config, store).await?);
     for (path, certificate) in certificates {
-        let installed = operating_points::install(store, TenantId::DEFAULT, (&running, &trusted), certificate, target).await;
+        let installed = operating_points::install(store, TenantId::DEFAULT, (&running, &trusted), certificate, how).await;
         let installed = installed.map_err(|error| Failure::from(error).of(path))?;
         for Installed { key, threshold, certified, reason, replaced } in &installed {
             output::json_line(&InstalledLine {

@@ -14,7 +14,10 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::{Failure, block_on};
 use crate::{
     config::{Config, Sources},
-    services::{App, access::bootstrap},
+    services::{
+        App,
+        access::{Bootstrap, bootstrap},
+    },
     telemetry,
 };
 
@@ -57,7 +60,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     if config.auth.enabled {
-        bootstrap(&app.store, &config.data_dir).await?;
+        told(&bootstrap(&app.store, &config.data_dir).await?);
     }
     greet(config, address)?;
     let served = wiring::run(config, &app, listener, metrics).await;
@@ -74,6 +77,17 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Closing a file does not take back what was read.
+fn told(found: &Bootstrap) {
+    if let Bootstrap::Closed(path) = found {
+        tracing::warn!(
+            "others than the owner of {} could read it; it is closed (mode 0600), but whoever read it has the key: make another one with `nightlight key create` and \
+             end this one with `nightlight key revoke`",
+            path.display()
+        );
+    }
 }
 
 /// What somebody who has just started a server wants to paste.

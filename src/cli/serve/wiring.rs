@@ -15,14 +15,16 @@ use super::machine;
 use crate::{
     cli::Failure,
     config::{Config, Server},
+    domain::time::Timestamp,
     http::{self, HttpOptions, HttpServices, HttpState, Scorer, ServeOptions},
     services::{
         App,
         access::Access,
-        health::{Check, Health, HealthProbe},
+        health::{Check, Degraded, Health, HealthProbe},
         review::{Doubles, Review},
         scoring::{ScoreError, ScoreRequest, Scored, Scoring},
     },
+    store::Trouble,
     telemetry,
 };
 
@@ -150,8 +152,9 @@ fn probe(app: &App, stopping: Arc<AtomicBool>) -> HealthProbe {
         let (store, banks, points) = (store.clone(), Arc::clone(&banks), Arc::clone(&points));
         let stopping = stopping.load(Ordering::Relaxed);
         let warnings = notes.iter().cloned().chain(pixels.trouble()).chain(points.warning_texts()).chain(monitor.warnings());
-        let behind = monitor.failure().map(|_| "the live monitor cannot be kept up to date; see the server's log".to_owned());
-        let warnings = warnings.chain(behind).collect();
+        let warnings = warnings.collect();
+        let monitor_behind = monitor.behind_since();
+        let unwritten: Vec<_> = store.trouble().map(unwritten).into_iter().chain(store.unmarked_since().map(unmarked)).collect();
         Box::pin(async move {
             let store = match store.ping().await {
                 Ok(()) => Check::ok("store", "answers"),
@@ -160,21 +163,37 @@ fn probe(app: &App, stopping: Arc<AtomicBool>) -> HealthProbe {
                     Check::failed("store", "does not answer; see the server's log")
                 }
             };
-            let banks = match banks.failure() {
-                None => Check::ok("banks", "up to date"),
-                Some(_) => Check::failed("banks", "cannot be kept up to date; see the server's log"),
-            };
-            let points = match points.failure() {
-                None => Check::ok("operating_points", "up to date"),
-                Some(_) => Check::failed("operating_points", "cannot be kept up to date; see the server's log"),
-            };
-            let mut checks = vec![store, banks, models(in_service), points];
+            let behind = [("banks", banks.behind_since()), ("operating_points", points.behind_since()), ("monitor", monitor_behind)];
+            let degraded = unwritten.into_iter().chain(behind.into_iter().filter_map(stale)).chain(banks.damaged()).collect();
+            let mut checks = vec![store, up_to_date("banks", behind[0].1), models(in_service), up_to_date("operating_points", behind[1].1)];
             if stopping {
                 checks.push(Check::failed("stopping", "the server was told to stop; send new calls elsewhere"));
             }
-            Health::of(checks, warnings)
+            Health::of(checks, warnings).degraded(degraded)
         })
     })
+}
+
+/// What cannot be written is refused, and clean attachments are answered.
+fn unwritten(Trouble { hindrance, since }: Trouble) -> Degraded {
+    let why = format!("{hindrance}: what must be written is refused, clean attachments and look-ups are answered");
+    Degraded { what: "store".to_owned(), why, since }
+}
+
+fn unmarked(since: Timestamp) -> Degraded {
+    let why =
+        "nightlight.mark cannot be written: if the database lost something now, no start would notice; see the server's log".to_owned();
+    Degraded { what: "mark".to_owned(), why, since }
+}
+
+/// What was last known stays in force.
+fn stale((what, since): (&str, Option<Timestamp>)) -> Option<Degraded> {
+    let why = "cannot be kept up to date, what was last known stays in force; see the server's log".to_owned();
+    since.map(|since| Degraded { what: what.to_owned(), why, since })
+}
+
+fn up_to_date(name: &str, behind: Option<Timestamp>) -> Check {
+    Check::ok(name, if behind.is_none() { "up to date" } else { "loaded; not up to date, see degraded" })
 }
 
 /// Where some models are refused the others serve, and a warning names each; a server all of whose models are refused does not do its work, though it

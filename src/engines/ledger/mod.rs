@@ -18,7 +18,8 @@
 //! ```
 //!
 //! so that payload *and* key can be erased together: what remains proves that an event of this kind stood here at this time, and the digest,
-//! keyed with 256 bits that exist no more, says nothing about the payload even to somebody who guesses it. Every field but `kind` has a fixed
+//! keyed with 256 bits that exist no more, says nothing about the payload even to somebody who guesses it. An erasure is an event of its own, so a payload that is gone
+//! without one was blanked. Every field but `kind` has a fixed
 //! length and `kind` carries its own, so no two links encode alike.
 //!
 //! A chain shows changed, removed, inserted and reordered links. It cannot show that its *end* was cut off; for that the verifier is told the
@@ -35,14 +36,19 @@
 //! assert_eq!(verifier.finish(&link.head()).unwrap().events, 1);
 //! ```
 
+use std::collections::{HashMap, HashSet};
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{
-    event::Event,
+    event::{Event, EventBody},
     ids::{EventId, TenantId},
     time::Timestamp,
 };
+
+/// The kind of the events that say that a payload was erased.
+const ERASURE: &str = "payload_erased";
 
 /// Separates these hashes from every other use of SHA-256, and names the encoding.
 const DOMAIN: &[u8; 21] = b"nightlight.ledger.v1\0";
@@ -154,6 +160,8 @@ pub enum Broken {
     Hash { seq: i64 },
     #[error("the payload of event {seq} was changed: it does not give its digest")]
     Payload { seq: i64 },
+    #[error("the payload of event {seq} is blank, and no event says that it was erased")]
+    Blank { seq: i64 },
     #[error("the chain ends at event {found}, but event {expected} was recorded as its end")]
     Head { expected: i64, found: i64 },
 }
@@ -174,13 +182,16 @@ pub struct LedgerCheck {
 pub struct Verifier {
     tenant: TenantId,
     head: Head,
-    erased: u64,
+    /// Events without a payload, by id, with their numbers.
+    blank: HashMap<EventId, i64>,
+    /// Those of which an event says that they were erased.
+    erased: HashSet<EventId>,
 }
 
 impl Verifier {
     /// Before the first link of a tenant's chain.
-    pub const fn new(tenant: TenantId) -> Self {
-        Self { tenant, head: Head::EMPTY, erased: 0 }
+    pub fn new(tenant: TenantId) -> Self {
+        Self { tenant, head: Head::EMPTY, blank: HashMap::new(), erased: HashSet::new() }
     }
 
     /// Checks the next link.
@@ -200,8 +211,13 @@ impl Verifier {
         }
         match &link.payload {
             Some(payload) if payload_digest(payload) != link.payload_digest => return Err(Broken::Payload { seq }),
+            Some(payload) if link.kind == ERASURE => {
+                if let Ok(EventBody::PayloadErased { event }) = serde_json::from_str(&payload.json) {
+                    self.erased.insert(event);
+                }
+            }
             Some(_) => {}
-            None => self.erased += 1,
+            None => drop(self.blank.insert(link.id, seq)),
         }
         self.head = link.head();
         Ok(())
@@ -212,7 +228,11 @@ impl Verifier {
         if self.head != *recorded {
             return Err(Broken::Head { expected: recorded.seq, found: self.head.seq });
         }
-        Ok(LedgerCheck { events: self.head.seq.unsigned_abs(), erased: self.erased, head: hex::encode(self.head.hash) })
+        let blanked = self.blank.iter().filter(|(id, _)| !self.erased.contains(id)).map(|(_, seq)| *seq);
+        if let Some(seq) = blanked.min() {
+            return Err(Broken::Blank { seq });
+        }
+        Ok(LedgerCheck { events: self.head.seq.unsigned_abs(), erased: self.blank.len() as u64, head: hex::encode(self.head.hash) })
     }
 }
 

@@ -8,7 +8,7 @@ fn chain_of(length: u8) -> (Vec<Link>, Head) {
     let mut head = Head::EMPTY;
     let links = (0..length)
         .map(|number| {
-            let body = EventBody::KeyCreated { key: KeyId::new(), name: format!("key {number}"), role: "scorer".into() };
+            let body = EventBody::KeyCreated { key: KeyId::new(), name: format!("key {number}"), role: "scorer".into(), expires_at: None };
             let event = Event { id: EventId::new(), tenant: TenantId::DEFAULT, at: Timestamp::from_micros(i64::from(number)), body };
             let link = chain(&head, &event, [number; 32]).unwrap();
             head = link.head();
@@ -80,11 +80,19 @@ fn removed_and_reordered_links_are_found() {
 }
 
 #[test]
-fn erasure_leaves_the_chain_whole() {
+fn erasure_leaves_the_chain_whole_where_an_event_says_so() {
     let (mut links, head) = chain_of(5);
     links[2].payload = None;
+    assert_eq!(verify(&links, &head), Err(Broken::Blank { seq: 3 }), "blanked by nobody knows whom");
+    let body = EventBody::PayloadErased { event: links[2].id };
+    let event = Event { id: EventId::new(), tenant: TenantId::DEFAULT, at: Timestamp::from_micros(9), body };
+    links.push(chain(&head, &event, [7; 32]).unwrap());
+    let head = links[5].head();
+    assert_eq!(verify(&links, &head).unwrap().erased, 1);
     links[4].payload = None;
-    assert_eq!(verify(&links, &head).unwrap().erased, 2);
+    assert_eq!(verify(&links, &head), Err(Broken::Blank { seq: 5 }));
+    links[5].payload = None;
+    assert_eq!(verify(&links, &head), Err(Broken::Blank { seq: 3 }), "what records an erasure cannot be erased");
 }
 
 /// The encoding is a promise to auditors with their own tools: this value, computed by a few lines of Python, must never change.

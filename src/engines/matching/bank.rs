@@ -41,6 +41,10 @@ pub struct Bank {
     pub minimum_quality: Quality,
     /// Whether all eight variants of a picture are looked up, or only the picture as it stands.
     pub dihedral: bool,
+    /// A sum over the signals that were read, which whoever reads keeps; `None` when it is not known of all.
+    pub sum: Option<i64>,
+    /// Whether they are other ones than were written, so that it is not known what searches miss.
+    pub damaged: bool,
     /// Content ids of items that somebody disputes; their matches say so.
     pub disputed: Arc<HashSet<i64>>,
     /// Content ids of items that are in doubt; their matches by anything but a digest say so.
@@ -69,6 +73,8 @@ impl Bank {
             radii: BTreeMap::new(),
             minimum_quality,
             dihedral,
+            sum: Some(0),
+            damaged: false,
             disputed: Arc::default(),
             quarantined: Arc::default(),
             indices: BTreeMap::new(),

@@ -192,15 +192,20 @@ impl Answering {
             };
             unmatched(*kind, reason, detail.to_owned());
         }
+        self.unseen(unseen);
+        let digests = &hashed.digests;
+        let (md5, sha1) = (digests.md5.map(hex::encode), digests.sha1.map(hex::encode));
+        self.0.hashes = Some(HashesBody { md5, sha1, sha256: hex::encode(digests.sha256), pdq, embeddings });
+        Ok(())
+    }
+
+    /// Adds what is not seen, whatever was found.
+    pub(super) fn unseen(&mut self, unseen: Vec<Unscored>) {
         self.0.unmatched.extend(unseen.into_iter().map(|Unscored { technology, reason, detail }| UnmatchedBody {
             technology: technology.as_str().to_owned(),
             reason: reason.as_str(),
             detail,
         }));
-        let digests = &hashed.digests;
-        let (md5, sha1) = (digests.md5.map(hex::encode), digests.sha1.map(hex::encode));
-        self.0.hashes = Some(HashesBody { md5, sha1, sha256: hex::encode(digests.sha256), pdq, embeddings });
-        Ok(())
     }
 
     /// Adds what was found of the content, or of the signal at this place.

@@ -122,6 +122,7 @@ pub(super) async fn matches(
     if many > 0 {
         answering.took("match", started.elapsed());
     }
+    answering.unseen(lookup.damaged(&who));
     if include.metadata {
         let started = Instant::now();
         let items = state.services.curation.matched(&who, &answering.items()).await?;

@@ -18,7 +18,7 @@ const SECURED: &[Answer] = &[
     ("401", "`unauthenticated`: no key, or one that is not valid"),
     ("403", "`forbidden`: the key's role may not do this"),
     ("429", "`overloaded`: see Retry-After"),
-    ("503", "`not_ready`: the server is starting or shutting down"),
+    ("503", "`not_ready`: the server is starting or shutting down; `store_unavailable`: the message names the cause, see Retry-After"),
 ];
 
 /// Any call with a body.

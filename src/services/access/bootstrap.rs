@@ -3,11 +3,14 @@
 //! A store without keys lets nobody in, so the first start makes an administrator's key and writes it to a file that only the server's user can
 //! read. The order is what makes a crash harmless: the whole file is on disk *before* its digest is stored. A start that finds the file but no
 //! key in the store is the second half of a first start, and uses the file's key.
+//!
+//! Later starts look at the file too: while it lies there its key may be valid. One that others can read is closed to them, and told, because closing it does not
+//! take back what was read.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     io::{ErrorKind, Read},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,6 +30,8 @@ pub const KEY_FILE: &str = "admin.key";
 pub enum Bootstrap {
     /// The store has keys; nothing was done.
     HasKeys,
+    /// The store has keys, and this file, which others could read, is its owner's alone again.
+    Closed(PathBuf),
     /// This file holds the administrator's key.
     Created(PathBuf),
 }
@@ -36,16 +41,16 @@ pub enum Bootstrap {
 /// # Errors
 /// [`AccessError::Write`], [`AccessError::KeyFile`], or the store's.
 pub async fn bootstrap(store: &Store, data_dir: &Path) -> Result<Bootstrap, AccessError> {
-    if store.count_keys().await? > 0 {
-        return Ok(Bootstrap::HasKeys);
-    }
     let path = data_dir.join(KEY_FILE);
+    if store.count_keys().await? > 0 {
+        return close(&path).map(|closed| if closed { Bootstrap::Closed(path) } else { Bootstrap::HasKeys });
+    }
     // A few small files, once in a server's life and before it serves: not worth another thread.
     let (key, ours) = match read(&path)? {
         Some(key) => (key, false),
         None => write(&path)?,
     };
-    let new = NewKey { name: "bootstrap".into(), role: Role::Admin.as_str().into(), secret_sha256: key.digest() };
+    let new = NewKey { name: "bootstrap".into(), role: Role::Admin.as_str().into(), secret_sha256: key.digest(), expires_at: None };
     let stored = store.create_first_key(TenantId::DEFAULT, new, Timestamp::now()).await?;
     if stored.is_some() || store.find_key(key.digest()).await?.is_some() {
         return Ok(Bootstrap::Created(path));
@@ -59,6 +64,22 @@ pub async fn bootstrap(store: &Store, data_dir: &Path) -> Result<Bootstrap, Acce
 
 fn failed(path: &Path, source: std::io::Error) -> AccessError {
     AccessError::Write { path: path.to_owned(), source: Arc::new(source) }
+}
+
+/// Takes a key's file from everybody but its owner; whether that was needed.
+fn close(path: &Path) -> Result<bool, AccessError> {
+    let about = match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        about => about.map_err(|source| failed(path, source))?,
+    };
+    if !about.is_file() {
+        return Err(AccessError::KeyFile { path: path.to_owned(), problem: "is not a file that only its owner can read" });
+    }
+    if about.mode() & 0o077 == 0 {
+        return Ok(false);
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|source| failed(path, source))?;
+    Ok(true)
 }
 
 /// The key in the file; `None` when there is no file.
@@ -92,8 +113,6 @@ fn write(path: &Path) -> Result<(ApiKey, bool), AccessError> {
 
 #[cfg(all(test, feature = "testing"))] // which brings tempfile
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::store::StoreOptions;
 
@@ -119,6 +138,21 @@ mod tests {
         assert_eq!(file_key(&folder).digest(), key.digest());
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("admin.key.")), "a draft stayed behind: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn each_start_closes_a_file_that_others_can_read_and_refuses_what_is_no_file() {
+        let (folder, store) = fresh().await;
+        let path = folder.path().join(KEY_FILE);
+        bootstrap(&store, folder.path()).await.unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(bootstrap(&store, folder.path()).await.unwrap(), Bootstrap::Closed(path.clone()));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(bootstrap(&store, folder.path()).await.unwrap(), Bootstrap::HasKeys);
+        std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        assert_eq!(bootstrap(&store, folder.path()).await.unwrap(), Bootstrap::HasKeys, "nobody has to keep it");
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(bootstrap(&store, folder.path()).await.unwrap_err().to_string().contains("only its owner"));
     }
 
     #[tokio::test]

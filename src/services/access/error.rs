@@ -20,6 +20,9 @@ pub enum AccessError {
     /// The name of a new key cannot be used.
     #[error("a key's name must have 1 to 128 characters and no control characters")]
     Name,
+    /// A new key would have ended already.
+    #[error("a new key must end later than now")]
+    Expired,
     /// A stored key has a role that this version does not know: it was made by a newer one. Run that.
     #[error(transparent)]
     Role(#[from] ParseRoleError),

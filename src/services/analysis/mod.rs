@@ -60,7 +60,7 @@ use crate::{
         score::Technology,
     },
     engines::{classify::Manifest, matching::Snapshot, media},
-    services::certificates::ModelFacts,
+    services::{banks::damage, certificates::ModelFacts},
 };
 
 /// Model name -> `sha256:…` over the model's files.
@@ -124,6 +124,13 @@ impl Analysis {
     /// # Errors
     /// See [`AnalysisError`]; what is wrong with the attachment is in its evidence.
     pub(in crate::services) async fn look(&self, ask: Ask<'_>, timings: &mut Timings) -> Result<Analysed, AnalysisError> {
+        let unseen = damage::unseen(&ask.banks, !matches!(ask.attachment, Attachment::Media { .. }));
+        let mut analysed = self.look_at(ask, timings).await?;
+        analysed.evidence.unscored.extend(unseen);
+        Ok(analysed)
+    }
+
+    async fn look_at(&self, ask: Ask<'_>, timings: &mut Timings) -> Result<Analysed, AnalysisError> {
         match ask.attachment {
             Attachment::Media { bytes, .. } => {
                 let decoded = media::sniff(bytes).map(|known| known.as_str());

@@ -49,6 +49,9 @@ pub(super) struct Mark {
     pub change: i64,
     /// When it was made, in microseconds since 1970.
     pub at: i64,
+    /// The sum over the bank's signals; absent in files of before, and of a bank whose sum is not known.
+    #[serde(default)]
+    pub sum: Option<i64>,
 }
 
 /// The folder of indices.
@@ -117,7 +120,9 @@ impl IndexFolder {
             let size = file.metadata()?.len();
             Ok((Box::new(file) as Box<dyn Read>, size))
         };
-        Ok(Some((mark, stored.into_bank(empty, &open)?)))
+        let mut bank = stored.into_bank(empty, &open)?;
+        bank.sum = mark.sum;
+        Ok(Some((mark, bank)))
     }
 
     /// Takes note that the folder holds this bank.

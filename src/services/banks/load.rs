@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{bank::Standing, hash::Quality},
+    domain::{bank::Standing, hash::Quality, signal::Signal},
     engines::matching::Bank,
-    store::{self, ItemCursor, Store, StoreError},
+    store::{self, ItemCursor, Store, StoreError, signal_sum},
 };
 
 /// Signals read from the store at a time: a few megabytes.
@@ -50,6 +50,9 @@ pub(super) async fn follow(store: &Store, stored: &store::Bank, dihedral: bool, 
             return Err(StoreError::Corrupt { what: "bank", detail: format!("signals end at {after} of {}", stored.signals) });
         };
         bank = changed(bank, move |bank| {
+            let sum =
+                |sum: i64, (number, content_id, signal): &(i64, i64, Signal)| sum.wrapping_add(signal_sum(*number, *content_id, signal));
+            bank.sum = bank.sum.map(|before| page.iter().fold(before, sum));
             bank.extend(page.into_iter().map(|(_, content_id, signal)| (content_id, signal)));
             bank.last_signal = last;
         })
@@ -57,6 +60,7 @@ pub(super) async fn follow(store: &Store, stored: &store::Bank, dihedral: bool, 
     }
     let mut bank = follow_states(store, stored, bank, states).await?;
     bank.version = stored.version;
+    bank.damaged = bank.sum.zip(stored.signals_sum).is_some_and(|(read, written)| read != written);
     Ok(bank)
 }
 

@@ -4,7 +4,7 @@
 //! change: this server, another process (`nightlight bank import`), another node. A lookup takes the current snapshot and never waits.
 //!
 //! What people and programs do with banks is [`curation`]; what new items must show is [`admission`]; and what happens to an item that suddenly matches
-//! everywhere is [`flood`] protection's.
+//! everywhere is [`flood`] protection's. What disks do to stored signals is noticed by [`damage`].
 //!
 //! # How soon
 //! A change is in force when [`refresh`](Banks::refresh) returns: new signals are appended to a bank's tail, which is scanned, and states are bits. That costs milliseconds whatever the
@@ -19,6 +19,7 @@
 
 pub mod admission;
 pub mod curation;
+pub mod damage;
 mod error;
 pub mod flood;
 mod folder;
@@ -42,13 +43,18 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    damage::Damages,
     folder::IndexFolder,
     load::{empty, follow, follow_but_signals, is_long},
 };
-use super::access::{Permission, Principal, Role};
+use super::{
+    access::{Permission, Principal, Role},
+    health::Rounds,
+};
 use crate::{
     domain::{
         curation::{AccessList, BankRight},
+        event::DamagedPlace,
         ids::{BankId, TenantId},
         time::Timestamp,
     },
@@ -65,8 +71,9 @@ pub struct Banks {
     seen: tokio::sync::Mutex<Seen>,
     /// When the newest change that is in force here was made.
     changed_at: std::sync::Mutex<Option<Timestamp>>,
-    /// Why the last refresh failed, for `/readyz`.
-    failure: std::sync::Mutex<Option<String>>,
+    /// How refreshing goes, for `/readyz`.
+    rounds: Rounds,
+    damages: Damages,
     /// How many banks are being read beside.
     loads: tokio::sync::watch::Sender<usize>,
     tidier: tidy::Tidier,
@@ -147,7 +154,8 @@ impl Banks {
             current: ArcSwap::default(),
             seen: tokio::sync::Mutex::default(),
             changed_at: std::sync::Mutex::default(),
-            failure: std::sync::Mutex::default(),
+            rounds: Rounds::default(),
+            damages: Damages::default(),
             loads: tokio::sync::watch::Sender::new(0),
             tidier: tidy::Tidier::new(),
             folder: folder.map(Arc::new),
@@ -203,9 +211,9 @@ impl Banks {
         *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the last refresh failed; `None` when it did not.
-    pub fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Since when they cannot be refreshed; `None` when they can.
+    pub fn behind_since(&self) -> Option<Timestamp> {
+        self.rounds.failing_since()
     }
 
     /// Takes over what changed in the store since the last time. Cheap when nothing did, and some milliseconds for what people change. Imports of more than a hundred thousand signals are
@@ -304,6 +312,8 @@ impl Banks {
         metrics::gauge!(crate::telemetry::metric::BANK_SIGNALS).set(signals as f64);
         let mut tenants: HashMap<TenantId, Vec<Arc<Bank>>> = HashMap::new();
         for held in seen.banks.values() {
+            let Bank { number, name, version, damaged, .. } = &*held.bank;
+            self.damages.note(held.tenant, (*number, name, *version), DamagedPlace::Searched, *damaged);
             tenants.entry(held.tenant).or_default().push(held.bank.clone());
         }
         // Shares are told of a tenant without banks too.
@@ -362,11 +372,9 @@ impl Banks {
 
     /// Keeps why refreshing fails, and tells it once.
     fn failed(&self, failure: Option<String>) {
-        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if failure.is_some() && *last != failure {
+        if self.rounds.ended(failure.clone()) {
             tracing::error!(error = failure, "the banks could not be refreshed; the last known ones stay in force");
         }
-        *last = failure;
     }
 
     /// Refreshes every `every`, and tidies up, until `stop`.

@@ -99,7 +99,7 @@ impl Banks {
             }
             let Some(change) = store.newest_change_of(id, bank.version).await? else { continue };
             let (folder, stop) = (folder.clone(), stop.clone());
-            let mark = Mark { bank: id, change: change.seq, at: change.at.micros() };
+            let mark = Mark { bank: id, change: change.seq, at: change.at.micros(), sum: bank.sum };
             tokio::task::spawn_blocking(move || folder.save(mark, &bank, &stop)).await??;
         }
         if complete && !last && folder.is_stale(&live) {

@@ -4,7 +4,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use serde_json::Value;
 
-use super::{CertificateError, PublicKey, SigningKey, shape};
+use super::{CertificateError, PublicKey, SigningKey, once::Once, shape};
 use crate::domain::certificate::{Certificate, Signature, VERSION};
 
 /// The longest document that is read: a calibrator of some hundred thousand knots.
@@ -44,14 +44,14 @@ pub fn read(path: &Path) -> Result<Certificate, CertificateError> {
     if bytes.len() > LONGEST { Err(CertificateError::TooLarge { most: LONGEST }) } else { parse(&bytes) }
 }
 
-/// Reads a document that holds what this program knows and nothing else: a field that it would pass over is a field that the signature does
+/// Reads a document that holds what this program knows and nothing else, each key once: a field that it would pass over is a field that the signature does
 /// not cover.
 ///
 /// # Errors
 /// [`CertificateError::Malformed`], [`CertificateError::Version`] and [`CertificateError::Foreign`].
 pub fn parse(bytes: &[u8]) -> Result<Certificate, CertificateError> {
     let malformed = |error: serde_json::Error| CertificateError::Malformed(error.to_string());
-    let typed: Value = serde_json::from_slice(bytes).map_err(malformed)?;
+    let Once(typed) = serde_json::from_slice(bytes).map_err(malformed)?;
     let version = typed.get("version").and_then(Value::as_u64);
     let version = version.ok_or_else(|| CertificateError::Malformed("it does not say its version".to_owned()))?;
     if version != u64::from(VERSION) {

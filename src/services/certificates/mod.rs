@@ -22,6 +22,7 @@ mod binding;
 mod document;
 mod error;
 mod key;
+mod once;
 mod shape;
 #[cfg(test)]
 mod tests;

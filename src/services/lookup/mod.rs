@@ -31,7 +31,7 @@ use crate::{
     services::{
         access::Principal,
         analysis::{EmbedError, Opened, Pictures, Seen, SeenView, Timings, Want, faint, frames_left_out, viewer::Rest},
-        banks::{Banks, hits::Hits},
+        banks::{Banks, damage, hits::Hits},
     },
     store::Store,
     telemetry::metric,
@@ -193,6 +193,11 @@ impl Lookup {
         unseen
     }
 
+    /// What no lookup by all their banks sees, because stored signals are damaged.
+    pub fn damaged(&self, who: &Principal) -> Vec<Unscored> {
+        damage::unseen(&self.banks.snapshot_for(who), false)
+    }
+
     /// When the newest change was made that lookups see.
     pub fn last_change(&self) -> Option<Timestamp> {
         self.banks.changed_at()
@@ -200,7 +205,7 @@ impl Lookup {
 
     /// Whether the banks in memory are those of the store; `false` when they could not be read again since they changed.
     pub fn up_to_date(&self) -> bool {
-        self.banks.failure().is_none()
+        self.banks.behind_since().is_none()
     }
 
     /// The content at a URL.

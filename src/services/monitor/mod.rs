@@ -96,7 +96,7 @@ pub use self::{
 };
 use crate::{
     domain::time::Timestamp,
-    services::operating_points::OperatingPoints,
+    services::{health::Rounds, operating_points::OperatingPoints},
     store::{Store, StoreError},
 };
 
@@ -113,7 +113,7 @@ pub struct Monitor {
     books: tokio::sync::Mutex<Books>,
     /// What an operator should know, for `/readyz`.
     warnings: std::sync::Mutex<Vec<String>>,
-    failure: std::sync::Mutex<Option<String>>,
+    rounds: Rounds,
 }
 
 impl Monitor {
@@ -142,7 +142,7 @@ impl Monitor {
             judges,
             books: tokio::sync::Mutex::default(),
             warnings: std::sync::Mutex::default(),
-            failure: std::sync::Mutex::default(),
+            rounds: Rounds::default(),
         };
         monitor.refresh().await?;
         Ok(Arc::new(monitor))
@@ -170,16 +170,14 @@ impl Monitor {
     /// The same, with a failure logged once: for callers whose own work is done.
     pub async fn look(&self) {
         let failure = self.refresh().await.err().map(|error| error.to_string());
-        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if failure.is_some() && *last != failure {
+        if self.rounds.ended(failure.clone()) {
             tracing::error!(error = failure, "the live monitor could not be brought up to date; what it last said stays in force");
         }
-        *last = failure;
     }
 
-    /// Why the last look failed; `None` when it did not.
-    pub fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Since when looking fails; `None` when it does not.
+    pub fn behind_since(&self) -> Option<Timestamp> {
+        self.rounds.failing_since()
     }
 
     /// Decertified points and drifted scores, a sentence each.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::{Examined, Running, Trusted, examine, serving_threshold};
+use super::{Examined, Running, Trusted, UNTRUSTED, examine, serving_threshold};
 use crate::{
     domain::{
         certificate::{Certificate, Claim, ClaimKind},
@@ -13,7 +13,7 @@ use crate::{
         time::Timestamp,
     },
     services::certificates::{self, CertificateError},
-    store::{CertificateDocument, NewOperatingPoint, Store, StoreError},
+    store::{CertificateDocument, NewOperatingPoint, Store, StoreError, StoredPoint},
 };
 
 /// Which of a certificate's claims are meant, where it has several for the same population.
@@ -35,6 +35,15 @@ impl Target {
             Self::Recall(target) => claim.kind == ClaimKind::Recall && claim.target_recall == Some(target),
         }
     }
+}
+
+/// Which certificates may take the place of one in force whose signer is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacing {
+    /// Those of trusted signers: what nobody trusts is not certified, so its threshold would end a claim that holds.
+    Trusted,
+    /// Any: somebody means it.
+    Any,
 }
 
 /// A claim of a certificate, after the attempt to put it into force.
@@ -71,13 +80,21 @@ pub enum InstallError {
     /// Label more data: the document says how much.
     #[error("there is no certified threshold to put into force: {0}")]
     Insufficient(String),
+    /// Trust the signer, or say that it is meant.
+    #[error(
+        "{}, and for {key} a certificate of {signer} is in force, {in_force}: trust the key first (`nightlight operating-point trust`), or replace it all the \
+         same with --force",
+        UNTRUSTED
+    )]
+    WouldReplace { key: PointKey, in_force: Uuid, signer: String },
     /// See there.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Puts into force what the certificate claims for everything and for each slice. What is merely not certified here (a signer who is not trusted,
-/// another version of the model) is put into force with its threshold, and the result says why it is not certified.
+/// another version of the model) is put into force with its threshold, and the result says why it is not certified; but what nobody trusts takes the place of nothing
+/// that somebody does, unless it is to be [replaced by any](Replacing::Any).
 ///
 /// # Errors
 /// See [`InstallError`]; nothing was changed then.
@@ -86,7 +103,7 @@ pub async fn install(
     tenant: TenantId,
     (running, trusted): (&Running, &Trusted),
     certificate: &Certificate,
-    target: Target,
+    (target, replacing): (Target, Replacing),
 ) -> Result<Vec<Installed>, InstallError> {
     certificates::verify(certificate)?;
     let bound = certificate.model.as_ref().ok_or(InstallError::NoModel)?;
@@ -99,7 +116,7 @@ pub async fn install(
         return Err(InstallError::UnknownLabel { model, label, known });
     }
     let claims = chosen(certificate, target)?;
-    let Examined { problems, .. } = examine(certificate, running, trusted);
+    let Examined { problems, signer, .. } = examine(certificate, running, trusted);
     let broken = (!problems.is_empty()).then(|| problems.join("; "));
     let key = |claim: &Claim| PointKey { technology: bound.name.clone(), label: bound.label.clone(), slice: claim.slice.clone() };
     let mut results: Vec<Installed> = Vec::new();
@@ -122,6 +139,9 @@ pub async fn install(
         let reasons: Vec<&str> = results.iter().filter_map(|result| result.reason.as_deref()).collect();
         return Err(InstallError::Insufficient(reasons.join("; ")));
     }
+    if signer.is_none() && replacing == Replacing::Trusted {
+        replaces_nothing_trusted(store, tenant, (running, trusted), &points).await?;
+    }
     let id = certificate.id.parse().map_err(|error: uuid::Error| CertificateError::Malformed(format!("id: {error}")))?;
     let json = serde_json::to_string(certificate).map_err(|error| CertificateError::Malformed(error.to_string()))?;
     let replaced = store.install_operating_points(tenant, CertificateDocument { id, json }, points, Timestamp::now()).await?;
@@ -129,6 +149,27 @@ pub async fn install(
         result.replaced = replaced;
     }
     Ok(results)
+}
+
+/// # Errors
+/// [`InstallError::WouldReplace`].
+async fn replaces_nothing_trusted(
+    store: &Store,
+    tenant: TenantId,
+    (running, trusted): (&Running, &Trusted),
+    points: &[NewOperatingPoint],
+) -> Result<(), InstallError> {
+    for StoredPoint { key, certificate, .. } in store.operating_points().await?.into_iter().filter(|point| point.tenant == tenant) {
+        if !points.iter().any(|point| point.key == key) {
+            continue;
+        }
+        // One that cannot be read is not in force.
+        let document = store.certificate(tenant, certificate).await?.and_then(|json| certificates::parse(json.as_bytes()).ok());
+        if let Some(signer) = document.and_then(|document| examine(&document, running, trusted).signer) {
+            return Err(InstallError::WouldReplace { key, in_force: certificate, signer });
+        }
+    }
+    Ok(())
 }
 
 /// For each population the first claim for the target, with its place in the document.

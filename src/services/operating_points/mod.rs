@@ -35,7 +35,7 @@ mod threshold;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ pub(in crate::services) use self::check::UNTRUSTED;
 use self::points::Base;
 pub use self::{
     check::{Examined, Running, Trusted, examine},
-    install::{InstallError, Installed, Target, install, retire},
+    install::{InstallError, Installed, Replacing, Target, install, retire},
     points::{Evidence, Overlay, Overlays, Override, PointInForce, Points, ThresholdOverride, Warning},
     threshold::serving_threshold,
 };
@@ -60,8 +60,12 @@ use crate::{
         ids::TenantId,
         operating_point::{OperatingPoint, PointKey},
         score::as_written,
+        time::Timestamp,
     },
-    services::certificates::{self, CertificateError},
+    services::{
+        certificates::{self, CertificateError},
+        health::Rounds,
+    },
     store::{CertificateKey, Store, StoreError, StoredPoint},
     telemetry::metric,
 };
@@ -77,8 +81,8 @@ pub struct OperatingPoints {
     current: ArcSwap<Current>,
     /// What the points in force were made of; one change at a time.
     made_of: tokio::sync::Mutex<MadeOf>,
-    /// Why the last refresh failed, for `/readyz`.
-    failure: std::sync::Mutex<Option<String>>,
+    /// How refreshing goes, for `/readyz`.
+    rounds: Rounds,
 }
 
 /// What is in force now.
@@ -116,7 +120,7 @@ impl OperatingPoints {
             running,
             current: ArcSwap::default(),
             made_of: tokio::sync::Mutex::default(),
-            failure: std::sync::Mutex::default(),
+            rounds: Rounds::default(),
         };
         points.refresh().await?;
         Ok(Arc::new(points))
@@ -143,9 +147,9 @@ impl OperatingPoints {
         &self.services
     }
 
-    /// Why the last refresh failed; `None` when it did not.
-    pub fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Since when they cannot be refreshed; `None` when they can.
+    pub fn behind_since(&self) -> Option<Timestamp> {
+        self.rounds.failing_since()
     }
 
     /// [`warnings`](Self::warnings) as text, each with its mend.
@@ -239,11 +243,9 @@ impl OperatingPoints {
     pub async fn watch(self: Arc<Self>, every: Duration, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
             let failure = self.refresh().await.err().map(|error| error.to_string());
-            let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            if failure.is_some() && *last != failure {
+            if self.rounds.ended(failure.clone()) {
                 tracing::error!(error = failure, "the operating points could not be refreshed; the last known ones stay in force");
             }
-            *last = failure;
         }
     }
 }

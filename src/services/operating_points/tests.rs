@@ -53,7 +53,11 @@ impl House {
     }
 
     async fn install(&self, certificate: &Certificate) -> Result<Vec<Installed>, InstallError> {
-        install(&self.store, TENANT, (&self.running, &self.trusted()), certificate, Target::First).await
+        self.replace(certificate, Replacing::Trusted).await
+    }
+
+    async fn replace(&self, certificate: &Certificate, replacing: Replacing) -> Result<Vec<Installed>, InstallError> {
+        install(&self.store, TENANT, (&self.running, &self.trusted()), certificate, (Target::First, replacing)).await
     }
 
     async fn points(&self) -> Arc<OperatingPoints> {
@@ -159,8 +163,12 @@ async fn what_is_not_certified_here_keeps_its_threshold_and_says_why() {
         assert!(warnings[0].contains(mend) && warnings[0].contains("retire --model open-nsfw --label nsfw"), "{warnings:?}");
     }
 
+    // What somebody trusts is in force by now, and stays so until somebody means it.
+    let refused = house.install(&untrusted).await.unwrap_err().to_string();
+    assert!(refused.contains("nobody here trusts") && refused.contains("--force") && refused.contains(&unknown_model.id), "{refused}");
+    assert_eq!(house.score(0.83, None).await.operating_point.unwrap().certificate, Some(unknown_model.id.clone()));
     // Trust is asked each time, and takes effect without a new installation.
-    house.install(&untrusted).await.unwrap();
+    house.replace(&untrusted, Replacing::Any).await.unwrap();
     let points = house.points().await;
     let certified = || points.snapshot(TENANT).get("open-nsfw", "nsfw", None).unwrap().point.certified;
     assert!(!certified());
@@ -245,7 +253,8 @@ async fn a_slice_has_its_own_claim_and_the_others_the_one_for_everything() {
     let threshold = async |service| house.score(0.9, service).await.operating_point.unwrap().threshold.get();
     assert_eq!((threshold(None).await, threshold(Some("photos")).await, threshold(Some("chat")).await), (0.83, 0.7, 0.83));
 
-    let target = async |target| install(&house.store, TENANT, (&house.running, &house.trusted()), &certificate, target).await;
+    let target =
+        async |target| install(&house.store, TENANT, (&house.running, &house.trusted()), &certificate, (target, Replacing::Trusted)).await;
     assert_eq!(target(Target::Precision(0.999)).await.unwrap()[0].threshold, Some(0.95));
     assert_eq!((threshold(None).await, threshold(Some("photos")).await), (0.95, 0.7), "only what it names is replaced");
     let error = target(Target::Precision(0.5)).await.unwrap_err().to_string();

@@ -358,8 +358,11 @@ impl From<AnalysisError> for ScoreError {
 
 impl From<StoreError> for ScoreError {
     fn from(error: StoreError) -> Self {
+        if let Some(hindrance) = error.hindrance() {
+            return Self::Unavailable(hindrance);
+        }
         match error {
-            StoreError::Overloaded | StoreError::Busy => Self::overloaded(),
+            StoreError::Overloaded => Self::overloaded(),
             StoreError::Closed => Self::ShuttingDown,
             StoreError::IdempotencyConflict => Self::IdempotencyConflict,
             StoreError::AlreadyAnswered => Self::AlreadyAnswered,

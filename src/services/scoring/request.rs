@@ -10,6 +10,7 @@ use crate::{
         ids::RequestId,
     },
     services::access::Principal,
+    store::Hindrance,
 };
 
 /// One attachment to score.
@@ -58,6 +59,9 @@ pub enum ScoreError {
     /// The idempotency key was answered by another process while this call worked; the service gives that answer.
     #[error("already answered")]
     AlreadyAnswered,
+    /// 503; nothing was stored.
+    #[error("{0}, so nothing was stored; try again later")]
+    Unavailable(Hindrance),
     /// 503
     #[error("the server is shutting down")]
     ShuttingDown,

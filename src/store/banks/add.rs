@@ -118,6 +118,7 @@ async fn add(tx: &mut WriteTx, bank: &mut Locked, item: NewItem, now: Timestamp)
             .execute(tx.sql().await?)
             .await?;
         holders::enter(tx.sql().await?, bank, number, signal).await?;
+        bank.sum(number, content_id, signal);
     }
     bank.signals += signals.len() as i64;
     bank.further_signals += signals.len() as i64 - 1;

@@ -2,13 +2,14 @@
 
 use sqlx::Row;
 
-use super::holders;
+use super::{holders, sums::signal_sum};
 use crate::{
     domain::{
         bank::{ItemState, Standing},
         curation::DisableUntil,
         event::{Event, EventBody},
         ids::{EventId, TenantId},
+        signal::Signal,
         time::Timestamp,
     },
     store::{
@@ -26,6 +27,8 @@ pub(in crate::store) struct Locked {
     pub version: i64,
     pub signals: i64,
     pub further_signals: i64,
+    /// See [`sums`](super::sums).
+    signals_sum: Option<i64>,
     pub enabled_ratio: f64,
     /// Until when another import holds it.
     pub import_until: Option<Timestamp>,
@@ -53,7 +56,7 @@ impl Life {
 impl Locked {
     pub async fn find(tx: &mut WriteTx, tenant: TenantId, name: &str) -> Result<Self, StoreError> {
         let row = sqlx::query(
-            "SELECT number, version, signals, further_signals, enabled_ratio, import_until FROM banks
+            "SELECT number, version, signals, further_signals, enabled_ratio, import_until, signals_sum FROM banks
              WHERE tenant_id = ? AND name = ? AND version > 0 AND deleted_at IS NULL",
         )
         .bind(blob(tenant.0))
@@ -70,6 +73,7 @@ impl Locked {
             further_signals: row.try_get(3)?,
             enabled_ratio: row.try_get(4)?,
             import_until: optional_time(&row, "import_until")?,
+            signals_sum: row.try_get("signals_sum")?,
             changed: false,
         })
     }
@@ -172,11 +176,17 @@ impl Locked {
         Ok(fed)
     }
 
+    /// Adds a signal to the sum, for the version that comes next.
+    pub fn sum(&mut self, number: i64, content_id: i64, signal: &Signal) {
+        self.signals_sum = self.signals_sum.map(|sum| sum.wrapping_add(signal_sum(number, content_id, signal)));
+    }
+
     /// Makes the next version visible.
     pub async fn publish(&mut self, tx: &mut WriteTx, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("UPDATE banks SET version = version + 1, signals = ?, further_signals = ? WHERE number = ?")
+        sqlx::query("UPDATE banks SET version = version + 1, signals = ?, further_signals = ?, signals_sum = ? WHERE number = ?")
             .bind(self.signals)
             .bind(self.further_signals)
+            .bind(self.signals_sum)
             .bind(self.number)
             .execute(tx.sql().await?)
             .await?;

@@ -30,6 +30,7 @@ mod settings;
 mod shares;
 mod sources;
 mod states;
+mod sums;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,7 @@ pub use self::{
     settings::BankUpdate,
     shares::SignalShares,
     states::{ItemChange, ItemCursor, StateChanged},
+    sums::{PartSum, signal_sum},
 };
 pub(super) use self::{
     change::{release, shift},
@@ -114,6 +116,8 @@ pub struct Bank {
     pub created_at: Timestamp,
     /// Unique over all tenants and never used again: 1, 2, 3, …
     pub number: i64,
+    /// The sum of [`signal_sum`] over its signals as they were written; `None` of a bank of before that nobody has read through yet.
+    pub signals_sum: Option<i64>,
 }
 
 impl Bank {
@@ -146,7 +150,7 @@ pub struct BankChange {
 
 /// Banks that are made and not deleted.
 const BANKS: &str = "SELECT number, tenant_id, id, name, version, enabled_ratio, purpose, max_distance, minimum_quality, radii, admission,
-    signals, further_signals, created_at FROM banks WHERE version > 0 AND deleted_at IS NULL AND (?1 IS NULL OR tenant_id = ?1) AND (?2 IS NULL OR name = ?2)
+    signals, further_signals, created_at, signals_sum FROM banks WHERE version > 0 AND deleted_at IS NULL AND (?1 IS NULL OR tenant_id = ?1) AND (?2 IS NULL OR name = ?2)
     ORDER BY tenant_id, name";
 
 fn bank(row: &SqliteRow) -> Result<Bank, StoreError> {
@@ -167,6 +171,7 @@ fn bank(row: &SqliteRow) -> Result<Bank, StoreError> {
         items: row.try_get::<i64, _>("signals")? - row.try_get::<i64, _>("further_signals")?,
         created_at: time(row, "created_at")?,
         number: row.try_get("number")?,
+        signals_sum: row.try_get("signals_sum")?,
     })
 }
 

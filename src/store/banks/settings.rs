@@ -56,7 +56,7 @@ impl Store {
                 let now = Timestamp::now();
                 sqlx::query(
                     "INSERT INTO banks (tenant_id, id, name, version, enabled_ratio, purpose, max_distance, radii, minimum_quality, admission,
-                     signals, created_at) VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 0, ?)",
+                     signals, signals_sum, created_at) VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
                 )
                 .bind(blob(tenant.0))
                 .bind(blob(BankId::new().0))

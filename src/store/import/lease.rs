@@ -37,8 +37,8 @@ impl Lease {
     pub(super) async fn take(tx: &mut WriteTx, tenant: TenantId, name: &str, defaults: BankDefaults) -> Result<(Self, i64), StoreError> {
         let now = Timestamp::now();
         sqlx::query(
-            "INSERT INTO banks (tenant_id, id, name, version, max_distance, minimum_quality, signals, created_at)
-             VALUES (?, ?, ?, 0, ?, ?, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
+            "INSERT INTO banks (tenant_id, id, name, version, max_distance, minimum_quality, signals, signals_sum, created_at)
+             VALUES (?, ?, ?, 0, ?, ?, 0, 0, ?) ON CONFLICT (tenant_id, name) DO NOTHING",
         )
         .bind(blob(tenant.0))
         .bind(blob(BankId::new().0))

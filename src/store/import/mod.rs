@@ -84,6 +84,8 @@ pub struct BankImport {
     added: u64,
     /// Of these, signals that are not the first of their item.
     further: i64,
+    /// What they add to the bank's sum.
+    sum: i64,
     already_present: u64,
     out_of_force: BTreeSet<i64>,
 }
@@ -161,6 +163,7 @@ impl BankImport {
         self.last += added as i64;
         self.added += added;
         self.further += window.further() as i64;
+        self.sum = self.sum.wrapping_add(window.sum());
         self.already_present += given - added;
         Ok(())
     }
@@ -206,18 +209,25 @@ impl BankImport {
     /// [`StoreError::ImportLost`]; then nothing is visible.
     pub async fn finish(mut self) -> Result<Imported, StoreError> {
         self.flush().await?;
-        let Self { mut tx, lease, name, last, added, further, already_present, record, tested, published: first, out_of_force, .. } = self;
+        let Self {
+            mut tx, lease, name, last, added, further, sum, already_present, record, tested, published: first, out_of_force, ..
+        } = self;
         let bank_version = tx
             .single(|tx| {
                 async move {
                     lease.renew(tx).await?;
                     let now = Timestamp::now();
+                    let before: Option<i64> = sqlx::query_scalar("SELECT signals_sum FROM banks WHERE number = ?")
+                        .bind(lease.bank)
+                        .fetch_one(tx.sql().await?)
+                        .await?;
                     let published = sqlx::query(
-                        "UPDATE banks SET version = version + 1, signals = ?, further_signals = further_signals + ?
+                        "UPDATE banks SET version = version + 1, signals = ?, further_signals = further_signals + ?, signals_sum = ?
                          WHERE number = ? AND (version = 0 OR ? > 0)",
                     )
                     .bind(last)
                     .bind(further)
+                    .bind(before.map(|before| before.wrapping_add(sum)))
                     .bind(lease.bank)
                     .bind(added as i64)
                     .execute(tx.sql().await?)
@@ -304,6 +314,7 @@ impl Store {
             last,
             added: 0,
             further: 0,
+            sum: 0,
             already_present: 0,
             out_of_force: BTreeSet::new(),
         })

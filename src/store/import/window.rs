@@ -260,6 +260,12 @@ impl Window {
         self.entries.iter().filter(|entry| entry.offset > 0).count()
     }
 
+    /// What they add to the bank's sum.
+    pub(super) fn sum(&self) -> i64 {
+        let one = |entry: &Entry| banks::signal_sum(entry.number, entry.number - i64::from(entry.offset), &entry.signal);
+        self.entries.iter().map(one).fold(0, i64::wrapping_add)
+    }
+
     /// How many signals.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

@@ -14,7 +14,7 @@ use nightlight::{
     },
     services::{
         certificates::{SigningKey, sign},
-        operating_points::{Target, Trusted, install},
+        operating_points::{Replacing, Target, Trusted, install},
     },
     store::{CounterIncrement, Outcome},
     testing::certificates::certificate,
@@ -32,7 +32,7 @@ impl House {
         change(&mut new);
         sign(&mut new, &key);
         let trusted = Trusted::new(&self.config.data_dir, []);
-        install(&self.store, TENANT, (&self.running, &trusted), &new, Target::First).await.unwrap();
+        install(&self.store, TENANT, (&self.running, &trusted), &new, (Target::First, Replacing::Trusted)).await.unwrap();
         self.points.refresh().await.unwrap();
         self.monitor.refresh().await.unwrap();
     }

@@ -336,7 +336,7 @@ async fn access_lists_and_hits() {
     let (_folder, store) = new_store().await;
     store.create_bank(TENANT, "A", BankSettings::default(), None).await.unwrap();
     let key = store
-        .create_key(TENANT, NewKey { name: "k".into(), role: "scorer".into(), secret_sha256: [7; 32] }, Timestamp::now())
+        .create_key(TENANT, NewKey { name: "k".into(), role: "scorer".into(), secret_sha256: [7; 32], expires_at: None }, Timestamp::now())
         .await
         .unwrap()
         .id;
