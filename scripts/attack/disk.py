@@ -34,7 +34,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "scripts" / "samples"
 ROUTED = (SAMPLES / "truncated.jpg").read_bytes()
 CLEAN = (SAMPLES / "known.jpg").read_bytes()
-# Longer than a start takes; a machine that is slower than this measures nothing.
+# Longer than a start, or an answer, takes; a machine that is slower than this measures nothing.
 PATIENCE_S = 120
 # What a limit leaves of a new database: its log reaches it after some dozens of answers.
 SMALL = 1 << 20
@@ -49,6 +49,9 @@ class Refused(Exception):
     """The start said no, on stderr."""
 
 
+RUNNING = []
+
+
 class Server:
     """`serve` on a free loopback port."""
 
@@ -59,10 +62,12 @@ class Server:
 
         settings = {f"NIGHTLIGHT__{name.upper()}": str(value) for name, value in settings.items()}
         environment = {**os.environ, "NIGHTLIGHT__SERVER__DRAIN_MS": "0", "NIGHTLIGHT__ENGINE__BACKEND": "cpu", **settings}
+        environment["NIGHTLIGHT__SERVER__DEADLINE_MS"] = str(PATIENCE_S * 1000)  # a busy machine is no refusal
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [binary, "--data-dir", data, "serve", "--listen", "127.0.0.1:0"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=self.log, preexec_fn=limited
         )
+        RUNNING.append(self)
         self.address = None
         for line in self.process.stdout:
             if b"http://127.0.0.1:" in line:
@@ -80,7 +85,7 @@ class Server:
         return self.log.read().decode(errors="replace")
 
     def ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, {"Authorization": f"Bearer {self.key}", "Content-Type": "image/jpeg"})
             answer = connection.getresponse()
@@ -362,6 +367,9 @@ def main():
             except Held as attack:
                 failures += 1
                 print(f"{name}: THE ATTACK SUCCEEDED: {attack}", flush=True)
+            finally:
+                while RUNNING:
+                    RUNNING.pop().end(signal.SIGKILL)
     sys.exit(failures > 0)
 
 
