@@ -356,8 +356,8 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, []])
-    arguments = parser.parse_args()
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    arguments = parser.parse_intermixed_args()
     failures = 0
     with tempfile.TemporaryDirectory(prefix="nightlight-disk-") as folder:
         work = Work(arguments, folder)
