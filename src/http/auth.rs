@@ -11,7 +11,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Shared, error::ApiError, serve::Peer};
-use crate::{engines::batch::Flow, services::access::Permission, telemetry::metric};
+use crate::{services::access::Permission, telemetry::metric};
 
 /// Runs before each handler that needs `permission`; handlers find the principal in the request's extensions.
 pub(super) async fn require(
@@ -25,8 +25,7 @@ pub(super) async fn require(
     principal.require(permission)?;
     request.extensions_mut().insert(principal.clone());
     let _stay = state.spool.take_in(principal.key, &mut request)?;
-    // Every queue on the way serves keys alike, and of one key its accounts or, where none is named, its calls.
-    let mut response = Flow::call(principal.key).scope(next.run(request)).await;
+    let mut response = principal.scope(next.run(request)).await;
     response.extensions_mut().insert(principal); // for the log line
     Ok(response)
 }

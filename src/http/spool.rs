@@ -206,6 +206,7 @@ mod tests {
         assert_eq!(body.grow(UNIT), Err(BodyFailure::NoMemory));
         assert_eq!(spool.enter(key(2)).err(), Some(BodyFailure::NoMemory));
         drop(body);
-        assert_eq!((spool.locked().bytes, spool.locked().keys.len()), (0, 0), "what was refused left nothing behind");
+        let used = spool.locked();
+        assert_eq!((used.bytes, used.keys.len()), (0, 0), "what was refused left nothing behind");
     }
 }

@@ -151,14 +151,6 @@ impl Store {
         Ok(self.links(tenant, after_seq, i64::MAX, limit).await?.into_iter().map(entry).collect())
     }
 
-    /// Appends an event of its own: one that no other unit of work writes.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn record(&self, event: Event) -> Result<(), StoreError> {
-        self.write(move |tx| Box::pin(async move { tx.append(&event).await })).await
-    }
-
     /// The hash of event number `seq`; `None` when there is none.
     ///
     /// # Errors

@@ -241,6 +241,8 @@ async fn files_that_are_damaged_missing_or_of_another_database_are_not_used() {
     assert_eq!((server.finds(1_000_000), server.parts()), (vec![20_001], 2));
     let folder = server.end().await;
     std::fs::copy(copy.path().join("nightlight.db"), folder.path().join("nightlight.db")).unwrap();
+    // On purpose: an older database is refused beside a later mark.
+    std::fs::remove_file(folder.path().join("nightlight.mark")).unwrap();
     let now = store(folder.path()).await;
     let server = Server { banks: Banks::load(&now, false).await.unwrap(), store: now, folder };
     add(&server, 2_000_000).await;

@@ -41,6 +41,7 @@ use crate::{
         ids::{KeyId, TenantId},
         time::Timestamp,
     },
+    engines::batch::Flow,
     store::{NewKey, Store, StoredKey},
 };
 
@@ -73,6 +74,11 @@ impl Principal {
     /// The key, for records of who did something; `None` without one.
     pub fn by(&self) -> Option<KeyId> {
         Some(self.key).filter(|key| *key != NO_KEY)
+    }
+
+    /// Runs `work` as this caller's: every queue on the way serves keys alike, and of one key its accounts or, where none is named, its calls.
+    pub async fn scope<F: Future>(&self, work: F) -> F::Output {
+        Flow::call(self.key).scope(work).await
     }
 
     /// # Errors

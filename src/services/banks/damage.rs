@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::Banks;
 use crate::{
     domain::{
-        event::{DamagedPlace, Event, EventBody},
+        event::{DamagedPlace, EventBody},
         evidence::{Unscored, UnscoredReason},
-        ids::{EventId, TenantId},
+        ids::TenantId,
         score::Technology,
         signal::SignalType,
         time::Timestamp,
@@ -182,7 +182,7 @@ impl Banks {
     async fn write_down(&self, store: &Store) -> Result<(), StoreError> {
         for ((number, place), damage) in self.damages.untold() {
             let body = EventBody::BankDamaged { bank: damage.name, bank_version: damage.version, place };
-            store.record(Event { id: EventId::new(), tenant: damage.tenant, at: damage.since, body }).await?;
+            store.record(damage.tenant, body, damage.since).await?;
             self.damages.told((number, place));
         }
         Ok(())
