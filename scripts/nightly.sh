@@ -2,7 +2,7 @@
 # What must hold and takes longer than CI may: files of a fresh seed against the reference decoders, hashes, exchanges and statistics against their references, HMA's API, and
 # generated clients. Sets up what it needs. Ends with counts; exit status 1 when a part failed.
 # usage: scripts/nightly.sh [--seed N, default a fresh one] [--percent P of the usual amounts, default 100] [part …, default all]
-#   jpeg exif formats frames browser decode pdq exchange calibration evaluation hma clients
+#   jpeg exif formats frames browser decode pdq exchange calibration evaluation hma clients amplify
 source "$(dirname "$0")/setup.sh"
 
 seed=$((RANDOM * 32768 + RANDOM))
@@ -15,7 +15,7 @@ while [[ "${1:-}" == --* ]]; do
   esac
 done
 parts=("$@")
-((${#parts[@]})) || parts=(jpeg exif formats frames browser decode pdq exchange calibration evaluation hma clients)
+((${#parts[@]})) || parts=(jpeg exif formats frames browser decode pdq exchange calibration evaluation hma clients amplify)
 some() { echo $((($1 * percent + 99) / 100)); }
 
 require_rust
@@ -67,6 +67,8 @@ run() {
     evaluation) "$python" scripts/conformance/evaluation.py --seed "$seed" --files "$(some 40)" ;;
     hma) hma ;;
     clients) scripts/conformance/clients.sh "$NIGHTLIGHT" ;;
+    # A part of the 10^6: one seed's first files, ten minutes of them at most.
+    amplify) "$python" scripts/attack/amplify.py --seed "$seed" --count "$(some 10000)" --minutes 10 --keep "$logs/amplify" ;;
     *) die "unknown part $1; see the head of this script" ;;
   esac
 }
