@@ -33,7 +33,7 @@ pub struct Limits {
 impl Limits {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         Ok(Self {
-            // A decoded frame takes 3 bytes per pixel and a decoder up to 20: beyond a gigapixel one attachment is the machine's memory.
+            // A decoded frame takes 3 bytes per pixel and a decoder up to 25: beyond a gigapixel one attachment is the machine's memory.
             max_pixels: layers.number("limits.max_pixels", 1..=1_000_000_000)?,
             // 65,535 is the largest side that JPEG can state.
             max_side: layers.number("limits.max_side", 1..=65_535)?,

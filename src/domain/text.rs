@@ -141,6 +141,26 @@ pub fn bare_control(json: &[u8]) -> Option<usize> {
     })
 }
 
+/// Whether JSON may hold more values than that: it has as many commas and opening brackets outside its strings.
+pub fn has_more_values(json: &[u8], most: usize) -> bool {
+    let begins = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
+    // Without a branch, and with those inside strings: few bodies have so many.
+    if json.iter().map(|byte| usize::from(begins(byte))).sum::<usize>() <= most {
+        return false;
+    }
+    let (mut in_string, mut escaped) = (false, false);
+    let outside = json.iter().filter(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+        !in_string && begins(byte)
+    });
+    outside.count() > most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,5 +263,13 @@ mod tests {
         assert_eq!(bare_control(b"[\"\\\"\n\"]"), Some(4));
         assert_eq!(bare_control(b"[\"\\\\\"\n]"), None);
         assert_eq!(unmarked(b"\xef\xbb\xbf{}"), b"{}");
+    }
+
+    #[test]
+    fn values_are_counted_outside_strings() {
+        let has_more = |json: &str, most| has_more_values(json.as_bytes(), most);
+        assert!(has_more("[[1,2],{}]", 4) && !has_more("[[1,2],{}]", 5));
+        assert!(!has_more(r#"{"a,[{,\",,\\":",,,,"}"#, 1));
+        assert!(has_more(r#"{"a,\\":1,"b":2}"#, 1));
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -61,6 +61,8 @@ impl Bounds {
 #[error("the body could not be read")]
 pub(super) enum BodyFailure {
     TooLarge(usize),
+    /// The head of a part of a form.
+    LongHead,
     Slow,
     /// Fewer bytes a second than these.
     TooSlow(u64),
@@ -76,6 +78,9 @@ impl From<BodyFailure> for ApiError {
     fn from(failure: BodyFailure) -> Self {
         match failure {
             BodyFailure::TooLarge(limit) => Self::too_large(format!("the body may have {limit} bytes")),
+            BodyFailure::LongHead => {
+                Self::malformed(format!("the head of a part (and what stands before the first boundary) may have {LONGEST_HEAD} bytes"))
+            }
             BodyFailure::Slow => Self::new(ErrorCode::BodyTimeout, "the body did not arrive in time"),
             BodyFailure::TooSlow(rate) => Self::new(
                 ErrorCode::BodyTimeout,
@@ -98,7 +103,7 @@ pub(super) fn refused(failure: BodyFailure) -> ApiError {
         BodyFailure::NoMemory => Some("memory"),
         BodyFailure::NoShare => Some("share"),
         BodyFailure::Slow | BodyFailure::TooSlow(_) => Some("rate"),
-        BodyFailure::TooLarge(_) | BodyFailure::Deadline | BodyFailure::Broken => None,
+        BodyFailure::TooLarge(_) | BodyFailure::LongHead | BodyFailure::Deadline | BodyFailure::Broken => None,
     };
     if let Some(reason) = reason {
         metrics::counter!(metric::BODIES_REFUSED_TOTAL, "reason" => reason).increment(1);
@@ -219,15 +224,78 @@ impl FailureSlot {
     }
 }
 
-/// The body for a parser that streams, under the same bounds.
-pub(super) fn bounded(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<(Body, FailureSlot), ApiError> {
+/// Most bytes of the head of a part of a form. Its parser keeps a head until it ends, and looks through all of it again whenever bytes arrive; browsers write some hundred.
+pub(super) const LONGEST_HEAD: usize = 16 << 10;
+
+/// Bytes that a form's parser gets at a time. It takes whatever is ready before it looks at any of it.
+const PIECE: usize = 16 << 10;
+
+/// Whether the parser of a form is in a part's head, and how many bytes it got for it.
+#[derive(Clone, Default)]
+pub(super) struct Heads(Arc<Mutex<Option<usize>>>);
+
+impl Heads {
+    fn state(&self) -> MutexGuard<'_, Option<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The parser looks for a head now.
+    pub(super) fn begin(&self) {
+        *self.state() = Some(0);
+    }
+
+    /// It has found one.
+    pub(super) fn end(&self) {
+        *self.state() = None;
+    }
+
+    /// So many more bytes are given to it.
+    fn give(&self, bytes: usize) -> Result<(), BodyFailure> {
+        match &mut *self.state() {
+            // A piece may hold the end of one part and the beginning of another.
+            Some(given) if *given > LONGEST_HEAD => Err(BodyFailure::LongHead),
+            Some(given) => {
+                *given += bytes;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The body for a form's parser, under the same bounds, and bounded heads.
+pub(super) fn bounded(headers: &HeaderMap, body: Body, bounds: Bounds, heads: Heads) -> Result<(Body, FailureSlot), ApiError> {
     declared(headers, bounds.limit)?;
     let slot = FailureSlot::default();
     let kept = slot.clone();
-    let frames = frames(body, bounds).inspect_err(move |failure| {
+    let pieces = pieces(frames(body, bounds), heads).inspect_err(move |failure| {
         *kept.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(*failure);
     });
-    Ok((Body::from_stream(frames), slot))
+    Ok((Body::from_stream(pieces), slot))
+}
+
+/// The same bytes in pieces, after each of which the parser has its turn.
+fn pieces(
+    frames: impl Stream<Item = Result<Bytes, BodyFailure>> + Send,
+    heads: Heads,
+) -> impl Stream<Item = Result<Bytes, BodyFailure>> + Send {
+    stream::try_unfold((Box::pin(frames), Bytes::new()), move |(mut frames, mut rest)| {
+        let heads = heads.clone();
+        async move {
+            if !rest.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            while rest.is_empty() {
+                match frames.try_next().await? {
+                    Some(frame) => rest = frame,
+                    None => return Ok(None),
+                }
+            }
+            let piece = rest.split_to(rest.len().min(PIECE));
+            heads.give(piece.len())?;
+            Ok(Some((piece, (frames, rest))))
+        }
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     HttpOptions,
-    body::{Bounds, FailureSlot, bounded, refused},
+    body::{Bounds, FailureSlot, Heads, bounded, refused},
     error::ApiError,
     input::{self, Input, Kind},
 };
@@ -54,9 +54,10 @@ pub(super) enum Shape {
 /// # Errors
 /// 400 for broken framing, unknown parts and parts out of place; 413 for too many; the body's own.
 pub(super) async fn read(parts: &Parts, body: Body, bounds: Bounds, shape: Shape) -> Result<Vec<RawInput>, ApiError> {
-    let (mut multipart, failure) = form(parts, body, bounds).await?;
+    let mut form = Form::open(parts, body, bounds).await?;
+    let failure = form.failure.clone();
     let (mut inputs, mut context) = (Vec::new(), None);
-    while let Some(field) = multipart.next_field().await.map_err(|error| broken(&failure, &error))? {
+    while let Some(field) = form.next().await? {
         match field.name() {
             Some("attachment") => {
                 let most = if let Shape::Batch { most } = shape { most } else { 1 };
@@ -137,22 +138,42 @@ fn is_textual(bytes: &[u8]) -> bool {
     !bytes.is_empty() && unsound * 10 <= bytes.len()
 }
 
-/// The parts of a body, under the same bounds; and where the body's own failure will stand.
-///
-/// # Errors
-/// 400 for a Content-Type without a boundary.
-pub(super) async fn form(parts: &Parts, body: Body, bounds: Bounds) -> Result<(Multipart, FailureSlot), ApiError> {
-    let (body, failure) = bounded(&parts.headers, body, bounds)?;
-    let mut parts = parts.clone();
-    // The parser wants the quotes that RFC 2046 wants around `/`, `:`, `=` and others, and that many callers leave out.
-    let boundary = parts.headers.get(header::CONTENT_TYPE).and_then(|value| boundary(value.as_bytes()));
-    if let Some(Ok(quoted)) = boundary.map(|boundary| HeaderValue::from_str(&format!("multipart/form-data; boundary=\"{boundary}\""))) {
-        parts.headers.insert(header::CONTENT_TYPE, quoted);
+/// The parts of a body, one after the other, within bounds.
+pub(super) struct Form {
+    parts: Multipart,
+    /// Why the body ended early: the parser only knows that it did.
+    pub(super) failure: FailureSlot,
+    heads: Heads,
+}
+
+impl Form {
+    /// # Errors
+    /// 400 for a Content-Type without a boundary.
+    pub(super) async fn open(parts: &Parts, body: Body, bounds: Bounds) -> Result<Self, ApiError> {
+        let heads = Heads::default();
+        let (body, failure) = bounded(&parts.headers, body, bounds, heads.clone())?;
+        let mut parts = parts.clone();
+        // The parser wants the quotes that RFC 2046 wants around `/`, `:`, `=` and others, and that many callers leave out.
+        let boundary = parts.headers.get(header::CONTENT_TYPE).and_then(|value| boundary(value.as_bytes()));
+        if let Some(Ok(quoted)) = boundary.map(|boundary| HeaderValue::from_str(&format!("multipart/form-data; boundary=\"{boundary}\""))) {
+            parts.headers.insert(header::CONTENT_TYPE, quoted);
+        }
+        let mut request = Request::from_parts(parts, body);
+        DefaultBodyLimit::disable().apply(&mut request); // the bounded body has its own
+        let parts = Multipart::from_request(request, &()).await.map_err(|error| ApiError::malformed(error.body_text()))?;
+        Ok(Self { parts, failure, heads })
     }
-    let mut request = Request::from_parts(parts, body);
-    DefaultBodyLimit::disable().apply(&mut request); // the bounded body has its own
-    let multipart = Multipart::from_request(request, &()).await.map_err(|error| ApiError::malformed(error.body_text()))?;
-    Ok((multipart, failure))
+
+    /// The next part, once the one before it was read; `None` behind the last.
+    ///
+    /// # Errors
+    /// 400 for broken framing and heads that are too long; the body's own.
+    pub(super) async fn next(&mut self) -> Result<Option<Field<'_>>, ApiError> {
+        self.heads.begin();
+        let field = self.parts.next_field().await.map_err(|error| broken(&self.failure, &error));
+        self.heads.end();
+        field
+    }
 }
 
 /// The boundary in a Content-Type, with or without quotes; `None` for none, and for one of other characters than visible ASCII and blanks without `"` and `\`.
@@ -197,6 +218,28 @@ mod tests {
         };
         let inputs = read(&parts, body.into(), bounds, Shape::One).await?;
         Ok(inputs.into_iter().map(|input| String::from_utf8(input.bytes.to_vec()).unwrap()).collect())
+    }
+
+    /// 30 MB of them were taken, and looked through again at every piece that arrived.
+    #[tokio::test]
+    async fn the_head_of_a_part_is_bounded_wherever_it_stands() {
+        let part =
+            |head: usize| format!("--x\r\nContent-Disposition: form-data; name=\"attachment\"\r\nX: {}\r\n\r\nx\r\n", "y".repeat(head));
+        let long = 5 * super::super::body::LONGEST_HEAD;
+        for (body, said) in [
+            (format!("{}--x--\r\n", part(long / 10)), None),
+            (format!("{}--x--\r\n", part(1 << 20)), Some("head of a part")),
+            (format!("{}{}--x--\r\n", part(9), part(long)), Some("head of a part")),
+            (format!("{}{}--x--\r\n", "preamble".repeat(long), part(9)), Some("head of a part")),
+        ] {
+            let (parts, ()) =
+                Request::post("/").header(header::CONTENT_TYPE, "multipart/form-data; boundary=x").body(()).unwrap().into_parts();
+            let later = std::time::Instant::now() + std::time::Duration::from_secs(9);
+            let bounds = Bounds { limit: 8 << 20, patience: std::time::Duration::from_secs(9), rate: 0, deadline: later };
+            let error = read(&parts, body.into(), bounds, Shape::Batch { most: 9 }).await.err();
+            let error = error.map(|error| format!("{error:?}"));
+            assert_eq!(error.as_ref().map(|error| error.contains(said.unwrap_or("nothing"))), said.map(|_| true), "{error:?}");
+        }
     }
 
     #[tokio::test]

@@ -105,35 +105,3 @@ fn damaged_layouts_show_nothing_of_other_pictures() {
         }
     }
 }
-
-/// A TIFF whose 5,000 strips all name the same megabyte of codes that say nothing would be read for minutes.
-#[test]
-fn strips_that_share_their_bytes_are_bounded() {
-    const STRIPS: u32 = 5_000;
-    let codes = [vec![0x80; 1 << 20], vec![0, 7]].concat();
-    let lists = 8 + codes.len() as u32;
-    let short = |tag: u16, value: u32| (tag, 3_u16, 1, value);
-    let entries = [
-        short(256, 1),
-        short(257, STRIPS),
-        short(258, 8),
-        short(259, 32_773), // PackBits, where 0x80 means nothing
-        short(262, 1),
-        (273, 4, STRIPS, lists),
-        short(277, 1),
-        short(278, 1),
-        (279, 4, STRIPS, lists + 4 * STRIPS),
-    ];
-    let mut file = [b"II*\0".as_slice(), &(lists + 8 * STRIPS).to_le_bytes(), &codes].concat();
-    for value in [8, codes.len() as u32] {
-        file.extend(value.to_le_bytes().repeat(STRIPS as usize));
-    }
-    file.extend((entries.len() as u16).to_le_bytes());
-    for (tag, kind, count, value) in entries {
-        file.extend([tag.to_le_bytes(), kind.to_le_bytes()].as_flattened());
-        file.extend([count.to_le_bytes(), value.to_le_bytes()].as_flattened());
-    }
-    let limits = Limits { max_pixels: 1 << 20, max_side: 10_000, max_bytes: 2 << 20 };
-    let error = Decoder::new(limits, BufferPool::new(0)).decode(&file).err().map(|error| error.to_string());
-    assert!(error.as_deref().is_some_and(|error| error.contains("overlap")), "{error:?}");
-}

@@ -117,12 +117,13 @@ fn a_file_says_what_of_its_colours_is_not_read() {
     let decoder = decoder(LIMITS);
     let undrawn = |chunk| {
         let (_, shots, error) = shots(&decoder, &grey(chunk));
-        assert!(error.is_none() && shots[0].frame.pixels() == [9; 12]);
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(shots[0].frame.pixels(), [9; 12]);
         shots[0].undrawn
     };
     assert_eq!(undrawn(None), None);
-    assert_eq!(undrawn(Some((b"iCCP", profile(32 << 20)))), None, "read, and no profile");
-    assert_eq!(undrawn(Some((b"iCCP", profile((32 << 20) + 1)))), Some("a colour profile of more than 32 MiB"));
+    assert_eq!(undrawn(Some((b"iCCP", profile(2 << 20)))), None, "read, and no profile");
+    assert_eq!(undrawn(Some((b"iCCP", profile(3 << 20)))), Some("a colour profile of more than its file may have"));
     for (points, unread) in
         [([1, 13, 0, 1], false), ([9, 1, 0, 1], false), ([9, 16, 0, 1], true), ([1, 8, 0, 1], true), ([1, 13, 0, 0], true)]
     {

@@ -17,6 +17,7 @@ mod decode;
 mod decode_formats;
 mod decode_frames;
 mod decode_jpeg;
+mod decode_work;
 mod disk;
 mod durability;
 mod embedding;

@@ -238,8 +238,7 @@ mod tests {
 
     #[test]
     fn what_has_begun_counts_before_it_is_done() {
-        let mut queue = Fair::default();
-        queue.typical = 50;
+        let mut queue = Fair { typical: 50, ..Fair::default() };
         queue.push(flow(1, 1), ('a', 50));
         queue.push(flow(1, 1), ('b', 50));
         queue.push(flow(1, 2), ('c', 50));

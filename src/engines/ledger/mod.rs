@@ -1,6 +1,6 @@
 //! The hash chain under the ledger: builds links and verifies them. Pure; `store` keeps what it makes.
 //!
-//! Each tenant has one chain. A [`Link`] stores an event's payload (the JSON of its [`EventBody`](crate::domain::event::EventBody)) beside
+//! Each tenant has one chain. A [`Link`] stores an event's payload (the JSON of its [`EventBody`]) beside
 //! `payload_digest = HMAC-SHA-256(payload_key, payload)`, where `payload_key` is 32 random bytes drawn for this event alone. The chain runs
 //! over the digest, not over the payload:
 //!

@@ -1,12 +1,14 @@
 //! The one door: limits, then the format's reader, then orientation.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
-use super::colours::{Profile, Profiles};
+use super::colours::{Conversion, Profile, Profiles};
 use super::error::{DecodeError, Fault};
 use super::orientation::Orientation;
 pub(super) use super::sequence::Picture;
 use super::sequence::{Raster, Reading, Sequence, Still, Stored};
+use super::work::Work;
 use super::{bmp, gif, jpeg, mpo, pixels, png, recognise, sniff, tiff, webp};
 use crate::domain::attachment::MediaType;
 use crate::domain::clip::{Clip, Drawn, FrameAt, Shot};
@@ -14,9 +16,9 @@ use crate::domain::frame::{Buffer, BufferPool, Frame};
 
 /// What one attachment may cost.
 ///
-/// Decoding takes at most about `20 * max_pixels` bytes beside the attachment itself. The dearest cases are a progressive CMYK
-/// JPEG (8 for coefficients, 3 for the frame, 3 more when it is turned) and a 16-bit TIFF of eight samples. However small the
-/// picture, a TIFF's tile may take 16 MiB.
+/// Decoding takes at most about `25 * max_pixels` bytes beside the attachment itself, whatever its length. The dearest cases are animations (a GIF that browsers draw in
+/// another way: two canvases, what is put back on each, the frame, and its indices; 25), a 16-bit TIFF of eight samples in one strip (22) and a progressive CMYK JPEG (15).
+/// To that come 16 MiB for a TIFF's tile, however small the picture, and the code tables of a lossless WebP (20 KiB for each group that it earns; see `work`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Width times height, in pixels.
@@ -43,12 +45,18 @@ pub struct Decoder {
     limits: Limits,
     pool: BufferPool,
     profiles: Profiles,
+    deadline: Option<Instant>,
 }
 
 impl Decoder {
     /// A decoder that holds every attachment to `limits` and takes its buffers from `pool`.
     pub fn new(limits: Limits, pool: BufferPool) -> Self {
-        Self { limits, pool, profiles: Profiles::default() }
+        Self { limits, pool, profiles: Profiles::default(), deadline: None }
+    }
+
+    /// The same decoder, which stops at `deadline`: what is under work then ends with [`DecodeError::Deadline`].
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
     }
 
     /// Type and size from the header, within the limits. Decodes no pixels.
@@ -110,11 +118,12 @@ impl Decoder {
             return Ok(None);
         }
         guarded(media_type, || {
-            let (mut still, stored) = self.open::<Still<jpeg::Luma>>(media_type, bytes)?;
+            let work = self.work(bytes);
+            let (mut still, stored) = self.open::<Still<jpeg::Luma>>(media_type, bytes, &work)?;
             if !still.picture().is_some_and(jpeg::Luma::is_plane) {
                 return Ok(None);
             }
-            self.read(media_type, &mut still, stored, Reading::First).map(|(frame, _)| Some(frame))
+            self.read(media_type, &mut still, stored, Reading::First, &work).map(|(frame, _)| Some(frame))
         })
     }
 
@@ -128,9 +137,13 @@ impl Decoder {
         sniff(bytes).ok_or_else(|| DecodeError::UnsupportedType(recognise(bytes)))
     }
 
+    fn work(&self, bytes: &[u8]) -> Work {
+        Work::of_file(bytes.len(), self.deadline)
+    }
+
     /// The header of the next frame, within the limits; `None` behind the last.
-    fn next<'a, S: Sequence<'a>>(&self, media_type: MediaType, sequence: &mut S) -> Result<Option<Stored>, DecodeError> {
-        let Some(stored) = sequence.next().map_err(|fault| fault.of(media_type))? else { return Ok(None) };
+    fn next<'a, S: Sequence<'a>>(&self, media_type: MediaType, sequence: &mut S, work: &Work) -> Result<Option<Stored>, DecodeError> {
+        let Some(stored) = sequence.next(work).map_err(|fault| fault.of(media_type))? else { return Ok(None) };
         let (width, height) = stored.size;
         if width == 0 || height == 0 {
             return Err(Fault::malformed("a side of zero pixels").of(media_type));
@@ -143,33 +156,37 @@ impl Decoder {
     }
 
     /// A sequence and the header of its first frame.
-    fn open<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<(S, Stored), DecodeError> {
-        let mut sequence = S::open(bytes).map_err(|fault| fault.of(media_type))?;
-        let stored = self.next(media_type, &mut sequence)?.ok_or_else(|| Fault::malformed("no frame").of(media_type))?;
+    fn open<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8], work: &Work) -> Result<(S, Stored), DecodeError> {
+        let mut sequence = S::open(bytes, work).map_err(|fault| fault.of(media_type))?;
+        let stored = self.next(media_type, &mut sequence, work)?.ok_or_else(|| Fault::malformed("no frame").of(media_type))?;
         Ok((sequence, stored))
     }
 
     fn header_of<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Header, DecodeError> {
-        let (_, stored) = self.open::<S>(media_type, bytes)?;
+        let (_, stored) = self.open::<S>(media_type, bytes, &self.work(bytes))?;
         let (width, height) = stored.size;
         let (width, height) = if stored.orientation.swaps_sides() { (height, width) } else { (width, height) };
         Ok(Header { media_type, width, height })
     }
 
     fn frame_of<'a, S: Sequence<'a>>(&self, media_type: MediaType, bytes: &'a [u8]) -> Result<Frame, DecodeError> {
-        let (mut sequence, stored) = self.open::<S>(media_type, bytes)?;
-        self.read(media_type, &mut sequence, stored, Reading::First).map(|(frame, _)| frame)
+        let work = self.work(bytes);
+        let (mut sequence, stored) = self.open::<S>(media_type, bytes, &work)?;
+        self.read(media_type, &mut sequence, stored, Reading::First, &work).map(|(frame, _)| frame)
     }
 
     fn clip_of<'a, S: Sequence<'a> + 'a>(&'a self, media_type: MediaType, bytes: &'a [u8]) -> Result<Clip<'a, DecodeError>, DecodeError> {
-        let (sequence, first) = self.open::<S>(media_type, bytes)?;
+        let work = self.work(bytes);
+        let (sequence, first) = self.open::<S>(media_type, bytes, &work)?;
         let frames = sequence.frames();
         let shots = Shots {
             decoder: self,
             media_type,
+            work,
             sequence,
             place: Place::First(first),
-            profiles: Vec::new(),
+            conversion: None,
+            undrawn: None,
             index: 0,
             still: frames == Some(1),
         };
@@ -183,13 +200,15 @@ impl Decoder {
         sequence: &mut S,
         stored: Stored,
         reading: Reading,
+        work: &Work,
     ) -> Result<(Frame, Option<Buffer>), DecodeError> {
         let Stored { size: (width, height), orientation, .. } = stored;
         // A frame that cannot be addressed is far beyond any machine's limits, but `max_pixels` is the operator's to set.
         let length = usize::try_from(3 * u128::from(width) * u128::from(height))
             .map_err(|_| Fault::malformed("more pixels than can be addressed").of(media_type))?;
+        work.earn(u64::from(width) * u64::from(height));
         let mut pixels = self.pool.take(length);
-        let alpha = sequence.read(&mut pixels, reading, &self.pool).map_err(|fault| fault.of(media_type))?;
+        let alpha = sequence.read(&mut pixels, reading, &self.pool, work).map_err(|fault| fault.of(media_type))?;
         self.upright(media_type, orientation, Raster { size: (width, height), rgb: pixels, alpha })
     }
 
@@ -205,15 +224,20 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// The frame as its profiles say, if that is another picture; and its alpha.
-    fn converted(&self, profiles: &[Profile<'_>], frame: &Frame, alpha: Option<&[u8]>) -> Option<(Frame, Option<Buffer>)> {
-        let pixels = self.profiles.convert(profiles, frame, &self.pool)?;
+    /// The frame as its profile says, if there is any picture that it says; and its alpha.
+    fn converted(
+        &self,
+        conversion: &Conversion,
+        (frame, alpha): (&Frame, Option<&[u8]>),
+        work: &Work,
+    ) -> Result<Option<(Frame, Option<Buffer>)>, Fault> {
+        let Some(pixels) = conversion.apply(frame, &self.pool, work)? else { return Ok(None) };
         let alpha = alpha.map(|alpha| {
             let mut copy = self.pool.take(alpha.len());
             copy.copy_from_slice(alpha);
             copy
         });
-        Frame::new(frame.width(), frame.height(), pixels).ok().map(|frame| (frame, alpha))
+        Ok(Frame::new(frame.width(), frame.height(), pixels).ok().map(|frame| (frame, alpha)))
     }
 }
 
@@ -221,10 +245,12 @@ impl Decoder {
 struct Shots<'a, S> {
     decoder: &'a Decoder,
     media_type: MediaType,
+    work: Work,
     sequence: S,
     place: Place,
-    /// Of the frame that was read last.
-    profiles: Vec<Profile<'a>>,
+    /// Of the frame that was read last: how its profile shows it, if that is another picture, and why a profile may show one that is not here.
+    conversion: Option<Conversion>,
+    undrawn: Option<&'static str>,
     /// Of the next frame.
     index: u32,
     /// Whether there is one frame only, which then has no time.
@@ -251,31 +277,44 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
         let shot = guarded(media_type, || {
             let stored = match place {
                 Place::First(stored) => Some(stored),
-                Place::Behind => decoder.next(media_type, &mut self.sequence)?,
+                Place::Behind => decoder.next(media_type, &mut self.sequence, &self.work)?,
                 Place::End => None,
             };
             let Some(stored) = stored else { return Ok(None) };
             if index == 0 || !S::ONE_PROFILE {
-                self.profiles = self.sequence.profiles();
+                self.read_profiles().map_err(|fault| fault.of(media_type))?;
             }
-            let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All)?;
+            let (frame, alpha) = decoder.read(media_type, &mut self.sequence, stored, Reading::All, &self.work)?;
             let drawn =
                 self.sequence.drawn(&decoder.pool).map(|raster| decoder.upright(media_type, stored.orientation, raster)).transpose()?;
             let unlike =
                 |(drawn, drawn_alpha): &(Frame, Option<Buffer>)| drawn_alpha.as_deref() != alpha.as_deref() || !is_same(drawn, &frame);
             let drawn = drawn.filter(unlike);
-            let (placed, placed_alpha) = drawn.as_ref().map_or((&frame, &alpha), |(frame, alpha)| (frame, alpha));
-            let converted = decoder.converted(&self.profiles, placed, placed_alpha.as_deref());
+            let placed = drawn.as_ref().map_or((&frame, alpha.as_deref()), |(frame, alpha)| (frame, alpha.as_deref()));
+            let converted = match &self.conversion {
+                Some(conversion) => decoder.converted(conversion, placed, &self.work).map_err(|fault| fault.of(media_type))?,
+                None => None,
+            };
             let drawn = converted.or(drawn).map(|(frame, alpha)| Drawn { frame, alpha });
-            let undrawn = self.profiles.iter().find_map(Profile::unread);
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
-            Ok(Some(Shot { at, frame, alpha, drawn, undrawn }))
+            Ok(Some(Shot { at, frame, alpha, drawn, undrawn: self.undrawn }))
         });
-        if matches!(shot, Ok(Some(_))) || (S::INDEPENDENT && shot.is_err()) {
+        let ended = matches!(shot, Err(DecodeError::TooMuchWork { .. } | DecodeError::Deadline { .. }));
+        if matches!(shot, Ok(Some(_))) || (S::INDEPENDENT && shot.is_err() && !ended) {
             self.place = Place::Behind;
             self.index = index.saturating_add(1);
         }
         shot.transpose()
+    }
+}
+
+impl<'a, S: Sequence<'a>> Shots<'a, S> {
+    /// What the profiles of the frame that was announced make of it.
+    fn read_profiles(&mut self) -> Result<(), Fault> {
+        let profiles = self.sequence.profiles();
+        self.undrawn = profiles.iter().find_map(Profile::unread);
+        self.conversion = self.decoder.profiles.conversion(&profiles, &self.work)?;
+        Ok(())
     }
 }
 

@@ -20,6 +20,12 @@ pub enum DecodeError {
     /// The header states a picture beyond the limits; nothing was allocated. Leave it unscored, routed by policy.
     #[error("{width}x{height} pixels are more than the limit of {max_pixels} pixels or {max_side} on a side")]
     TooLarge { width: u32, height: u32, max_pixels: u64, max_side: u32 },
+    /// The file asks for more work than its bytes and pixels earn (see `work`): strips that share their bytes, thousands of scans. Leave it unscored, routed by policy.
+    #[error("{} with more {what} than a file of its bytes and pixels may have: its decoding was stopped", media_type.as_str())]
+    TooMuchWork { media_type: MediaType, what: &'static str },
+    /// The caller's deadline came before the end. Give more time, or send a smaller file.
+    #[error("decoding the {} did not end before the deadline", media_type.as_str())]
+    Deadline { media_type: MediaType },
     /// A sound file of a supported type that uses a part of its format which is not decoded. Leave it unscored.
     #[error("{} with {detail} is not supported", media_type.as_str())]
     UnsupportedFeature { media_type: MediaType, detail: String },
@@ -37,7 +43,8 @@ impl DecodeError {
         match self {
             Self::Empty => "empty",
             Self::UnsupportedType(_) => "unsupported_media",
-            Self::TooManyBytes { .. } | Self::TooLarge { .. } => "too_large",
+            Self::TooManyBytes { .. } | Self::TooLarge { .. } | Self::TooMuchWork { .. } => "too_large",
+            Self::Deadline { .. } => "deadline",
             Self::UnsupportedFeature { .. } => "unsupported_feature",
             Self::Malformed { .. } | Self::Missing { .. } => "malformed",
         }
@@ -57,6 +64,10 @@ pub(super) enum Fault {
     Malformed(String),
     Unsupported(String),
     Missing(String),
+    /// More work than the file earns, and of what.
+    Work(&'static str),
+    /// The caller's deadline passed.
+    Deadline,
 }
 
 impl Fault {
@@ -73,6 +84,8 @@ impl Fault {
             Self::Malformed(detail) => DecodeError::Malformed { media_type, detail },
             Self::Missing(detail) => DecodeError::Missing { media_type, detail },
             Self::Unsupported(detail) => DecodeError::UnsupportedFeature { media_type, detail },
+            Self::Work(what) => DecodeError::TooMuchWork { media_type, what },
+            Self::Deadline => DecodeError::Deadline { media_type },
         }
     }
 }

@@ -9,6 +9,8 @@
 //! pooled buffer; a panic inside one is caught and is that attachment's [`DecodeError::Malformed`], never the server's.
 //! The pixels, and every scratch area that this room makes, come from one [`BufferPool`](crate::domain::frame::BufferPool).
 //!
+//! **What may cost time.** What a file asks for is counted against what its bytes and pixels earn, and ends at the caller's deadline ([`Decoder::until`]): see `work`.
+//!
 //! **What a pixel is.** Existing hash lists were made with Pillow, so a frame holds what
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` gives: EXIF orientation applied; palettes and greys expanded;
 //! CMYK and YCCK by Pillow's integer formula; alpha and palette transparency dropped, not composited; ICC profiles ignored (but see below). Lossless formats and lossy WebP are equal to Pillow 13 byte by byte. JPEG differs a little, because IDCT
@@ -53,7 +55,7 @@
 //! - Of a JPEG that ends without its end marker nothing may be missing; Pillow refuses the small ones and fills up the larger ones.
 //! - A JPEG whose entropy-coded data is corrupt is an error; libjpeg resynchronises and warns. Half a picture that looks whole
 //!   would be scored as if it were the picture.
-//! - TIFF directories that are cut short are errors, and so are strips that share so many bytes that a small file is read for minutes.
+//! - TIFF directories that are cut short are errors.
 //! - Where Pillow misreads a file that says what it is (grey palettes of small BMPs, 16-bit TIFFs in planes), the file's own words count.
 //! - BigTIFF, CCITT fax, LZMA, Zstandard, WebP-in-TIFF, floating point, signed, CIELab and non-JPEG YCbCr TIFFs, and arithmetic
 //!   coded, lossless or 12-bit JPEGs are [`DecodeError::UnsupportedFeature`].
@@ -84,6 +86,7 @@ mod sequence;
 mod sniff;
 mod tiff;
 mod webp;
+mod work;
 
 pub use decoder::{Decoder, Header, Limits};
 pub use error::DecodeError;

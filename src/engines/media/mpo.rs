@@ -10,6 +10,7 @@ use super::error::Fault;
 use super::jpeg::Jpeg;
 use super::sequence::{Picture, Reading, Sequence, Stored};
 use super::tiff::Directory;
+use super::work::Work;
 use crate::domain::frame::{Buffer, BufferPool};
 
 /// Tags of the index.
@@ -31,22 +32,25 @@ pub(super) struct Mpo<'a> {
 impl<'a> Sequence<'a> for Mpo<'a> {
     const INDEPENDENT: bool = true;
 
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        Ok(Self { bytes, index: Index::of(bytes), picture: Some(Jpeg::open(bytes)?), announced: bytes, number: 0 })
+    fn open(bytes: &'a [u8], work: &Work) -> Result<Self, Fault> {
+        Ok(Self { bytes, index: Index::of(bytes), picture: Some(Jpeg::open(bytes, work)?), announced: bytes, number: 0 })
     }
 
     fn frames(&self) -> Option<u32> {
         Some(self.index.as_ref().map_or(1, |index| index.pictures as u32))
     }
 
-    fn next(&mut self) -> Result<Option<Stored>, Fault> {
+    fn next(&mut self, work: &Work) -> Result<Option<Stored>, Fault> {
         let number = self.number;
         if number > 0 {
             let Some(index) = self.index.as_ref().filter(|index| number < index.pictures) else { return Ok(None) };
             // Whatever is wrong with it, the next one is the next one's.
             self.number += 1;
             self.announced = index.picture(self.bytes, number)?;
-            self.picture = Some(Jpeg::open(self.announced)?);
+            let picture = Jpeg::open(self.announced, work)?;
+            // Entries may all name the same bytes.
+            work.refer(picture.head_length())?;
+            self.picture = Some(picture);
         } else {
             self.number = 1;
         }
@@ -54,9 +58,9 @@ impl<'a> Sequence<'a> for Mpo<'a> {
         Ok(self.picture.as_ref().map(stored))
     }
 
-    fn read(&mut self, out: &mut [u8], _reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
+    fn read(&mut self, out: &mut [u8], _reading: Reading, pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
         let picture = self.picture.take().ok_or_else(|| Fault::malformed("no frame"))?;
-        picture.read(out, pool).map(|()| None)
+        picture.read(out, pool, work).map(|()| None)
     }
 
     fn profiles(&self) -> Vec<Profile<'a>> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{
     super::{
         body::Bounds,
-        multipart::{broken, bytes, form},
+        multipart::{Form, bytes},
     },
     error::{Refusal, bad},
     params::{VIDEO_MD5, kind_named, name_of},
@@ -88,6 +88,9 @@ pub(super) struct Upload {
     fields: Vec<(String, Bytes)>,
 }
 
+/// More than any client sends: each takes memory beside its bytes.
+const MOST_PARTS: usize = 100;
+
 impl Upload {
     /// Reads a body that is a form; what is none holds no files.
     ///
@@ -97,9 +100,13 @@ impl Upload {
         if !is_form(parts) {
             return Ok(Self::default());
         }
-        let (mut form, failure) = form(parts, body, bounds).await?;
+        let mut form = Form::open(parts, body, bounds).await?;
+        let failure = form.failure.clone();
         let mut upload = Self::default();
-        while let Some(field) = form.next_field().await.map_err(|error| broken(&failure, &error))? {
+        while let Some(field) = form.next().await? {
+            if upload.files.len() + upload.fields.len() == MOST_PARTS {
+                return Err(bad(format!("a form may have {MOST_PARTS} parts")));
+            }
             let name = field.name().unwrap_or_default().to_owned();
             // Clients exist that name no file; the field's name says enough.
             let is_file = field.file_name().is_some() || ContentType::named(&name).is_ok();

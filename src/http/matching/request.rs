@@ -12,7 +12,7 @@ use super::super::{
     Shared, body,
     error::ApiError,
     input::{self, Kind},
-    json::{self, objects},
+    json::{self, first_objects},
     multipart::{self, Shape},
     score::off_the_loop,
 };
@@ -29,7 +29,7 @@ pub(super) const MOST_SIGNALS: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct MatchBody<'a> {
     /// Each is looked up for itself.
-    #[serde(default, deserialize_with = "objects")]
+    #[serde(default, deserialize_with = "first_objects::<MOST_SIGNALS, _, _>")]
     signals: Vec<SignalBody>,
     /// Of `media_base64`; the bytes decide what it is.
     #[expect(dead_code, reason = "a field of the contract that decides nothing")]

@@ -116,14 +116,15 @@ impl Viewer {
         self.decoder.decode_luma(bytes)
     }
 
-    /// Shows every distinct view to `visit`, in order, within the bounds and until `deadline`. What could not be looked at is
-    /// in the result.
+    /// Shows every distinct view to `visit`, in order, within the bounds and until `deadline`, which also stops a frame that is being decoded. What could not be
+    /// looked at is in the result.
     ///
     /// # Errors
     /// When there is not even a first frame.
     pub fn views(&self, bytes: &[u8], deadline: Instant, mut visit: impl FnMut(View)) -> Result<Sequence, DecodeError> {
         let started = Instant::now();
-        let (media_type, mut clip) = self.decoder.clip(bytes)?;
+        let decoder = self.decoder.until(deadline);
+        let (media_type, mut clip) = decoder.clip(bytes)?;
         let several = clip.frames != Some(1);
         let mut seen = Seen::default();
         let mut sequence = Sequence { media_type, width: 0, height: 0, frames: 0, distinct: 0, rest: None };
@@ -150,6 +151,10 @@ impl Viewer {
             let shot = match clip.shots.next() {
                 None => break,
                 Some(Err(error)) if number == 0 => return Err(error),
+                Some(Err(DecodeError::Deadline { .. })) => {
+                    beyond = Some("the deadline");
+                    break;
+                }
                 Some(Err(error)) => {
                     // Others behind it may be sound.
                     pixels += LEAST;
@@ -293,7 +298,10 @@ impl Damage {
 /// Why pixels that could not be decoded are unscored.
 pub fn reason_of(error: &DecodeError) -> UnscoredReason {
     match error {
-        DecodeError::TooLarge { .. } | DecodeError::TooManyBytes { .. } => UnscoredReason::MediaTooLarge,
+        DecodeError::TooLarge { .. }
+        | DecodeError::TooManyBytes { .. }
+        | DecodeError::TooMuchWork { .. }
+        | DecodeError::Deadline { .. } => UnscoredReason::MediaTooLarge,
         DecodeError::UnsupportedFeature { .. } => UnscoredReason::UnsupportedFeature,
         // A photo that went through a program which keeps the index of pictures and drops those behind the first is an ordinary photo.
         DecodeError::Missing { .. } => UnscoredReason::FramesNotLookedAt,

@@ -24,6 +24,7 @@ mod error;
 mod groups;
 mod jsonl;
 mod manifest;
+mod pages;
 mod parquet;
 mod source;
 mod values;

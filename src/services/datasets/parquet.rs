@@ -22,12 +22,19 @@ use parquet::{
 use super::{
     Columns, DatasetError, KeepIds, Place,
     builder::{Builder, Row},
+    pages,
     source::{BUFFER, Tally, open},
     values::{finite, label, label_of, weight_of},
 };
 
 /// Rows that are decoded at once.
 const BATCH: usize = 8192;
+
+/// A file of any length may have so many rows, and hold so many bytes of pages unpacked at once; a longer one this many times its bytes. Rows and pages that are all alike
+/// are packed to almost nothing, and no scores are.
+const ROWS: u64 = 1 << 20;
+const UNPACKED: u64 = 64 << 20;
+const EXPANSION: u64 = 16;
 
 pub(super) fn read(path: &Path, columns: &Columns, builder: &mut Builder, tally: &mut Tally<'_>) -> Result<(), DatasetError> {
     let file = open(path)?;
@@ -43,12 +50,28 @@ fn damaged(path: &Path, detail: impl std::fmt::Display) -> DatasetError {
 
 fn read_rows(file: File, path: &Path, columns: &Columns, builder: &mut Builder) -> Result<(), DatasetError> {
     let damaged = |error: ParquetError| damaged(path, error);
+    let pages_of = file.try_clone().map_err(|error| DatasetError::io(path, error))?;
+    let length = file.metadata().map_err(|error| DatasetError::io(path, error))?.len();
     let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let picked = Picked::of(schema, columns, builder).map_err(|detail| DatasetError::file(path, detail))?;
+    let all_rows = reader.metadata().row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum::<u64>();
+    let most = ROWS.max(EXPANSION * length);
+    if all_rows > most {
+        return Err(DatasetError::file(
+            path,
+            format!("states {all_rows} rows in {length} bytes, of which {most} at most are read; send it as CSV"),
+        ));
+    }
     let mut rows_before = 0;
     for number in 0..reader.num_row_groups() {
         let group = reader.get_row_group(number).map_err(damaged)?;
+        let held = picked.held(&pages_of, &*group).map_err(damaged)?;
+        let most = UNPACKED.max(EXPANSION * length);
+        if held > most {
+            let detail = format!("a row group's pages unpack to {held} bytes, more than {most}; write it with smaller pages");
+            return Err(DatasetError::file(path, detail));
+        }
         let mut batch = picked.open(&*group).map_err(damaged)?;
         let rows =
             usize::try_from(group.metadata().num_rows()).map_err(|_| DatasetError::file(path, "a row group has less than no rows"))?;
@@ -119,6 +142,13 @@ impl Picked {
             group: optional(&columns.group)?,
             slice: optional(&columns.slice)?,
         })
+    }
+
+    /// Bytes that reading the columns of a row group takes at once, by what its pages state.
+    fn held(&self, file: &File, group: &dyn RowGroupReader) -> Result<u64, ParquetError> {
+        let further = [self.label, self.weight, self.id, self.group, self.slice];
+        let leaves = std::iter::once(self.score).chain(further.into_iter().flatten());
+        leaves.map(|leaf| pages::held(file, group.metadata().column(leaf.at))).sum()
     }
 
     fn open(&self, group: &dyn RowGroupReader) -> Result<Each<Column>, ParquetError> {

@@ -238,6 +238,34 @@ fn write<T: DataType>(group: &mut ::parquet::file::writer::SerializedRowGroupWri
 const SCHEMA: &str = "required binary id (UTF8); optional double score; required boolean label; optional double weight; \
                       required int64 group; required binary slice (UTF8);";
 
+/// Rows and pages that are all alike are packed to almost nothing: 262 kB took 690 MB.
+#[test]
+fn parquet_that_is_much_more_than_its_bytes_is_refused_before_it_is_read() {
+    let schema = "optional double score; required int64 label;";
+    let rows = (1 << 20) + 1;
+    let alike = Written { schema, rows, columns: vec![Cells::Double(vec![Some(0.5); rows]), Cells::Long(vec![1; rows])] }.bytes();
+    assert!(alike.len() < 1 << 16, "{}", alike.len());
+    let said = refusal("x.parquet", alike, &Columns::default());
+    assert!(said.contains("states 1048577 rows"), "{said}");
+
+    let properties = WriterProperties::builder()
+        .set_compression(::parquet::basic::Compression::SNAPPY)
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(1 << 30)
+        .set_statistics_enabled(::parquet::file::properties::EnabledStatistics::None);
+    let schema =
+        Arc::new(parse_message_type("message rows { required double score; required int64 label; required binary id (UTF8); }").unwrap());
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build())).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let texts = vec![ByteArray::from(vec![b'a'; 1 << 20]); 65];
+    write::<DoubleType>(&mut group, &[0.5; 65], None);
+    write::<Int64Type>(&mut group, &[1; 65], None);
+    write::<ByteArrayType>(&mut group, &texts, None);
+    group.close().unwrap();
+    let said = refusal("x.parquet", file.into_inner().unwrap(), &Columns::default());
+    assert!(said.contains("unpack to") && said.contains("smaller pages"), "{said}");
+}
+
 #[test]
 fn parquet_with_something_wrong_is_refused_by_row() {
     let columns = |scores: Vec<Option<f64>>, labels: Vec<i64>| vec![Cells::Double(scores), Cells::Long(labels)];

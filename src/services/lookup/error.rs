@@ -60,7 +60,8 @@ impl From<DecodeError> for LookupError {
     fn from(error: DecodeError) -> Self {
         let text = error.to_string();
         match error {
-            DecodeError::TooManyBytes { .. } | DecodeError::TooLarge { .. } => Self::TooLarge(text),
+            DecodeError::TooManyBytes { .. } | DecodeError::TooLarge { .. } | DecodeError::TooMuchWork { .. } => Self::TooLarge(text),
+            DecodeError::Deadline { .. } => Self::Deadline,
             DecodeError::UnsupportedType(_) => Self::UnsupportedMedia(text),
             DecodeError::UnsupportedFeature { .. } => Self::UnsupportedFeature(text),
             _ => Self::Picture(text),

@@ -31,7 +31,8 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 #[tokio::test]
 async fn a_log_that_lost_acknowledged_events_stops_the_start_and_is_kept() {
     assert_eq!(events(&open(killed().await.path()).await.unwrap()).await, 6, "whole, it opens");
-    let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 3] = [
         ("cut", |log| log.truncate(log.len() - 5000)),
         ("emptied", Vec::clear),
         ("garbled", |log| {

@@ -19,12 +19,16 @@ use super::decoder::Picture;
 use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
+use super::work::Work;
 use crate::domain::frame::{Buffer, BufferPool};
+
+/// What a byte of the picture costs, in nanoseconds.
+const WRITTEN: u64 = 4;
 
 pub(super) struct Bmp<'a>(Header<'a>);
 
 impl<'a> Picture<'a> for Bmp<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+    fn open(bytes: &'a [u8], _work: &Work) -> Result<Self, Fault> {
         Header::read(bytes).map(Self)
     }
 
@@ -41,44 +45,44 @@ impl<'a> Picture<'a> for Bmp<'a> {
         self.0.profile.iter().cloned().collect()
     }
 
-    fn read(self, out: &mut [u8], pool: &BufferPool) -> Result<(), Fault> {
+    fn read(self, out: &mut [u8], pool: &BufferPool, work: &Work) -> Result<(), Fault> {
         let header = &self.0;
         let (width, height) = (header.size.0 as usize, header.size.1 as usize);
         match header.coding {
             Coding::Runs { nibbles } => {
                 let mut indices = pool.take(width * height);
                 indices.fill(0); // runs may leave pixels out, and the buffer holds another attachment's
-                runs::unpack(header.data, nibbles, width, &mut indices)?;
-                self.place::<3>(&indices, width, out, |row, out| pixels::from_indices(row, 8, &header.palette, out));
+                runs::unpack(header.data, nibbles, width, &mut indices, work)?;
+                self.place::<3>(&indices, width, (out, work), |row, out| pixels::from_indices(row, 8, &header.palette, out))
             }
             Coding::Plain => match header.bits {
-                24 => self.place::<3>(self.rows()?, self.stride(), out, |row, out| pixels::from_strided::<3>(row, [2, 1, 0], out)),
-                32 => self.place::<3>(self.rows()?, self.stride(), out, |row, out| pixels::from_strided::<4>(row, [2, 1, 0], out)),
-                bits => self.place::<3>(self.rows()?, self.stride(), out, |row, out| pixels::from_indices(row, bits, &header.palette, out)),
+                24 => self.place::<3>(self.rows()?, self.stride(), (out, work), |row, out| pixels::from_strided::<3>(row, [2, 1, 0], out)),
+                32 => self.place::<3>(self.rows()?, self.stride(), (out, work), |row, out| pixels::from_strided::<4>(row, [2, 1, 0], out)),
+                bits => self
+                    .place::<3>(self.rows()?, self.stride(), (out, work), |row, out| pixels::from_indices(row, bits, &header.palette, out)),
             },
             Coding::Masks(masks) => {
                 let channels = Channels::of(masks)?;
                 let rows = self.rows()?;
                 match header.bits {
-                    16 => self.place::<3>(rows, self.stride(), out, |row, out| channels.expand::<2>(row, out)),
-                    24 => self.place::<3>(rows, self.stride(), out, |row, out| channels.expand::<3>(row, out)),
-                    _ => self.place::<3>(rows, self.stride(), out, |row, out| channels.expand::<4>(row, out)),
+                    16 => self.place::<3>(rows, self.stride(), (out, work), |row, out| channels.expand::<2>(row, out)),
+                    24 => self.place::<3>(rows, self.stride(), (out, work), |row, out| channels.expand::<3>(row, out)),
+                    _ => self.place::<3>(rows, self.stride(), (out, work), |row, out| channels.expand::<4>(row, out)),
                 }
             }
         }
-        Ok(())
     }
 
-    fn read_with_alpha(self, out: &mut [u8], pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
-        let Some(mask) = self.0.alpha else { return self.read(out, pool).map(|()| None) };
+    fn read_with_alpha(self, out: &mut [u8], pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
+        let Some(mask) = self.0.alpha else { return self.read(out, pool, work).map(|()| None) };
         let mut alpha = pool.take(out.len() / 3);
         let channels = Channels::of([mask; 3])?;
         match self.0.bits {
-            16 => self.place::<1>(self.rows()?, self.stride(), &mut alpha, |row, out| channels.first::<2>(row, out)),
-            24 => self.place::<1>(self.rows()?, self.stride(), &mut alpha, |row, out| channels.first::<3>(row, out)),
-            _ => self.place::<1>(self.rows()?, self.stride(), &mut alpha, |row, out| channels.first::<4>(row, out)),
-        }
-        self.read(out, pool).map(|()| Some(alpha))
+            16 => self.place::<1>(self.rows()?, self.stride(), (&mut alpha, work), |row, out| channels.first::<2>(row, out)),
+            24 => self.place::<1>(self.rows()?, self.stride(), (&mut alpha, work), |row, out| channels.first::<3>(row, out)),
+            _ => self.place::<1>(self.rows()?, self.stride(), (&mut alpha, work), |row, out| channels.first::<4>(row, out)),
+        }?;
+        self.read(out, pool, work).map(|()| Some(alpha))
     }
 }
 
@@ -96,14 +100,20 @@ impl Bmp<'_> {
     }
 
     /// Expands each stored row into its place, to some bytes a pixel.
-    fn place<const BYTES: usize>(&self, rows: &[u8], stride: usize, out: &mut [u8], expand: impl Fn(&[u8], &mut [u8])) {
+    fn place<const BYTES: usize>(
+        &self,
+        rows: &[u8],
+        stride: usize,
+        (out, work): (&mut [u8], &Work),
+        expand: impl Fn(&[u8], &mut [u8]),
+    ) -> Result<(), Fault> {
         let row_bytes = BYTES * self.0.size.0 as usize;
-        let stored = rows.chunks(stride);
-        if self.0.top_down {
-            out.chunks_exact_mut(row_bytes).zip(stored).for_each(|(out, row)| expand(row, out));
-        } else {
-            out.chunks_exact_mut(row_bytes).rev().zip(stored).for_each(|(out, row)| expand(row, out));
+        for (number, row) in rows.chunks(stride).take(out.len() / row_bytes).enumerate() {
+            work.spend(WRITTEN * row_bytes as u64, "rows")?;
+            let place = if self.0.top_down { number } else { out.len() / row_bytes - 1 - number };
+            expand(row, &mut out[row_bytes * place..row_bytes * (place + 1)]);
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,11 @@
 //! RLE4 and RLE8: runs of indices, literal pixels, jumps.
 
 use super::super::error::Fault;
+use super::super::work::Work;
+
+/// What a stored byte and an index cost, in nanoseconds.
+const STORED: u64 = 4;
+const INDEX: u64 = 2;
 
 /// What an end-of-line code does behind a full row, where readers differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,10 +31,13 @@ enum End {
 ///
 /// Lines are read as Pillow reads them; where that does not fill the picture, Pillow refuses it, and they are read as Windows does.
 /// Writes each pixel at most twice, and reads each byte at most twice.
-pub(super) fn unpack(stored: &[u8], nibbles: bool, width: usize, indices: &mut [u8]) -> Result<(), Fault> {
+pub(super) fn unpack(stored: &[u8], nibbles: bool, width: usize, indices: &mut [u8], work: &Work) -> Result<(), Fault> {
+    let cost = STORED * stored.len() as u64 + INDEX * indices.len() as u64;
+    work.spend_at_once(cost, "runs")?;
     if run(stored, nibbles, width, indices, Lines::Flowing) == End::Full {
         return Ok(());
     }
+    work.spend_at_once(cost, "runs")?;
     indices.fill(0);
     match run(stored, nibbles, width, indices, Lines::Counted) {
         End::Full | End::Early => Ok(()),
@@ -102,7 +110,7 @@ mod tests {
 
     fn unpacked(stored: &[u8], nibbles: bool, width: usize, height: usize) -> Option<Vec<u8>> {
         let mut indices = vec![0; width * height];
-        unpack(stored, nibbles, width, &mut indices).ok().map(|()| indices)
+        unpack(stored, nibbles, width, &mut indices, &Work::of_file(stored.len(), None)).ok().map(|()| indices)
     }
 
     #[test]

@@ -23,7 +23,13 @@ use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
 use super::sequence::{Raster, Reading, Sequence, Stored};
+use super::work::Work;
 use crate::domain::frame::{Buffer, BufferPool};
+
+/// What a frame costs beside its pixels, a pixel of its own, and one of the screen, which is copied for each frame; in nanoseconds.
+const FRAME: u64 = 10_000;
+const DRAWN: u64 = 10;
+const SHOWN: u64 = 10;
 
 pub(super) struct Gif<'a> {
     file: &'a [u8],
@@ -43,7 +49,7 @@ pub(super) struct Gif<'a> {
 }
 
 impl<'a> Sequence<'a> for Gif<'a> {
-    fn open(file: &'a [u8]) -> Result<Self, Fault> {
+    fn open(file: &'a [u8], _work: &Work) -> Result<Self, Fault> {
         let headers = Headers::open(file).ok_or_else(no_frame)?;
         Ok(Self {
             file,
@@ -71,7 +77,7 @@ impl<'a> Sequence<'a> for Gif<'a> {
         Some(frames)
     }
 
-    fn next(&mut self) -> Result<Option<Stored>, Fault> {
+    fn next(&mut self, _work: &Work) -> Result<Option<Stored>, Fault> {
         let Some(frame) = self.headers.next().transpose()? else { return Ok(None) };
         self.screen.0 = self.screen.0.max(frame.left + frame.width);
         self.screen.1 = self.screen.1.max(frame.top + frame.height);
@@ -82,10 +88,12 @@ impl<'a> Sequence<'a> for Gif<'a> {
         Ok(Some(Stored { size, orientation: Orientation::UPRIGHT, time: Some(time) }))
     }
 
-    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
+    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
         let frame = self.frame.take().ok_or_else(no_frame)?;
-        let mut indices = pool.take(frame.width * frame.height);
-        frame.inflate(&mut indices)?;
+        let area = frame.width * frame.height;
+        work.spend(FRAME + DRAWN * area as u64 + SHOWN * (out.len() / 3) as u64, "frames")?;
+        let mut indices = pool.take(area);
+        frame.inflate(&mut indices, work)?;
         if reading == Reading::All && self.canvas.is_none() {
             self.browsers = Headers::open(self.file).and_then(|headers| Screen::unlike_pillow(headers, pool));
         }

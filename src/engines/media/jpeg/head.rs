@@ -41,6 +41,14 @@ pub(super) struct Frame {
     pub(super) max_v: usize,
 }
 
+impl Frame {
+    /// Blocks of all components that hold samples of the picture.
+    pub(super) fn blocks(&self) -> u64 {
+        let across = |side: usize, factor: usize, largest: usize| (side * factor).div_ceil(8 * largest) as u64;
+        self.components.iter().map(|c| across(self.width, c.h, self.max_h) * across(self.height, c.v, self.max_v)).sum()
+    }
+}
+
 /// What the samples mean, by libjpeg's rules (`default_decompress_parms` of `jdapimin.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {

@@ -11,13 +11,19 @@ mod huffman;
 mod idct;
 mod output;
 mod planes;
+mod watched;
 
 use super::decoder::Picture;
 use super::error::Fault;
 use super::orientation::Orientation;
+use super::work::Work;
 use crate::domain::frame::BufferPool;
 use head::{Colour, Found, Reader, Scan};
 use planes::Planes;
+
+/// What a byte before the first scan costs, and the buffers and tables of a decoder, in nanoseconds: a TIFF may begin thousands.
+const HEAD: u64 = 5;
+const BEGIN: u64 = 20_000;
 
 /// A JPEG of which everything up to the first scan's header has been read.
 pub(super) struct Jpeg<'a> {
@@ -28,9 +34,16 @@ pub(super) struct Jpeg<'a> {
     size: (u32, u32),
 }
 
+impl Jpeg<'_> {
+    /// Bytes up to the first scan.
+    pub(super) fn head_length(&self) -> u64 {
+        self.reader.at as u64
+    }
+}
+
 impl<'a> Picture<'a> for Jpeg<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        open_as(bytes, Samples::Rgb)
+    fn open(bytes: &'a [u8], work: &Work) -> Result<Self, Fault> {
+        open_as(bytes, Samples::Rgb, work)
     }
 
     fn size(&self) -> (u32, u32) {
@@ -41,13 +54,13 @@ impl<'a> Picture<'a> for Jpeg<'a> {
         Orientation::from_exif(&self.reader.exif())
     }
 
-    fn read(mut self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
+    fn read(mut self, out: &mut [u8], _pool: &BufferPool, work: &Work) -> Result<(), Fault> {
         if self.reader.colour() == Colour::Grey {
             // One plane decoded and spread here took 2.7 ms a megapixel in a probe of both steps; zune-jpeg's own spreading of grey 3.6 ms.
             self.samples = Samples::Luma;
-            return read_plane(self, out);
+            return read_plane(self, out, work);
         }
-        read_samples(self, out)
+        read_samples(self, out, work)
     }
 }
 
@@ -62,8 +75,8 @@ impl Luma<'_> {
 }
 
 impl<'a> Picture<'a> for Luma<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        open_as(bytes, Samples::Luma).map(Self)
+    fn open(bytes: &'a [u8], work: &Work) -> Result<Self, Fault> {
+        open_as(bytes, Samples::Luma, work).map(Self)
     }
 
     fn size(&self) -> (u32, u32) {
@@ -74,16 +87,16 @@ impl<'a> Picture<'a> for Luma<'a> {
         self.0.orientation()
     }
 
-    fn read(self, out: &mut [u8], _pool: &BufferPool) -> Result<(), Fault> {
-        read_plane(self.0, out)
+    fn read(self, out: &mut [u8], _pool: &BufferPool, work: &Work) -> Result<(), Fault> {
+        read_plane(self.0, out, work)
     }
 }
 
 /// One plane to three equal channels. It is decoded into the last third, and then spread forwards: pixel `i` is read at `2n + i` before
 /// anything beyond `3i + 2`, which is less, is written.
-fn read_plane(jpeg: Jpeg<'_>, out: &mut [u8]) -> Result<(), Fault> {
+fn read_plane(jpeg: Jpeg<'_>, out: &mut [u8], work: &Work) -> Result<(), Fault> {
     let plane = out.len() / 3 * 2;
-    read_samples(jpeg, &mut out[plane..])?;
+    read_samples(jpeg, &mut out[plane..], work)?;
     for pixel in 0..out.len() / 3 {
         let value = out[plane + pixel];
         out[3 * pixel..][..3].fill(value);
@@ -104,9 +117,11 @@ pub(super) enum Samples {
 }
 
 /// Reads the header; [`read_samples`] will then write what was asked for.
-pub(super) fn open_as(bytes: &[u8], samples: Samples) -> Result<Jpeg<'_>, Fault> {
+pub(super) fn open_as<'a>(bytes: &'a [u8], samples: Samples, work: &Work) -> Result<Jpeg<'a>, Fault> {
     let mut reader = Reader::new(bytes)?;
-    let scan = match reader.next()? {
+    let found = reader.next();
+    work.spend(BEGIN + HEAD * reader.at as u64, "JPEG pictures")?;
+    let scan = match found? {
         Found::Scan(scan) => scan,
         Found::End => return Err(Fault::malformed("no picture before the end marker")),
         Found::Cut => return Err(Fault::malformed("the picture is cut short")),
@@ -120,9 +135,11 @@ pub(super) fn open_as(bytes: &[u8], samples: Samples) -> Result<Jpeg<'_>, Fault>
 }
 
 /// Writes all samples. `out` must have exactly their length.
-pub(super) fn read_samples(jpeg: Jpeg<'_>, out: &mut [u8]) -> Result<(), Fault> {
+pub(super) fn read_samples(jpeg: Jpeg<'_>, out: &mut [u8], work: &Work) -> Result<(), Fault> {
     let Jpeg { reader, scan, samples, size } = jpeg;
-    if fast::is_proven(&reader, &scan, samples) && fast::read(&reader, samples, out) {
+    if let Some(scans) = fast::proven_scans(&reader, &scan, samples)
+        && fast::read(&reader, scans, samples, out, work)?
+    {
         return Ok(());
     }
     // What zune-jpeg refuses may be sound; what it left in `out` is overwritten.
@@ -134,6 +151,5 @@ pub(super) fn read_samples(jpeg: Jpeg<'_>, out: &mut [u8]) -> Result<(), Fault> 
     if out.len() as u64 != u64::from(size.0) * u64::from(size.1) * channels as u64 {
         return Err(Fault::malformed("another number of channels than expected"));
     }
-    Planes::decode(reader, scan)?.write(samples, out);
-    Ok(())
+    Planes::decode(reader, scan, work)?.write(samples, out, work)
 }

@@ -1,9 +1,14 @@
 //! Planes to pixels: chroma brought to full size, then colours, to the bit as libjpeg's defaults (`jdsample.c`, `jdcolor.c`).
 
+use super::super::error::Fault;
 use super::super::pixels::from_cmyk;
+use super::super::work::Work;
 use super::Samples;
 use super::head::{Colour, MAX_COMPONENTS};
 use super::planes::{Plane, Planes};
+
+/// What a pixel costs, in nanoseconds.
+const WRITTEN: u64 = 15;
 
 impl Planes {
     /// Number of samples that a pixel has when written as `samples`.
@@ -16,11 +21,12 @@ impl Planes {
     }
 
     /// Writes every sample of `out`, which holds [`channels`](Self::channels) of them a pixel.
-    pub(super) fn write(&self, samples: Samples, out: &mut [u8]) {
+    pub(super) fn write(&self, samples: Samples, out: &mut [u8], work: &Work) -> Result<(), Fault> {
         let width = self.frame.width;
         let planes = if samples == Samples::Luma { &self.planes[..1] } else { &self.planes[..] };
         let mut enlarged: Vec<Enlarged<'_>> = planes.iter().map(|plane| Enlarged::new(plane, self)).collect();
         for (y, out) in out.chunks_exact_mut(width * self.channels(samples)).enumerate() {
+            work.spend(WRITTEN * width as u64, "rows")?;
             let mut rows = [&[][..]; MAX_COMPONENTS];
             for (row, enlarged) in rows.iter_mut().zip(&mut enlarged) {
                 *row = &enlarged.row(y)[..width];
@@ -31,6 +37,7 @@ impl Planes {
                 Samples::Rgb => to_rgb(self.colour, rows, out),
             }
         }
+        Ok(())
     }
 }
 

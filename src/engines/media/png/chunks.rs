@@ -6,6 +6,10 @@ use flate2::{Crc, read::ZlibDecoder};
 
 use super::super::colours::{MOST_BYTES, Profile};
 
+/// Bytes that any compressed profile may become, and one that is longer for each of its stored bytes: 32 MiB of zeros are 32 KiB of a file.
+const INFLATED: usize = 2 << 20;
+const EXPANSION: usize = 16;
+
 /// Names and data of chunks. Ends before the first chunk that is not whole; checksums are not looked at.
 #[derive(Clone, Copy)]
 pub(super) struct Chunks<'a>(&'a [u8]);
@@ -103,9 +107,13 @@ fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
 fn inflated(data: &[u8]) -> Option<Profile<'static>> {
     let name = data.iter().take(81).position(|&byte| byte == 0)?;
     let compressed = data.get(name + 2..).filter(|_| data[name + 1] == 0)?;
-    let mut profile = Vec::new();
-    ZlibDecoder::new(compressed).take(MOST_BYTES as u64 + 1).read_to_end(&mut profile).ok()?;
-    Some(if profile.len() > MOST_BYTES { Profile::Unread("a colour profile of more than 32 MiB") } else { Profile::Icc(profile.into()) })
+    let (mut profile, most) = (Vec::new(), MOST_BYTES.min(INFLATED + EXPANSION * compressed.len()));
+    ZlibDecoder::new(compressed).take(most as u64 + 1).read_to_end(&mut profile).ok()?;
+    Some(if profile.len() > most {
+        Profile::Unread("a colour profile of more than its file may have")
+    } else {
+        Profile::Icc(profile.into())
+    })
 }
 
 /// What an animation's chunks before the image data say (PNG third edition, section 11.3.6).

@@ -1,15 +1,18 @@
 //! Rows of stored samples to colour and alpha, and the order in which a file holds them.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::ErrorKind;
 
 use png::{BitDepth, ColorType, DecodingError, Info, Reader};
 
 use super::super::error::Fault;
 use super::super::pixels::{self, Palette};
+use super::super::work::{Metered, Work};
 use super::fault;
-use crate::domain::frame::BufferPool;
 
-pub(super) type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
+pub(super) type PngReader<'a> = Reader<Metered<'a>>;
+
+/// What a byte of a row costs once it is there, in nanoseconds.
+const WRITTEN: u64 = 3;
 
 /// What the samples of a file stand for.
 pub(super) struct Samples {
@@ -106,64 +109,94 @@ pub(super) fn read(
     width: usize,
     out: &mut [u8],
     mut alpha: Option<&mut [u8]>,
-    pool: &BufferPool,
+    work: &Work,
 ) -> Result<(), Fault> {
     if samples.are_plain() && alpha.is_none() && !reader.info().interlaced {
         for row in out.chunks_exact_mut(3 * width) {
+            work.spend(row.len() as u64, "rows")?;
             reader.read_row(row).map_err(fault)?;
         }
         return finish(reader);
     }
     let rows = out.len() / (3 * width);
-    each_row(reader, (width, rows), pool, |number, row| {
-        samples.expand(row, &mut out[3 * width * number..3 * width * (number + 1)]);
+    // One row of a pass, before its pixels are put apart.
+    let columns = if reader.info().interlaced { width } else { 0 };
+    let (mut pass, mut pass_alpha) = (vec![0; 3 * columns], vec![0; columns]);
+    each_line(reader, (width, rows), work, |line, stored| {
+        let out = &mut out[3 * width * line.row..3 * width * (line.row + 1)];
+        let mut alpha = alpha.as_deref_mut().map(|alpha| &mut alpha[width * line.row..width * (line.row + 1)]);
+        if line.is_whole() {
+            samples.expand(stored, out);
+            if let Some(alpha) = &mut alpha {
+                samples.alpha(stored, alpha);
+            }
+            return;
+        }
+        samples.expand(stored, &mut pass[..3 * line.length]);
+        pass.chunks_exact(3).zip(line.places()).for_each(|(pixel, x)| out[3 * x..3 * x + 3].copy_from_slice(pixel));
         if let Some(alpha) = &mut alpha {
-            samples.alpha(row, &mut alpha[width * number..width * (number + 1)]);
+            samples.alpha(stored, &mut pass_alpha[..line.length]);
+            pass_alpha.iter().zip(line.places()).for_each(|(opacity, x)| alpha[x] = *opacity);
         }
     })
 }
 
-/// Hands on row after row of raw samples, with its number, so that it is expanded while it is in the cache.
-pub(super) fn each_row(
-    reader: &mut PngReader<'_>,
-    (width, rows): (usize, usize),
-    pool: &BufferPool,
-    mut take: impl FnMut(usize, &[u8]),
-) -> Result<(), Fault> {
-    if !reader.info().interlaced {
-        for number in 0..rows {
-            let row = reader.next_row().map_err(fault)?.ok_or_else(|| Fault::malformed("too few rows"))?;
-            take(number, row.data());
-        }
-        return finish(reader);
-    }
-    // Adam7 passes are put together in a scratch picture of raw samples, whose rows are as long as those of the whole picture.
-    let too_large = || Fault::malformed("more bytes than can be addressed");
-    let mut raw = pool.take(reader.output_buffer_size().ok_or_else(too_large)?);
-    let stride = reader.output_line_size(reader.info().width).ok_or_else(too_large)?;
-    let used = reader.output_line_size(width as u32).ok_or_else(too_large)?;
-    // Samples of less than a byte are joined to what the buffer holds, which is another attachment's.
-    raw.fill(0);
-    let bits = reader.info().bits_per_pixel() as u8;
-    // Row by row, so that the end is judged by `finish`, as it is for other pictures.
-    for _ in 0..interlaced_rows(width, rows) {
-        let row = reader.next_interlaced_row().map_err(fault)?.ok_or_else(|| Fault::malformed("too few rows"))?;
-        if let png::InterlaceInfo::Adam7(place) = row.interlace() {
-            png::expand_interlaced_row(&mut raw, stride, row.data(), place, bits);
-        }
-    }
-    finish(reader)?;
-    for (number, row) in raw.chunks_exact(stride).take(rows).enumerate() {
-        take(number, &row[..used.min(stride)]);
-    }
-    Ok(())
+/// Where the pixels of a stored row belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) row: usize,
+    /// Pixels of it.
+    pub(super) length: usize,
+    /// The first one's column, and the distance of columns.
+    left: usize,
+    step: usize,
 }
 
-/// Rows of all seven passes that have any pixel (PNG third edition, section 8.1).
-fn interlaced_rows(width: usize, height: usize) -> usize {
-    // The first column and row of each pass, and the distance of its rows.
-    let passes = [(0, 0, 8), (4, 0, 8), (0, 4, 8), (2, 0, 4), (0, 2, 4), (1, 0, 2), (0, 1, 2)];
-    passes.iter().filter(|(left, ..)| width > *left).map(|(_, top, step)| height.saturating_sub(*top).div_ceil(*step)).sum()
+impl Line {
+    /// Whether it is a row of the picture as it is.
+    pub(super) const fn is_whole(self) -> bool {
+        self.step == 1 && self.left == 0
+    }
+
+    /// The columns of its pixels.
+    pub(super) fn places(self) -> impl Iterator<Item = usize> {
+        (0..self.length).map(move |at| self.left + self.step * at)
+    }
+}
+
+/// Hands on row after row of raw samples, with its place, so that it is expanded while it is in the cache, and no picture of raw samples is kept.
+pub(super) fn each_line(
+    reader: &mut PngReader<'_>,
+    (width, rows): (usize, usize),
+    work: &Work,
+    mut take: impl FnMut(Line, &[u8]),
+) -> Result<(), Fault> {
+    let too_few = || Fault::malformed("too few rows");
+    if reader.info().interlaced {
+        // Row by row, so that the end is judged by `finish`, as it is for other pictures.
+        for line in interlaced(width, rows) {
+            let row = reader.next_interlaced_row().map_err(fault)?.ok_or_else(too_few)?;
+            work.spend(WRITTEN * row.data().len() as u64, "rows")?;
+            take(line, row.data());
+        }
+    } else {
+        for number in 0..rows {
+            let row = reader.next_row().map_err(fault)?.ok_or_else(too_few)?;
+            work.spend(WRITTEN * row.data().len() as u64, "rows")?;
+            take(Line { row: number, length: width, left: 0, step: 1 }, row.data());
+        }
+    }
+    finish(reader)
+}
+
+/// The rows of all seven passes that have any pixel, in their order (PNG third edition, section 8.1).
+fn interlaced(width: usize, height: usize) -> impl Iterator<Item = Line> {
+    // The first column and row of each pass, and the distances of its columns and rows.
+    let passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+    passes.into_iter().filter(move |(left, ..)| width > *left).flat_map(move |(left, top, step, down)| {
+        let length = (width - left).div_ceil(step);
+        (top..height).step_by(down).map(move |row| Line { row, length, left, step })
+    })
 }
 
 /// Reads to the end of the image data, whose checksums tell damage that still inflates. All rows are there, so a file that just
@@ -173,5 +206,21 @@ fn finish(reader: &mut PngReader<'_>) -> Result<(), Fault> {
         Ok(_) => Ok(()),
         Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => Ok(()),
         Err(error) => Err(fault(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interlaced_rows_hold_every_pixel_once() {
+        for (width, height) in (1..20).flat_map(|width| (1..20).map(move |height| (width, height))) {
+            let mut seen = vec![0; width * height];
+            for line in interlaced(width, height) {
+                line.places().for_each(|x| seen[line.row * width + x] += 1);
+            }
+            assert_eq!(seen, vec![1; width * height], "{width}x{height}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use weezl::{BitOrder, LzwStatus};
 use super::super::error::Fault;
 use super::super::jpeg::{self, Samples};
 use super::super::sequence::Picture;
+use super::super::work::Work;
 use super::directory::{Directory, tag};
 use super::{Layout, Photometric};
 
@@ -21,6 +22,15 @@ pub(super) enum Compression {
 
 /// Tables are copied for each strip or tile. Four for quantisation and eight for Huffman codes take less than 3 KiB.
 const LONGEST_TABLES: usize = 8 << 10;
+
+/// What it costs to begin with LZW or Deflate, which make their tables anew for each strip or tile, in nanoseconds.
+const BEGIN: u64 = 4_000;
+/// What stored bytes cost, each: of runs, of codes, and of codes that are more than what they stand for, as only blocks that are all tables are.
+const RUN: u64 = 3;
+const CODED: u64 = 30;
+const SURPLUS: u64 = 150;
+/// Stored bytes that are read at a time, so that they can be counted and stopped.
+const PIECE: usize = 1 << 12;
 
 /// How the chunks of one picture are stored.
 pub(super) struct Coding<'a> {
@@ -80,7 +90,13 @@ impl<'a> Coding<'a> {
     }
 
     /// Fills all of `out`, which is `height` rows of `width` pixels of `samples` samples.
-    pub(super) fn decode(&self, stored: &[u8], out: &mut [u8], width: usize, height: usize, samples: usize) -> Result<(), Fault> {
+    pub(super) fn decode(
+        &self,
+        stored: &[u8],
+        out: &mut [u8],
+        (width, height, samples): (usize, usize, usize),
+        work: &Work,
+    ) -> Result<(), Fault> {
         let turned: Vec<u8>;
         let stored = if self.mirrored && self.compression != Compression::Jpeg {
             turned = stored.iter().map(|byte| byte.reverse_bits()).collect();
@@ -93,10 +109,10 @@ impl<'a> Coding<'a> {
                 let whole = stored.get(..out.len()).ok_or_else(short)?;
                 out.copy_from_slice(whole);
             }
-            Compression::Lzw => unpack_lzw(stored, out)?,
-            Compression::Deflate => unpack_deflate(stored, out)?,
-            Compression::PackBits => unpack_bits(stored, out)?,
-            Compression::Jpeg => self.unpack_jpeg(stored, out, (width as u32, height as u32))?,
+            Compression::Lzw => unpack_lzw(stored, out, work)?,
+            Compression::Deflate => unpack_deflate(stored, out, work)?,
+            Compression::PackBits => unpack_bits(stored, out, work)?,
+            Compression::Jpeg => self.unpack_jpeg(stored, out, (width as u32, height as u32), work)?,
         }
         if self.differences {
             for row in out.chunks_exact_mut(width * samples * usize::from(self.bits / 8)) {
@@ -107,7 +123,7 @@ impl<'a> Coding<'a> {
     }
 
     /// A JPEG that shares its tables with its neighbours: both begin with SOI, and the tables end with EOI.
-    fn unpack_jpeg(&self, stored: &[u8], out: &mut [u8], size: (u32, u32)) -> Result<(), Fault> {
+    fn unpack_jpeg(&self, stored: &[u8], out: &mut [u8], size: (u32, u32), work: &Work) -> Result<(), Fault> {
         let whole;
         let file = match (self.jpeg_tables, stored) {
             (Some([tables @ .., _, _]), [_, _, scan @ ..]) => {
@@ -117,11 +133,11 @@ impl<'a> Coding<'a> {
             _ => stored,
         };
         let samples = if self.jpeg_is_ycbcr { Samples::Rgb } else { Samples::AsStored };
-        let jpeg = jpeg::open_as(file, samples)?;
+        let jpeg = jpeg::open_as(file, samples, work)?;
         if jpeg.size() != size {
             return Err(Fault::malformed("a JPEG of another size than its strip or tile"));
         }
-        jpeg::read_samples(jpeg, out)
+        jpeg::read_samples(jpeg, out, work)
     }
 }
 
@@ -129,13 +145,25 @@ fn short() -> Fault {
     Fault::malformed("a strip or tile is cut short")
 }
 
-fn unpack_lzw(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
+/// The piece of compressed bytes that is read next, once it is counted against the `whole` that it becomes.
+fn piece<'s>(stored: &'s [u8], read: usize, whole: usize, work: &Work) -> Result<&'s [u8], Fault> {
+    let piece = &stored[read..stored.len().min(read + PIECE)];
+    let cost = if read > whole + whole / 8 + PIECE { SURPLUS } else { CODED };
+    work.spend(cost * piece.len() as u64, "bytes of strips or tiles")?;
+    Ok(piece)
+}
+
+fn unpack_lzw(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
+    work.spend(BEGIN, "strips or tiles")?;
     let mut lzw = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
-    let (mut read, mut written) = (0, 0);
+    let (mut codes, mut read, mut written): (&[u8], usize, usize) = (&[], 0, 0);
     while written < out.len() {
-        let step = lzw.decode_bytes(&stored[read..], &mut out[written..]);
-        read += step.consumed_in;
-        written += step.consumed_out;
+        if codes.is_empty() {
+            codes = piece(stored, read, out.len(), work)?;
+        }
+        let step = lzw.decode_bytes(codes, &mut out[written..]);
+        codes = &codes[step.consumed_in..];
+        (read, written) = (read + step.consumed_in, written + step.consumed_out);
         let moved = step.consumed_in + step.consumed_out > 0;
         match step.status.map_err(Fault::malformed)? {
             LzwStatus::Ok if moved => {}
@@ -146,14 +174,16 @@ fn unpack_lzw(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn unpack_deflate(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
+fn unpack_deflate(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
+    work.spend(BEGIN, "strips or tiles")?;
     let mut zlib = Decompress::new(true);
     loop {
         let (read, written) = (zlib.total_in() as usize, zlib.total_out() as usize);
         if written == out.len() {
             return Ok(());
         }
-        let status = zlib.decompress(&stored[read..], &mut out[written..], FlushDecompress::None).map_err(Fault::malformed)?;
+        let codes = piece(stored, read, out.len(), work)?;
+        let status = zlib.decompress(codes, &mut out[written..], FlushDecompress::None).map_err(Fault::malformed)?;
         let moved = zlib.total_in() as usize + zlib.total_out() as usize > read + written;
         if (zlib.total_out() as usize) < out.len() && (status == Status::StreamEnd || !moved) {
             return Err(short());
@@ -162,9 +192,16 @@ fn unpack_deflate(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
 }
 
 /// TIFF 6.0, section 9: a signed count, then that many bytes plus one, or one byte repeated.
-fn unpack_bits(stored: &[u8], out: &mut [u8]) -> Result<(), Fault> {
+fn unpack_bits(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
     let (mut stored, mut out) = (stored, out);
+    let mut paid = stored.len();
     while !out.is_empty() {
+        // Codes that stand for nothing are bytes all the same.
+        if stored.len() <= paid {
+            let piece = paid.min(PIECE);
+            work.spend(RUN * piece as u64, "bytes of strips or tiles")?;
+            paid -= piece;
+        }
         let (&count, rest) = stored.split_first().ok_or_else(short)?;
         stored = rest;
         let count = count as i8;

@@ -152,9 +152,9 @@ impl<'a> Directory<'a> {
         self.value(tag).map(|(bytes, _)| bytes)
     }
 
-    /// Bytes of the whole file.
-    pub(super) fn file_length(&self) -> usize {
-        self.file.len()
+    /// Number of its entries.
+    pub(super) fn length(&self) -> usize {
+        self.entries.len() / 12
     }
 
     /// Part of the file, as offsets and counts of strips and tiles name it.

@@ -17,6 +17,7 @@ use super::error::Fault;
 use super::orientation::{self, Orientation};
 use super::pixels::{self, Palette};
 use super::sequence::{Reading, Sequence, Stored};
+use super::work::Work;
 use crate::domain::frame::{Buffer, BufferPool};
 
 /// What the samples mean (tag 262).
@@ -34,8 +35,11 @@ enum Photometric {
 /// A tile may be larger than the picture, but not by much: this many pixels (a 1024 x 1024 tile) are always allowed.
 const ROOMY_TILE: u64 = 1 << 20;
 
-/// Bytes that each strip or tile may share with others: a blank 256 x 256 tile is shorter.
-const ROOMY_SHARE: u64 = 1 << 10;
+/// What an entry of a directory costs, which is looked for about twenty times; and what a strip or tile costs beside its bytes, of which stand here those that it becomes;
+/// in nanoseconds.
+const ENTRY: u64 = 40;
+const CHUNK: u64 = 300;
+const WRITTEN: u64 = 4;
 
 /// More samples than any colour model with alpha needs; a bound for memory.
 const MOST_SAMPLES: u32 = 8;
@@ -76,7 +80,7 @@ struct Layout {
 impl<'a> Sequence<'a> for Tiff<'a> {
     const INDEPENDENT: bool = true;
 
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+    fn open(bytes: &'a [u8], _work: &Work) -> Result<Self, Fault> {
         Ok(Self { directory: Directory::open(bytes)?, size: (0, 0), number: 0, pages: None })
     }
 
@@ -84,7 +88,7 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         self.directory.chain(self.directory.first_offset(), MOST_PAGES)
     }
 
-    fn next(&mut self) -> Result<Option<Stored>, Fault> {
+    fn next(&mut self, work: &Work) -> Result<Option<Stored>, Fault> {
         if self.number > 0 {
             let pages = self.pages.get_or_insert_with(|| self.directory.chain(self.directory.first_offset(), MOST_PAGES).unwrap_or(END));
             // A chain that runs in a circle ends where it would begin again.
@@ -102,6 +106,7 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         }
         self.number += 1;
         let directory = &self.directory;
+        work.spend(ENTRY * directory.length() as u64, "directories")?;
         self.size = (directory.required(tag::WIDTH)?, directory.required(tag::HEIGHT)?);
         let orientation = directory.first(orientation::TAG).map_or(Orientation::UPRIGHT, |value| Orientation::from_value(value.into()));
         Ok(Some(Stored { size: self.size, orientation, time: None }))
@@ -111,62 +116,37 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         self.directory.bytes(tag::ICC_PROFILE).map(|icc| Profile::Icc(icc.into())).into_iter().collect()
     }
 
-    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
+    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
         let directory = &self.directory;
         let layout = Layout::read(directory, self.size)?;
         let coding = Coding::read(directory, &layout)?;
         let palette = layout.palette(directory)?;
-        let (offsets, counts) =
-            if layout.tiled { (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS) };
-        let across = layout.width.div_ceil(layout.chunk_width);
-        let down = layout.height.div_ceil(layout.chunk_height);
-        let planes = if layout.planar { layout.samples } else { 1 };
-        let parts: Vec<(u32, u32)> = match (directory.numbers(offsets), directory.numbers(counts)) {
-            (Some(offsets), Some(counts)) => offsets.zip(counts).collect(),
-            // Old writers leave the counts out; what is stored plainly says itself how long it is.
-            (Some(offsets), None) if coding.is_plain() => {
-                let length = |at: usize| {
-                    let rows = if layout.tiled {
-                        layout.chunk_height
-                    } else {
-                        layout.chunk_height.min(layout.height - at / across % down * layout.chunk_height)
-                    };
-                    u32::try_from(layout.row_bytes(if layout.planar { 1 } else { layout.samples }) * rows).unwrap_or(u32::MAX)
-                };
-                offsets.enumerate().map(|(at, offset)| (offset, length(at))).collect()
-            }
-            _ => return Err(Fault::malformed("no strips or tiles")),
-        };
-        // A picture cannot have more chunks than the file has entries for, so `across * down` is small once this holds.
-        if (across as u128) * (down as u128) * (planes as u128) > parts.len() as u128 {
-            return Err(Fault::malformed("too few strips or tiles"));
-        }
-        // Strips may share bytes (blank tiles do), but not so that a small file is read thousands of times.
-        let needed = &parts[..across * down * planes];
-        let stored: u64 = needed.iter().map(|&(_, length)| u64::from(length)).sum();
-        if stored > 4 * directory.file_length() as u64 + ROOMY_SHARE * needed.len() as u64 {
-            return Err(Fault::malformed("strips or tiles that overlap"));
-        }
+        let grid = Grid::of(&layout);
+        let chunks = grid.chunks(directory, &layout, &coding)?;
+        // All of a page before any of it: what is too much is refused while it has cost nothing.
+        work.refer(chunks.iter().map(|&(_, length)| u64::from(length)).sum())?;
+        work.spend(CHUNK * chunks.len() as u64, "strips or tiles")?;
         let mut chunk = pool.take(layout.row_bytes(layout.samples) * layout.chunk_height);
         let mut plane = if layout.planar { pool.take(layout.row_bytes(1) * layout.chunk_height) } else { Buffer::default() };
         let mut alpha = layout.alpha.filter(|_| reading == Reading::All).map(|sample| (sample, pool.take(out.len() / 3)));
-        for at in 0..across * down {
-            let (left, top) = (at % across * layout.chunk_width, at / across * layout.chunk_height);
+        for at in 0..grid.across * grid.down {
+            let (left, top) = (at % grid.across * layout.chunk_width, at / grid.across * layout.chunk_height);
             let rows = layout.chunk_height.min(layout.height - top);
             let stored_rows = if layout.tiled { layout.chunk_height } else { rows };
             let part = |number: usize| {
-                let (start, length) = parts[number];
+                let (start, length) = chunks[number];
                 directory.part(start, length).ok_or_else(|| Fault::malformed("a strip or tile reaches beyond the file"))
             };
             let length = layout.row_bytes(layout.samples) * stored_rows;
+            work.spend(WRITTEN * length as u64, "strips or tiles")?;
             if layout.planar {
                 for sample in 0..layout.samples {
                     let plane = &mut plane[..layout.row_bytes(1) * stored_rows];
-                    coding.decode(part(sample * across * down + at)?, plane, layout.chunk_width, stored_rows, 1)?;
+                    coding.decode(part(sample * grid.across * grid.down + at)?, plane, (layout.chunk_width, stored_rows, 1), work)?;
                     layout.weave(plane, sample, &mut chunk[..length]);
                 }
             } else {
-                coding.decode(part(at)?, &mut chunk[..length], layout.chunk_width, stored_rows, layout.samples)?;
+                coding.decode(part(at)?, &mut chunk[..length], (layout.chunk_width, stored_rows, layout.samples), work)?;
             }
             let visible = layout.chunk_width.min(layout.width - left);
             for (number, row) in chunk[..length].chunks_exact_mut(layout.row_bytes(layout.samples)).take(rows).enumerate() {
@@ -183,14 +163,66 @@ impl<'a> Sequence<'a> for Tiff<'a> {
     }
 }
 
+/// How many strips or tiles there are, in each of so many planes.
+struct Grid {
+    across: usize,
+    down: usize,
+    planes: usize,
+}
+
+impl Grid {
+    fn of(layout: &Layout) -> Self {
+        Self {
+            across: layout.width.div_ceil(layout.chunk_width),
+            down: layout.height.div_ceil(layout.chunk_height),
+            planes: if layout.planar { layout.samples } else { 1 },
+        }
+    }
+
+    /// Offset and length of each strip or tile.
+    fn chunks(&self, directory: &Directory<'_>, layout: &Layout, coding: &Coding<'_>) -> Result<Vec<(u32, u32)>, Fault> {
+        let (offsets, counts) =
+            if layout.tiled { (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS) };
+        let offsets = directory.numbers(offsets).ok_or_else(|| Fault::malformed("no strips or tiles"))?;
+        let counts = directory.numbers(counts);
+        let needed = self.across as u128 * self.down as u128 * self.planes as u128;
+        // A picture cannot have more chunks than the file has entries for, so their number is small once this holds.
+        let held = counts.as_ref().map_or(offsets.len(), |counts| counts.len().min(offsets.len()));
+        if needed > held as u128 {
+            return Err(Fault::malformed("too few strips or tiles"));
+        }
+        let needed = needed as usize;
+        match counts {
+            Some(counts) => Ok(offsets.zip(counts).take(needed).collect()),
+            // Old writers leave the counts out; what is stored plainly says itself how long it is.
+            None if coding.is_plain() => {
+                Ok(offsets.take(needed).enumerate().map(|(at, offset)| (offset, self.plain_length(layout, at))).collect())
+            }
+            None => Err(Fault::malformed("no strips or tiles")),
+        }
+    }
+
+    /// Bytes of a strip or tile that is not compressed.
+    fn plain_length(&self, layout: &Layout, at: usize) -> u32 {
+        let rows = if layout.tiled {
+            layout.chunk_height
+        } else {
+            layout.chunk_height.min(layout.height - at / self.across % self.down * layout.chunk_height)
+        };
+        u32::try_from(layout.row_bytes(if layout.planar { 1 } else { layout.samples }) * rows).unwrap_or(u32::MAX)
+    }
+}
+
 impl Layout {
     fn read(directory: &Directory<'_>, (width, height): (u32, u32)) -> Result<Self, Fault> {
         let samples = directory.first(tag::SAMPLES_PER_PIXEL).unwrap_or(1);
         let bits = directory.first(tag::BITS_PER_SAMPLE).unwrap_or(1);
-        if directory.numbers(tag::BITS_PER_SAMPLE).is_some_and(|mut all| all.any(|other| other != bits)) {
+        // There may be more values than samples, and as many as the file has bytes; Pillow cuts them off, too.
+        let each = samples.min(MOST_SAMPLES) as usize;
+        if directory.numbers(tag::BITS_PER_SAMPLE).is_some_and(|all| all.take(each).any(|other| other != bits)) {
             return Err(Fault::unsupported("samples of different sizes"));
         }
-        if directory.numbers(tag::SAMPLE_FORMAT).is_some_and(|mut all| all.any(|format| format != 1 && format != 4)) {
+        if directory.numbers(tag::SAMPLE_FORMAT).is_some_and(|all| all.take(each).any(|format| format != 1 && format != 4)) {
             return Err(Fault::unsupported("signed or floating-point samples"));
         }
         let photometric = match directory.required(tag::PHOTOMETRIC)? {
@@ -257,12 +289,13 @@ impl Layout {
             Photometric::WhiteIsZero => palette.iter_mut().flatten().for_each(|value| *value = 255 - *value),
             Photometric::Palette => {
                 // All reds, then all greens, then all blues, of 16 bits.
-                let map: Option<Vec<u32>> = directory.numbers(tag::COLOR_MAP).map(Iterator::collect);
-                let map = map.ok_or_else(|| Fault::malformed("a palette picture without a palette"))?;
-                let colours = map.len() / 3;
-                palette = std::array::from_fn(|at| {
-                    [0, 1, 2].map(|channel| if at < colours { (map[channel * colours + at] >> 8) as u8 } else { 0 })
-                });
+                let map = || directory.numbers(tag::COLOR_MAP);
+                let colours = map().ok_or_else(|| Fault::malformed("a palette picture without a palette"))?.len() / 3;
+                palette = [[0; 3]; 256];
+                for channel in 0..3 {
+                    let values = map().into_iter().flatten().skip(channel * colours).take(colours);
+                    palette.iter_mut().zip(values).for_each(|(colour, value)| colour[channel] = (value >> 8) as u8);
+                }
             }
             _ => {}
         }

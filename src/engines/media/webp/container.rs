@@ -1,13 +1,49 @@
 //! The RIFF container of WebP (RFC 9649): chunks, and the sizes that they state.
 
-use std::io::Cursor;
 use std::time::Duration;
 
-use image_webp::WebPDecoder;
+use image_webp::{DecodingError, WebPDecoder};
 
 use super::super::canvas::Area;
 use super::super::error::Fault;
+use super::super::work::{self, Metered, Work};
+use super::groups;
 use crate::domain::frame::{Buffer, BufferPool};
+
+/// What a stored byte costs, and a pixel of a lossy picture, which is decoded without a stop once its bytes are there, and of a lossless one; in nanoseconds.
+pub(super) const STORED: u64 = 50;
+const LOSSY: u64 = 60;
+const LOSSLESS: u64 = 20;
+/// A group of codes, whose tables may take 20 KiB; and a byte of a picture whose groups cannot be counted, because it is broken, or they are.
+const GROUP: u64 = 14_000;
+const UNCOUNTED: u64 = 350;
+/// Bytes before the codes of a lossless picture: the signature, the size, whether there is alpha, the version. And before those of a plane of alpha: how it is filtered.
+const HEADER: usize = 5;
+const ALPHA_HEADER: usize = 1;
+
+/// Counts what stands before a decoder that takes a whole picture at once.
+pub(super) fn spend_bitstream(kind: &[u8], data: &[u8], size: (u32, u32), work: &Work) -> Result<(), Fault> {
+    let pixels = u64::from(size.0) * u64::from(size.1);
+    let codes = match kind {
+        b"VP8 " => return work.spend_at_once(LOSSY * pixels, "blocks of a WebP"),
+        b"VP8L" => data.get(HEADER..),
+        // Plain, if its lowest bits are zero.
+        _ => data.get(ALPHA_HEADER..).filter(|_| data[0] & 3 != 0),
+    };
+    let Some(codes) = codes else { return Ok(()) };
+    work.spend(LOSSLESS * pixels, "pixels of a WebP")?;
+    let cost = groups::count(codes, size).map_or(UNCOUNTED * codes.len() as u64, |groups| GROUP * u64::from(groups));
+    work.spend(cost, "tables of a WebP")
+}
+
+pub(super) fn fault(error: DecodingError) -> Fault {
+    if let DecodingError::IoError(error) = &error
+        && let Some(stopped) = work::stopped(error)
+    {
+        return stopped;
+    }
+    Fault::malformed(error)
+}
 
 /// The length of the file as its RIFF header states it.
 pub(super) fn riff_length(bytes: &[u8]) -> Option<usize> {
@@ -91,7 +127,11 @@ impl<'a> Bitstream<'a> {
     }
 
     /// The pixels, and how many bytes each of them has: 3 of RGB, or 4 with alpha.
-    pub(super) fn decode(&self, (width, height): (u32, u32), pool: &BufferPool) -> Result<(Buffer, usize), Fault> {
+    pub(super) fn decode(&self, (width, height): (u32, u32), pool: &BufferPool, work: &Work) -> Result<(Buffer, usize), Fault> {
+        spend_bitstream(self.kind, self.data, (width, height), work)?;
+        if let Some(alpha) = self.alpha {
+            spend_bitstream(b"ALPH", alpha, (width, height), work)?;
+        }
         // The decoder reads files, so this is one.
         let mut body = Vec::with_capacity(self.data.len() + self.alpha.map_or(0, <[u8]>::len) + 64);
         body.extend_from_slice(b"WEBP");
@@ -109,13 +149,13 @@ impl<'a> Bitstream<'a> {
         }
         let mut file = Vec::with_capacity(body.len() + 8);
         push_chunk(&mut file, b"RIFF", &body);
-        let mut decoder = WebPDecoder::new(Cursor::new(&file[..])).map_err(Fault::malformed)?;
+        let mut decoder = WebPDecoder::new(Metered::new(&file, work, STORED, "codes of a WebP")).map_err(fault)?;
         if decoder.dimensions() != (width, height) {
             return Err(sizes_disagree());
         }
         let bytes = if decoder.has_alpha() { 4 } else { 3 };
         let mut pixels = pool.take(width as usize * height as usize * bytes);
-        decoder.read_image(&mut pixels).map_err(Fault::malformed)?;
+        decoder.read_image(&mut pixels).map_err(fault)?;
         Ok((pixels, bytes))
     }
 }

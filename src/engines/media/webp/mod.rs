@@ -8,11 +8,11 @@
 //! premultiplied ones: of a still it shows `colour * 255 / alpha`, opaque. Both are given.
 
 mod container;
+mod groups;
 
-use std::io::Cursor;
 use std::time::Duration;
 
-use container::{AnimationFrame, Bitstream, Chunks, bitstream_size, number, riff_length, sizes_disagree};
+use container::{AnimationFrame, Bitstream, Chunks, STORED, bitstream_size, fault, number, riff_length, sizes_disagree, spend_bitstream};
 use image_webp::WebPDecoder;
 
 use super::canvas::{Area, Canvas};
@@ -21,7 +21,12 @@ use super::error::Fault;
 use super::orientation::Orientation;
 use super::pixels;
 use super::sequence::{Raster, Reading, Sequence, Stored};
+use super::work::{Metered, Work};
 use crate::domain::frame::{Buffer, BufferPool};
+
+/// What a frame costs beside its pixels, and a pixel of the canvas, which is copied for each frame; in nanoseconds.
+const FRAME: u64 = 20_000;
+const SHOWN: u64 = 8;
 
 pub(super) struct Webp<'a> {
     bytes: &'a [u8],
@@ -69,7 +74,7 @@ struct Drawn {
 impl<'a> Sequence<'a> for Webp<'a> {
     const ONE_PROFILE: bool = true;
 
-    fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+    fn open(bytes: &'a [u8], _work: &Work) -> Result<Self, Fault> {
         let no_chunk = || Fault::malformed("no image chunk");
         // Pillow, too, wants all of the file, even when the first frame is whole.
         let length = riff_length(bytes).filter(|&length| length <= bytes.len()).ok_or_else(|| Fault::malformed("the file is cut short"))?;
@@ -122,7 +127,7 @@ impl<'a> Sequence<'a> for Webp<'a> {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Stored>, Fault> {
+    fn next(&mut self, _work: &Work) -> Result<Option<Stored>, Fault> {
         let stored = |time| Stored { size: self.size, orientation: self.orientation, time };
         match &mut self.kind {
             Kind::Still { announced, .. } => Ok((!std::mem::replace(announced, true)).then(|| stored(None))),
@@ -140,10 +145,11 @@ impl<'a> Sequence<'a> for Webp<'a> {
         }
     }
 
-    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
+    fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
+        work.spend(FRAME + SHOWN * (out.len() / 3) as u64, "frames")?;
         match &mut self.kind {
             Kind::Still { picture: Some(picture), .. } => {
-                let (pixels, bytes) = picture.decode(self.size, pool)?;
+                let (pixels, bytes) = picture.decode(self.size, pool, work)?;
                 if bytes == 3 {
                     out.copy_from_slice(&pixels);
                     return Ok(None);
@@ -156,9 +162,9 @@ impl<'a> Sequence<'a> for Webp<'a> {
                 }
                 Ok(alpha)
             }
-            Kind::Still { .. } => read_still(self.bytes, self.size, out, reading, pool),
+            Kind::Still { .. } => read_still(self.bytes, self.size, (out, reading), pool, work),
             Kind::Animation(animation) => {
-                animation.draw((self.size.0 as usize, self.size.1 as usize), pool)?;
+                animation.draw((self.size.0 as usize, self.size.1 as usize), pool, work)?;
                 let canvas = animation.canvas.as_mut().ok_or_else(|| Fault::malformed("no frame"))?;
                 canvas.show(out);
                 // Browsers show the page through what the frames leave of the canvas, whatever the header says.
@@ -184,25 +190,35 @@ impl<'a> Sequence<'a> for Webp<'a> {
     }
 }
 
-fn read_still(bytes: &[u8], size: (u32, u32), out: &mut [u8], reading: Reading, pool: &BufferPool) -> Result<Option<Buffer>, Fault> {
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(Fault::malformed)?;
+fn read_still(
+    bytes: &[u8],
+    size: (u32, u32),
+    (out, reading): (&mut [u8], Reading),
+    pool: &BufferPool,
+    work: &Work,
+) -> Result<Option<Buffer>, Fault> {
+    // Its only chunk was found when the file was opened.
+    if let Some((kind, data)) = Chunks(bytes.get(12..).unwrap_or_default()).next() {
+        spend_bitstream(kind, data, size, work)?;
+    }
+    let mut decoder = WebPDecoder::new(Metered::new(bytes, work, STORED, "codes of a WebP")).map_err(fault)?;
     if decoder.dimensions() != size {
         return Err(sizes_disagree());
     }
     // Metadata is not read through the decoder; what is left of this limit's use is profiles and animation headers.
     decoder.set_memory_limit(bytes.len());
     if !decoder.has_alpha() {
-        return decoder.read_image(out).map(|()| None).map_err(Fault::malformed);
+        return decoder.read_image(out).map(|()| None).map_err(fault);
     }
     let mut with_alpha = pool.take(out.len() / 3 * 4);
-    decoder.read_image(&mut with_alpha).map_err(Fault::malformed)?;
+    decoder.read_image(&mut with_alpha).map_err(fault)?;
     pixels::from_strided::<4>(&with_alpha, [0, 1, 2], out);
     Ok((reading == Reading::All).then(|| pixels::alpha_of(&with_alpha, pool)))
 }
 
 impl Animation<'_> {
     /// Draws the frame that was announced.
-    fn draw(&mut self, size: (usize, usize), pool: &BufferPool) -> Result<(), Fault> {
+    fn draw(&mut self, size: (usize, usize), pool: &BufferPool, work: &Work) -> Result<(), Fault> {
         let frame = self.frame.take().ok_or_else(|| Fault::malformed("no frame"))?;
         let area = frame.area;
         let fills = |area: Area| (area.width, area.height) == size;
@@ -211,7 +227,7 @@ impl Animation<'_> {
             Some(_) if (!frame.blends || !frame.bitstream.has_alpha()) && fills(area) => true,
             Some(last) => last.disposed && (fills(last.area) || last.key),
         };
-        let (pixels, bytes) = frame.bitstream.decode((area.width as u32, area.height as u32), pool)?;
+        let (pixels, bytes) = frame.bitstream.decode((area.width as u32, area.height as u32), pool, work)?;
         let mut canvas = match self.canvas.take() {
             Some(canvas) if !key => canvas,
             _ => Canvas::filled(size, [0; 3], 0, pool),

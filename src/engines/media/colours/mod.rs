@@ -2,7 +2,7 @@
 //!
 //! Lists are made of stored values. Browsers and picture viewers convert them by the ICC profile or the PNG gamma that the file carries. For the
 //! profiles that cameras and programs write (sRGB, Display P3, Adobe RGB, ProPhoto, scanners') that hardly moves a tone, so that the stored values stand for both;
-//! but a profile may as well turn a picture into its negative, or a dark noise into a photograph. [`Profiles::convert`] shows what such a profile makes of a frame. The
+//! but a profile may as well turn a picture into its negative, or a dark noise into a photograph. [`Conversion::apply`] shows what such a profile makes of a frame. The
 //! arithmetic of profiles is moxcms's; which parts of a profile count is Skia's `skcms` to say, which Chromium reads them with, and which is less strict than
 //! moxcms: see [`essence`]. Not applied: profiles of CMYK and Lab, named and linked ones; they are ignored by browsers, or need inks.
 //! Sources: "Image technology colour management", ICC.1:2022; "Portable Network Graphics (PNG) Specification (Third Edition)", W3C 2025, section 11.3.2.
@@ -17,6 +17,8 @@ use moxcms::{
     TransformOptions, XyY,
 };
 
+use super::error::Fault;
+use super::work::Work;
 use crate::domain::frame::{Buffer, BufferPool, Frame};
 
 /// Longer profiles are not inflated, and their files say so: those of RGB and grey are a few hundred bytes to some megabytes.
@@ -38,6 +40,17 @@ const ANOTHER: u8 = 220;
 /// Profiles that are known to move no tone far.
 const REMEMBERED: usize = 1024;
 
+/// What it costs to hash a profile's bytes and to copy them; to read one, and to look at what it does; and to convert a pixel, in nanoseconds.
+const PROFILE_BYTE: u64 = 10;
+const PROFILE: u64 = 3_000_000;
+const CONVERTED: u64 = 60;
+/// Pixels that are converted at a time, so that the deadline is seen between.
+const PIECE: usize = 1 << 14;
+
+/// Longer parts of a profile are not read, and their files say so: curves have up to 4096 values of two bytes, and tables of colours up to 65 steps a side of three.
+const LONGEST_CURVE: usize = 1 << 17;
+const LONGEST_TABLE: usize = 4 << 20;
+
 /// What a file says about its values.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) enum Profile<'a> {
@@ -49,9 +62,18 @@ pub(super) enum Profile<'a> {
 }
 
 impl Profile<'_> {
-    pub(super) const fn unread(&self) -> Option<&'static str> {
+    fn length(&self) -> usize {
+        match self {
+            Self::Icc(bytes) => bytes.len(),
+            Self::Gamma(..) | Self::Unread(_) => 0,
+        }
+    }
+
+    /// Why what it shows is not looked at.
+    pub(super) fn unread(&self) -> Option<&'static str> {
         match self {
             Self::Unread(why) => Some(why),
+            Self::Icc(bytes) if is_overlong(bytes) => Some("a colour profile of overlong tables"),
             Self::Icc(_) | Self::Gamma(..) => None,
         }
     }
@@ -68,27 +90,28 @@ struct Known {
 }
 
 impl Profiles {
-    /// The frame, `3 * width * height` bytes, as the first of its profiles says that shows another picture. `None` where none does, none can be read, or one of greys
-    /// is that of a picture in colour: then what is stored stands for it.
-    pub(super) fn convert(&self, profiles: &[Profile<'_>], frame: &Frame, pool: &BufferPool) -> Option<Buffer> {
+    /// How the first of a frame's profiles that shows another picture shows it. `None` where none does, or none can be read: then what is stored stands for it.
+    pub(super) fn conversion(&self, profiles: &[Profile<'_>], work: &Work) -> Result<Option<Conversion>, Fault> {
         if profiles.is_empty() {
-            return None;
+            return Ok(None);
         }
+        let bytes: u64 = profiles.iter().map(|profile| profile.length() as u64).sum();
+        work.spend(PROFILE_BYTE * bytes, "bytes of colour profiles")?;
         let number = self.0.key.hash_one(profiles);
         if self.mild().contains(&number) {
-            return None;
+            return Ok(None);
         }
+        work.spend(PROFILE * profiles.len() as u64, "colour profiles")?;
         // Of the profiles that can be read browsers may refuse the first one, which says nothing then.
         let conversion = profiles.iter().filter_map(Conversion::of).find(Conversion::moves_far);
-        let Some(conversion) = conversion else {
+        if conversion.is_none() {
             let mut mild = self.mild();
             if mild.len() >= REMEMBERED {
                 mild.clear();
             }
             mild.insert(number);
-            return None;
-        };
-        conversion.apply(frame.pixels(), pool)
+        }
+        Ok(conversion)
     }
 
     fn mild(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
@@ -96,7 +119,7 @@ impl Profiles {
     }
 }
 
-enum Conversion {
+pub(super) enum Conversion {
     Rgb {
         transform: Arc<Transform8BitExecutor>,
         /// Whether it goes through a table of colours, which may do anything between the tones that are looked at.
@@ -110,6 +133,7 @@ impl Conversion {
     fn of(profile: &Profile<'_>) -> Option<Self> {
         match profile {
             // One whose table cannot be read may have curves.
+            Profile::Icc(bytes) if is_overlong(bytes) => None,
             Profile::Icc(bytes) => {
                 [true, false].into_iter().find_map(|by_table| Self::of_profile(read(&essence(bytes, by_table)?)?, by_table))
             }
@@ -161,11 +185,22 @@ impl Conversion {
         greys || shades() || shown(&grid).is_some_and(|shown| another(&shown))
     }
 
-    /// `None` where a profile of greys is that of a picture in colour.
-    fn apply(&self, pixels: &[u8], pool: &BufferPool) -> Option<Buffer> {
+    /// The frame, `3 * width * height` bytes, as it is shown. `None` where a profile of greys is that of a picture in colour.
+    pub(super) fn apply(&self, frame: &Frame, pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
+        let pixels = frame.pixels();
         let mut out = pool.take(pixels.len());
+        for (out, pixels) in out.chunks_mut(3 * PIECE).zip(pixels.chunks(3 * PIECE)) {
+            work.spend(CONVERTED * (pixels.len() / 3) as u64, "pixels under a colour profile")?;
+            if self.convert(pixels, out).is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(out))
+    }
+
+    fn convert(&self, pixels: &[u8], out: &mut [u8]) -> Option<()> {
         match self {
-            Self::Rgb { transform, .. } => transform.transform(pixels, &mut out).ok()?,
+            Self::Rgb { transform, .. } => transform.transform(pixels, out).ok(),
             Self::Grey(table) => {
                 for (out, pixel) in out.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
                     if pixel[0] != pixel[1] || pixel[0] != pixel[2] {
@@ -173,9 +208,9 @@ impl Conversion {
                     }
                     out.copy_from_slice(&table[usize::from(pixel[0])]);
                 }
+                Some(())
             }
         }
-        Some(out)
     }
 }
 
@@ -207,24 +242,33 @@ fn read(profile: &[u8]) -> Option<ColorProfile> {
     ColorProfile::new_from_slice_with_options(profile, options).ok()
 }
 
+const COLOURS_AND_CURVES: [&[u8; 4]; 7] = [b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC"];
+
+/// The first part of that name.
+fn part_of<'a>(icc: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+    let count = u32::from_be_bytes(*icc.get(128..)?.first_chunk()?) as usize;
+    let entry = icc[132..].chunks_exact(12).take(count).find(|entry| entry.starts_with(name))?;
+    let [start, length] = [4, 8].map(|at| u32::from_be_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]) as usize);
+    icc.get(start..start.checked_add(length)?)
+}
+
+/// Whether some part is so long that reading it costs more than any program's does; several parts may be the same bytes.
+fn is_overlong(icc: &[u8]) -> bool {
+    let longer = |name: &[u8; 4], most: usize| part_of(icc, name).is_some_and(|part| part.len() > most);
+    longer(b"A2B0", LONGEST_TABLE) || longer(b"A2B1", LONGEST_TABLE) || COLOURS_AND_CURVES.iter().any(|name| longer(name, LONGEST_CURVE))
+}
+
 /// A profile of those parts alone that `skcms` reads: the first of each tag; a table to the connection space whatever its intent, the perceptual one first, if
 /// `by_table`, else colours and curves. It looks neither at the version nor at the class. `None` where it would find no profile.
 fn essence(icc: &[u8], by_table: bool) -> Option<Vec<u8>> {
     let mut header: [u8; 128] = *icc.first_chunk()?;
-    let count = u32::from_be_bytes(*icc.get(128..)?.first_chunk()?) as usize;
-    let entries = || icc[132..].chunks_exact(12).take(count);
-    let tag = |name: &[u8; 4]| {
-        let entry = entries().find(|entry| entry.starts_with(name))?;
-        let [start, length] = [4, 8].map(|at| u32::from_be_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]) as usize);
-        icc.get(start..start.checked_add(length)?)
-    };
+    let tag = |name: &[u8; 4]| part_of(icc, name);
     let mut tags = Vec::new();
     if by_table {
         tags.push((b"A2B0", tag(b"A2B0").or_else(|| tag(b"A2B1"))?));
     } else {
         header[20..24].copy_from_slice(b"XYZ ");
-        let names = [b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC"];
-        tags.extend(names.into_iter().filter_map(|name| Some((name, tag(name)?))));
+        tags.extend(COLOURS_AND_CURVES.into_iter().filter_map(|name| Some((name, tag(name)?))));
     }
     if !matches!(header[8], 2 | 4) {
         header[8..12].copy_from_slice(&[2, 0x40, 0, 0]);
@@ -284,124 +328,4 @@ fn of_gamma(gamma: Option<[u32; 3]>, primaries: Option<[u32; 8]>) -> ColorProfil
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(profile: &ColorProfile, pixels: &[u8]) -> Option<Vec<u8>> {
-        let bytes = profile.encode().unwrap();
-        let frame = Frame::new(pixels.len() as u32 / 3, 1, pixels.to_vec()).unwrap();
-        let shown = Profiles::default().convert(&[Profile::Icc(bytes.into())], &frame, &BufferPool::new(0));
-        shown.map(|shown| shown.to_vec())
-    }
-
-    #[test]
-    fn what_cameras_and_programs_write_moves_no_tone_far() {
-        let profiles = [
-            ColorProfile::new_srgb(),
-            ColorProfile::new_display_p3(),
-            ColorProfile::new_adobe_rgb(),
-            ColorProfile::new_pro_photo_rgb(),
-            ColorProfile::new_bt2020(),
-            ColorProfile::new_gray_with_gamma(2.2),
-            ColorProfile::new_gray_with_gamma(1.8),
-        ];
-        for profile in profiles {
-            assert_eq!(shown(&profile, &[9; 6]), None, "{:?}", profile.description);
-        }
-    }
-
-    #[test]
-    fn a_profile_that_shows_another_picture_is_applied() {
-        let mut negative = ColorProfile::new_srgb();
-        negative.cicp = None;
-        let curve = ToneReprCurve::Lut((0..=255_u16).rev().map(|value| value * 257).collect());
-        (negative.red_trc, negative.green_trc, negative.blue_trc) = (Some(curve.clone()), Some(curve.clone()), Some(curve.clone()));
-        let out = shown(&negative, &[0, 0, 0, 255, 255, 255]).unwrap();
-        assert!(out[0] > 250 && out[3] < 5, "{out:?}");
-        let mut blue = ColorProfile::new_srgb();
-        (blue.cicp, blue.blue_trc) = (None, Some(curve.clone()));
-        let out = shown(&blue, &[0, 0, 0, 255, 255, 255]).unwrap();
-        assert!(out[0] < 5 && out[1] < 5 && out[2] > 250 && out[3] > 250 && out[5] < 5, "{out:?}");
-        let mut grey = ColorProfile::new_gray_with_gamma(2.2);
-        grey.gray_trc = Some(curve);
-        assert!(shown(&grey, &[0, 0, 0]).unwrap()[0] > 250);
-        assert_eq!(shown(&grey, &[0, 0, 9]), None, "a profile of greys on a picture in colour");
-        assert_eq!(
-            Profiles::default()
-                .convert(&[Profile::Icc(b"no profile"[..].into())], &Frame::new(1, 1, vec![0; 3]).unwrap(), &BufferPool::new(0))
-                .map(|_| ()),
-            None
-        );
-    }
-
-    /// What Chromium applies and a stricter reader refuses.
-    #[test]
-    fn a_profile_is_read_as_browsers_read_it() {
-        let mut negative = ColorProfile::new_srgb();
-        negative.cicp = None;
-        let curve = ToneReprCurve::Lut((0..=255_u16).rev().map(|value| value * 257).collect());
-        (negative.red_trc, negative.green_trc, negative.blue_trc) = (Some(curve.clone()), Some(curve.clone()), Some(curve));
-        let sound = negative.encode().unwrap();
-        let frame = Frame::new(2, 1, vec![0, 0, 0, 255, 255, 255]).unwrap();
-        let convert = |icc: Vec<u8>| Profiles::default().convert(&[Profile::Icc(icc.into())], &frame, &BufferPool::new(0)).is_some();
-        let with = |at: usize, bytes: &[u8]| {
-            let mut changed = sound.clone();
-            changed[at..at + bytes.len()].copy_from_slice(bytes);
-            changed
-        };
-        assert!(convert(sound.clone()));
-        assert!(convert(with(8, &[0; 4])) && convert(with(8, &[1, 0, 0, 0])), "any version");
-        assert!(convert(with(12, &[0; 4])) && convert(with(12, b"MNTR")), "any class");
-        assert!(convert(with(20, b"Lab ")), "curves lead to XYZ, whatever is said");
-        let mut long = sound.clone();
-        long.resize(6 << 20, 0);
-        assert!(convert(long), "as long as it likes");
-        assert!(!convert(with(16, b"CMYK")) && !convert(sound[..200].to_vec()), "none of these is a profile of RGB");
-        for cut in (0..sound.len()).step_by(7) {
-            convert(sound[..cut].to_vec());
-        }
-    }
-
-    /// Runs of tones that change places move none of them far.
-    #[test]
-    fn a_curve_that_goes_up_and_down_shows_another_picture() {
-        let profile = |curve: fn(u16) -> u16| {
-            let mut profile = ColorProfile::new_srgb();
-            profile.cicp = None;
-            let ColorProfile { red_trc: Some(srgb), .. } = ColorProfile::new_srgb() else { panic!("curves") };
-            let ToneReprCurve::Parametric(srgb) = srgb else { panic!("a formula") };
-            let light = |value: u16| {
-                let value = f32::from(value) / 255.0;
-                let [g, a, b, c, d, ..] = srgb[..] else { panic!("{srgb:?}") };
-                if value >= d { (a * value + b).powf(g) } else { c * value }
-            };
-            let table = ToneReprCurve::Lut((0..=255).map(|value| (65535.0 * light(curve(value))) as u16).collect());
-            (profile.red_trc, profile.green_trc, profile.blue_trc) = (Some(table.clone()), Some(table.clone()), Some(table));
-            profile
-        };
-        let pixels = &[9, 9, 9];
-        assert!(shown(&profile(|value| value), pixels).is_none());
-        assert!(shown(&profile(|value| value ^ 32), pixels).is_some(), "blocks change places");
-        assert!(shown(&profile(|value| value / 64 * 64 + 32), pixels).is_some(), "steps");
-        assert!(shown(&profile(|value| value / 16 * 16), pixels).is_some(), "small steps");
-        assert!(shown(&profile(|value| if value < 16 { 0 } else { value.max(64) }), pixels).is_some(), "steps in the dark");
-    }
-
-    #[test]
-    fn the_gamma_of_a_png_is_a_power() {
-        let frame = Frame::new(2, 1, vec![255, 255, 255, 240, 240, 240]).unwrap();
-        let convert = |gamma, primaries| {
-            Profiles::default()
-                .convert(&[Profile::Icc(b"broken"[..].into()), Profile::Gamma(Some([gamma; 3]), primaries)], &frame, &BufferPool::new(0))
-                .map(|out| out.to_vec())
-        };
-        assert_eq!(convert(45_455, None), None, "what every program writes");
-        let srgb = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
-        assert_eq!(convert(45_455, Some(srgb)), None);
-        assert_eq!(convert(55_556, None), None, "an old Macintosh");
-        let out = convert(2_300, Some(srgb)).unwrap();
-        assert!(out[0] > 250, "{out:?}");
-        // 255 * (240 / 255) ^ (1 / (2.2 * 0.023)) = 77
-        assert!(out[3].abs_diff(77) < 10, "{out:?}");
-    }
-}
+mod tests;
