@@ -111,8 +111,8 @@ mod tests {
             let tests_own = Path::new(env!("CARGO_MANIFEST_DIR")).join(HOME);
             homes.into_iter().filter(|home| *home != tests_own).map(|home| home.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        let checkout = of("/srv/nightlight", "/work/code/target/release/nightlight");
-        assert_eq!(checkout, ["/work/code/.nightlight", "/work/code/target/release/.nightlight", "/srv/nightlight"]);
+        let checkout = of("/srv/nightlight", "/home/me/src/target/release/nightlight");
+        assert_eq!(checkout, ["/home/me/src/.nightlight", "/home/me/src/target/release/.nightlight", "/srv/nightlight"]);
         // /tmp is everybody's: nothing is taken from beside a folder there.
         assert_eq!(of("/tmp/demo", "/opt/nightlight/nightlight"), ["/opt/nightlight/.nightlight", "/tmp/demo"]);
         assert_eq!(of("/x/.nightlight/data", "/usr/bin/nightlight"), ["/usr/bin/.nightlight", "/x/.nightlight", "/x/.nightlight/data"]);
