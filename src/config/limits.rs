@@ -1,8 +1,11 @@
-//! `[limits]`: what one attachment may be.
+//! `[limits]`: what one attachment may be, and all together may take.
 
 use std::time::Duration;
 
-use super::{ConfigError, layers::Layers};
+use super::{ConfigError, layers::Layers, machine};
+
+/// Below this not even models and a small picture have room.
+const LEAST_MEMORY: u64 = 256 << 20;
 
 /// Bounds on one attachment, checked before anything proportional to it is allocated.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +29,21 @@ pub struct Limits {
     pub max_text_tokens: usize,
     /// Tokens that are read of one conversation, all looks together.
     pub max_conversation_tokens: usize,
+    /// Bytes of memory that this process may use: what is configured, or what its cgroup or the machine gives.
+    pub memory_bytes: u64,
     /// Names of services of each tenant that are counted for themselves, beside the configured ones.
     pub max_services: usize,
 }
 
 impl Limits {
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        let memory_bytes = match layers.number("limits.memory_bytes", 0..=i64::MAX)? {
+            0 => machine::memory(),
+            bytes if bytes < LEAST_MEMORY => return Err(layers.invalid("limits.memory_bytes", format!("0, or at least {LEAST_MEMORY}"))),
+            bytes => bytes,
+        };
         Ok(Self {
+            memory_bytes,
             // A decoded frame takes 3 bytes per pixel and a decoder up to 25: beyond a gigapixel one attachment is the machine's memory.
             max_pixels: layers.number("limits.max_pixels", 1..=1_000_000_000)?,
             // 65,535 is the largest side that JPEG can state.

@@ -27,6 +27,7 @@ mod exchange;
 mod layers;
 mod limits;
 mod log;
+mod machine;
 mod matching;
 mod models;
 mod monitor;

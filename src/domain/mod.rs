@@ -46,6 +46,7 @@ pub mod labelled;
 pub mod monitor;
 pub mod network;
 pub mod operating_point;
+pub mod pace;
 pub mod preprocess;
 pub mod score;
 pub mod signal;

@@ -1,6 +1,6 @@
 //! `nightlight serve`.
 
-mod machine;
+mod files;
 mod wiring;
 
 use std::{

@@ -11,10 +11,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
-use super::machine;
+use super::files;
 use crate::{
     cli::Failure,
-    config::{Config, Server},
+    config::{Config, Limits, Server},
     domain::time::Timestamp,
     http::{self, HttpOptions, HttpServices, HttpState, Scorer, ServeOptions},
     services::{
@@ -80,7 +80,7 @@ const OTHER_FILES: usize = 512;
 fn serving(config: &Config) -> Result<ServeOptions, Failure> {
     let server = &config.server;
     let kept = ServeOptions::SPARE_FILES + OTHER_FILES;
-    let files = machine::raise_file_limit();
+    let files = files::raise_file_limit();
     let connections = server.max_connections.min(files.saturating_sub(kept));
     if connections == 0 {
         let needed = kept + server.max_connections;
@@ -109,9 +109,9 @@ fn serving(config: &Config) -> Result<ServeOptions, Failure> {
 }
 
 /// Memory for bodies: what is configured, or a quarter of what there is.
-fn body_memory(server: &Server) -> usize {
+fn body_memory(server: &Server, limits: &Limits) -> usize {
     match server.body_memory_bytes {
-        0 => (machine::memory() / 4).max(server.body_limit_bytes),
+        0 => usize::try_from(limits.memory_bytes / 4).unwrap_or(usize::MAX).max(server.body_limit_bytes),
         bytes => bytes,
     }
 }
@@ -126,7 +126,7 @@ fn options(config: &Config) -> HttpOptions {
         batch_concurrency: server.batch_concurrency,
         max_messages: limits.max_messages,
         max_text_bytes: limits.max_text_bytes,
-        body_memory: body_memory(server),
+        body_memory: body_memory(server, limits),
         body_min_rate: server.body_min_rate,
         read_timeout: Duration::from_millis(server.body_read_timeout_ms),
         deadline: Duration::from_millis(server.deadline_ms),

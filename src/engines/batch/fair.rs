@@ -28,6 +28,13 @@ pub(super) struct Begun {
     guess: u64,
 }
 
+impl Begun {
+    /// Whose item it is.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+}
+
 impl<T> Default for Fair<T> {
     fn default() -> Self {
         Self { callers: Shares::default(), len: 0, typical: 1 }
@@ -66,18 +73,10 @@ impl<T> Fair<T> {
         }
     }
 
-    /// The next items, as long as `fits` says so, which is told the weight of each.
-    pub fn pop_while(&mut self, weight: impl Fn(&T) -> u64, mut fits: impl FnMut(u64) -> bool) -> Vec<(T, Begun)> {
-        std::iter::from_fn(|| self.pop(&weight, &mut fits)).collect()
-    }
-
-    fn pop(&mut self, weight: impl Fn(&T) -> u64, mut fits: impl FnMut(u64) -> bool) -> Option<(T, Begun)> {
-        let at = self.callers.next()?;
-        let within = self.callers.members[at].work.next()?;
+    /// The next item of those that `fits` says yes to. Who has one that does not fit is passed over.
+    pub fn pop(&mut self, weight: impl Fn(&T) -> u64, fits: impl Fn(&T) -> bool) -> Option<(T, Begun)> {
+        let (at, within) = self.next(fits)?;
         let weight = weight(self.callers.members[at].work.members[within].work.front()?);
-        if !fits(weight) {
-            return None;
-        }
         let guess = weight.saturating_mul(self.typical);
         let caller = self.callers.begin(at, guess);
         let name = caller.name;
@@ -86,6 +85,13 @@ impl<T> Fair<T> {
         let item = party.work.pop_front()?;
         self.len -= 1;
         Some((item, begun))
+    }
+
+    /// The caller and the party that are next.
+    fn next(&self, fits: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
+        let party = |caller: &Member<Shares<VecDeque<T>>>| caller.work.next(|party| party.work.front().is_some_and(&fits));
+        let at = self.callers.next(|caller| party(caller).is_some())?;
+        Some((at, party(&self.callers.members[at])?))
     }
 
     /// What an item of this weight has cost.
@@ -145,8 +151,9 @@ impl<W: Default> Shares<W> {
         member
     }
 
-    fn next(&self) -> Option<usize> {
-        let waiting = self.members.iter().enumerate().filter(|(_, member)| member.waits > 0);
+    /// Of those with something that fits, the one that was served least.
+    fn next(&self, fits: impl Fn(&Member<W>) -> bool) -> Option<usize> {
+        let waiting = self.members.iter().enumerate().filter(|(_, member)| member.waits > 0 && fits(member));
         waiting.min_by_key(|(_, member)| (member.served, member.turn)).map(|(at, _)| at)
     }
 
@@ -244,6 +251,17 @@ mod tests {
         queue.push(flow(1, 2), ('c', 50));
         let names: Vec<char> = std::iter::from_fn(|| queue.pop(|_| 1, |_| true)).map(|((name, _), _)| name).collect();
         assert_eq!(names, ['a', 'c', 'b'], "two workers take of two parties");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_passed_over() {
+        let mut queue = Fair::default();
+        for (party, name, cost) in [(1, 'a', 9), (1, 'b', 1), (2, 'c', 1)] {
+            queue.push(flow(1, party), (name, cost));
+        }
+        let small = |queue: &mut Fair<(char, u64)>| queue.pop(|_| 1, |(_, cost)| *cost < 9).map(|((name, _), _)| name);
+        assert_eq!((small(&mut queue), small(&mut queue)), (Some('c'), None), "nobody overtakes what is before it in its party");
+        assert_eq!(order(&mut queue), "ab");
     }
 
     #[test]

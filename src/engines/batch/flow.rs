@@ -16,7 +16,7 @@ tokio::task_local! {
 /// uploader sits behind it; that is why there are two levels.
 ///
 /// It belongs to the asynchronous task that does the work, as a span does, so that every queue on the way knows it and no function in between carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     pub(super) caller: u64,
     pub(super) party: u64,
@@ -38,6 +38,11 @@ impl Flow {
     /// Runs `work` as this flow's.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         FLOW.scope(self, work).await
+    }
+
+    /// The same on a thread of its own.
+    pub(super) fn scope_blocking<T>(self, work: impl FnOnce() -> T) -> T {
+        FLOW.sync_scope(self, work)
     }
 
     /// That of the task that asks; one of its own for each item of work that nobody has named.

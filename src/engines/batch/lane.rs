@@ -1,48 +1,184 @@
-//! A bounded pool of threads for any CPU work: a [`Batcher`] whose items are closures.
+//! A bounded pool of threads for any CPU work, in turns.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::{BatchError, BatchOptions, Batcher, Work};
+use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce() + Send>;
+use super::{
+    BatchError,
+    flow::Flow,
+    turns::{Job, Turns},
+};
 
-/// Threads that run one closure each at a time, behind a bounded queue.
-pub struct Lane(Batcher<Job, ()>);
+/// What the jobs of a lane may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// All together. One job may have three quarters; the fourth is kept for small ones.
+    pub bytes: u64,
+    /// For how many of them that is enough, which says what is small.
+    pub small_jobs: usize,
+}
+
+/// Threads for closures, behind a bounded queue. So many run at a time, those of all flows alike; one that is long asks [`pace::give_way`](crate::domain::pace::give_way) on its
+/// way, so that others come between, and [`pace::hold`](crate::domain::pace::hold) before it takes memory in the order of megabytes.
+pub struct Lane(Arc<Turns>);
 
 impl Lane {
-    /// A lane of `threads` threads with at most `queue` jobs waiting.
+    /// A lane of which `threads` jobs run at a time, with at most `queue` jobs that wait to begin.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn spawn(name: &'static str, threads: usize, queue: usize) -> std::io::Result<Self> {
-        let options = BatchOptions { max_batch: 1, max_wait: std::time::Duration::ZERO, queue };
-        let work = || -> Work<Job, ()> { Box::new(|jobs: Vec<Job>| jobs.into_iter().map(|job| job()).collect()) };
-        Batcher::spawn(name, options, (0..threads.max(1)).map(|_| work()).collect()).map(Self)
+        Self::spawn_within(name, threads, queue, Memory { bytes: u64::MAX, small_jobs: 1 })
     }
 
-    /// Runs `job` on a thread of the lane. A job that panics is [`BatchError::Failed`]; its thread lives on.
+    /// The same of jobs that may hold so much memory all together.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn spawn_within(name: &'static str, threads: usize, queue: usize, memory: Memory) -> std::io::Result<Self> {
+        Turns::start(name, threads, queue, memory).map(Self)
+    }
+
+    /// Runs `job` on a thread of the lane as the current [`Flow`]'s. A job that panics is [`BatchError::Failed`]; its thread lives on. Dropping the future gives
+    /// the job up: it does not begin, or ends where it next asks for its pace.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, BatchError> {
-        let slot = Arc::new(Mutex::new(None));
-        let result = slot.clone();
-        self.0.submit(Box::new(move || *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(job()))).await?;
-        let taken = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.ok_or(BatchError::Failed)
+        let (sender, receiver) = oneshot::channel();
+        let left = Arc::new(AtomicBool::new(false));
+        let _leaving = Leaving(left.clone());
+        let work = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(job));
+            // The caller may have left meanwhile; nobody is owed the result then.
+            let _ = sender.send(result);
+        });
+        self.0.submit(Flow::current(), Job { work, left })?;
+        match receiver.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) => {
+                // The text of a panic could hold content.
+                tracing::error!("a job failed");
+                Err(BatchError::Failed)
+            }
+            Err(_) => Err(BatchError::Stopped),
+        }
     }
 
-    /// Jobs waiting now.
+    /// Jobs that wait to begin.
     pub fn waiting(&self) -> usize {
         self.0.waiting()
+    }
+
+    /// Bytes that no job holds now.
+    pub fn free_memory(&self) -> u64 {
+        self.0.free_memory()
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Says so when the caller leaves.
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::mpsc,
+        time::{Duration, Instant},
+    };
+
     use super::*;
+    use crate::domain::pace::{self, Stop};
 
     #[tokio::test]
     async fn a_panicking_job_fails_alone() {
         let lane = Lane::spawn("test", 2, 8).unwrap();
         assert_eq!(lane.run(|| -> u32 { panic!("on purpose") }).await, Err(BatchError::Failed));
         assert_eq!(lane.run(|| 5).await, Ok(5));
+    }
+
+    /// Asks for its pace until `over` says something; how often it got its turn again.
+    fn long(over: &mpsc::Receiver<()>) -> Result<u32, Stop> {
+        let mut turns = 0;
+        while over.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            pace::give_way()?;
+            turns += 1;
+        }
+        Ok(turns)
+    }
+
+    #[tokio::test]
+    async fn a_short_job_does_not_wait_for_the_end_of_long_ones() {
+        let lane = Lane::spawn("test", 1, 64).unwrap();
+        let (ends, jobs): (Vec<_>, Vec<_>) = (0..8)
+            .map(|_| {
+                let (end, over) = mpsc::channel();
+                (end, lane.run(move || long(&over)))
+            })
+            .unzip();
+        let short = async {
+            for number in 0..20 {
+                assert_eq!(lane.run(move || number).await, Ok(number), "while all the long ones go on");
+            }
+            ends.iter().for_each(|end| end.send(()).unwrap());
+        };
+        let (long, ()) = futures_util::future::join(futures_util::future::join_all(jobs), short).await;
+        assert!(long.iter().all(|turns| matches!(turns, Ok(Ok(turns)) if *turns > 0)), "{long:?}");
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_caller_left_ends_where_it_asks() {
+        let lane = Lane::spawn("test", 1, 8).unwrap();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (end, over) = mpsc::channel();
+        let left = tokio::time::timeout(Duration::from_millis(20), lane.run(move || tell.send(long(&over)).unwrap())).await;
+        assert!(left.is_err());
+        assert_eq!(told.await.unwrap(), Err(Stop::Left));
+        drop(end);
+    }
+
+    #[tokio::test]
+    async fn memory_is_waited_for_and_small_things_pass() {
+        let lane = Lane::spawn_within("test", 2, 64, Memory { bytes: 1600, small_jobs: 4 }).unwrap();
+        let (end, over) = mpsc::channel::<()>();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let big = lane.run(move || {
+            let _held = pace::hold(1000, None).unwrap();
+            tell.send(()).unwrap();
+            over.recv().unwrap();
+        });
+        let others = async {
+            told.await.unwrap();
+            assert_eq!(lane.run(|| pace::hold(1201, None).err()).await, Ok(Some(Stop::TooMuch { most: 1200 })));
+            assert!(lane.run(|| pace::hold(100, None).is_ok()).await.unwrap());
+            let until = Instant::now() + Duration::from_millis(10);
+            assert_eq!(lane.run(move || pace::hold(300, Some(until)).err()).await, Ok(Some(Stop::Deadline)));
+            let waits = lane.run(|| pace::hold(300, None).map(drop));
+            let ends = async {
+                while lane.free_memory() != 600 || lane.0.is_paused() == 0 {
+                    tokio::task::yield_now().await;
+                }
+                assert!(lane.run(|| pace::hold(100, None).is_ok()).await.unwrap(), "while another one waits");
+                end.send(()).unwrap();
+            };
+            assert_eq!(futures_util::future::join(waits, ends).await.0, Ok(Ok(())));
+        };
+        let (big, ()) = futures_util::future::join(big, others).await;
+        assert_eq!((big, lane.free_memory()), (Ok(()), 1600));
     }
 }

@@ -22,9 +22,12 @@
 mod fair;
 mod flow;
 mod lane;
+mod shares;
+mod turns;
 
 pub use flow::Flow;
-pub use lane::Lane;
+pub use lane::{Lane, Memory};
+pub use shares::{Shares, Size};
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -250,13 +253,12 @@ impl<In, Out> Queue<In, Out> {
         // Callers may have left, or another worker taken the items, while this one waited for company.
         state.waiting.retain(|(_, sender)| !sender.is_closed());
         let share = self.weight(&state).div_ceil(self.workers as u64).min(most);
-        let mut whole = 0;
-        let fits = |weight| {
-            let first = whole == 0;
-            whole += weight;
-            first || whole <= share
-        };
-        let batch = state.waiting.pop_while(|entry| self.weight_of(entry), fits);
+        let (mut batch, mut whole) = (Vec::new(), 0);
+        let weight = |entry: &Entry<In, Out>| self.weight_of(entry);
+        while let Some(next) = state.waiting.pop(weight, |entry| whole == 0 || whole + weight(entry) <= share) {
+            whole += weight(&next.0);
+            batch.push(next);
+        }
         if !state.waiting.is_empty() {
             self.arrived.notify_one();
         }

@@ -29,6 +29,14 @@ pub struct Limits {
     pub max_bytes: usize,
 }
 
+/// Bytes of memory for each pixel, at most: see [`Limits`].
+const fn memory_of(media_type: MediaType) -> u64 {
+    match media_type {
+        MediaType::Jpeg => 15,
+        _ => 25,
+    }
+}
+
 /// What the header says, as a decoded frame would have it: after EXIF orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -206,7 +214,7 @@ impl Decoder {
         // A frame that cannot be addressed is far beyond any machine's limits, but `max_pixels` is the operator's to set.
         let length = usize::try_from(3 * u128::from(width) * u128::from(height))
             .map_err(|_| Fault::malformed("more pixels than can be addressed").of(media_type))?;
-        work.earn(u64::from(width) * u64::from(height));
+        work.earn(u64::from(width) * u64::from(height), memory_of(media_type)).map_err(|fault| fault.of(media_type))?;
         let mut pixels = self.pool.take(length);
         let alpha = sequence.read(&mut pixels, reading, &self.pool, work).map_err(|fault| fault.of(media_type))?;
         self.upright(media_type, orientation, Raster { size: (width, height), rgb: pixels, alpha })

@@ -23,6 +23,9 @@ pub enum DecodeError {
     /// The file asks for more work than its bytes and pixels earn (see `work`): strips that share their bytes, thousands of scans. Leave it unscored, routed by policy.
     #[error("{} with more {what} than a file of its bytes and pixels may have: its decoding was stopped", media_type.as_str())]
     TooMuchWork { media_type: MediaType, what: &'static str },
+    /// To decode it may take more memory than there is for all pictures (`limits.memory_bytes`); nothing was allocated. Leave it unscored, routed by policy.
+    #[error("decoding the {} may take {bytes} bytes of memory, more than the {most} that there are for pictures (limits.memory_bytes)", media_type.as_str())]
+    TooMuchMemory { media_type: MediaType, bytes: u64, most: u64 },
     /// The caller's deadline came before the end. Give more time, or send a smaller file.
     #[error("decoding the {} did not end before the deadline", media_type.as_str())]
     Deadline { media_type: MediaType },
@@ -43,7 +46,7 @@ impl DecodeError {
         match self {
             Self::Empty => "empty",
             Self::UnsupportedType(_) => "unsupported_media",
-            Self::TooManyBytes { .. } | Self::TooLarge { .. } | Self::TooMuchWork { .. } => "too_large",
+            Self::TooManyBytes { .. } | Self::TooLarge { .. } | Self::TooMuchWork { .. } | Self::TooMuchMemory { .. } => "too_large",
             Self::Deadline { .. } => "deadline",
             Self::UnsupportedFeature { .. } => "unsupported_feature",
             Self::Malformed { .. } | Self::Missing { .. } => "malformed",
@@ -66,6 +69,11 @@ pub(super) enum Fault {
     Missing(String),
     /// More work than the file earns, and of what.
     Work(&'static str),
+    /// More memory than there will ever be.
+    Memory {
+        bytes: u64,
+        most: u64,
+    },
     /// The caller's deadline passed.
     Deadline,
 }
@@ -84,6 +92,7 @@ impl Fault {
             Self::Malformed(detail) => DecodeError::Malformed { media_type, detail },
             Self::Missing(detail) => DecodeError::Missing { media_type, detail },
             Self::Unsupported(detail) => DecodeError::UnsupportedFeature { media_type, detail },
+            Self::Memory { bytes, most } => DecodeError::TooMuchMemory { media_type, bytes, most },
             Self::Work(what) => DecodeError::TooMuchWork { media_type, what },
             Self::Deadline => DecodeError::Deadline { media_type },
         }

@@ -3,17 +3,19 @@
 //! A file says how much is to be done for it, and a small one may ask for a lot: strips that all name the same bytes, thousands of scans over one
 //! picture, frames of one pixel on a screen of millions. So every reader says what it is about to do ([`Work::spend`]), in nanoseconds of an ordinary core as they were
 //! measured for each format at its worst, and the sum is held against what a file earns by its bytes and by the pixels of the frames that it shows. These are
-//! counts, not times: a file is refused on every machine or on none. Only the deadline looks at a clock, once in a millisecond of counted work.
+//! counts, not times: a file is refused on every machine or on none. Only the deadline looks at a clock, once in a millisecond of counted work; then the thread also lets others
+//! go first ([`pace`]). Memory is held from before a frame is read until the next one.
 //!
 //! Readers spend by row, strip, scan or block of stored bytes, never by pixel. What cannot be interrupted says so with [`Work::spend_at_once`], and is not begun when
 //! it would not end in time.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::error::Fault;
+use crate::domain::pace::{self, Held, Stop};
 
 /// What every file may cost: the tables and buffers of decoders.
 const FILE: u64 = 40_000_000;
@@ -41,6 +43,9 @@ struct Account {
     pixels: Cell<u64>,
     /// Stored bytes that were read by reference, so that they may be read again.
     referred: Cell<u64>,
+    /// Memory for the frame that is read, and for tables beside it.
+    frame: RefCell<Option<Held>>,
+    tables: RefCell<Option<Held>>,
 }
 
 impl Work {
@@ -49,13 +54,39 @@ impl Work {
         let file = bytes as u64;
         let earned = Cell::new(FILE + BYTE * file);
         let (spent, look, pixels, referred) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
-        Self(Rc::new(Account { deadline, file, earned, spent, look, pixels, referred }))
+        let (frame, tables) = (RefCell::default(), RefCell::default());
+        Self(Rc::new(Account { deadline, file, earned, spent, look, pixels, referred, frame, tables }))
     }
 
-    /// A frame of so many pixels is about to be read.
-    pub(super) fn earn(&self, pixels: u64) {
+    /// A frame of so many pixels is about to be read, for each of which `bytes` of memory are used at most. Waits for the memory.
+    ///
+    /// # Errors
+    /// When there will never be so much, or not before the deadline.
+    pub(super) fn earn(&self, pixels: u64, bytes: u64) -> Result<(), Fault> {
+        // One after the other, so that nobody holds some and waits for more.
+        self.0.tables.take();
+        self.0.frame.take();
+        *self.0.frame.borrow_mut() = Some(self.hold(pixels.saturating_mul(bytes))?);
         self.0.pixels.set(self.0.pixels.get().saturating_add(pixels));
         self.0.earned.set(self.0.earned.get().saturating_add(pixels.saturating_mul(PIXEL)));
+        Ok(())
+    }
+
+    /// Tables of so many bytes are about to be made beside the frame. Waits for the memory.
+    ///
+    /// # Errors
+    /// As [`earn`](Self::earn).
+    pub(super) fn tables(&self, bytes: u64) -> Result<(), Fault> {
+        self.0.tables.take();
+        *self.0.tables.borrow_mut() = Some(self.hold(bytes)?);
+        Ok(())
+    }
+
+    fn hold(&self, bytes: u64) -> Result<Held, Fault> {
+        pace::hold(bytes, self.0.deadline).map_err(|stop| match stop {
+            Stop::TooMuch { most } => Fault::Memory { bytes, most },
+            Stop::Left | Stop::Deadline => Fault::Deadline,
+        })
     }
 
     /// Counts what is about to be done. `what` names it for the error.
@@ -84,9 +115,9 @@ impl Work {
         }
     }
 
-    /// Whether the deadline has passed. Looks at the clock.
+    /// Whether the deadline has passed, or nobody waits any more. Lets others go first, and looks at the clock.
     pub(super) fn is_over(&self) -> bool {
-        self.0.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        pace::give_way().is_err() || self.0.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Counts stored bytes that the file refers to, and may refer to again: over all of its frames a small multiple of its length. Blank tiles share their bytes, so
@@ -190,7 +221,7 @@ mod tests {
         let work = Work::of_file(100, None);
         assert!(work.spend(FILE + 100 * BYTE, "x").is_ok());
         assert!(matches!(work.spend(1, "rows"), Err(Fault::Work("rows"))));
-        work.earn(1);
+        work.earn(1, 3).unwrap();
         assert!(work.spend(PIXEL - 1, "x").is_ok());
         assert!(work.spend(1, "x").is_err());
     }

@@ -21,10 +21,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{clip::Look, frame::Frame, hash::Digests},
+    domain::{clip::Look, frame::Frame, hash::Digests, pace},
     engines::{
         batch::{BatchError, BatchOptions, Lane},
-        hashing,
+        hashing::digests::Digester,
         media::DecodeError,
     },
     services::StartError,
@@ -82,6 +82,21 @@ enum State {
     Prepared(Box<Prepared>),
     /// The only one, which is to wait for the GPU.
     Waiting(Frame),
+}
+
+/// Bytes that are digested at a time.
+const PIECE: usize = 1 << 20;
+
+/// Where nobody waits for them any more, the digests of some of the bytes.
+fn digest(bytes: &[u8], want: &Want) -> Digests {
+    let mut digester = Digester::new(want.md5, want.sha1);
+    for piece in bytes.chunks(PIECE) {
+        digester.update(piece);
+        if pace::give_way().is_err() {
+            break;
+        }
+    }
+    digester.finish()
 }
 
 impl Pictures {
@@ -145,7 +160,7 @@ impl Pictures {
         let needs = want.pixels.clone().unwrap_or_default();
         let work = move || {
             let waited = queued.elapsed();
-            let (digests, digest) = timed(trace_span!("digest"), || hashing::digests::digests(&bytes, want.md5, want.sha1));
+            let (digests, digest) = timed(trace_span!("digest"), || digest(&bytes, &want));
             let looked = want.pixels.map(|needs| this.look_at(&bytes, &needs, deadline));
             (digests, looked, waited, digest)
         };

@@ -301,6 +301,7 @@ pub fn reason_of(error: &DecodeError) -> UnscoredReason {
         DecodeError::TooLarge { .. }
         | DecodeError::TooManyBytes { .. }
         | DecodeError::TooMuchWork { .. }
+        | DecodeError::TooMuchMemory { .. }
         | DecodeError::Deadline { .. } => UnscoredReason::MediaTooLarge,
         DecodeError::UnsupportedFeature { .. } => UnscoredReason::UnsupportedFeature,
         // A photo that went through a program which keeps the index of pictures and drops those behind the first is an ordinary photo.

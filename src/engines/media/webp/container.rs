@@ -16,6 +16,7 @@ const LOSSY: u64 = 60;
 const LOSSLESS: u64 = 20;
 /// A group of codes, whose tables may take 20 KiB; and a byte of a picture whose groups cannot be counted, because it is broken, or they are.
 const GROUP: u64 = 14_000;
+const GROUP_BYTES: u64 = 20 << 10;
 const UNCOUNTED: u64 = 350;
 /// Bytes before the codes of a lossless picture: the signature, the size, whether there is alpha, the version. And before those of a plane of alpha: how it is filtered.
 const HEADER: usize = 5;
@@ -33,7 +34,8 @@ pub(super) fn spend_bitstream(kind: &[u8], data: &[u8], size: (u32, u32), work: 
     let Some(codes) = codes else { return Ok(()) };
     work.spend(LOSSLESS * pixels, "pixels of a WebP")?;
     let cost = groups::count(codes, size).map_or(UNCOUNTED * codes.len() as u64, |groups| GROUP * u64::from(groups));
-    work.spend(cost, "tables of a WebP")
+    work.spend(cost, "tables of a WebP")?;
+    work.tables(cost / GROUP * GROUP_BYTES)
 }
 
 pub(super) fn fault(error: DecodingError) -> Fault {

@@ -1,28 +1,16 @@
-//! What the machine gives this process: memory, and files.
+//! What the machine gives this process.
 
 use std::{fs, path::Path};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 /// Where there is nobody to ask: a small machine.
-const UNKNOWN_MEMORY: usize = 4 << 30;
-
-/// Raises the number of files that this process may open as far as it may itself, and gives it. Shells and service managers start programs with 1,024, for
-/// the sake of programs that use `select` (getrlimit(2), systemd's NEWS for version 240).
-pub(super) fn raise_file_limit() -> usize {
-    let before = getrlimit(Resource::Nofile);
-    // Refused where a sandbox forbids it; then what there is has to do.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
-    let files = getrlimit(Resource::Nofile).current;
-    files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
-}
+const UNKNOWN_MEMORY: u64 = 4 << 30;
 
 /// Bytes of memory that this process may use: its cgroup's, or the machine's.
-pub(super) fn memory() -> usize {
+pub(super) fn memory() -> u64 {
     memory_of(Path::new("/proc"), Path::new("/sys/fs/cgroup"))
 }
 
-fn memory_of(proc: &Path, cgroups: &Path) -> usize {
+fn memory_of(proc: &Path, cgroups: &Path) -> u64 {
     let machine = fs::read_to_string(proc.join("meminfo")).ok().and_then(|text| total(&text));
     let groups = fs::read_to_string(proc.join("self/cgroup")).unwrap_or_default();
     let limits = groups.lines().filter_map(|line| limit(line, cgroups));
@@ -30,14 +18,14 @@ fn memory_of(proc: &Path, cgroups: &Path) -> usize {
 }
 
 /// `MemTotal: 16384000 kB`
-fn total(meminfo: &str) -> Option<usize> {
+fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The smallest limit on the way from a group to its root, of `0::/path` (cgroups(7), version 2) or `4:memory:/path` (version 1). In a container the group's
 /// own path may not be there, and its root is the container's.
-fn limit(line: &str, cgroups: &Path) -> Option<usize> {
+fn limit(line: &str, cgroups: &Path) -> Option<u64> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
     let (root, file) = match controllers {
@@ -77,12 +65,5 @@ mod tests {
         write("proc/self/cgroup", "3:cpu,cpuacct:/x\n2:memory:/gone\n");
         write("sys/memory/memory.limit_in_bytes", "3000000\n");
         assert_eq!(memory(), 3_000_000, "version 1, in a container");
-    }
-
-    #[test]
-    fn more_files_can_be_opened_afterwards() {
-        let files = raise_file_limit();
-        assert_eq!(files, raise_file_limit());
-        assert!(files > 0);
     }
 }
