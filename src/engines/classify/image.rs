@@ -149,7 +149,7 @@ impl ImageNetwork {
 
     fn run(&self, items: &[Tensor]) -> Result<Vec<Vec<f32>>, ClassifyError> {
         items.iter().try_for_each(|item| self.check_item(item))?;
-        self.pool.map(items, |session, item| match item.data() {
+        self.pool.map(items, self.pool.size(), |session, item| match item.data() {
             TensorData::F32(values) => self.run_one(session, TensorRef::from_array_view((item.shape(), &values[..]))),
             TensorData::F16(values) => self.run_one(session, TensorRef::from_array_view((item.shape(), &values[..]))),
         })

@@ -52,7 +52,7 @@ mod script;
 mod spec;
 
 pub use conversation::{ConversationClassifier, ConversationScores, LabelScore, TextScores};
-pub use encoder::{Embedding, Encoder};
+pub use encoder::{Embedding, Encoder, MOST_TOKENS_PER_RUN};
 pub use error::ClassifyError;
 pub use golden::{Golden, GoldenPicture};
 pub use head::TextHead;

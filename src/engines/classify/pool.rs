@@ -84,6 +84,11 @@ impl SessionPool {
         Ok(Self { model: model.to_owned(), size: made.len(), idle: Mutex::new(made), returned: Condvar::new() })
     }
 
+    /// Sessions.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// Lends a session, the one used last first (its buffers are still in the cache). Blocks until one is free.
     pub fn borrow(&self) -> Borrowed<'_> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,13 +100,14 @@ impl SessionPool {
         }
     }
 
-    /// Runs `work` on every item, spread over the sessions; results in the order of the items. The first error ends it.
+    /// Runs `work` on every item, on so many sessions at a time; results in the order of the items. The first error ends it.
     pub fn map<T: Sync, R: Send>(
         &self,
         items: &[T],
+        sessions: usize,
         work: impl Fn(&mut Session, &T) -> Result<R, ClassifyError> + Sync,
     ) -> Result<Vec<R>, ClassifyError> {
-        let workers = self.size.min(items.len());
+        let workers = self.size.min(sessions).min(items.len());
         let work = |session: &mut Session, item: &T| {
             let _span = tracing::trace_span!("inference").entered();
             work(session, item)

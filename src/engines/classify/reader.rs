@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokenizers::{Encoding, Tokenizer};
+use tokenizers::Tokenizer;
 
 use super::error::ClassifyError;
 use super::manifest::{Manifest, Role, Text};
 use super::normalise::{Normalise, Step, Vocabulary};
 use super::script::Scripts;
+use crate::domain::pace;
 
 /// Token ids of one window, with the two that mark its ends. Shared, because equal windows are embedded once.
 pub type Window = Arc<[u32]>;
@@ -111,7 +112,7 @@ impl Reader {
     /// `RunFailed` when the tokenizer fails.
     pub fn read(&self, texts: &[&str], max_tokens: usize) -> Result<Vec<Reading>, ClassifyError> {
         let raw = self.views(texts, max_tokens)?;
-        let normalised: Vec<_> = texts.iter().map(|text| self.normalised(text)).collect();
+        let normalised = texts.iter().map(|text| self.normalised(text)).collect::<Result<Vec<_>, _>>()?;
         let changed: Vec<(usize, &str)> =
             normalised.iter().enumerate().filter_map(|(at, text)| text.as_deref().map(|text| (at, text))).collect();
         let others = self.views(&changed.iter().map(|(_, text)| *text).collect::<Vec<_>>(), max_tokens)?;
@@ -128,19 +129,26 @@ impl Reader {
         Ok(readings)
     }
 
+    /// Lets others go first, between two texts.
+    fn give_way(&self) -> Result<(), ClassifyError> {
+        pace::give_way().map_err(|_| ClassifyError::RunFailed { model: self.model.clone(), reason: "nobody waits for it any more".into() })
+    }
+
     /// `None` where the normalised text is the text.
-    fn normalised(&self, text: &str) -> Option<String> {
-        let normalise = self.normalise.as_ref()?;
-        match normalise.normaliser(self).apply(text) {
+    fn normalised(&self, text: &str) -> Result<Option<String>, ClassifyError> {
+        let Some(normalise) = &self.normalise else { return Ok(None) };
+        self.give_way()?;
+        Ok(match normalise.normaliser(self).apply(text) {
             std::borrow::Cow::Borrowed(_) => None,
             std::borrow::Cow::Owned(other) => (other != text).then_some(other),
-        }
+        })
     }
 
     fn views(&self, texts: &[&str], max_tokens: usize) -> Result<Vec<View>, ClassifyError> {
         let failed = |error: tokenizers::Error| ClassifyError::RunFailed { model: self.model.clone(), reason: error.to_string() };
-        let encodings = self.tokenizer.encode_batch_fast(texts.to_vec(), false).map_err(failed)?;
-        let view = |(text, encoding): (&&str, Encoding)| {
+        let view = |text: &&str| {
+            self.give_way()?;
+            let encoding = self.tokenizer.encode_fast(*text, false).map_err(failed)?;
             let ids: Vec<u32> = encoding.get_ids().iter().copied().filter(|id| !self.control.contains(id)).collect();
             let read = ids.len().min(max_tokens);
             let ranges = token_ranges(read, &self.text);
@@ -154,7 +162,7 @@ impl Reader {
             let unreadable = ranges.iter().zip(&foreign).filter(|pair| unreadable(*pair)).count() + no_tokens;
             Ok(View { windows, tokens: read, all_tokens: ids.len(), unreadable })
         };
-        texts.iter().zip(encodings).map(view).collect()
+        texts.iter().map(view).collect()
     }
 
     /// For each window, whether most letters of its part of the text are of a script that is not read.

@@ -69,7 +69,7 @@ impl Embedders {
     /// No threads.
     pub fn start(config: &Config, models: &mut Models) -> std::io::Result<Self> {
         let max_wait = Duration::from_micros(config.batching.max_wait_us);
-        let options = BatchOptions { max_batch: config.batching.max_images, max_wait, queue: config.batching.queue };
+        let options = BatchOptions { max_batch: 1, max_wait, queue: config.batching.queue };
         let start = |(name, model): (String, ImageEmbedder)| Embedder::start(&name, model, models.sessions, options);
         let running = std::mem::take(&mut models.embedders).into_iter().map(start).collect::<Result<_, _>>()?;
         let refused = models.refused.iter().filter_map(|refused| match refused.sees {

@@ -28,7 +28,8 @@ impl Analysis {
         let mut running: Vec<(String, ModelFacts)> = Vec::new();
         let (sessions, provider) = (loaded.sessions, ExecutionProvider::default());
         let wait = Duration::from_micros(config.batching.max_wait_us);
-        let images = BatchOptions { max_batch: config.batching.max_images, max_wait: wait, queue: config.batching.queue };
+        // Pictures go through a network one by one, so that a batch would only let others wait.
+        let images = BatchOptions { max_batch: 1, max_wait: wait, queue: config.batching.queue };
         let texts = BatchOptions { max_batch: config.batching.max_texts, max_wait: wait, queue: config.batching.queue };
         let mut put = |name: String, facts: ModelFacts| {
             versions.insert(name.clone(), facts.digest.clone());

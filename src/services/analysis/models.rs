@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
+
 use super::pixels::ModelName;
 use crate::{
     domain::{
@@ -12,7 +14,7 @@ use crate::{
     },
     engines::{
         batch::{BatchError, BatchOptions, Batcher, Lane, Work},
-        classify::{ClassifyError, ConversationClassifier, ImageClassifier, TextPlan, Window},
+        classify::{ClassifyError, ConversationClassifier, ImageClassifier, MOST_TOKENS_PER_RUN, TextPlan, Window},
     },
     services::operating_points::Points,
 };
@@ -107,36 +109,43 @@ fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<
     }
 }
 
-/// The vector of each window of one portion.
-type Embedded = Result<Vec<Vec<f32>>, String>;
+/// Windows of one attachment that go through the encoder together.
+struct Slice {
+    windows: Vec<Window>,
+    /// Tokens, or more where a batch would have more windows than `batching.max_texts`.
+    weight: usize,
+}
 
-/// Tokens of one slice of a text model's work, about: a run of [`ConversationClassifier`] over more gains nothing, and others wait for it.
-const SLICE_TOKENS: usize = 1024;
+/// The vector of each window of one slice.
+type Embedded = Result<Vec<Vec<f32>>, String>;
 
 /// A conversation classifier; the texts of many attachments share a call of its encoder.
 pub(super) struct TextModel {
     pub technology: Technology,
     pub classifier: Arc<ConversationClassifier>,
-    /// Windows of one slice at most.
-    slice: usize,
-    queue: Batcher<Vec<Window>, Embedded>,
+    /// What a window weighs at least.
+    least: usize,
+    sessions: usize,
+    queue: Batcher<Slice, Embedded>,
     /// Where texts become windows.
     readers: Lane,
 }
 
 impl TextModel {
-    /// Starts `sessions` workers. A batch has at most `options.max_batch` windows.
+    /// Starts `sessions` workers. A batch has at most `options.max_batch` windows, and no more tokens than one run of the encoder.
     pub(super) fn start(classifier: ConversationClassifier, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
         let technology = Technology::new(classifier.head().manifest().technology.clone());
         let classifier = Arc::new(classifier);
-        let work = || -> Work<Vec<Window>, Embedded> {
+        let sessions = sessions.max(1);
+        let work = || -> Work<Slice, Embedded> {
             let classifier = classifier.clone();
-            Box::new(move |portions| embed(&classifier, &portions))
+            Box::new(move |slices| embed(&classifier, &slices))
         };
-        let workers = (0..sessions.max(1)).map(|_| work()).collect();
-        let queue = Batcher::spawn_weighed("text-model", options, Vec::len, workers)?;
+        let (least, options) =
+            (MOST_TOKENS_PER_RUN.div_ceil(options.max_batch), BatchOptions { max_batch: MOST_TOKENS_PER_RUN, ..options });
+        let queue = Batcher::spawn_weighed("text-model", options, |slice| slice.weight, (0..sessions).map(|_| work()).collect())?;
         let readers = Lane::spawn("text-reader", sessions, options.queue)?;
-        Ok(Self { technology, classifier, slice: options.max_batch.max(1), queue, readers })
+        Ok(Self { technology, classifier, least, sessions, queue, readers })
     }
 
     /// What is read of a text or a conversation: `plan` on the threads of this model's readers.
@@ -148,27 +157,36 @@ impl TextModel {
         Ok(self.readers.run(move || plan(&classifier)).await??)
     }
 
-    /// One vector for each window. Many windows go in slices, the next when the last is done, so that others' texts come between them and the rest
+    /// One vector for each window. Many windows go in slices, one for each session at a time, so that others' texts come between them and the rest
     /// is never begun for a caller who has left.
     pub(super) async fn embed(&self, windows: &[Window]) -> Result<Vec<Vec<f32>>, ModelFailure> {
+        let runs = slices(windows, self.least).into_iter().map(|slice| self.queue.submit(slice));
+        let mut runs = stream::iter(runs).buffered(self.sessions);
         let mut vectors = Vec::with_capacity(windows.len());
-        while vectors.len() < windows.len() {
-            let rest = &windows[vectors.len()..];
-            let slice = rest[..slice_of(rest, self.slice)].to_vec();
-            vectors.extend(self.queue.submit(slice).await?.map_err(ModelFailure::Failed)?);
+        while let Some(embedded) = runs.next().await {
+            vectors.extend(embedded?.map_err(ModelFailure::Failed)?);
         }
         Ok(vectors)
     }
 }
 
-/// How many of these windows the next slice has: at most `most`, at least one, and no more tokens than [`SLICE_TOKENS`] where it has several.
-fn slice_of(windows: &[Window], most: usize) -> usize {
-    let mut tokens = 0;
-    let fits = |window: &&Window| {
-        tokens += window.len();
-        tokens <= SLICE_TOKENS
-    };
-    windows.iter().take(most).take_while(fits).count().max(1)
+/// What others wait for, in tokens: half a run, or one window.
+const SLICE: usize = MOST_TOKENS_PER_RUN / 2;
+
+/// The windows in slices of at most [`SLICE`] where they have several windows, each window weighing its tokens and `least` at least.
+fn slices(windows: &[Window], least: usize) -> Vec<Slice> {
+    let mut slices: Vec<Slice> = Vec::new();
+    for window in windows {
+        let weight = window.len().max(least);
+        match slices.last_mut().filter(|slice| slice.weight + weight <= SLICE) {
+            Some(slice) => {
+                slice.windows.push(window.clone());
+                slice.weight += weight;
+            }
+            None => slices.push(Slice { windows: vec![window.clone()], weight }),
+        }
+    }
+    slices
 }
 
 impl From<ClassifyError> for ModelFailure {
@@ -177,16 +195,17 @@ impl From<ClassifyError> for ModelFailure {
     }
 }
 
-/// One call of the encoder over the windows of all portions.
-fn embed(classifier: &ConversationClassifier, portions: &[Vec<Window>]) -> Vec<Embedded> {
-    match classifier.encoder().embed(&portions.concat()) {
+/// One call of the encoder over the windows of all slices.
+fn embed(classifier: &ConversationClassifier, slices: &[Slice]) -> Vec<Embedded> {
+    let windows: Vec<Window> = slices.iter().flat_map(|slice| &slice.windows).cloned().collect();
+    match classifier.encoder().embed_on_one(&windows) {
         Ok(vectors) => {
             let mut vectors = vectors.into_iter();
-            portions.iter().map(|windows| Ok(vectors.by_ref().take(windows.len()).collect())).collect()
+            slices.iter().map(|slice| Ok(vectors.by_ref().take(slice.windows.len()).collect())).collect()
         }
         Err(error) => {
             tracing::error!(%error, "a text model failed");
-            portions.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
+            slices.iter().map(|_| Err("the model failed; see the server's log".to_owned())).collect()
         }
     }
 }
@@ -197,10 +216,15 @@ mod tests {
 
     #[test]
     fn a_slice_is_bounded_in_windows_and_in_tokens() {
-        let windows = |lengths: &[usize]| -> Vec<Window> { lengths.iter().map(|length| vec![0; *length].into()).collect() };
-        assert_eq!(slice_of(&windows(&[10; 100]), 32), 32);
-        assert_eq!(slice_of(&windows(&[128; 100]), 32), 8);
-        assert_eq!(slice_of(&windows(&[5000, 1]), 32), 1, "one at least");
-        assert_eq!(slice_of(&windows(&[1000, 24, 1]), 32), 2);
+        let sizes = |lengths: &[usize], least| -> Vec<(usize, usize)> {
+            let windows: Vec<Window> = lengths.iter().map(|length| vec![0; *length].into()).collect();
+            slices(&windows, least).iter().map(|slice| (slice.windows.len(), slice.weight)).collect()
+        };
+        assert_eq!(sizes(&[10; 100], 8)[0], (12, 120));
+        assert_eq!(sizes(&[10; 100], 32)[..2], [(4, 128), (4, 128)], "few windows, where few are allowed");
+        assert_eq!(sizes(&[128; 3], 8), [(1, 128); 3]);
+        assert_eq!(sizes(&[5000, 1], 8), [(1, 5000), (1, 8)], "one window at least");
+        assert_eq!(sizes(&[100, 28, 1], 1), [(2, 128), (1, 1)]);
+        assert!(sizes(&[], 8).is_empty());
     }
 }
