@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::ids::RequestId,
-    services::{access::Principal, scoring::Scored},
+    services::{access::Principal, admission::Work, scoring::Scored},
 };
 
 /// Score many attachments.
@@ -70,16 +70,17 @@ pub(super) async fn score_batch(
     let bounds = state.options.bounds(state.options.batch_body_limit, deadline);
     let inputs = multipart::read(&parts, body, bounds, Shape::Batch { most: state.options.batch_parts }).await?;
 
-    let mut permits = state.permit()?;
+    let longest = inputs.iter().map(RawInput::len).max().unwrap_or(0);
+    let mut permits = vec![state.permit(Work::File, longest)?];
     let wanted = state.options.batch_concurrency.min(inputs.len()).max(1);
-    while permits.num_permits() < wanted {
-        let Ok(permit) = state.permit() else { break };
-        permits.merge(permit);
+    while permits.len() < wanted {
+        let Ok(permit) = state.permit(Work::File, longest) else { break };
+        permits.push(permit);
     }
     let caller = Caller { who: &who, call: call.id, deadline };
     let outcomes: Vec<Bytes> = stream::iter(inputs)
         .map(|input| async { outcome(one(&state, caller, input).await, call.id) })
-        .buffered(permits.num_permits().min(wanted))
+        .buffered(permits.len())
         .collect()
         .await;
     drop(permits);

@@ -91,7 +91,6 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{error::ApiError, spool::Spool};
@@ -104,6 +103,7 @@ use crate::{
     domain::ids::RequestId,
     services::{
         access::{Access, Permission},
+        admission::{Admission, Permit, Work},
         banks::curation::Curation,
         exchange::Exchanges,
         health::HealthProbe,
@@ -132,7 +132,7 @@ pub struct HttpOptions {
     pub batch_body_limit: usize,
     /// Attachments of a batch.
     pub batch_parts: usize,
-    /// Attachments of one batch that are scored at a time, if so many permits are free.
+    /// Attachments of one batch that are scored at a time, as far as it leaves as many permits free.
     pub batch_concurrency: usize,
     /// Messages of a conversation.
     pub max_messages: usize,
@@ -192,7 +192,7 @@ pub struct HttpState {
     options: HttpOptions,
     services: HttpServices,
     metrics: PrometheusHandle,
-    permits: Arc<Semaphore>,
+    permits: Arc<Admission>,
     spool: Arc<Spool>,
     console: console::Console,
 }
@@ -203,17 +203,27 @@ type Shared = Arc<HttpState>;
 impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
     pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
-        let permits = Arc::new(Semaphore::new(options.permits.min(Semaphore::MAX_PERMITS)));
+        let permits = Admission::new(options.permits);
         let spool = Spool::new(options.body_memory);
         Self { options, services, metrics, permits, spool, console: Default::default() }
     }
 
-    /// A permit to score, now or not at all: a queue would only hide the overload.
+    /// A permit to look at so many bytes, now or not at all: a queue would only hide the overload.
     ///
     /// # Errors
-    /// 429 when none is free.
-    fn permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Self::overloaded())
+    /// 429 when none is free for this caller.
+    fn permit(&self, work: Work, bytes: usize) -> Result<Permit, ApiError> {
+        self.permits.enter(work, bytes).ok_or_else(Self::overloaded)
+    }
+
+    /// The permit as this account's, if one is named.
+    ///
+    /// # Errors
+    /// 429 when the account leaves too few for others.
+    fn of_account(permit: Permit, account: Option<&str>) -> Result<Permit, ApiError> {
+        let Some(account) = account else { return Ok(permit) };
+        let greedy = "calls for this account take as many scoring slots as they leave free for others";
+        permit.of_account(account).ok_or_else(|| ApiError::overloaded(greedy, Duration::from_secs(1)))
     }
 
     /// Whether there is a permit, before a body is read that will need one.
@@ -221,12 +231,12 @@ impl HttpState {
     /// # Errors
     /// 429 when none is free.
     fn has_permit(&self) -> Result<(), ApiError> {
-        if self.permits.available_permits() > 0 { Ok(()) } else { Err(Self::overloaded()) }
+        if self.permits.free() > 0 { Ok(()) } else { Err(Self::overloaded()) }
     }
 
     /// The refusal of a caller who found no permit.
     fn overloaded() -> ApiError {
-        ApiError::overloaded("every scoring slot is taken", Duration::from_secs(1))
+        ApiError::overloaded("every scoring slot that this key may have is taken", Duration::from_secs(1))
     }
 }
 

@@ -12,7 +12,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Call, HttpState, Shared, body,
@@ -24,6 +23,7 @@ use crate::{
     domain::{attachment::Attachment, ids::RequestId},
     services::{
         access::Principal,
+        admission::{Permit, Work},
         scoring::{ScoreAnswer, ScoreRequest, Scored},
     },
 };
@@ -98,7 +98,8 @@ pub(super) async fn score(
     state.has_permit()?;
     let key = parts.headers.get("idempotency-key").map(|key| idempotency_key(key.as_bytes())).transpose()?;
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
-    let (input, _permit) = read(&state, &parts, body, deadline).await?;
+    let (input, permit) = read(&state, &parts, body, deadline).await?;
+    let _permit = HttpState::of_account(permit, input.context.account_id.as_deref())?;
     let scored = answer(&state, Caller { who: &who, call: call.id, deadline }, input, key).await?;
     Ok(success(scored))
 }
@@ -112,7 +113,7 @@ fn success(Scored { body, replayed }: Scored) -> Response {
 }
 
 /// The attachment in the body, whichever way it came, with the permit that was taken when it was there.
-async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> Result<(Input, OwnedSemaphorePermit), ApiError> {
+async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> Result<(Input, Permit), ApiError> {
     let bounds = state.options.bounds(state.options.body_limit, deadline);
     match Kind::of_request(&parts.headers)? {
         Kind::Multipart => {
@@ -122,22 +123,22 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
             if raw.idempotency_key.is_some() {
                 return Err(ApiError::malformed("the Idempotency-Key belongs among the request's headers, not the part's"));
             }
-            let (length, permit) = (raw.len(), state.permit()?);
+            let (length, permit) = (raw.len(), state.permit(Work::File, raw.len())?);
             Ok((off_the_loop(state, length, move |state| raw.parse(&state.options)).await?, permit))
         }
         Kind::Json => {
             input::no_query(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
-            let permit = state.permit()?;
+            let permit = state.permit(Work::Text, bytes.len())?;
             Ok((off_the_loop(state, bytes.len(), move |state| input::envelope(&bytes, &state.options)).await?, permit))
         }
         kind => {
             let context = input::query_context(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
-            let permit = state.permit()?;
+            let is_text = matches!(kind, Kind::Text { .. });
+            let permit = state.permit(if is_text { Work::Text } else { Work::File }, bytes.len())?;
             // Media are taken as they are; a text is decoded.
-            let work = if matches!(kind, Kind::Text { .. }) { bytes.len() } else { 0 };
-            let input = off_the_loop(state, work, move |state| {
+            let input = off_the_loop(state, if is_text { bytes.len() } else { 0 }, move |state| {
                 let attachment = input::attachment(kind, bytes, &state.options)?;
                 Ok(Input { attachment, context })
             });

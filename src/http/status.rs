@@ -55,6 +55,6 @@ pub(super) async fn readyz(State(state): State<Shared>) -> (StatusCode, Json<Hea
     )
 )]
 pub(super) async fn metrics(State(state): State<Shared>) -> Response {
-    metrics::gauge!(metric::PERMITS_FREE).set(state.permits.available_permits() as f64);
+    metrics::gauge!(metric::PERMITS_FREE).set(state.permits.free() as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render()).into_response()
 }

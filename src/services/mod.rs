@@ -4,6 +4,7 @@
 //! server, `nightlight score` and the tests all use this one way to start.
 
 pub mod access;
+pub mod admission;
 pub mod analysis;
 pub mod banks;
 pub mod calibrate;

@@ -26,6 +26,7 @@ use crate::{
     domain::bank::{HarmCategory, Standing},
     services::{
         access::Principal,
+        admission::Work,
         banks::curation::{DEFAULT_PAGE, LONGEST_PAGE},
     },
     store::{AddedItem, ItemFilter},
@@ -140,7 +141,7 @@ pub(in crate::http) async fn add(
     state.services.curation.may_fill(&who, &bank).await?;
     state.has_permit()?;
     let body = bytes(&state, call, request, LONGEST_ITEMS.min(state.options.body_limit)).await?;
-    let _permit = state.permit()?;
+    let _permit = state.permit(Work::File, body.len())?;
     let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
     let added = state.services.curation.add_all(&who, &bank, entries).await?;
     let bank_version = added.last().map_or(0, |item| item.bank_version); // there is one at least

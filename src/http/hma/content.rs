@@ -29,6 +29,7 @@ use crate::{
     },
     services::{
         access::Principal,
+        admission::Work,
         banks::{BankError, curation::Entry},
     },
     store::{Bank, Item, ItemPatch},
@@ -201,7 +202,7 @@ pub(in crate::http) async fn add_content(
         item.metadata = metadata(fields.remove("metadata").unwrap_or_default())?;
         item.note = note(&fields.remove("note").unwrap_or_default())?;
     }
-    let _permit = state.permit()?;
+    let _permit = state.permit(Work::File, upload.len())?;
     let embeddings = state.services.lookup.embeddings();
     let content = match params.filled("url") {
         Some(url) => fetch_and_hash(&state, url, &embeddings, &params, until).await?,

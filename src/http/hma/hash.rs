@@ -10,7 +10,6 @@ use axum::{
 };
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     super::{Call, Shared, score::deadline},
@@ -26,6 +25,7 @@ use crate::{
     },
     services::{
         access::Principal,
+        admission::{Permit, Work},
         lookup::{Hashed, Wanted},
     },
 };
@@ -100,12 +100,13 @@ pub(super) async fn hash_upload(
     embeddings: &[SignalType],
     params: &Params,
     request: Request,
-) -> Result<(Content, OwnedSemaphorePermit), Refusal> {
+) -> Result<(Content, Permit), Refusal> {
     let (parts, body) = request.into_parts();
     let deadline = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let bounds = state.options.bounds(state.options.body_limit, deadline);
     let mut upload = Upload::read(&parts, body, bounds).await?;
-    let (content, permit) = (upload.content()?, state.permit()?);
+    let permit = state.permit(Work::File, upload.len())?;
+    let content = upload.content()?;
     Ok((hash_content(state, content, embeddings, params, deadline).await?, permit))
 }
 
@@ -160,7 +161,7 @@ pub(in crate::http) async fn get_hash(
     params: Params,
 ) -> Result<Response, Refusal> {
     let url = params.required("url")?;
-    let _permit = state.permit()?;
+    let _permit = state.permit(Work::File, usize::MAX)?;
     let content = fetch_and_hash(&state, url, &[], &params, call.arrived + state.options.deadline).await?;
     state.services.lookup.answered(&who, &content.hashed);
     Ok(content.answer(Value::Object(texts(&content.signals))))

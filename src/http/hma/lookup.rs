@@ -26,6 +26,7 @@ use crate::{
     },
     services::{
         access::Principal,
+        admission::Work,
         lookup::{Coin, Found, Scope, Sought},
     },
 };
@@ -186,7 +187,7 @@ pub(in crate::http) async fn get_lookup(
         found.hold_back(until).await;
         return Ok((left_out(&found), Json(by_bank(&found, params.strict))).into_response());
     };
-    let _permit = state.permit()?;
+    let _permit = state.permit(Work::File, usize::MAX)?;
     let embeddings = state.services.lookup.embeddings_held(&who);
     let content = fetch_and_hash(&state, url, &embeddings, &params, until).await?;
     let Value::Object(mut matches) = of_content(&state, &who, &content, scope, &params, until).await? else {

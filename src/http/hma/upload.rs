@@ -92,6 +92,11 @@ pub(super) struct Upload {
 const MOST_PARTS: usize = 100;
 
 impl Upload {
+    /// Bytes of its files.
+    pub(super) fn len(&self) -> usize {
+        self.files.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
     /// Reads a body that is a form; what is none holds no files.
     ///
     /// # Errors

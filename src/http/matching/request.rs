@@ -5,7 +5,6 @@ use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 use axum::{body::Body, extract::Query, http::request::Parts};
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::super::{
@@ -18,7 +17,10 @@ use super::super::{
 };
 use crate::{
     domain::signal::{Distance, Signal, SignalType},
-    services::lookup::Scope,
+    services::{
+        admission::{Permit, Work},
+        lookup::Scope,
+    },
 };
 
 /// Signals of one call: about a second of searching in large banks.
@@ -115,13 +117,13 @@ pub(super) struct Asked {
 ///
 /// # Errors
 /// 400 that names the place; 413, 415, 429, and the body's own.
-pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Instant) -> Result<(Asked, OwnedSemaphorePermit), ApiError> {
+pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Instant) -> Result<(Asked, Permit), ApiError> {
     let bounds = state.options.bounds(state.options.body_limit, until);
     let kind = Kind::of_request(&parts.headers)?;
     if kind == Kind::Json {
         input::no_query(&parts.uri)?;
         let bytes = body::read(&parts.headers, body, bounds).await?;
-        let permit = state.permit()?;
+        let permit = state.permit(Work::File, bytes.len())?;
         let asked = off_the_loop(state, bytes.len(), move |_| json::parse_no_file::<MatchBody<'_>>(&bytes)?.asked()).await?;
         return Ok((asked, permit));
     }
@@ -136,7 +138,8 @@ pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Insta
     if bytes.is_empty() {
         return Err(ApiError::malformed("the content is empty"));
     }
-    Ok((Asked { content: Some(Content::Bytes(bytes)), signals: Vec::new(), scope, include }, state.permit()?))
+    let permit = state.permit(Work::File, bytes.len())?;
+    Ok((Asked { content: Some(Content::Bytes(bytes)), signals: Vec::new(), scope, include }, permit))
 }
 
 impl MatchBody<'_> {

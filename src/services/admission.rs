@@ -1,0 +1,129 @@
+//! Who may have something scored now.
+//!
+//! There are so many places. A caller who has several leaves room for others, and so does an account of a caller: nobody finds the server full because of one key, and no account because of
+//! another one of the same key. What is more than a slice of work has no more than three quarters of the places, so that what is quickly answered finds one where no accounts are named.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::engines::batch::{Flow, Shares, Size};
+
+/// The places.
+#[derive(Debug)]
+pub struct Admission(Mutex<Shares>);
+
+/// One of them, given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    of: Arc<Admission>,
+    flow: Flow,
+    size: Size,
+}
+
+/// Bytes of a text that are about a slice of a text model's work.
+const SHORT_TEXT: usize = 1 << 10;
+/// Bytes of a file that is about a slice of a decoder's and an image model's.
+const SHORT_FILE: usize = 1 << 20;
+
+/// What somebody wants to have looked at, by what is known of it before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Text,
+    File,
+}
+
+impl Work {
+    fn size(self, bytes: usize) -> Size {
+        let short = match self {
+            Self::Text => SHORT_TEXT,
+            Self::File => SHORT_FILE,
+        };
+        if bytes <= short { Size::Small } else { Size::Large }
+    }
+}
+
+impl Admission {
+    /// Of so many places.
+    pub fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Shares::new(places as u64))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shares> {
+        // Sums that are changed together, in code that cannot panic between them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Places that nobody has.
+    pub fn free(&self) -> u64 {
+        self.lock().free()
+    }
+
+    /// A place for the current [`Flow`], now or not at all: a queue would only hide the overload.
+    pub fn enter(self: &Arc<Self>, work: Work, bytes: usize) -> Option<Permit> {
+        self.take(Flow::current(), work.size(bytes))
+    }
+
+    fn take(self: &Arc<Self>, flow: Flow, size: Size) -> Option<Permit> {
+        let mut shares = self.lock();
+        let fits = shares.fits(flow, 1, size);
+        fits.then(|| {
+            shares.take(flow, 1, size);
+            Permit { of: self.clone(), flow, size }
+        })
+    }
+}
+
+impl Permit {
+    /// The same place, as this account's of the same caller; `None` where the account has as many as it leaves free.
+    #[must_use]
+    pub fn of_account(self, account: &str) -> Option<Self> {
+        let (of, flow, size) = (self.of.clone(), self.flow.of(account), self.size);
+        drop(self);
+        of.take(flow, size)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.of.lock().give_back(self.flow, 1, self.size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls of one key that find a place, each with this account.
+    async fn enter(admission: &Arc<Admission>, account: Option<&str>, bytes: usize) -> Vec<Permit> {
+        let mut permits = Vec::new();
+        loop {
+            let permit = Flow::call("key").scope(async { admission.enter(Work::Text, bytes) }).await;
+            let permit = permit.and_then(|permit| match account {
+                Some(account) => permit.of_account(account),
+                None => Some(permit),
+            });
+            match permit {
+                Some(permit) => permits.push(permit),
+                None => return permits,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_leaves_room_for_another_one() {
+        let admission = Admission::new(64);
+        let hostile = enter(&admission, Some("hostile"), 10).await;
+        assert_eq!(hostile.len(), 32);
+        assert!(!enter(&admission, Some("ordinary"), 10).await.is_empty());
+        drop(hostile);
+        assert_eq!(admission.free(), 64);
+    }
+
+    #[tokio::test]
+    async fn long_texts_leave_room_for_short_ones_where_no_account_is_named() {
+        let admission = Admission::new(64);
+        let long = enter(&admission, None, 100_000).await;
+        assert_eq!(long.len(), 36);
+        let short = enter(&admission, None, 100).await;
+        assert_eq!((short.len(), admission.free()), (12, 16), "some are left for other keys");
+    }
+}
