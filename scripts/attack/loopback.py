@@ -17,6 +17,23 @@ class Server:
         with open(key_file, encoding="ascii") as file:
             self.key = file.read().strip()
         self.connection = None
+        # Seconds for an answer.
+        self.patience = 120
+
+    def close(self):
+        """Goes away, whatever is under way."""
+        if self.connection:
+            self.connection.close()
+            self.connection = None
+
+    def status(self, path):
+        """Status of a page that needs no key, on a connection of its own."""
+        connection = http.client.HTTPConnection(*self.address, timeout=self.patience)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
     def ask(self, method, path, body=None, kind="application/json"):
         """Status and JSON of one call; a connection that the server closed is opened again once."""
@@ -24,15 +41,14 @@ class Server:
             body = json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": kind}
         for attempt in (0, 1):
-            self.connection = self.connection or http.client.HTTPConnection(*self.address, timeout=120)
+            self.connection = self.connection or http.client.HTTPConnection(*self.address, timeout=self.patience)
             try:
                 self.connection.request(method, path, body, headers)
                 answer = self.connection.getresponse()
                 data = answer.read()
                 return answer.status, json.loads(data) if data else None
             except (http.client.HTTPException, ConnectionError):
-                self.connection.close()
-                self.connection = None
+                self.close()
                 if attempt:
                     raise
 
