@@ -1,8 +1,11 @@
 //! What waits, in the order in which it is done.
 //!
 //! Start-time fair queueing on two levels (P. Goyal, H. M. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996): next is the caller that was served least, and of it the
-//! party that was served least; what somebody did not use while nothing of theirs waited is not saved up. What an item costs is known only when it is done, so that it is
-//! charged a guess when it begins, and the truth when it ends. A newcomer comes before everybody who has had a slice and waits for another.
+//! party that was served least; what somebody did not use while nothing of theirs waited is not saved up, but for about one item, so that a newcomer comes before those who have had a
+//! slice and wait for another. What an item costs is known only when it is done, so that it is charged a guess when it begins, and the truth when it ends.
+//!
+//! A clock says what somebody who was always served his share would have had by now (the virtual time of weighted fair queueing: A. Demers, S. Keshav, S. Shenker, "Analysis and
+//! Simulation of a Fair Queueing Algorithm", SIGCOMM 1989). Newcomers without end, each a party of its own, do not stop it: so nobody waits for ever behind them.
 
 use std::collections::VecDeque;
 
@@ -17,8 +20,9 @@ const SLOWLY: u64 = 8;
 pub(super) struct Fair<T> {
     callers: Shares<Shares<VecDeque<T>>>,
     len: usize,
-    /// What a unit of weight cost lately.
+    /// What a unit of weight cost lately, and an item.
     typical: u64,
+    typical_item: u64,
 }
 
 /// An item that has begun, to be settled when it is done.
@@ -37,7 +41,7 @@ impl Begun {
 
 impl<T> Default for Fair<T> {
     fn default() -> Self {
-        Self { callers: Shares::default(), len: 0, typical: 1 }
+        Self { callers: Shares::default(), len: 0, typical: 1, typical_item: 1 }
     }
 }
 
@@ -55,8 +59,9 @@ impl<T> Fair<T> {
     }
 
     pub fn push(&mut self, flow: Flow, item: T) {
-        let caller = self.callers.waiting(flow.caller);
-        caller.work.waiting(flow.party).work.push_back(item);
+        let ahead = self.typical_item;
+        let caller = self.callers.waiting(flow.caller, ahead);
+        caller.work.waiting(flow.party, ahead).work.push_back(item);
         self.len += 1;
     }
 
@@ -98,18 +103,18 @@ impl<T> Fair<T> {
     pub fn settle(&mut self, Begun { flow, guess }: Begun, weight: u64, cost: u64) {
         let unit = cost / weight.max(1);
         self.typical = (self.typical - self.typical / SLOWLY + unit / SLOWLY).max(1);
+        self.typical_item = (self.typical_item - self.typical_item / SLOWLY + cost / SLOWLY).max(1);
+        let ahead = self.typical_item;
         let caller = self.callers.settle(flow.caller, guess, cost);
         caller.work.settle(flow.party, guess, cost);
-        self.callers.forget();
-        if let Some(caller) = self.callers.members.iter_mut().find(|caller| caller.name == flow.caller) {
-            caller.work.forget();
-        }
+        caller.work.forget(ahead);
+        self.callers.forget(ahead);
     }
 }
 
 /// Members that share something alike.
 struct Shares<W> {
-    /// What somebody who comes now counts as served with: as much as who was served last when that began.
+    /// What somebody would have been served with who was always there.
     clock: u64,
     turn: u64,
     members: Vec<Member<W>>,
@@ -120,9 +125,16 @@ struct Member<W> {
     served: u64,
     /// When it was served last; of equals the one that waits longest is next.
     turn: u64,
-    /// Items that wait.
+    /// Items that wait, and that have begun.
     waits: usize,
+    begun: usize,
     work: W,
+}
+
+impl<W> Member<W> {
+    fn is_active(&self) -> bool {
+        self.waits + self.begun > 0
+    }
 }
 
 impl<W> Default for Shares<W> {
@@ -134,18 +146,18 @@ impl<W> Default for Shares<W> {
 impl<W: Default> Shares<W> {
     fn member(&mut self, name: u64) -> &mut Member<W> {
         let at = self.members.iter().position(|member| member.name == name).unwrap_or_else(|| {
-            self.members.push(Member { name, served: self.clock, turn: 0, waits: 0, work: W::default() });
+            self.members.push(Member { name, served: 0, turn: 0, waits: 0, begun: 0, work: W::default() });
             self.members.len() - 1
         });
         &mut self.members[at]
     }
 
-    /// The member, which has one more item.
-    fn waiting(&mut self, name: u64) -> &mut Member<W> {
-        let clock = self.clock;
+    /// The member, which has one more item. One that had none comes so much before who was served his share.
+    fn waiting(&mut self, name: u64, ahead: u64) -> &mut Member<W> {
+        let from = self.clock.saturating_sub(ahead);
         let member = self.member(name);
         if member.waits == 0 {
-            member.served = member.served.max(clock);
+            member.served = member.served.max(from);
         }
         member.waits += 1;
         member
@@ -164,21 +176,25 @@ impl<W: Default> Shares<W> {
         member.served = member.served.saturating_add(guess);
         member.turn = self.turn;
         member.waits -= 1;
+        member.begun += 1;
         member
     }
 
     fn settle(&mut self, name: u64, guess: u64, cost: u64) -> &mut Member<W> {
+        let active = self.members.iter().filter(|member| member.is_active()).count();
+        self.clock = self.clock.saturating_add(cost / active.max(1) as u64);
         let member = self.member(name);
         member.served = member.served.saturating_sub(guess).saturating_add(cost);
+        member.begun = member.begun.saturating_sub(1);
         member
     }
 
     /// Who has nothing waiting and no debt is as good as new.
-    fn forget(&mut self) {
-        let clock = self.clock;
-        self.members.retain(|member| member.waits > 0 || member.served > clock);
+    fn forget(&mut self, ahead: u64) {
+        let from = self.clock.saturating_sub(ahead);
+        self.members.retain(|member| member.is_active() || member.served > from);
         if self.members.len() > MOST_IDLE {
-            self.members.retain(|member| member.waits > 0);
+            self.members.retain(Member::is_active);
         }
     }
 }
@@ -241,6 +257,32 @@ mod tests {
         (0..4).for_each(|_| queue.push(flow(1, 0), ('h', 100)));
         let order = order(&mut queue);
         assert!(order.starts_with("lh") || order.starts_with("llh"), "{order}");
+    }
+
+    /// Calls without an account are parties that come once; however many come, an account that was served a moment ago has its turn.
+    #[test]
+    fn newcomers_without_end_do_not_starve_an_account() {
+        let mut queue = Fair::default();
+        let mut newcomer = 100;
+        let mut serve = |queue: &mut Fair<(char, u64)>| {
+            for _ in 0..4 {
+                newcomer += 1;
+                queue.push(flow(1, newcomer), ('n', 10));
+            }
+            let ((name, cost), begun) = queue.pop(|_| 1, |_| true).unwrap();
+            queue.settle(begun, 1, cost);
+            // Those that find no place go away.
+            queue.retain(|(name, _)| *name != 'n');
+            name
+        };
+        for _ in 0..50 {
+            serve(&mut queue);
+        }
+        for _ in 0..10 {
+            queue.push(flow(1, 1), ('a', 10));
+            let waited = (0..100).take_while(|_| serve(&mut queue) != 'a').count();
+            assert!(waited < 20, "{waited} came before it");
+        }
     }
 
     #[test]
