@@ -38,6 +38,8 @@ pub mod metric {
     pub const STAGE_SECONDS: &str = "nightlight_stage_seconds";
     /// Histogram {queue}: items of one call of a worker.
     pub const BATCH_SIZE: &str = "nightlight_batch_size";
+    /// Gauge {lane}, bytes: memory that pictures under work may take, see `limits.memory_bytes`.
+    pub const LANE_BYTES: &str = "nightlight_lane_memory_bytes";
     /// Counter {kind}: failures of the GPU (lost, out_of_memory, timeout, …); the CPU did the work.
     pub const GPU_FAILURES_TOTAL: &str = "nightlight_gpu_failures_total";
     /// Gauge: 1 while the GPU works on pictures, 0 while the CPU does in its place.
@@ -110,6 +112,7 @@ pub fn describe_metrics() {
     describe_counter!(metric::UNSCORED_TOTAL, "results that a technology did not give");
     describe_gauge!(metric::MODEL_IN_SERVICE, "1 while a configured model is in service, 0 while it is refused");
     describe_histogram!(metric::STAGE_SECONDS, Unit::Seconds, "time of one stage of an attachment's way");
+    describe_gauge!(metric::LANE_BYTES, Unit::Bytes, "memory that pictures under work may take");
     describe_histogram!(metric::BATCH_SIZE, Unit::Count, "items of one call of a worker");
     describe_counter!(metric::GPU_FAILURES_TOTAL, "failures of the GPU; the CPU did the work");
     describe_gauge!(metric::GPU_WORKING, "1 while the GPU works on pictures, 0 while the CPU does in its place");

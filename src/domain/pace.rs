@@ -62,6 +62,12 @@ pub fn give_way() -> Result<(), Stop> {
     current().map_or(Ok(()), |pace| pace.give_way())
 }
 
+/// The same within a piece of work that ends soon, whoever waits for it.
+pub fn let_others_go_first() {
+    // Who asks next hears it.
+    let _ = give_way();
+}
+
 /// Memory that counts as used until this is dropped.
 #[derive(Default)]
 pub struct Held {

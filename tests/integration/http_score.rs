@@ -293,6 +293,26 @@ async fn a_full_server_answers_429_before_reading_the_body_and_recovers() {
 }
 
 #[tokio::test]
+async fn an_account_leaves_permits_for_others() {
+    let (gate, scorer) = gated();
+    let options = HttpOptions { permits: 4, ..HttpOptions::default() };
+    let app = Arc::new(Setup { scorer, options, ..Setup::default() }.start().await);
+    let mut under_way = Vec::new();
+    for calls in 1..=2 {
+        under_way.push(spawn_post(&app, "/score?account_id=hostile", "text/plain", "hello".into()));
+        until(|| app.scorer.seen().len() == calls).await;
+    }
+    let refused = app.post("/score?account_id=hostile", "text/plain", "hello").await;
+    assert!(refused.error(429, "overloaded").contains("this account"));
+    under_way.push(spawn_post(&app, "/score?account_id=ordinary", "text/plain", "hello".into()));
+    until(|| app.scorer.seen().len() == 3).await;
+    gate.add_permits(3);
+    for call in under_way {
+        call.await.unwrap().ok();
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_leaves_gives_its_permit_back() {
     let (gate, scorer) = gated();
     let options = HttpOptions { permits: 1, ..HttpOptions::default() };

@@ -62,14 +62,16 @@ struct State {
 
 /// The memory of all jobs.
 struct Held {
+    lane: &'static str,
+    all: u64,
     shares: Shares,
     /// Up to so many bytes are small.
     small: u64,
 }
 
 impl Held {
-    fn new(Memory { bytes, small_jobs }: Memory) -> Self {
-        Self { shares: Shares::new(bytes), small: bytes / 4 / small_jobs.max(1) as u64 }
+    fn new(lane: &'static str, Memory { bytes, small_jobs }: Memory) -> Self {
+        Self { lane, all: bytes, shares: Shares::new(bytes), small: bytes / 4 / small_jobs.max(1) as u64 }
     }
 
     fn size(&self, bytes: u64) -> Size {
@@ -82,10 +84,16 @@ impl Held {
 
     fn take(&mut self, flow: Flow, bytes: u64) {
         self.shares.take(flow, bytes, self.size(bytes));
+        self.tell();
     }
 
     fn give_back(&mut self, flow: Flow, bytes: u64) {
         self.shares.give_back(flow, bytes, self.size(bytes));
+        self.tell();
+    }
+
+    fn tell(&self) {
+        metrics::gauge!(crate::telemetry::metric::LANE_BYTES, "lane" => self.lane).set((self.all - self.shares.free()) as f64);
     }
 }
 
@@ -126,7 +134,7 @@ impl Turns {
     pub fn start(name: &'static str, most: usize, queue: usize, memory: Memory) -> std::io::Result<Arc<Self>> {
         let state = State {
             waiting: Fair::default(),
-            memory: Held::new(memory),
+            memory: Held::new(name, memory),
             taken: 0,
             ready: VecDeque::new(),
             granted: HashMap::new(),

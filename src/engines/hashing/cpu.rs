@@ -6,6 +6,7 @@ use super::plain::{Coefficients, Samples};
 use super::{HashError, LUMA, SIDE, bits, check_frame, dct, pdq_exact};
 use crate::domain::frame::Frame;
 use crate::domain::hash::PerceptualHash;
+use crate::domain::pace;
 
 /// All eight PDQ hashes and the quality of a frame, on the calling thread: the reference's, bit for bit.
 ///
@@ -89,6 +90,7 @@ fn downsample(frame: &Frame) -> Samples {
     let mut sums = vec![0.0f32; stride + LANES]; // what lies behind the row stays zero and meets zero weights
     let mut out = [0.0; SIDE * SIDE];
     for (sample, out) in out.chunks_exact_mut(SIDE).enumerate() {
+        pace::let_others_go_first();
         let (start, weights) = down.taps(sample);
         let sums_row = &mut sums[..stride];
         sums_row.fill(0.0);

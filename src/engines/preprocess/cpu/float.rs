@@ -6,6 +6,7 @@ use super::super::normalize;
 use super::super::weights::{Axis, Weights, vertical_first};
 use super::Build;
 use crate::domain::frame::Frame;
+use crate::domain::pace;
 use crate::domain::preprocess::{Plan, PreprocessSpec};
 
 /// One picture, in whichever build.
@@ -39,6 +40,7 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, item: &mut [f32]) {
     let mut line = vec![0.0; narrow + 1];
     if vertical_first(spec.rounding, plan) {
         for y in 0..down.len() {
+            pace::let_others_go_first();
             let (start, taps) = down.taps(y);
             column_line(source(start), source_stride, taps, &mut tall[..wide]);
             row_line(&tall, first_column, &across, &mut line);
@@ -47,6 +49,7 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, item: &mut [f32]) {
     } else {
         let mut rows = vec![0.0; (end_row - first_row) * narrow + 1];
         for row in first_row..end_row {
+            pace::let_others_go_first();
             tall.iter_mut().zip(&source(row)[..wide]).for_each(|(to, value)| *to = f32::from(*value));
             row_line(&tall, first_column, &across, &mut rows[(row - first_row) * narrow..][..narrow + 1]);
         }

@@ -6,6 +6,7 @@ use super::Build;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use crate::domain::frame::Frame;
+use crate::domain::pace;
 use crate::domain::preprocess::{Plan, PreprocessSpec};
 
 /// Bytes of one step of the vertical pass. Lines that it writes are padded to whole steps.
@@ -13,6 +14,9 @@ pub(super) const STEP: usize = 16;
 
 /// Rows that the vector build takes through the horizontal pass together.
 pub(super) const TOGETHER: usize = 6;
+
+/// Rows between which others may go first.
+const AT_ONCE: usize = 32 * TOGETHER;
 
 /// Room for a line of `pixels`, in whole steps, with one byte more than they need because the vector pass writes a pixel as four bytes.
 fn line_bytes(pixels: usize) -> usize {
@@ -46,6 +50,7 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, build: Build, item:
         let mut tall = vec![0u8; (TOGETHER + 1) * tall_stride]; // a line more, into which the last one's loads may reach
         let mut lines = vec![0u8; TOGETHER * stride];
         for first in (0..down.len()).step_by(TOGETHER) {
+            pace::let_others_go_first();
             let block = first..down.len().min(first + TOGETHER);
             for (y, tall) in block.clone().zip(tall.chunks_exact_mut(tall_stride)) {
                 let (start, taps) = down.taps(y);
@@ -61,7 +66,10 @@ fn passes(spec: &PreprocessSpec, plan: &Plan, frame: &Frame, build: Build, item:
         let (first, end) = down.reach();
         let mut rows = vec![0u8; (end - first) * stride];
         let mut line = vec![0u8; stride];
-        across.run(&frame.pixels()[first * source_stride..], source_stride, &mut rows, stride);
+        for (block, rows) in rows.chunks_mut(AT_ONCE * stride).enumerate() {
+            pace::let_others_go_first();
+            across.run(&frame.pixels()[(first + block * AT_ONCE) * source_stride..], source_stride, rows, stride);
+        }
         for y in 0..down.len() {
             let (start, taps) = down.taps(y);
             column_line(build, &rows[(start - first) * stride..], stride, taps, &mut line);
