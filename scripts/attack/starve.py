@@ -66,7 +66,7 @@ def dear():
     """Bodies that cost much."""
     chat = [{"author": "ab"[at % 2], "text": f"{at} " + " ".join(WORDS[at % 7 :])} for at in range(1000)]
     return [
-        (json.dumps({"messages": chat}).encode(), "application/json"),
+        (json.dumps({"attachment": {"conversation": {"messages": chat}}}).encode(), "application/json"),
         (wide_png(10_000), FILE),
         (b"!" * (32 << 10), TEXT),
         (animation(1000, 60), FILE),
