@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::ids::RequestId,
-    services::{access::Principal, admission::Work, scoring::Scored},
+    services::{access::Principal, permits::Work, scoring::Scored},
 };
 
 /// Score many attachments.

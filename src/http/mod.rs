@@ -103,13 +103,13 @@ use crate::{
     domain::ids::RequestId,
     services::{
         access::{Access, Permission},
-        admission::{Admission, Permit, Work},
         banks::curation::Curation,
         exchange::Exchanges,
         health::HealthProbe,
         lookup::Lookup,
         monitor::Monitor,
         operating_points::OperatingPoints,
+        permits::{Permit, Permits, Work},
         review::Review,
         scoring::{ScoreError, ScoreRequest, Scored},
     },
@@ -192,7 +192,7 @@ pub struct HttpState {
     options: HttpOptions,
     services: HttpServices,
     metrics: PrometheusHandle,
-    permits: Arc<Admission>,
+    permits: Arc<Permits>,
     spool: Arc<Spool>,
     console: console::Console,
 }
@@ -203,7 +203,7 @@ type Shared = Arc<HttpState>;
 impl HttpState {
     /// `metrics` is the handle of the recorder that the caller installed.
     pub fn new(options: HttpOptions, services: HttpServices, metrics: PrometheusHandle) -> Self {
-        let permits = Admission::new(options.permits);
+        let permits = Permits::new(options.permits);
         let spool = Spool::new(options.body_memory);
         Self { options, services, metrics, permits, spool, console: Default::default() }
     }

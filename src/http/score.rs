@@ -23,7 +23,7 @@ use crate::{
     domain::{attachment::Attachment, ids::RequestId},
     services::{
         access::Principal,
-        admission::{Permit, Work},
+        permits::{Permit, Work},
         scoring::{ScoreAnswer, ScoreRequest, Scored},
     },
 };

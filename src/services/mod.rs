@@ -4,7 +4,6 @@
 //! server, `nightlight score` and the tests all use this one way to start.
 
 pub mod access;
-pub mod admission;
 pub mod analysis;
 pub mod banks;
 pub mod calibrate;
@@ -19,6 +18,7 @@ pub mod lookup;
 pub mod models;
 pub mod monitor;
 pub mod operating_points;
+pub mod permits;
 pub mod review;
 pub mod scoring;
 

@@ -26,8 +26,8 @@ use crate::{
     domain::bank::{HarmCategory, Standing},
     services::{
         access::Principal,
-        admission::Work,
         banks::curation::{DEFAULT_PAGE, LONGEST_PAGE},
+        permits::Work,
     },
     store::{AddedItem, ItemFilter},
 };

@@ -29,8 +29,8 @@ use crate::{
     },
     services::{
         access::Principal,
-        admission::Work,
         banks::{BankError, curation::Entry},
+        permits::Work,
     },
     store::{Bank, Item, ItemPatch},
 };

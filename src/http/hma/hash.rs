@@ -25,8 +25,8 @@ use crate::{
     },
     services::{
         access::Principal,
-        admission::{Permit, Work},
         lookup::{Hashed, Wanted},
+        permits::{Permit, Work},
     },
 };
 

@@ -26,8 +26,8 @@ use crate::{
     },
     services::{
         access::Principal,
-        admission::Work,
         lookup::{Coin, Found, Scope, Sought},
+        permits::Work,
     },
 };
 

@@ -18,8 +18,8 @@ use super::super::{
 use crate::{
     domain::signal::{Distance, Signal, SignalType},
     services::{
-        admission::{Permit, Work},
         lookup::Scope,
+        permits::{Permit, Work},
     },
 };
 

@@ -9,12 +9,12 @@ use crate::engines::batch::{Flow, Shares, Size};
 
 /// The places.
 #[derive(Debug)]
-pub struct Admission(Mutex<Shares>);
+pub struct Permits(Mutex<Shares>);
 
 /// One of them, given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
-    of: Arc<Admission>,
+    of: Arc<Permits>,
     flow: Flow,
     size: Size,
 }
@@ -41,7 +41,7 @@ impl Work {
     }
 }
 
-impl Admission {
+impl Permits {
     /// Of so many places.
     pub fn new(places: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Shares::new(places as u64))))
@@ -93,37 +93,37 @@ mod tests {
     use super::*;
 
     /// Calls of one key that find a place, each with this account.
-    async fn enter(admission: &Arc<Admission>, account: Option<&str>, bytes: usize) -> Vec<Permit> {
-        let mut permits = Vec::new();
+    async fn enter(permits: &Arc<Permits>, account: Option<&str>, bytes: usize) -> Vec<Permit> {
+        let mut all = Vec::new();
         loop {
-            let permit = Flow::call("key").scope(async { admission.enter(Work::Text, bytes) }).await;
+            let permit = Flow::call("key").scope(async { permits.enter(Work::Text, bytes) }).await;
             let permit = permit.and_then(|permit| match account {
                 Some(account) => permit.of_account(account),
                 None => Some(permit),
             });
             match permit {
-                Some(permit) => permits.push(permit),
-                None => return permits,
+                Some(permit) => all.push(permit),
+                None => return all,
             }
         }
     }
 
     #[tokio::test]
     async fn an_account_leaves_room_for_another_one() {
-        let admission = Admission::new(64);
-        let hostile = enter(&admission, Some("hostile"), 10).await;
+        let permits = Permits::new(64);
+        let hostile = enter(&permits, Some("hostile"), 10).await;
         assert_eq!(hostile.len(), 32);
-        assert!(!enter(&admission, Some("ordinary"), 10).await.is_empty());
+        assert!(!enter(&permits, Some("ordinary"), 10).await.is_empty());
         drop(hostile);
-        assert_eq!(admission.free(), 64);
+        assert_eq!(permits.free(), 64);
     }
 
     #[tokio::test]
     async fn long_texts_leave_room_for_short_ones_where_no_account_is_named() {
-        let admission = Admission::new(64);
-        let long = enter(&admission, None, 100_000).await;
+        let permits = Permits::new(64);
+        let long = enter(&permits, None, 100_000).await;
         assert_eq!(long.len(), 36);
-        let short = enter(&admission, None, 100).await;
-        assert_eq!((short.len(), admission.free()), (12, 16), "some are left for other keys");
+        let short = enter(&permits, None, 100).await;
+        assert_eq!((short.len(), permits.free()), (12, 16), "some are left for other keys");
     }
 }
