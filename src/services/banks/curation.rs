@@ -102,6 +102,12 @@ pub struct Curation {
     defaults: BankSettings,
 }
 
+/// Whether somebody may know of a bank with this list: look things up in it, or curate it, which only whoever curates banks at all gets from a list.
+pub(super) fn sees(who: &Principal, list: &AccessList) -> bool {
+    let curates = || who.role.allows(Permission::Curate) && list.admits(who.key, BankRight::Curate);
+    who.role == Role::Admin || list.admits(who.key, BankRight::Match) || curates()
+}
+
 pub(super) fn name(what: &str, text: &str) -> Result<(), BankError> {
     if text.is_empty() || text.chars().count() > LONGEST_NAME || text.chars().any(char::is_control) {
         return Err(BankError::Malformed(format!("{what} must have 1 to {LONGEST_NAME} characters and no control characters")));
@@ -153,15 +159,12 @@ impl Curation {
         Self { hits, flood, ..self }
     }
 
-    async fn admitted(&self, who: &Principal, bank: &str, right: BankRight) -> Result<(), BankError> {
-        let list = self.store.access_of(who.tenant, bank).await?;
-        if who.role == Role::Admin || list.admits(who.key, right) { Ok(()) } else { Err(BankError::NotAdmitted(bank.to_owned())) }
-    }
-
     /// Whether somebody may look at a bank's items or change them.
     pub(super) async fn curates(&self, who: &Principal, bank: &str) -> Result<(), BankError> {
         who.require(Permission::Curate)?;
-        self.admitted(who, bank, BankRight::Curate).await
+        let list = self.store.access_of(who.tenant, bank).await?;
+        let admitted = who.role == Role::Admin || list.admits(who.key, BankRight::Curate);
+        if admitted { Ok(()) } else { Err(BankError::NotAdmitted(bank.to_owned())) }
     }
 
     /// The banks that somebody may match against or curate, by name.
@@ -171,10 +174,7 @@ impl Curation {
     pub async fn list(&self, who: &Principal) -> Result<Vec<Bank>, BankError> {
         who.require(Permission::Match)?;
         let (mut banks, lists) = (self.store.banks(who.tenant).await?, self.store.bank_access().await?);
-        banks.retain(|bank| {
-            let admits = |list: &AccessList| list.admits(who.key, BankRight::Match) || list.admits(who.key, BankRight::Curate);
-            who.role == Role::Admin || lists.get(&bank.id).is_none_or(admits)
-        });
+        banks.retain(|bank| lists.get(&bank.id).is_none_or(|list| sees(who, list)));
         Ok(banks)
     }
 
@@ -184,7 +184,9 @@ impl Curation {
     /// [`BankError::NotFound`], [`BankError::NotAdmitted`], and those of [`list`](Self::list).
     pub async fn bank(&self, who: &Principal, bank: &str) -> Result<Bank, BankError> {
         who.require(Permission::Match)?;
-        self.admitted(who, bank, BankRight::Match).await?;
+        if !sees(who, &self.store.access_of(who.tenant, bank).await?) {
+            return Err(BankError::NotAdmitted(bank.to_owned()));
+        }
         self.store.bank(who.tenant, bank).await?.ok_or(BankError::NotFound("bank"))
     }
 
