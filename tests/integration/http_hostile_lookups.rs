@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use axum::http::Request;
 use nightlight::{
-    domain::{bank::Purpose, curation::NearQueryRules, event::EventBody, ids::TenantId, signal::Signal},
+    domain::{
+        bank::{Admission, Purpose},
+        curation::{BankRight, BankSettings, NearQueryRules},
+        event::EventBody,
+        ids::TenantId,
+        signal::Signal,
+    },
     services::access::Role,
-    store::BankDefaults,
+    store::{BankDefaults, BankUpdate},
 };
 use serde_json::{Value, json};
 
@@ -155,14 +161,11 @@ async fn no_curator_silences_a_bank_that_refuses_them() {
     let (owner_id, intruder_id) = (owner.1.id, intruder.1.id);
     bank(&app, "KNOWN", &[HASH.to_owned()]).await;
     bank(&app, "HARMLESS", &[HASH.to_owned()]).await;
-    let update = nightlight::store::BankUpdate::settle(nightlight::domain::curation::BankSettings {
-        purpose: Purpose::Negative,
-        ..Default::default()
-    });
+    let update = BankUpdate::settle(BankSettings { purpose: Purpose::Negative, ..Default::default() });
     app.store.update_bank(TenantId::DEFAULT, "HARMLESS", update, None).await.unwrap();
     let admin = app.key(Role::Admin).await;
     let allow = async |bank: &str, key, allowed: bool| {
-        let entry = (key, nightlight::domain::curation::BankRight::Curate);
+        let entry = (key, BankRight::Curate);
         app.store.set_bank_access(TenantId::DEFAULT, bank, entry, allowed, None).await.unwrap();
         app.banks.refresh(&app.store).await.unwrap();
         let told = ask(&app, &admin, &[HASH.to_owned()], json!({})).await.ok();
@@ -173,4 +176,37 @@ async fn no_curator_silences_a_bank_that_refuses_them() {
     assert_eq!(allow("HARMLESS", owner_id, true).await, (1, 0), "one who is refused is enough");
     assert_eq!(allow("HARMLESS", intruder_id, false).await, (0, 1));
     assert_eq!(allow("HARMLESS", owner_id, false).await, (1, 0), "everybody may fill it");
+}
+
+/// A curator chooses a bank's radius, so the number of collisions would be the number of items of a corpus that refuses them.
+#[tokio::test]
+async fn no_curator_counts_the_items_of_a_corpus_that_refuses_them() {
+    let app = house().await;
+    let make = async |name: &str, role: Role| app.access.create_key(TenantId::DEFAULT, name, role).await.unwrap();
+    let (owner, curator, admin) = (make("owner", Role::Curator).await, make("curator", Role::Curator).await, app.key(Role::Admin).await);
+    bank(&app, "CORPUS", &(0..7).map(|bit| turned(HASH, 0..bit)).collect::<Vec<_>>()).await;
+    let settings = |settings: BankSettings| BankUpdate::settle(settings);
+    let negative = settings(BankSettings { purpose: Purpose::Negative, ..Default::default() });
+    app.store.update_bank(TenantId::DEFAULT, "CORPUS", negative, None).await.unwrap();
+    bank(&app, "MINE", &[HASH.to_owned()]).await;
+    let detail = async |key: &str, most: u32| {
+        let admission = Admission { benign_collisions: Some(most), ..Default::default() };
+        let asks = settings(BankSettings { max_distance: 256, admission, ..Default::default() });
+        app.store.update_bank(TenantId::DEFAULT, "MINE", asks, None).await.unwrap();
+        let tests = get(&app, key, "/banks/MINE/items/1/admission").await.ok()["tests"].clone();
+        let test = tests.as_array().unwrap().iter().find(|test| test["test"] == "collisions").unwrap().clone();
+        (test["passed"].as_bool().unwrap(), test["detail"].as_str().unwrap().to_owned())
+    };
+    let told = |passed, detail: &str| (passed, format!("{detail} items of negative banks lie within the radius"));
+    let of_curator = async |most| detail(curator.0.reveal(), most).await;
+    assert_eq!(of_curator(9).await, told(true, "7 of at most 9"), "a corpus that refuses nobody");
+    for right in [BankRight::Match, BankRight::Curate] {
+        let entry = (owner.1.id, right);
+        app.store.set_bank_access(TenantId::DEFAULT, "CORPUS", entry, true, None).await.unwrap();
+    }
+    assert_eq!(of_curator(9).await, told(true, "at most 9"));
+    assert_eq!(of_curator(6).await, told(false, "more than 6"), "it keeps out what it kept out");
+    for key in [owner.0.reveal(), &admin] {
+        assert_eq!(detail(key, 6).await, told(false, "7 of at most 6"));
+    }
 }

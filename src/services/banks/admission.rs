@@ -5,13 +5,18 @@
 //!
 //! * **Sources**: k different ones name it, or an item that shares a signal with it. One list's mistake is not enough then.
 //! * **Quality**: the PDQ quality that its source told is at least the bank's floor. Where nobody told one the test is not passed.
-//! * **Collisions**: at most n items of the benign corpus, the tenant's negative banks, lie within the bank's radius of one of its PDQ hashes.
+//! * **Collisions**: at most n items of the benign corpus, the tenant's negative banks, lie within the bank's radius of one of its PDQ hashes. Negative banks that a curator may not see
+//!   count; how many items they hold there is told to nobody who does not see all of them.
 //! * **Guard**: none of its PDQ hashes is that of a featureless picture or of a grid. See [`is_degenerate`].
 //! * **Confirmation**: a reviewer or curator of this server confirms it, and none disputes it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{BankError, curation::Curation, load_bank};
+use super::{
+    BankError,
+    curation::{Curation, sees},
+    load_bank,
+};
 use crate::{
     domain::{
         bank::{Opinion, OpinionSource, Purpose, Standing},
@@ -20,6 +25,7 @@ use crate::{
         signal::Signal,
     },
     engines::matching,
+    services::access::Principal,
     store::{Bank, Item, ItemFilter},
 };
 
@@ -72,19 +78,24 @@ struct Examiner<'a> {
     bank: Bank,
     /// The benign corpus, where the bank asks for it.
     negatives: Vec<Arc<matching::Bank>>,
+    /// Whether the corpus has a bank that whoever is told of the outcome may not see.
+    veiled: bool,
 }
 
 impl<'a> Examiner<'a> {
-    async fn of(curation: &'a Curation, bank: Bank) -> Result<Self, BankError> {
-        let mut negatives = Vec::new();
+    /// `told` is told of the outcomes; without one only standings move.
+    async fn of(curation: &'a Curation, bank: Bank, told: Option<&Principal>) -> Result<Self, BankError> {
+        let (mut negatives, mut veiled) = (Vec::new(), false);
         if bank.admission.benign_collisions.is_some() {
+            let lists = curation.store.bank_access().await?;
             for stored in curation.store.banks(bank.tenant).await? {
                 if stored.purpose == Purpose::Negative && stored.enabled {
                     negatives.push(negative(curation, &stored).await?);
+                    veiled |= lists.get(&stored.id).is_some_and(|list| told.is_some_and(|who| !sees(who, list)));
                 }
             }
         }
-        Ok(Self { curation, bank, negatives })
+        Ok(Self { curation, bank, negatives, veiled })
     }
 
     /// The tests that the bank asks for.
@@ -102,7 +113,13 @@ impl<'a> Examiner<'a> {
         }
         if let Some(most) = rules.benign_collisions {
             let near = self.collisions(item);
-            say("collisions", near <= most as usize, format!("{near} of at most {most} items of negative banks lie within the radius"));
+            let passed = near <= most as usize;
+            let detail = match (self.veiled, passed) {
+                (false, _) => format!("{near} of at most {most} items of negative banks lie within the radius"),
+                (true, true) => format!("at most {most} items of negative banks lie within the radius"),
+                (true, false) => format!("more than {most} items of negative banks lie within the radius"),
+            };
+            say("collisions", passed, detail);
         }
         if rules.guard {
             let passed = !pdq(item).any(|hash| is_degenerate(&hash));
@@ -188,9 +205,9 @@ async fn negative(curation: &Curation, stored: &Bank) -> Result<Arc<matching::Ba
     }
 }
 
-/// The tests that the bank asks for, and how the item does.
-pub(super) async fn test(curation: &Curation, bank: Bank, item: &Item) -> Result<Vec<Outcome>, BankError> {
-    Examiner::of(curation, bank).await?.test(item).await
+/// The tests that the bank asks for, and how the item does, as `who` may know it.
+pub(super) async fn test(curation: &Curation, who: &Principal, bank: Bank, item: &Item) -> Result<Vec<Outcome>, BankError> {
+    Examiner::of(curation, bank, Some(who)).await?.test(item).await
 }
 
 /// Has items take the tests, and moves those that pass; how many moved.
@@ -199,7 +216,7 @@ pub(super) async fn examine(curation: &Curation, tenant: TenantId, name: &str, c
     if bank.admission.asks_nothing() {
         return Ok(0);
     }
-    let examiner = Examiner::of(curation, bank).await?;
+    let examiner = Examiner::of(curation, bank, None).await?;
     let mut moved = 0;
     for ids in content_ids.chunks(PAGE as usize) {
         let wanted: Vec<_> = ids.iter().map(|id| (name.to_owned(), *id)).collect();
@@ -211,7 +228,7 @@ pub(super) async fn examine(curation: &Curation, tenant: TenantId, name: &str, c
 /// Examines all candidates and vetted items of a bank. One that asks nothing any more takes them all.
 pub(super) async fn examine_waiting(curation: &Curation, tenant: TenantId, name: &str) -> Result<u64, BankError> {
     let Some(bank) = curation.store.bank(tenant, name).await? else { return Err(BankError::NotFound("bank")) };
-    let examiner = Examiner::of(curation, bank).await?;
+    let examiner = Examiner::of(curation, bank, None).await?;
     let mut moved = 0;
     for standing in [Standing::Vetted, Standing::Candidate] {
         let mut after = 0;

@@ -61,7 +61,7 @@ impl Curation {
     pub async fn admission(&self, who: &Principal, bank: &str, content_id: i64) -> Result<Vec<admission::Outcome>, BankError> {
         let item = self.item(who, bank, content_id).await?;
         let settings = self.bank(who, bank).await?;
-        admission::test(self, settings, &item).await
+        admission::test(self, who, settings, &item).await
     }
 
     /// Examines what waits for admission in a bank, after an import; how many items moved.
