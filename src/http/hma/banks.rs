@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     domain::curation::BankSettings,
-    services::{access::Principal, banks::BankError},
+    services::{
+        access::{Permission, Principal},
+        banks::BankError,
+    },
     store::{Bank, BankUpdate},
 };
 
@@ -33,6 +36,15 @@ pub(super) async fn bank_named(state: &Shared, who: &Principal, name: &str) -> R
         BankError::NotFound(_) => not_found(format!("bank '{name}' not found")),
         error => error.into(),
     })
+}
+
+/// The same for what changes it: who may not is turned away before a body is read.
+///
+/// # Errors
+/// 403, and those of [`bank_named`].
+pub(super) async fn bank_to_change(state: &Shared, who: &Principal, name: &str) -> Result<Bank, Refusal> {
+    state.services.curation.may_fill(who, name).await?;
+    bank_named(state, who, name).await
 }
 
 /// Names of HMA's banks (`threatexchange/storage`, `BankConfig`: UPPER_WITH_UNDER).
@@ -106,6 +118,7 @@ pub(in crate::http) async fn create(
     params: Params,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
+    who.require(Permission::Curate)?;
     let fields = Fields::of(body::json(&state, call, request).await?, params.strict)?;
     let name = fields.name.ok_or_else(|| Refusal::missing(params.strict, "name"))?;
     valid_name(&name)?;
@@ -162,7 +175,7 @@ pub(in crate::http) async fn update(
     params: Params,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    bank_named(&state, &who, &name).await?;
+    bank_to_change(&state, &who, &name).await?;
     let fields = Fields::of(body::json(&state, call, request).await?, params.strict)?;
     fields.name.as_deref().map(valid_name).transpose()?;
     let ratio = fields.enabled_ratio.or(fields.enabled.map(|enabled| f64::from(u8::from(enabled))));

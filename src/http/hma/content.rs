@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{Call, Shared, score::deadline},
-    banks::{bank_named, description},
+    banks::{bank_named, bank_to_change, description},
     body,
     error::{HmaErrorBody, Refusal, bad, not_found},
     hash::{fetch_and_hash, hash_content},
@@ -186,7 +186,7 @@ pub(in crate::http) async fn add_content(
     request: Request,
 ) -> Result<Response, Refusal> {
     state.has_permit()?;
-    let bank = bank_named(&state, &who, &bank).await?;
+    let bank = bank_to_change(&state, &who, &bank).await?;
     let (parts, request_body) = request.into_parts();
     let until = deadline(&parts.headers, call.arrived, state.options.deadline)?;
     let mut item = Entry::new(Vec::new());
@@ -261,7 +261,7 @@ pub(in crate::http) async fn add_signal(
     params: Params,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let bank = bank_named(&state, &who, &bank).await?;
+    let bank = bank_to_change(&state, &who, &bank).await?;
     let Value::Object(mut fields) = body::json(&state, call, request).await? else { return Err(bad("the body must be an object")) };
     let note = note(&fields.remove("note").unwrap_or_default())?;
     let mut item = Entry { note, ..Entry::new(Vec::new()) };

@@ -15,7 +15,10 @@ use super::{
     error::{HmaErrorBody, Refusal, bad, not_found},
     params::{Params, kind_named, name_of},
 };
-use crate::{domain::signal::SignalType, services::access::Principal};
+use crate::{
+    domain::signal::SignalType,
+    services::access::{Permission, Principal},
+};
 
 /// HMA's own, which a strict answer names alone.
 const HMAS: [SignalType; 2] = [SignalType::Pdq, SignalType::Md5];
@@ -125,6 +128,7 @@ pub(in crate::http) async fn update(
     params: Params,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
+    who.require(Permission::Administer)?;
     let kind = kind_named(&name, params.strict).ok_or_else(|| not_found(format!("No such signal type '{name}'")))?;
     let body = body::json(&state, call, request).await?;
     let ratio = body.get("enabled_ratio").filter(|ratio| !ratio.is_null()).ok_or_else(|| bad("enabled_ratio is required"))?;
