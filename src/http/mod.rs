@@ -286,6 +286,12 @@ fn routes(options: &HttpOptions) -> Vec<Route> {
     own.into_iter().chain(banks::routes()).chain(hma::routes()).collect()
 }
 
+/// Every path that the server answers, beside the pages under `/docs`: for tests that ask all of them.
+#[cfg(any(test, feature = "testing"))]
+pub fn paths() -> Vec<&'static str> {
+    routes(&HttpOptions::default()).iter().map(|route| route.path).chain(console::paths()).collect()
+}
+
 /// The API as a service.
 pub fn router(state: HttpState) -> Router {
     let state: Shared = Arc::new(state);

@@ -128,7 +128,7 @@ impl Setup {
 }
 
 /// One recorder for the whole test binary, as in a server.
-fn metrics() -> PrometheusHandle {
+pub fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()
 }
@@ -169,12 +169,16 @@ impl Answer {
     }
 }
 
+/// What a router answers.
+pub async fn ask(router: &Router, request: Request<Body>) -> Answer {
+    let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
 impl App {
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body }
+        ask(&self.router, request).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -1,5 +1,6 @@
 //! The integration tests: one file per concern.
 
+mod access_matrix;
 mod architecture;
 mod backup;
 mod cases;
@@ -56,3 +57,4 @@ mod shared_signals;
 mod store;
 mod text_looks;
 mod trust;
+mod whole_app;

@@ -44,7 +44,7 @@ use axum::{
     http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -98,33 +98,53 @@ pub(super) fn harden(headers: &mut HeaderMap) {
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
 }
 
+/// One line of a table of pages.
+type Page = (&'static str, MethodRouter<Shared>);
+
+/// The pages for who is signed in.
+fn inside() -> Vec<Page> {
+    vec![
+        ("/console", get(sign_in::home)),
+        ("/console/sign-out", post(sign_in::leave)),
+        ("/console/banks", get(banks::list).post(banks::create)),
+        ("/console/banks/{bank}", get(bank::show)),
+        ("/console/banks/{bank}/settings", get(settings::show).post(settings::save)),
+        ("/console/banks/{bank}/delete", post(bank::delete)),
+        ("/console/banks/{bank}/items", post(items::add)),
+        ("/console/banks/{bank}/items/{id}", get(item::show)),
+        ("/console/banks/{bank}/items/{id}/{action}", post(item::act)),
+        ("/console/banks/{bank}/keys", get(keys::show).post(keys::change)),
+        ("/console/lookup", get(lookup::show).post(lookup::find)),
+        ("/console/exchanges", get(exchanges::list).post(exchanges::create)),
+        ("/console/new-exchange/{api}", get(exchanges::form)),
+        ("/console/exchanges/{name}", get(exchange::show)),
+        ("/console/exchanges/{name}/{action}", post(exchange::act)),
+        ("/console/review", get(review::list)),
+        ("/console/review/{id}", get(review::show)),
+        ("/console/review/{id}/attachments", get(review::attachments)),
+        ("/console/review/{id}/{action}", post(review::act)),
+    ]
+}
+
+/// The pages for everybody.
+fn outside() -> Vec<Page> {
+    vec![
+        ("/console/sign-in", get(sign_in::show).post(sign_in::enter)),
+        ("/console/style.css", get(page::style)),
+        ("/console/{*other}", get(async || ApiError::new(ErrorCode::NotFound, "the console has no such page"))),
+    ]
+}
+
 /// All pages.
 pub(super) fn pages(state: &Shared) -> Router<Shared> {
-    let inside = Router::new()
-        .route("/console", get(sign_in::home))
-        .route("/console/sign-out", post(sign_in::leave))
-        .route("/console/banks", get(banks::list).post(banks::create))
-        .route("/console/banks/{bank}", get(bank::show))
-        .route("/console/banks/{bank}/settings", get(settings::show).post(settings::save))
-        .route("/console/banks/{bank}/delete", post(bank::delete))
-        .route("/console/banks/{bank}/items", post(items::add))
-        .route("/console/banks/{bank}/items/{id}", get(item::show))
-        .route("/console/banks/{bank}/items/{id}/{action}", post(item::act))
-        .route("/console/banks/{bank}/keys", get(keys::show).post(keys::change))
-        .route("/console/lookup", get(lookup::show).post(lookup::find))
-        .route("/console/exchanges", get(exchanges::list).post(exchanges::create))
-        .route("/console/new-exchange/{api}", get(exchanges::form))
-        .route("/console/exchanges/{name}", get(exchange::show))
-        .route("/console/exchanges/{name}/{action}", post(exchange::act))
-        .route("/console/review", get(review::list))
-        .route("/console/review/{id}", get(review::show))
-        .route("/console/review/{id}/attachments", get(review::attachments))
-        .route("/console/review/{id}/{action}", post(review::act))
-        .route_layer(from_fn_with_state(Arc::clone(state), guard));
-    inside
-        .route("/console/sign-in", get(sign_in::show).post(sign_in::enter))
-        .route("/console/style.css", get(page::style))
-        .route("/console/{*other}", get(async || ApiError::new(ErrorCode::NotFound, "the console has no such page")))
+    let all = |pages: Vec<Page>| pages.into_iter().fold(Router::new(), |router, (path, handlers)| router.route(path, handlers));
+    all(inside()).route_layer(from_fn_with_state(Arc::clone(state), guard)).merge(all(outside()))
+}
+
+/// Their paths.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    inside().into_iter().chain(outside()).map(|(path, _)| path)
 }
 
 /// Somebody who is signed in.
