@@ -234,7 +234,7 @@ impl FloodRules {
 /// When looking up near one item is a walk to its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearQueryRules {
-    /// Different queries of one key near one item that are answered at once.
+    /// Different queries of one key near one item that are answered at once, counted from the first that matches it.
     pub slow_after: u32,
     /// So many are answered at all; 0 watches nothing.
     pub stop_after: u32,

@@ -5,7 +5,9 @@
 //! a picture that comes again has the hash that it had.
 //!
 //! So of each key and each item near which it looked something up, the *different* hashes are counted that the key looked up near there:
-//! those that matched the item, and those that did not and lie within [`REACH`] of the first one that did. From
+//! those that matched the item, and afterwards those that did not and lie within [`REACH`] of the first one that did. Misses before that one
+//! are answered and not counted: until something matches there is no item to be near to. All that they tell is how many they were, of n about
+//! log2(n) + 1.5 bits of the item's 256. From
 //! [`NearQueryRules::slow_after`] on an answer is held back a little longer each time. After [`NearQueryRules::stop_after`] the key gets no
 //! more answers to hashes of its own for [`NearQueryRules::stop_for`], whatever they are: a refusal of near ones alone would be an answer.
 //! The count of an item starts anew when the key has left it alone for [`NearQueryRules::window`].
@@ -209,6 +211,22 @@ mod tests {
         assert!(matches!(near.note(key, flipped(start, [100]), &[], later), Verdict::Stop(_)));
         let quiet = later + RULES.window;
         assert_eq!(near.note(key, start, &[&item], quiet), Verdict::Answer(Duration::ZERO));
+    }
+
+    /// A walk from the very edge of the radius begins with misses; 33 answers where 32 are stated were one miss and 32 that count.
+    #[test]
+    fn a_walk_is_counted_from_its_first_match_on() {
+        let (start, item, now) = (hash(1), hit(1), Instant::now());
+        for misses in [0, 1, 17, 100] {
+            let (near, key) = (NearQueries::new(RULES), KeyId::new());
+            for bit in 0..misses {
+                assert_eq!(near.note(key, flipped(start, [bit]), &[], now), Verdict::Answer(Duration::ZERO), "there is no item yet");
+            }
+            let (first, later) = ([&item], []);
+            let queries = (200..256).map(|bit| near.note(key, flipped(start, [bit]), if bit == 200 { &first } else { &later[..] }, now));
+            let answered = queries.take_while(|verdict| matches!(verdict, Verdict::Answer(_))).count();
+            assert_eq!(answered, RULES.stop_after as usize, "after {misses} misses");
+        }
     }
 
     #[test]
