@@ -1,5 +1,7 @@
 //! Everything the technologies said about one attachment.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -121,12 +123,89 @@ pub struct Unscored {
     pub detail: String,
 }
 
+/// Matches of one signal or attachment that are answered and kept, the nearest: who matches wants to know that a bank holds it, and a hundred thousand
+/// near-duplicates say no more than a thousand.
+pub const MAX_MATCHES: usize = 1000;
+
 /// What all technologies said. Routing decides on nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     pub matches: Vec<Match>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suppressed: Vec<Suppressed>,
+    /// Of both, those that [`bound`](Self::bound) left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub matches_left_out: usize,
     pub scores: Vec<Score>,
     pub unscored: Vec<Unscored>,
+}
+
+/// For fields that are absent when they count nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+pub(crate) const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Leaves out all but the first [`MAX_MATCHES`] of what is sorted nearest first and, behind them, the nearest of each technology in each bank: which banks hold it
+/// stays known. How many it left out.
+pub fn keep_nearest<T>(all: &mut Vec<T>, hit: impl Fn(&T) -> &Match) -> usize {
+    let before = all.len();
+    let far = all.split_off(before.min(MAX_MATCHES));
+    let place = |one: &T| (hit(one).technology, hit(one).bank.clone());
+    let mut known: BTreeSet<_> = if far.is_empty() { BTreeSet::new() } else { all.iter().map(place).collect() };
+    all.extend(far.into_iter().filter(|one| known.insert(place(one))));
+    before - all.len()
+}
+
+impl Evidence {
+    /// As it is kept: no more matches than a person or a program can use.
+    #[must_use]
+    pub fn bound(mut self) -> Self {
+        self.matches_left_out += keep_nearest(&mut self.matches, |hit| hit) + keep_nearest(&mut self.suppressed, |one| &one.matched);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(bank: &str, technology: SignalType, content_id: i64) -> Match {
+        Match {
+            technology,
+            bank: bank.to_owned(),
+            content_id,
+            distance: Distance::ZERO,
+            max_distance: Distance::ZERO,
+            quality: None,
+            transform: None,
+            disputed: false,
+            quarantined: false,
+            category: None,
+            look: Look::default(),
+        }
+    }
+
+    #[test]
+    fn the_nearest_are_kept_and_of_each_bank_and_technology_one() {
+        let of = |near: usize| {
+            let far = [("A", SignalType::Pdq, 1), ("B", SignalType::Pdq, 2), ("B", SignalType::Pdq, 3), ("B", SignalType::PhotoDna, 4)];
+            let near = (0..near).map(|at| hit("A", SignalType::Pdq, 100 + at as i64));
+            let matches: Vec<Match> = near.chain(far.map(|(bank, technology, id)| hit(bank, technology, id))).collect();
+            let by = hit("N", SignalType::Pdq, 9);
+            let suppressed = matches.iter().map(|matched| Suppressed { matched: matched.clone(), by: by.clone() }).collect();
+            let kept = Evidence { matches: matches.clone(), suppressed, ..Evidence::default() }.bound();
+            assert_eq!(kept.suppressed.iter().map(|one| &one.matched).collect::<Vec<_>>(), kept.matches.iter().collect::<Vec<_>>());
+            assert_eq!(kept.matches[..near_of(&matches)], matches[..near_of(&matches)]);
+            let behind: Vec<i64> = kept.matches[near_of(&matches)..].iter().map(|hit| hit.content_id).collect();
+            (behind, kept.matches_left_out)
+        };
+        fn near_of(matches: &[Match]) -> usize {
+            matches.len().min(MAX_MATCHES)
+        }
+        assert_eq!(of(MAX_MATCHES - 4), (vec![], 0), "exactly so many");
+        assert_eq!(of(MAX_MATCHES - 3), (vec![4], 0), "one more, of a technology of its own");
+        assert_eq!(of(MAX_MATCHES), (vec![2, 4], 2 * 2));
+        assert_eq!(of(MAX_MATCHES + 500), (vec![2, 4], 2 * 502));
+    }
 }

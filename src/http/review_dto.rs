@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{
         decision::{Category, Likeness, RoutingDecision, Verdict},
+        evidence::is_zero,
         time::Timestamp,
     },
     services::{
@@ -47,6 +48,9 @@ pub(super) struct ReviewItemBody {
     pub subject: Option<SubjectBody>,
     pub state: ReviewState,
     pub matches: Vec<MatchAnswer>,
+    /// Matches that were not kept, as in the answer of `/score`. Absent when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub matches_left_out: usize,
     pub scores: Vec<ScoreEntry>,
     pub unscored: Vec<UnscoredAnswer>,
     /// The machine's.
@@ -225,6 +229,7 @@ impl From<ReviewItem> for ReviewItemBody {
             subject: item.subject.map(Into::into),
             state: item.state,
             matches: item.evidence.matches.iter().map(Into::into).collect(),
+            matches_left_out: item.evidence.matches_left_out,
             scores: item.evidence.scores.iter().map(Into::into).collect(),
             unscored: item.evidence.unscored.iter().map(Into::into).collect(),
             decision: item.decision,

@@ -51,6 +51,7 @@ mod outbound;
 mod own_model;
 mod parity;
 mod phones_home;
+mod score_bounds;
 mod secrecy;
 mod serving;
 mod shared_signals;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::domain::{
     attachment::AttachmentKind,
     decision::{Category, Reason, Route, RoutingDecision},
-    evidence::{Evidence, Match, Unscored, UnscoredReason},
+    evidence::{Evidence, MAX_MATCHES, Match, Unscored, UnscoredReason},
     operating_point::Fallback,
     score::{Score, Technology},
 };
@@ -148,7 +148,8 @@ impl Policy {
         let known = evidence.matches.iter().map(match_priority);
         let scored = flagged.iter().map(|score| score_priority(score));
         let blind = unscored.iter().map(|_| UNSCORED_PRIORITY);
-        let mut reasons: Vec<Reason> = evidence.matches.iter().map(match_reason).collect();
+        // All of them decide; more than are answered need no words each.
+        let mut reasons: Vec<Reason> = evidence.matches.iter().take(MAX_MATCHES).map(match_reason).collect();
         reasons.extend(flagged.iter().map(|score| score_reason(score)));
         reasons.extend(unscored.iter().map(|unscored| self.drawn_reason(unscored)));
         RoutingDecision {
@@ -426,6 +427,7 @@ mod tests {
                 scores: raws.iter().map(|&(raw, threshold)| score(raw, threshold)).collect(),
                 matches: distances.iter().map(|&distance| hit(distance)).collect(),
                 suppressed: Vec::new(),
+                matches_left_out: 0,
                 unscored: reasons.iter().map(|&reason| unscored(reason)).collect(),
             };
             let policy = Policy::default();

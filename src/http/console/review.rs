@@ -247,6 +247,7 @@ fn evidence(evidence: &Evidence) -> Markup {
             h2 { "Matches" }
             (table("Matches in banks", &["Technology", "Bank", "Item", "Distance", "Radius", "Variant", "Category", ""],
                 &html! { @for one in &evidence.matches { (matched(one)) } }))
+            @if evidence.matches_left_out > 0 { p { (count(evidence.matches_left_out)) " more matches, farther away, were not kept." } }
         }
         @if !evidence.scores.is_empty() {
             h2 { "Scores" }

@@ -17,7 +17,7 @@ use crate::{
     domain::{
         bank::{HarmCategory, Provenance},
         curation::Metadata,
-        evidence::{Match, Unscored, UnscoredReason},
+        evidence::{Match, Unscored, UnscoredReason, is_zero},
         hash::{PerceptualHash, Transform},
         ids::RequestId,
         signal::SignalType,
@@ -264,11 +264,6 @@ impl Answering {
         let body = written.map_err(|error| ApiError::internal(error.to_string()))?;
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-const fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 /// What is a property of the content and no failure of the call.

@@ -225,9 +225,10 @@ fn kind_of(media_type: &str) -> AttachmentKind {
 
 /// Adds what the bytes gave to what the text gave.
 fn put_together(evidence: &mut Evidence, other: Evidence) {
-    let Evidence { matches, suppressed, scores, unscored } = other;
+    let Evidence { matches, suppressed, matches_left_out, scores, unscored } = other;
     evidence.matches.extend(matches);
     evidence.suppressed.extend(suppressed);
+    evidence.matches_left_out += matches_left_out;
     evidence.scores.extend(scores);
     evidence.unscored.extend(unscored);
 }

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         clip::Look,
         event::EventBody,
-        evidence::{Match, Suppressed},
+        evidence::{MAX_MATCHES, Match, Suppressed},
         hash::{PdqHash, PerceptualHash},
         signal::{Distance, Signal, SignalType},
         time::Timestamp,
@@ -24,10 +24,6 @@ use crate::{
     store::Store,
     telemetry::metric,
 };
-
-/// Matches of one signal or content that are answered, the nearest: who matches wants to know that a bank holds it, and a hundred thousand
-/// near-duplicates say no more than a thousand.
-const MAX_MATCHES: usize = 1000;
 
 /// Signals up to which a bank is searched on the caller's thread: well under a millisecond for PDQ. Vectors are scanned, so they never are.
 const AT_ONCE: usize = 1 << 20;

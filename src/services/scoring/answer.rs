@@ -9,7 +9,7 @@ use crate::domain::{
     attachment::AttachmentFacts,
     clip::{FrameAt, Variant},
     decision::RoutingDecision,
-    evidence::{Match, Suppressed, Unscored},
+    evidence::{Match, Suppressed, Unscored, is_zero},
     operating_point::{Fallback, Live, OperatingPoint},
     score::{ConversationDetail, Score},
     signal::Distance,
@@ -33,6 +33,10 @@ pub struct ScoreAnswer {
     /// Matches that known harmless items took back; they count for nothing. Absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppressed: Vec<SuppressedAnswer>,
+    /// Matches that are not answered, the farthest: of many the nearest 1000 are and, behind them, the nearest of each technology in each bank. They count all the
+    /// same. Absent when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub matches_left_out: usize,
     pub scores: Vec<ScoreEntry>,
     /// Technologies that gave no result, and why.
     pub unscored: Vec<UnscoredAnswer>,

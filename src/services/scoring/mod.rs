@@ -219,13 +219,15 @@ impl Scoring {
             Some(known) if !known.drawn => Some(known.review_item),
             _ => (decision.route == Route::Review).then(ReviewItemId::new),
         };
+        // Everything decided and is counted; the nearest are kept and told.
+        let kept = evidence.clone().bound();
         let finding = Finding {
             tenant,
             at: Timestamp::now(),
             facts: &facts,
             context: &context,
             item_id: &item_id,
-            evidence: &evidence,
+            evidence: &kept,
             decision: &decision,
             models: self.analysis.versions(),
             banks: &banks,
@@ -244,6 +246,7 @@ impl Scoring {
             item_id: item_id.clone(),
             matches: told.matches.iter().map(Into::into).collect(),
             suppressed: told.suppressed.iter().map(Into::into).collect(),
+            matches_left_out: told.left_out,
             scores: evidence.scores.iter().map(Into::into).collect(),
             unscored: evidence.unscored.iter().map(Into::into).collect(),
             review_item: review_item.map(|id| id.to_string()),

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         attachment::AttachmentKind,
         decision::RoutingDecision,
-        evidence::{Evidence, Match, Suppressed},
+        evidence::{Evidence, Match, Suppressed, keep_nearest},
     },
     engines::routing::Policy,
 };
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Told {
     pub matches: Vec<Match>,
     pub suppressed: Vec<Suppressed>,
+    /// How many of both they may know of and are not told, the farthest.
+    pub left_out: usize,
     pub versions: BTreeMap<String, i64>,
     /// The decision in words that name no other bank; the very decision where nothing is withheld.
     pub decision: RoutingDecision,
@@ -33,8 +35,9 @@ impl Told {
         decision: &RoutingDecision,
     ) -> Self {
         let seen = |hit: &Match| !hidden.contains(&hit.bank);
-        let matches: Vec<Match> = evidence.matches.iter().filter(|hit| seen(hit)).cloned().collect();
-        let suppressed = evidence.suppressed.iter().filter(|one| seen(&one.matched) && seen(&one.by)).cloned().collect();
+        let mut matches: Vec<Match> = evidence.matches.iter().filter(|hit| seen(hit)).cloned().collect();
+        let mut suppressed: Vec<Suppressed> =
+            evidence.suppressed.iter().filter(|one| seen(&one.matched) && seen(&one.by)).cloned().collect();
         let versions =
             versions.iter().filter(|(bank, _)| !hidden.contains(*bank)).map(|(bank, version)| (bank.clone(), *version)).collect();
         let decision = if matches.len() == evidence.matches.len() {
@@ -43,7 +46,8 @@ impl Told {
             let visible = Evidence { matches: matches.clone(), ..evidence.clone() };
             policy.withholding(kind, &visible, lot, decision)
         };
-        Self { matches, suppressed, versions, decision }
+        let left_out = keep_nearest(&mut matches, |hit| hit) + keep_nearest(&mut suppressed, |one| &one.matched);
+        Self { matches, suppressed, left_out, versions, decision }
     }
 }
 
@@ -87,6 +91,19 @@ mod tests {
         assert_eq!((one.decision.route, one.decision.reasons.len(), one.matches.len()), (Route::Review, 1, 0));
         assert_eq!(one.versions, [("OPEN".to_owned(), 3)].into());
         assert!(!format!("{:?}", one.decision).contains("SECRET"));
+    }
+
+    #[test]
+    fn of_many_the_nearest_are_told_and_hidden_ones_are_not_counted() {
+        let many = |banks: &[(&str, usize)]| {
+            let matches = banks.iter().flat_map(|(bank, times)| std::iter::repeat_n(hit(bank, 4), *times)).collect();
+            let (told, decision) = told(&Evidence { matches, ..Evidence::default() });
+            (told.matches.len(), told.left_out, told.decision.reasons.len(), decision.reasons.len())
+        };
+        assert_eq!(many(&[("OPEN", 1000)]), (1000, 0, 1000, 1000));
+        assert_eq!(many(&[("OPEN", 5000)]), (1000, 4000, 1000, 1000));
+        assert_eq!(many(&[("SECRET", 5000)]), (0, 0, 1, 1000));
+        assert_eq!(many(&[("SECRET", 5000), ("OPEN", 1001)]), (1000, 1, 1001, 1000), "what may be seen stands behind what may not");
     }
 
     #[test]
