@@ -9,12 +9,13 @@ use super::{
     bank::above,
     banks::address,
     form::{Posted, or_again, see_other},
-    page::{Part, page, table, token, trail},
+    page::{Part, minute, page, table, token, trail},
 };
 use crate::{
     domain::{
         curation::{AccessList, BankRight},
         ids::KeyId,
+        time::Timestamp,
     },
     services::access::Role,
     store::StoredKey,
@@ -40,13 +41,24 @@ pub(super) async fn show(State(state): State<Shared>, visitor: Visitor, At(name)
     Ok(page(&visitor, Part::Banks, &format!("Keys of {name}"), &body))
 }
 
-/// A key's name and role, or its id when there is none of it.
+/// A key's name and role and, where it has one, its end; or its id when there is none of it.
 pub(super) fn name_of(keys: &[StoredKey], id: KeyId) -> String {
     let known = keys.iter().find(|key| key.id == id);
-    known.map_or_else(
-        || id.to_string(),
-        |key| format!("{} ({}{})", key.name, key.role, if key.revoked_at.is_some() { ", revoked" } else { "" }),
-    )
+    known.map_or_else(|| id.to_string(), |key| format!("{} ({}{})", key.name, key.role, end(key)))
+}
+
+fn end(key: &StoredKey) -> String {
+    match (key.revoked_at, key.expires_at) {
+        (Some(_), _) => ", revoked".to_owned(),
+        (None, Some(at)) if at <= Timestamp::now() => ", expired".to_owned(),
+        (None, Some(at)) => format!(", until {}", minute(at)),
+        (None, None) => String::new(),
+    }
+}
+
+/// Whether a key opens anything yet.
+fn is_valid(key: &StoredKey) -> bool {
+    key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > Timestamp::now())
 }
 
 fn right_list(visitor: &Visitor, bank: &str, (right, words): (BankRight, &str), list: &AccessList, keys: &[StoredKey]) -> Markup {
@@ -78,7 +90,7 @@ fn right_list(visitor: &Visitor, bank: &str, (right, words): (BankRight, &str), 
 fn new_entry(visitor: &Visitor, keys: &[StoredKey]) -> Markup {
     // Whoever is no administrator knows the ids of those whom they name, and need not see everybody.
     let choices: Vec<(String, String)> =
-        keys.iter().filter(|key| key.revoked_at.is_none()).map(|key| (key.id.to_string(), name_of(keys, key.id))).collect();
+        keys.iter().filter(|key| is_valid(key)).map(|key| (key.id.to_string(), name_of(keys, key.id))).collect();
     let choices: Vec<(&str, &str)> = choices.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
     html! {
         section.card aria-labelledby="new-entry" {

@@ -139,8 +139,13 @@ pub(super) fn trail(above: &[(String, &str)]) -> Markup {
 /// An instant, to the minute; the whole of it for programs and on hovering.
 pub(super) fn when(at: Timestamp) -> Markup {
     let whole = at.to_string();
-    let short = whole.get(..16).map_or_else(|| whole.clone(), |minute| format!("{} UTC", minute.replace('T', " ")));
-    html! { time datetime=(whole) title=(whole) { (short) } }
+    html! { time datetime=(whole) title=(whole) { (minute(at)) } }
+}
+
+/// A time to the minute, as words.
+pub(super) fn minute(at: Timestamp) -> String {
+    let whole = at.to_string();
+    whole.get(..16).map_or_else(|| whole.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
 }
 
 /// A number with its thousands apart.

@@ -4,11 +4,12 @@ use nightlight::{
     domain::{
         bank::{HarmCategory, ItemState, Opinion, OpinionSource, Provenance, Purpose, Standing},
         curation::{BankRight, BankSettings, DisableUntil},
+        ids::KeyId,
         signal::Signal,
         time::Timestamp,
     },
-    services::access::Role,
-    store::{NewItem, StandingCount},
+    services::access::{ApiKey, Role},
+    store::{NewItem, NewKey, StandingCount},
 };
 
 use super::{Browser, PDQ, TENANT, add_item, item, leads_to, page, problem, refused, with_bank, with_keys};
@@ -238,6 +239,27 @@ async fn items_come_in_pages_and_by_filter() {
     let counts = app.store.standings(&app.store.bank(TENANT, "DEMO").await.unwrap().unwrap()).await.unwrap();
     assert!(counts.contains(&StandingCount { standing: Standing::Active, items: 60 }));
     assert!(shown.contains("aria-label=\"60 active items\""), "{shown}");
+}
+
+#[tokio::test]
+async fn a_key_s_end_stands_beside_its_name_and_one_that_is_over_is_not_offered() {
+    let (app, _) = with_bank().await;
+    let make = async |name: &str, expires_at: Timestamp| {
+        let (secret_sha256, role) = (ApiKey::generate().unwrap().digest(), Role::Curator.as_str().to_owned());
+        let new = NewKey { name: name.to_owned(), role, secret_sha256, expires_at: Some(expires_at) };
+        app.store.create_key(TENANT, new, Timestamp::now()).await.unwrap().id
+    };
+    let later = make("later", "2099-01-02T03:04:05Z".parse().unwrap()).await;
+    let over = make("over", Timestamp::from_micros(Timestamp::now().micros() - 1)).await;
+    for key in [later, over] {
+        app.store.set_bank_access(TENANT, "DEMO", (key, BankRight::Match), true, None).await.unwrap();
+    }
+    let shown = Browser::new(&app, Role::Admin).await.page("/console/banks/DEMO/keys").await;
+    for name in ["later (curator, until 2099-01-02 03:04 UTC)", "over (curator, expired)"] {
+        assert!(shown.contains(&format!("<th scope=\"row\">{name}</th>")), "{shown}");
+    }
+    let offered = |key: KeyId| shown.contains(&format!("<option value=\"{key}\""));
+    assert_eq!([offered(later), offered(over)], [true, false], "{shown}");
 }
 
 #[tokio::test]
