@@ -154,6 +154,14 @@ async fn who_never_reads_is_cut_off() {
         while stream.write_all(&request).await.is_ok() {}
     };
     tokio::time::timeout(Duration::from_secs(20), endless).await.expect("it was never cut off");
+    // Who only waits hears of it too: what was not read is gone.
+    let waiting = connect(address, &b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100)).await;
+    let reset = async {
+        while waiting.take_error().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reset).await.expect("the connection was kept");
     // A window of nothing, for ever: SETTINGS_INITIAL_WINDOW_SIZE (4) = 0.
     let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let mut stream = connect(address, &[PREFACE, &settings, &get(1, "/openapi.json")].concat()).await;

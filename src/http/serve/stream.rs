@@ -39,6 +39,8 @@ impl Stream {
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(stalled.as_mut().poll(context));
         self.connection.note(Ending::Unread);
+        // Else the system would keep what nobody reads, and the connection with it, for minutes behind our back. A socket that cannot be told so is closed all the same.
+        let _ = self.socket.set_zero_linger();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller does not read")))
     }
 }
