@@ -48,7 +48,8 @@ pub type Weight<In> = fn(&In) -> usize;
 /// How a batcher collects.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchOptions {
-    /// Most items in one call, at least 1; where items have weights, their largest sum, and a heavier item is a batch by itself.
+    /// Most items in one call, at least 1; where items have weights, their largest sum, and a heavier item is a batch by itself. None is more than twice as heavy
+    /// as those before it together, so that a light item does not wait for a heavy one.
     pub max_batch: usize,
     /// How long a worker waits for more items once it has one. Zero takes what is there: best wherever batches form by themselves
     /// while the worker is busy.
@@ -255,7 +256,9 @@ impl<In, Out> Queue<In, Out> {
         let share = self.weight(&state).div_ceil(self.workers as u64).min(most);
         let (mut batch, mut whole) = (Vec::new(), 0);
         let weight = |entry: &Entry<In, Out>| self.weight_of(entry);
-        while let Some(next) = state.waiting.pop(weight, |entry| whole == 0 || whole + weight(entry) <= share) {
+        // Nobody's light item waits for a heavy one that goes with it.
+        let fits = |whole: u64, weight: u64| whole == 0 || (whole + weight <= share && weight <= 2 * whole);
+        while let Some(next) = state.waiting.pop(weight, |entry| fits(whole, weight(entry))) {
             whole += weight(&next.0);
             batch.push(next);
         }
@@ -302,7 +305,7 @@ mod tests {
         let items = [1, 3, 2, 2, 9, 1, 0];
         let results = futures_util::future::join_all(items.map(|item| batcher.submit(item))).await;
         assert_eq!(results, items.map(Ok));
-        assert_eq!(*batches.lock().unwrap(), [vec![1, 3], vec![2, 2], vec![9], vec![1, 0]]);
+        assert_eq!(*batches.lock().unwrap(), [vec![1, 2, 1], vec![3, 0], vec![2], vec![9]]);
     }
 
     #[tokio::test]
