@@ -100,10 +100,19 @@ impl<T> Fair<T> {
     }
 
     /// What an item of this weight has cost.
-    pub fn settle(&mut self, Begun { flow, guess }: Begun, weight: u64, cost: u64) {
+    pub fn settle(&mut self, begun: Begun, weight: u64, cost: u64) {
         let unit = cost / weight.max(1);
         self.typical = (self.typical - self.typical / SLOWLY + unit / SLOWLY).max(1);
         self.typical_item = (self.typical_item - self.typical_item / SLOWLY + cost / SLOWLY).max(1);
+        self.charge(begun, cost);
+    }
+
+    /// The item was not done after all. It cost nothing, which says nothing of what others cost.
+    pub fn give_up(&mut self, begun: Begun) {
+        self.charge(begun, 0);
+    }
+
+    fn charge(&mut self, Begun { flow, guess }: Begun, cost: u64) {
         let ahead = self.typical_item;
         let caller = self.callers.settle(flow.caller, guess, cost);
         caller.work.settle(flow.party, guess, cost);

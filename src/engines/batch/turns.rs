@@ -202,7 +202,7 @@ impl Turns {
             let State { waiting, memory, .. } = &mut *state;
             let Some((next, begun)) = waiting.pop(|_| 1, |waiting| waiting.fits(memory)) else { break };
             match next {
-                Waiting::Begin(job) if job.left.load(Ordering::Relaxed) => state.waiting.settle(begun, 1, 0),
+                Waiting::Begin(job) if job.left.load(Ordering::Relaxed) => state.waiting.give_up(begun),
                 Waiting::Begin(job) => {
                     state.taken += 1;
                     state.ready.push_back((job, begun));
