@@ -86,7 +86,7 @@ impl std::fmt::Debug for Held {
 /// # Errors
 /// See [`Stop`].
 pub fn hold(bytes: u64, until: Option<Instant>) -> Result<Held, Stop> {
-    let pace = current();
+    let pace = current().filter(|_| bytes > 0);
     if let Some(pace) = &pace {
         pace.take(bytes, until)?;
     }

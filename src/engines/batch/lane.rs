@@ -152,6 +152,38 @@ mod tests {
         drop(end);
     }
 
+    /// Nobody who left takes what there is not, and nobody waits behind a neighbour for what he holds himself.
+    #[tokio::test]
+    async fn who_waits_for_memory_blocks_nobody_and_takes_nothing_when_its_caller_has_left() {
+        let lane = Lane::spawn_within("test", 1, 64, Memory { bytes: 1600, small_jobs: 4 }).unwrap();
+        let account = Flow::call("key").of("account");
+        let (end, over) = mpsc::channel::<()>();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let holds = account.scope(lane.run(move || {
+            let _held = pace::hold(1000, None).unwrap();
+            tell.send(()).unwrap();
+            long(&over)
+        }));
+        let others = async {
+            told.await.unwrap();
+            let waits = account.scope(lane.run(|| pace::hold(1000, None).err()));
+            assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err());
+            assert_eq!(lane.free_memory(), 600);
+            let waits = account.scope(lane.run(|| pace::hold(1000, None).map(drop)));
+            let ends = async {
+                for number in 0..20 {
+                    assert_eq!(lane.run(move || number).await, Ok(number));
+                }
+                assert_eq!(lane.free_memory(), 600);
+                end.send(()).unwrap();
+            };
+            assert_eq!(futures_util::future::join(waits, ends).await.0, Ok(Ok(())));
+        };
+        let (held, ()) = futures_util::future::join(holds, others).await;
+        assert!(matches!(held, Ok(Ok(_))), "{held:?}");
+        assert_eq!(lane.free_memory(), 1600);
+    }
+
     #[tokio::test]
     async fn memory_is_waited_for_and_small_things_pass() {
         let lane = Lane::spawn_within("test", 2, 64, Memory { bytes: 1600, small_jobs: 4 }).unwrap();

@@ -43,14 +43,14 @@ impl Shares {
 
     /// That is not taken.
     pub fn free(&self) -> u64 {
-        self.all - self.used
+        self.all.saturating_sub(self.used)
     }
 
     /// Whether so much is free for this flow now.
     pub fn fits(&self, flow: Flow, amount: u64, size: Size) -> bool {
         let free = match size {
             Size::Small => self.free(),
-            Size::Large => self.free().min(self.most() - self.used_by_large),
+            Size::Large => self.free().min(self.most().saturating_sub(self.used_by_large)),
         };
         let within = |held: Option<&Held>, share: u64| held.is_none_or(|held| held.amount + amount <= share);
         amount <= free && within(self.parties.get(&flow), free) && within(self.callers.get(&flow.caller), free.saturating_mul(3))

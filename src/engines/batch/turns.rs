@@ -53,7 +53,7 @@ struct State {
     /// Jobs that have a turn, and wait for a thread to run on.
     ready: VecDeque<(Job, Begun)>,
     /// Paused jobs that have a turn again.
-    granted: HashMap<u64, Begun>,
+    granted: HashMap<u64, Grant>,
     pauses: u64,
     paused: usize,
     threads: usize,
@@ -95,6 +95,12 @@ impl Held {
     fn tell(&self) {
         metrics::gauge!(crate::telemetry::metric::LANE_BYTES, "lane" => self.lane).set((self.all - self.shares.free()) as f64);
     }
+}
+
+/// A turn, and whether the memory that was waited for came with it.
+struct Grant {
+    begun: Begun,
+    memory: bool,
 }
 
 enum Waiting {
@@ -210,10 +216,12 @@ impl Turns {
                 }
                 Waiting::Resume(paused) => {
                     state.taken += 1;
-                    if paused.needs > 0 {
+                    // Whose caller left has a turn to end, whether there is room or not.
+                    let memory = paused.needs > 0 && state.memory.fits(paused.flow, paused.needs);
+                    if memory {
                         state.memory.take(paused.flow, paused.needs);
                     }
-                    state.granted.insert(paused.number, begun);
+                    state.granted.insert(paused.number, Grant { begun, memory });
                     paused.wake.notify_one();
                 }
             }
@@ -304,13 +312,14 @@ impl Turn {
         state.waiting.push(self.flow, Waiting::Resume(paused));
         state.paused += 1;
         self.turns.dispatch(&mut state);
-        let begun = loop {
-            if let Some(begun) = state.granted.remove(&number) {
-                break Some(begun);
+        let grant = loop {
+            if let Some(grant) = state.granted.remove(&number) {
+                break Some(grant);
             }
             let patience = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
             if patience.is_zero() {
                 state.waiting.retain(|waiting| !matches!(waiting, Waiting::Resume(paused) if paused.number == number));
+                self.turns.dispatch(&mut state);
                 break None;
             }
             // Also looks now and then whether anybody waits for it, if it is memory that it has not got.
@@ -318,9 +327,13 @@ impl Turn {
             self.turns.dispatch(&mut state);
         };
         state.paused -= 1;
-        self.begun.set(begun);
+        self.begun.set(grant.as_ref().map(|grant| grant.begun));
         self.since.set(Instant::now());
-        begun.map(|_| ()).ok_or(Stop::Deadline)
+        match grant {
+            None => Err(Stop::Deadline),
+            Some(grant) if needs > 0 && !grant.memory => Err(Stop::Left),
+            Some(_) => Ok(()),
+        }
     }
 }
 

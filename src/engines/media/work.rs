@@ -43,9 +43,9 @@ struct Account {
     pixels: Cell<u64>,
     /// Stored bytes that were read by reference, so that they may be read again.
     referred: Cell<u64>,
-    /// Memory for the frame that is read, and for tables beside it.
-    frame: RefCell<Option<Held>>,
-    tables: RefCell<Option<Held>>,
+    /// Memory for the frame that is read, with tables beside it, and the bytes of the frame alone.
+    memory: RefCell<Option<Held>>,
+    frame: Cell<u64>,
 }
 
 impl Work {
@@ -54,8 +54,8 @@ impl Work {
         let file = bytes as u64;
         let earned = Cell::new(FILE + BYTE * file);
         let (spent, look, pixels, referred) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
-        let (frame, tables) = (RefCell::default(), RefCell::default());
-        Self(Rc::new(Account { deadline, file, earned, spent, look, pixels, referred, frame, tables }))
+        let (memory, frame) = (RefCell::default(), Cell::new(0));
+        Self(Rc::new(Account { deadline, file, earned, spent, look, pixels, referred, memory, frame }))
     }
 
     /// A frame of so many pixels is about to be read, for each of which `bytes` of memory are used at most. Waits for the memory.
@@ -63,10 +63,8 @@ impl Work {
     /// # Errors
     /// When there will never be so much, or not before the deadline.
     pub(super) fn earn(&self, pixels: u64, bytes: u64) -> Result<(), Fault> {
-        // One after the other, so that nobody holds some and waits for more.
-        self.0.tables.take();
-        self.0.frame.take();
-        *self.0.frame.borrow_mut() = Some(self.hold(pixels.saturating_mul(bytes))?);
+        self.0.frame.set(pixels.saturating_mul(bytes));
+        self.hold(self.0.frame.get())?;
         self.0.pixels.set(self.0.pixels.get().saturating_add(pixels));
         self.0.earned.set(self.0.earned.get().saturating_add(pixels.saturating_mul(PIXEL)));
         Ok(())
@@ -77,16 +75,18 @@ impl Work {
     /// # Errors
     /// As [`earn`](Self::earn).
     pub(super) fn tables(&self, bytes: u64) -> Result<(), Fault> {
-        self.0.tables.take();
-        *self.0.tables.borrow_mut() = Some(self.hold(bytes)?);
-        Ok(())
+        self.hold(self.0.frame.get().saturating_add(bytes))
     }
 
-    fn hold(&self, bytes: u64) -> Result<Held, Fault> {
-        pace::hold(bytes, self.0.deadline).map_err(|stop| match stop {
+    /// Holds so much instead of what was held: nobody holds some and waits for more.
+    fn hold(&self, bytes: u64) -> Result<(), Fault> {
+        self.0.memory.take();
+        let held = pace::hold(bytes, self.0.deadline).map_err(|stop| match stop {
             Stop::TooMuch { most } => Fault::Memory { bytes, most },
             Stop::Left | Stop::Deadline => Fault::Deadline,
-        })
+        })?;
+        self.0.memory.replace(Some(held));
+        Ok(())
     }
 
     /// Counts what is about to be done. `what` names it for the error.
