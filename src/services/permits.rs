@@ -1,7 +1,8 @@
 //! Who may have something scored now.
 //!
-//! There are so many places. A caller who has several leaves room for others, and so does an account of a caller: nobody finds the server full because of one key, and no account because of
-//! another one of the same key. What is more than a slice of work has no more than three quarters of the places, so that what is quickly answered finds one where no accounts are named.
+//! There are so many places. A key that has several leaves a third as many free, so that no other key finds the server full because of it, and an account of a key as many as it has;
+//! several accounts together may still have all that their key may have. What is long has no more than three quarters of the places, so that what is quickly answered finds one
+//! where no accounts are named. A batch counts as its call's, whatever accounts its parts name.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,9 +20,9 @@ pub struct Permit {
     size: Size,
 }
 
-/// Bytes of a text that are about a slice of a text model's work.
+/// Bytes of a text above which it is long: some two slices of a text model's work.
 const SHORT_TEXT: usize = 1 << 10;
-/// Bytes of a file that is about a slice of a decoder's and an image model's.
+/// Bytes of a file above which it is long. A smaller one may still hold many pixels; that is known only when it is read.
 const SHORT_FILE: usize = 1 << 20;
 
 /// What somebody wants to have looked at, by what is known of it before it is read.
@@ -75,10 +76,17 @@ impl Permits {
 impl Permit {
     /// The same place, as this account's of the same caller; `None` where the account has as many as it leaves free.
     #[must_use]
-    pub fn of_account(self, account: &str) -> Option<Self> {
-        let (of, flow, size) = (self.of.clone(), self.flow.of(account), self.size);
-        drop(self);
-        of.take(flow, size)
+    pub fn of_account(mut self, account: &str) -> Option<Self> {
+        let of = self.of.clone();
+        let mut shares = of.lock();
+        // Under one lock, so that nobody takes the place meanwhile.
+        shares.give_back(self.flow, 1, self.size);
+        let account = self.flow.of(account);
+        let fits = shares.fits(account, 1, self.size);
+        self.flow = if fits { account } else { self.flow };
+        shares.take(self.flow, 1, self.size);
+        drop(shares);
+        fits.then_some(self)
     }
 }
 

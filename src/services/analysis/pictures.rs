@@ -1,7 +1,7 @@
 //! Bytes to digests, hashes and tensors, on the threads that everything which looks at pictures shares.
 //!
-//! On the CPU path the pixels are worked on at once by the thread that decoded them, and so are those of every further view of a sequence, so that no more frames are alive than
-//! there are threads. The only view of a still goes to the GPU's queue without holding a thread.
+//! On the CPU path the pixels are worked on at once by the thread that decoded them, and so are those of every further view of a sequence, so that a file has one frame alive at a time,
+//! whose memory the lane counts (`pace::hold`). The only view of a still goes to the GPU's queue without holding a thread; there its memory is not counted.
 
 use std::{
     sync::Arc,
