@@ -3,7 +3,13 @@
 //! Engines do not know each other, nor whose work they do. A thread has at most one [`Pace`], as an asynchronous task has a span; work on a thread without one
 //! (the command line, tests) goes on and has what it asks for.
 
-use std::{cell::RefCell, rc::Rc, time::Instant};
+use std::{
+    any::Any,
+    cell::RefCell,
+    rc::Rc,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// Who answers.
 pub trait Pace {
@@ -13,23 +19,32 @@ pub trait Pace {
     /// [`Stop::Left`].
     fn give_way(&self) -> Result<(), Stop>;
 
+    /// Does `wait`, which waits for something that is not done on this core, while others use it.
+    fn aside(&self, wait: &mut dyn FnMut());
+
+    /// For how long this work was done, the time that it waited for its turn left out.
+    fn worked(&self) -> Duration;
+
     /// Counts so many bytes as used, once they are free, but does not wait beyond `until`.
     ///
     /// # Errors
     /// See [`Stop`].
-    fn take(&self, bytes: u64, until: Option<Instant>) -> Result<(), Stop>;
+    fn take(&self, bytes: u64, until: Option<Instant>) -> Result<Back, Stop>;
 
-    /// Gives bytes back that were taken.
-    fn give_back(&self, bytes: u64);
+    /// Counts so many bytes as used that are used already.
+    fn keep(&self, bytes: u64) -> Back;
 }
+
+/// What is counted is given back when this is dropped, on whatever thread.
+pub type Back = Box<dyn Any + Send>;
 
 /// Why work does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// Nobody waits for it any more.
     Left,
-    /// There was no room for it in time.
-    Deadline,
+    /// Others held what it needs, for longer than it could wait. It may well be done later.
+    Busy,
     /// It needs more memory than there will ever be: `most` bytes.
     TooMuch { most: u64 },
 }
@@ -68,11 +83,32 @@ pub fn let_others_go_first() {
     let _ = give_way();
 }
 
+/// Waits for something that is not done on this core, while others use it.
+pub fn aside<T>(wait: impl FnOnce() -> T) -> T {
+    let Some(pace) = current() else { return wait() };
+    let (mut wait, mut done) = (Some(wait), None);
+    pace.aside(&mut || done = wait.take().map(|wait| wait()));
+    done.expect("a pace waits once")
+}
+
+/// For how long this work was done so far, the time that it waited for its turn left out; to be subtracted from each other.
+pub fn worked() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    current().map_or_else(|| START.elapsed(), |pace| pace.worked())
+}
+
 /// Memory that counts as used until this is dropped.
 #[derive(Default)]
 pub struct Held {
-    pace: Option<Rc<dyn Pace>>,
     bytes: u64,
+    _back: Option<Back>,
+}
+
+impl Held {
+    /// So much.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl std::fmt::Debug for Held {
@@ -87,30 +123,39 @@ impl std::fmt::Debug for Held {
 /// See [`Stop`].
 pub fn hold(bytes: u64, until: Option<Instant>) -> Result<Held, Stop> {
     let pace = current().filter(|_| bytes > 0);
-    if let Some(pace) = &pace {
-        pace.take(bytes, until)?;
-    }
-    Ok(Held { pace, bytes })
+    Ok(Held { bytes, _back: pace.map(|pace| pace.take(bytes, until)).transpose()? })
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(pace) = self.pace.take() {
-            pace.give_back(self.bytes);
-        }
-    }
+/// Holds memory that is used already, as a part of what was held before.
+pub fn keep(bytes: u64) -> Held {
+    let pace = current().filter(|_| bytes > 0);
+    Held { bytes, _back: pace.map(|pace| pace.keep(bytes)) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{
+        cell::Cell,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+    };
 
     use super::*;
 
     #[derive(Default)]
     struct Counts {
         asked: Cell<u32>,
-        used: Cell<u64>,
+        used: Arc<AtomicU64>,
+    }
+
+    struct Used(Arc<AtomicU64>, u64);
+
+    impl Drop for Used {
+        fn drop(&mut self) {
+            self.0.fetch_sub(self.1, Ordering::Relaxed);
+        }
     }
 
     impl Pace for Counts {
@@ -119,25 +164,35 @@ mod tests {
             if self.asked.get() > 1 { Err(Stop::Left) } else { Ok(()) }
         }
 
-        fn take(&self, bytes: u64, _: Option<Instant>) -> Result<(), Stop> {
-            self.used.set(self.used.get() + bytes);
-            Ok(())
+        fn aside(&self, wait: &mut dyn FnMut()) {
+            wait();
         }
 
-        fn give_back(&self, bytes: u64) {
-            self.used.set(self.used.get() - bytes);
+        fn worked(&self) -> Duration {
+            Duration::from_secs(7)
+        }
+
+        fn take(&self, bytes: u64, _: Option<Instant>) -> Result<Back, Stop> {
+            Ok(self.keep(bytes))
+        }
+
+        fn keep(&self, bytes: u64) -> Back {
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+            Box::new(Used(self.used.clone(), bytes))
         }
     }
 
     #[test]
     fn work_asks_whoever_gave_it_the_thread() {
         let pace = Rc::new(Counts::default());
+        let used = || pace.used.load(Ordering::Relaxed);
         let held = scope(pace.clone(), || {
-            assert_eq!((give_way(), give_way()), (Ok(()), Err(Stop::Left)));
-            hold(5, None).unwrap()
+            assert_eq!((give_way(), give_way(), worked()), (Ok(()), Err(Stop::Left), Duration::from_secs(7)));
+            assert_eq!(aside(|| 5), 5);
+            (hold(5, None).unwrap(), keep(2))
         });
-        assert_eq!((give_way(), hold(7, None).unwrap().bytes, pace.used.get()), (Ok(()), 7, 5), "not outside of it");
-        drop(held);
-        assert_eq!(pace.used.get(), 0);
+        assert_eq!((give_way(), hold(7, None).unwrap().bytes(), keep(9).bytes(), used()), (Ok(()), 7, 9, 7), "not outside of it");
+        std::thread::spawn(move || drop(held)).join().unwrap();
+        assert_eq!((used(), aside(|| 6)), (0, 6));
     }
 }

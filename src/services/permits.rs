@@ -1,7 +1,7 @@
 //! Who may have something scored now.
 //!
-//! There are so many places. A key that has several leaves a third as many free, so that no other key finds the server full because of it, and an account of a key as many as it has;
-//! several accounts together may still have all that their key may have. What is long has no more than three quarters of the places, so that what is quickly answered finds one
+//! There are so many places. A key that has several leaves a third as many free, so that no other key finds the server full because of it, and an account as many as it has of those that its
+//! key may have. What is long has no more than three quarters of the places, so that what is quickly answered finds one
 //! where no accounts are named. A batch counts as its call's, whatever accounts its parts name.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,7 +74,7 @@ impl Permits {
 }
 
 impl Permit {
-    /// The same place, as this account's of the same caller; `None` where the account has as many as it leaves free.
+    /// The same place, as this account's of the same caller; `None` where the account has as many as it leaves of those that its key may have.
     #[must_use]
     pub fn of_account(mut self, account: &str) -> Option<Self> {
         let of = self.of.clone();
@@ -120,9 +120,11 @@ mod tests {
     async fn an_account_leaves_room_for_another_one() {
         let permits = Permits::new(64);
         let hostile = enter(&permits, Some("hostile"), 10).await;
-        assert_eq!(hostile.len(), 32);
+        assert_eq!(hostile.len(), 24);
+        let others: Vec<_> = [enter(&permits, Some("another"), 10).await, enter(&permits, Some("third"), 10).await].into();
+        assert_eq!([others[0].len(), others[1].len()], [12, 6]);
         assert!(!enter(&permits, Some("ordinary"), 10).await.is_empty());
-        drop(hostile);
+        drop((hostile, others));
         assert_eq!(permits.free(), 64);
     }
 

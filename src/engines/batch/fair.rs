@@ -2,7 +2,8 @@
 //!
 //! Start-time fair queueing on two levels (P. Goyal, H. M. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996): next is the caller that was served least, and of it the
 //! party that was served least; what somebody did not use while nothing of theirs waited is not saved up, but for about one item, so that a newcomer comes before those who have had a
-//! slice and wait for another. What an item costs is known only when it is done, so that it is charged a guess when it begins, and the truth when it ends.
+//! slice and wait for another. What an item costs is known only when it is done, so that it is charged a guess when it begins, and the truth when it ends. Items that are done
+//! together move the clock once.
 //!
 //! A clock says what somebody who was always served his share would have had by now (the virtual time of weighted fair queueing: A. Demers, S. Keshav, S. Shenker, "Analysis and
 //! Simulation of a Fair Queueing Algorithm", SIGCOMM 1989). Newcomers without end, each a party of its own, do not stop it: so nobody waits for ever behind them.
@@ -16,13 +17,33 @@ const MOST_IDLE: usize = 1024;
 /// A guess follows the last costs by one part in this many.
 const SLOWLY: u64 = 8;
 
+/// What something cost lately.
+#[derive(Clone, Copy)]
+pub(super) struct Typical(u64);
+
+impl Default for Typical {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Typical {
+    /// At least 1.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    pub fn follow(&mut self, cost: u64) {
+        self.0 = (self.0 - self.0 / SLOWLY + cost / SLOWLY).max(1);
+    }
+}
+
 /// A queue of items that belong to flows.
 pub(super) struct Fair<T> {
     callers: Shares<Shares<VecDeque<T>>>,
     len: usize,
-    /// What a unit of weight cost lately, and an item.
-    typical: u64,
-    typical_item: u64,
+    /// Of an item.
+    typical: Typical,
 }
 
 /// An item that has begun, to be settled when it is done.
@@ -41,15 +62,11 @@ impl Begun {
 
 impl<T> Default for Fair<T> {
     fn default() -> Self {
-        Self { callers: Shares::default(), len: 0, typical: 1, typical_item: 1 }
+        Self { callers: Shares::default(), len: 0, typical: Typical::default() }
     }
 }
 
 impl<T> Fair<T> {
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -59,32 +76,35 @@ impl<T> Fair<T> {
     }
 
     pub fn push(&mut self, flow: Flow, item: T) {
-        let ahead = self.typical_item;
+        let ahead = self.typical.get();
         let caller = self.callers.waiting(flow.caller, ahead);
         caller.work.waiting(flow.party, ahead).work.push_back(item);
         self.len += 1;
     }
 
-    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+    /// Takes out what is not to be kept.
+    pub fn take_unless(&mut self, keep: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
         for caller in &mut self.callers.members {
             for party in &mut caller.work.members {
-                let before = party.work.len();
-                party.work.retain(&keep);
-                let gone = before - party.work.len();
-                party.waits -= gone;
-                caller.waits -= gone;
-                self.len -= gone;
+                let (kept, gone): (VecDeque<T>, VecDeque<T>) = std::mem::take(&mut party.work).into_iter().partition(&keep);
+                party.work = kept;
+                party.waits -= gone.len();
+                caller.waits -= gone.len();
+                self.len -= gone.len();
+                taken.extend(gone);
             }
         }
+        taken
     }
 
-    /// The next item of those that `fits` says yes to; the others are passed over, also by those behind them: what waits may wait for what stands there.
-    pub fn pop(&mut self, weight: impl Fn(&T) -> u64, fits: impl Fn(&T) -> bool) -> Option<(T, Begun)> {
+    /// The next item of those that `fits` says yes to; the others are passed over, also by those behind them: what waits may wait for what stands there. `guess` says what
+    /// it may cost.
+    pub fn pop(&mut self, guess: impl Fn(&T) -> u64, fits: impl Fn(&T) -> bool) -> Option<(T, Begun)> {
         let (at, within) = self.next(&fits)?;
         let waiting = &self.callers.members[at].work.members[within].work;
         let place = waiting.iter().position(fits)?;
-        let weight = weight(&waiting[place]);
-        let guess = weight.saturating_mul(self.typical);
+        let guess = guess(&waiting[place]);
         let caller = self.callers.begin(at, guess);
         let name = caller.name;
         let party = caller.work.begin(within, guess);
@@ -101,24 +121,31 @@ impl<T> Fair<T> {
         Some((at, party(&self.callers.members[at])?))
     }
 
-    /// What an item of this weight has cost.
-    pub fn settle(&mut self, begun: Begun, weight: u64, cost: u64) {
-        let unit = cost / weight.max(1);
-        self.typical = (self.typical - self.typical / SLOWLY + unit / SLOWLY).max(1);
-        self.typical_item = (self.typical_item - self.typical_item / SLOWLY + cost / SLOWLY).max(1);
-        self.charge(begun, cost);
+    /// What items that were done together have cost, each.
+    pub fn settle(&mut self, done: &[(Begun, u64)]) {
+        for (_, cost) in done {
+            self.typical.follow(*cost);
+        }
+        self.charge(done);
     }
 
     /// The item was not done after all. It cost nothing, which says nothing of what others cost.
     pub fn give_up(&mut self, begun: Begun) {
-        self.charge(begun, 0);
+        self.charge(&[(begun, 0)]);
     }
 
-    fn charge(&mut self, Begun { flow, guess }: Begun, cost: u64) {
-        let ahead = self.typical_item;
-        let caller = self.callers.settle(flow.caller, guess, cost);
-        caller.work.settle(flow.party, guess, cost);
-        caller.work.forget(ahead);
+    fn charge(&mut self, done: &[(Begun, u64)]) {
+        let ahead = self.typical.get();
+        // Of those who are served together, none is served before the clock goes on.
+        self.callers.pass(done.iter().map(|(_, cost)| cost).sum());
+        for (Begun { flow, .. }, cost) in done {
+            self.callers.member(flow.caller).work.pass(*cost);
+        }
+        for (Begun { flow, guess }, cost) in done {
+            let caller = self.callers.settle(flow.caller, *guess, *cost);
+            caller.work.settle(flow.party, *guess, *cost);
+            caller.work.forget(ahead);
+        }
         self.callers.forget(ahead);
     }
 }
@@ -191,9 +218,13 @@ impl<W: Default> Shares<W> {
         member
     }
 
-    fn settle(&mut self, name: u64, guess: u64, cost: u64) -> &mut Member<W> {
+    /// Moves the clock: so much was served to somebody.
+    fn pass(&mut self, cost: u64) {
         let active = self.members.iter().filter(|member| member.is_active()).count();
         self.clock = self.clock.saturating_add(cost / active.max(1) as u64);
+    }
+
+    fn settle(&mut self, name: u64, guess: u64, cost: u64) -> &mut Member<W> {
         let member = self.member(name);
         member.served = member.served.saturating_sub(guess).saturating_add(cost);
         member.begun = member.begun.saturating_sub(1);
@@ -222,7 +253,7 @@ mod tests {
     fn order(queue: &mut Fair<(char, u64)>) -> String {
         let mut order = String::new();
         while let Some(((name, cost), begun)) = queue.pop(|_| 1, |_| true) {
-            queue.settle(begun, 1, cost);
+            queue.settle(&[(begun, cost)]);
             order.push(name);
         }
         order
@@ -258,7 +289,7 @@ mod tests {
         heavy.iter().for_each(|flow| queue.push(*flow, ('h', 100)));
         for flow in &heavy {
             let ((_, cost), begun) = queue.pop(|_| 1, |_| true).unwrap();
-            queue.settle(begun, 1, cost);
+            queue.settle(&[(begun, cost)]);
             queue.push(*flow, ('h', 100));
         }
         queue.push(flow(1, 99), ('l', 1));
@@ -281,9 +312,9 @@ mod tests {
                 queue.push(flow(1, newcomer), ('n', 10));
             }
             let ((name, cost), begun) = queue.pop(|_| 1, |_| true).unwrap();
-            queue.settle(begun, 1, cost);
+            queue.settle(&[(begun, cost)]);
             // Those that find no place go away.
-            queue.retain(|(name, _)| *name != 'n');
+            queue.take_unless(|(name, _)| *name != 'n');
             name
         };
         for _ in 0..50 {
@@ -298,11 +329,11 @@ mod tests {
 
     #[test]
     fn what_has_begun_counts_before_it_is_done() {
-        let mut queue = Fair { typical: 50, ..Fair::default() };
+        let mut queue = Fair::default();
         queue.push(flow(1, 1), ('a', 50));
         queue.push(flow(1, 1), ('b', 50));
         queue.push(flow(1, 2), ('c', 50));
-        let names: Vec<char> = std::iter::from_fn(|| queue.pop(|_| 1, |_| true)).map(|((name, _), _)| name).collect();
+        let names: Vec<char> = std::iter::from_fn(|| queue.pop(|_| 50, |_| true)).map(|((name, _), _)| name).collect();
         assert_eq!(names, ['a', 'c', 'b'], "two workers take of two parties");
     }
 
@@ -323,12 +354,12 @@ mod tests {
         for party in 0..5000 {
             queue.push(flow(party, party), ('a', 1));
             let ((_, cost), begun) = queue.pop(|_| 1, |_| true).unwrap();
-            queue.settle(begun, 1, cost);
+            queue.settle(&[(begun, cost)]);
         }
         assert!(queue.callers.members.len() <= MOST_IDLE + 1, "{}", queue.callers.members.len());
         queue.push(flow(1, 1), ('a', 1));
         queue.push(flow(1, 1), ('b', 1));
-        queue.retain(|(name, _)| *name == 'b');
-        assert_eq!((queue.len(), order(&mut queue).as_str()), (1, "b"));
+        let gone: Vec<char> = queue.take_unless(|(name, _)| *name == 'b').into_iter().map(|(name, _)| name).collect();
+        assert_eq!((gone.as_slice(), queue.len, order(&mut queue).as_str()), (&['a'][..], 1, "b"));
     }
 }

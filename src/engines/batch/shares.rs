@@ -6,8 +6,9 @@ use super::flow::Flow;
 
 /// Something that is limited (bytes of memory, places), shared between callers and their parties.
 ///
-/// A party that has some may have, all together, about as much as it leaves free, and a caller three times as much, so that there is always room for another one (dynamic
-/// thresholds: A. K. Choudhury, E. L. Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). What is large may have three quarters of all; what is small, all.
+/// A caller that has some may have, all together, about three times as much as it leaves free, and a party of it as much as it leaves of what its caller may have, so that there is
+/// always room for another one (dynamic thresholds: A. K. Choudhury, E. L. Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). What is large may have three quarters of all;
+/// what is small, all.
 #[derive(Debug)]
 pub struct Shares {
     all: u64,
@@ -53,7 +54,11 @@ impl Shares {
             Size::Large => self.free().min(self.most().saturating_sub(self.used_by_large)),
         };
         let within = |held: Option<&Held>, share: u64| held.is_none_or(|held| held.amount + amount <= share);
-        amount <= free && within(self.parties.get(&flow), free) && within(self.callers.get(&flow.caller), free.saturating_mul(3))
+        let caller = self.callers.get(&flow.caller);
+        let of_caller = free.saturating_mul(3);
+        // What the caller may have yet, until it has three times as much as is free then.
+        let room = of_caller.saturating_sub(caller.map_or(0, |held| held.amount)) / 4;
+        amount <= free && within(self.parties.get(&flow), room) && within(caller, of_caller)
     }
 
     /// What fits is taken.
@@ -106,12 +111,13 @@ mod tests {
     #[test]
     fn a_party_leaves_as_much_as_it_has() {
         let mut shares = Shares::new(12);
-        assert_eq!(fill(&mut shares, flow(1, 1), 1, Size::Large), 5, "half of nine");
-        assert_eq!(fill(&mut shares, flow(2, 1), 1, Size::Large), 2, "half of what is left");
-        assert!(shares.fits(flow(3, 1), 1, Size::Large) && !shares.fits(flow(3, 1), 3, Size::Large));
-        assert_eq!(fill(&mut shares, flow(3, 1), 1, Size::Small), 3, "half of five");
-        shares.give_back(flow(3, 1), 1, Size::Small);
-        assert_eq!(shares.free(), 3);
+        assert_eq!(fill(&mut shares, flow(1, 1), 1, Size::Large), 3, "half of three quarters of nine");
+        assert_eq!(fill(&mut shares, flow(1, 2), 1, Size::Large), 2, "half of what is left of those");
+        assert_eq!(fill(&mut shares, flow(1, 3), 1, Size::Large), 1);
+        assert!(shares.fits(flow(2, 1), 3, Size::Large) && !shares.fits(flow(2, 1), 4, Size::Large));
+        assert_eq!(fill(&mut shares, flow(2, 1), 1, Size::Small), 2, "half of three quarters of six");
+        shares.give_back(flow(2, 1), 1, Size::Small);
+        assert_eq!(shares.free(), 5);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Threads that take turns: many jobs may have begun, and so many of them run.
+//! Whose turn it is at the processor: much may have begun, and so much of it runs.
+//!
+//! All that keeps a core busy takes its turns here, whatever it is, because the cores are what everything shares: a text that waits behind pictures waits just as long
+//! as one that waits behind texts. What has a bound of its own (threads that decode, sessions of a model) is a [`Line`] in front of the turns.
 
 use std::{
     cell::Cell,
     collections::{HashMap, VecDeque},
     rc::Rc,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,211 +15,197 @@ use super::{
     BatchError,
     fair::{Begun, Fair},
     flow::Flow,
-    lane::Memory,
-    shares::{Shares, Size},
+    line::{Entry, Line, Load, Place, Standing, Waiting},
+    memory::Budget,
+    turn::Turn,
 };
-use crate::domain::pace::{self, Pace, Stop};
+use crate::domain::pace;
 
-/// How long a job runs before another one has its turn.
-const SLICE: Duration = Duration::from_millis(4);
+/// Threads for jobs at most, those that wait for their turn included; then jobs run to their end.
+pub(super) const MOST_THREADS: usize = 1024;
 
-/// Threads of one lane at most, those that wait for their turn included; then jobs run to their end.
-const MOST_THREADS: usize = 1024;
-
-/// Work for a thread, and whether anybody waits for it.
-pub(super) struct Job {
-    pub work: Box<dyn FnOnce() + Send>,
-    pub left: Arc<AtomicBool>,
+thread_local! {
+    /// Whether this is one of the threads for jobs.
+    static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The turns of one lane.
+/// The turns of a process, or of a device that has its own.
 pub(super) struct Turns {
-    name: &'static str,
-    /// Jobs that run at the same time.
-    most: usize,
-    /// Jobs that wait to begin, at most.
-    queue: usize,
+    /// At the same time.
+    pub(super) most: usize,
     state: Mutex<State>,
-    /// There is something for a thread that does nothing.
+    /// There is a job for a thread that does nothing.
     spare: Condvar,
-    /// The last thread has ended.
+    /// A thread has ended, or a line's last load.
     over: Condvar,
 }
 
-struct State {
-    waiting: Fair<Waiting>,
-    memory: Held,
+/// Everything under the lock.
+pub(super) struct State {
+    pub waiting: Fair<Waiting>,
+    lines: Vec<Standing>,
     taken: usize,
     /// Jobs that have a turn, and wait for a thread to run on.
-    ready: VecDeque<(Job, Begun)>,
+    ready: VecDeque<(Entry, Begun)>,
     /// Paused jobs that have a turn again.
-    granted: HashMap<u64, Grant>,
-    pauses: u64,
-    paused: usize,
-    threads: usize,
+    pub granted: HashMap<u64, Grant>,
+    pub pauses: u64,
+    /// Threads for jobs: all, and those whose job has no turn.
+    pub threads: usize,
+    pub aside: usize,
+    /// Loads whose callers left, to be dropped when the lock is not held.
+    gone: Vec<Entry>,
     open: bool,
 }
 
-/// The memory of all jobs.
-struct Held {
-    lane: &'static str,
-    all: u64,
-    shares: Shares,
-    /// Up to so many bytes are small.
-    small: u64,
-}
-
-impl Held {
-    fn new(lane: &'static str, Memory { bytes, small_jobs }: Memory) -> Self {
-        Self { lane, all: bytes, shares: Shares::new(bytes), small: bytes / 4 / small_jobs.max(1) as u64 }
-    }
-
-    fn size(&self, bytes: u64) -> Size {
-        if bytes <= self.small { Size::Small } else { Size::Large }
-    }
-
-    fn fits(&self, flow: Flow, bytes: u64) -> bool {
-        self.shares.fits(flow, bytes, self.size(bytes))
-    }
-
-    fn take(&mut self, flow: Flow, bytes: u64) {
-        self.shares.take(flow, bytes, self.size(bytes));
-        self.tell();
-    }
-
-    fn give_back(&mut self, flow: Flow, bytes: u64) {
-        self.shares.give_back(flow, bytes, self.size(bytes));
-        self.tell();
-    }
-
-    fn tell(&self) {
-        metrics::gauge!(crate::telemetry::metric::LANE_BYTES, "lane" => self.lane).set((self.all - self.shares.free()) as f64);
-    }
-}
-
 /// A turn, and whether the memory that was waited for came with it.
-struct Grant {
-    begun: Begun,
-    memory: bool,
-}
-
-enum Waiting {
-    Begin(Job),
-    Resume(Paused),
-}
-
-/// A job that waits on its thread.
-struct Paused {
-    number: u64,
-    flow: Flow,
-    /// Bytes without which it cannot go on.
-    needs: u64,
-    left: Arc<AtomicBool>,
-    wake: Arc<Condvar>,
-}
-
-impl Waiting {
-    fn fits(&self, memory: &Held) -> bool {
-        match self {
-            Self::Resume(paused) if paused.needs > 0 => paused.left.load(Ordering::Relaxed) || memory.fits(paused.flow, paused.needs),
-            _ => true,
-        }
-    }
-
-    /// Whether it has begun, or somebody waits for it.
-    fn is_wanted(&self) -> bool {
-        match self {
-            Self::Begin(job) => !job.left.load(Ordering::Relaxed),
-            Self::Resume(_) => true,
-        }
-    }
+pub(super) struct Grant {
+    pub begun: Begun,
+    pub memory: bool,
 }
 
 impl Turns {
-    /// Starts `most` threads.
-    pub fn start(name: &'static str, most: usize, queue: usize, memory: Memory) -> std::io::Result<Arc<Self>> {
+    /// So many at the same time.
+    pub fn new(most: usize) -> Arc<Self> {
         let state = State {
             waiting: Fair::default(),
-            memory: Held::new(name, memory),
+            lines: Vec::new(),
             taken: 0,
             ready: VecDeque::new(),
             granted: HashMap::new(),
             pauses: 0,
-            paused: 0,
             threads: 0,
+            aside: 0,
+            gone: Vec::new(),
             open: true,
         };
-        let most = most.max(1);
-        let turns = Arc::new(Self { name, most, queue, state: Mutex::new(state), spare: Condvar::new(), over: Condvar::new() });
-        for _ in 0..most {
-            turns.spawn(&mut turns.lock())?;
-        }
-        Ok(turns)
+        Arc::new(Self { most: most.max(1), state: Mutex::new(state), spare: Condvar::new(), over: Condvar::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Work runs outside the lock, so a poisoned lock still guards a sound state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spawn(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
+    /// Gives free turns to those who are next, and the lock back.
+    pub(super) fn release(&self, mut state: MutexGuard<'_, State>) {
+        self.dispatch(&mut state);
+        let gone = std::mem::take(&mut state.gone);
+        drop(state);
+        // What they hold may be the last of something that ends here.
+        drop(gone);
+    }
+
+    /// A new line.
+    pub fn line(&self, line: Line, memory: Budget) -> Place {
+        let standing = Standing::new(line, memory);
+        let mut state = self.lock();
+        if let Some(place) = state.lines.iter().position(|line| line.vacant) {
+            state.lines[place] = standing;
+            return place;
+        }
+        state.lines.push(standing);
+        state.lines.len() - 1
+    }
+
+    /// As many threads for jobs as turns, at least.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn hire(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut state = self.lock();
+        while state.threads < self.most {
+            self.spawn(&mut state)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn spawn(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         let turns = self.clone();
-        std::thread::Builder::new().name(format!("{}-{}", self.name, state.threads)).spawn(move || turns.run())?;
+        std::thread::Builder::new().name(format!("work-{}", state.threads)).spawn(move || turns.run())?;
         state.threads += 1;
         Ok(())
     }
 
-    /// Queues a job of this flow.
-    pub fn submit(&self, flow: Flow, job: Job) -> Result<(), BatchError> {
+    /// Queues a load of this flow.
+    pub fn submit(&self, flow: Flow, entry: Entry) -> Result<(), BatchError> {
         let mut state = self.lock();
-        if !state.open {
-            return Err(BatchError::Stopped);
+        let place = entry.place;
+        let queue = state.lines[place].line.queue;
+        let answer = if !state.lines[place].open {
+            Err(BatchError::Stopped)
+        } else if state.lines[place].waits >= queue && !state.clear(place) {
+            Err(BatchError::Full)
+        } else {
+            let standing = &mut state.lines[place];
+            standing.waits += 1;
+            standing.since.get_or_insert_with(Instant::now);
+            state.waiting.push(flow, Waiting::Begin(entry));
+            Ok(())
+        };
+        if answer.is_ok() && !state.lines[place].is_ripe() {
+            state.ripen(place);
         }
-        if state.begins() >= self.queue {
-            state.waiting.retain(Waiting::is_wanted);
-        }
-        if state.begins() >= self.queue {
-            return Err(BatchError::Full);
-        }
-        state.waiting.push(flow, Waiting::Begin(job));
-        self.dispatch(&mut state);
-        Ok(())
+        self.release(state);
+        answer
     }
 
-    /// Jobs that wait to begin.
-    pub fn waiting(&self) -> usize {
-        self.lock().begins()
+    /// Loads that wait to begin.
+    pub fn waiting(&self, place: Place) -> usize {
+        self.lock().lines[place].waits
     }
 
     /// Jobs that have begun and wait.
     #[cfg(test)]
-    pub fn is_paused(&self) -> usize {
-        self.lock().paused
+    pub fn is_aside(&self) -> usize {
+        self.lock().aside
     }
 
     /// Bytes that no job holds.
-    pub fn free_memory(&self) -> u64 {
-        self.lock().memory.shares.free()
+    pub fn free_memory(&self, place: Place) -> u64 {
+        self.lock().memory(place).free()
     }
 
-    /// Gives free turns to those who are next.
     fn dispatch(&self, state: &mut State) {
         while state.taken < self.most {
-            let State { waiting, memory, .. } = &mut *state;
-            let Some((next, begun)) = waiting.pop(|_| 1, |waiting| waiting.fits(memory)) else { break };
+            let State { waiting, lines, .. } = &mut *state;
+            let guess = |waiting: &Waiting| match waiting {
+                Waiting::Begin(entry) => entry.weight.saturating_mul(lines[entry.place].typical.get()),
+                Waiting::Resume(paused) => lines[paused.place].typical.get(),
+            };
+            let Some((next, begun)) = waiting.pop(guess, |waiting| waiting.fits(lines)) else { break };
             match next {
-                Waiting::Begin(job) if job.left.load(Ordering::Relaxed) => state.waiting.give_up(begun),
-                Waiting::Begin(job) => {
-                    state.taken += 1;
-                    state.ready.push_back((job, begun));
-                    self.spare.notify_one();
+                Waiting::Begin(entry) => {
+                    state.lines[entry.place].begin();
+                    if entry.is_left() {
+                        state.waiting.give_up(begun);
+                        let standing = &mut state.lines[entry.place];
+                        standing.alive -= 1;
+                        standing.tell();
+                        self.over.notify_all();
+                        state.gone.push(entry);
+                        continue;
+                    }
+                    state.take(entry.place);
+                    match entry.load {
+                        Load::Job(_) => {
+                            state.ready.push_back((entry, begun));
+                            self.spare.notify_one();
+                        }
+                        Load::Item(_) => {
+                            let standing = &mut state.lines[entry.place];
+                            standing.begun.push_back((entry, begun));
+                            standing.wake.notify_one();
+                        }
+                    }
                 }
                 Waiting::Resume(paused) => {
-                    state.taken += 1;
+                    state.take(paused.place);
                     // Whose caller left has a turn to end, whether there is room or not.
-                    let memory = paused.needs > 0 && state.memory.fits(paused.flow, paused.needs);
+                    let standing = &mut state.lines[paused.place];
+                    let memory = paused.needs > 0 && standing.memory.fits(paused.flow, paused.needs);
                     if memory {
-                        state.memory.take(paused.flow, paused.needs);
+                        standing.memory.take(paused.flow, paused.needs);
                     }
                     state.granted.insert(paused.number, Grant { begun, memory });
                     paused.wake.notify_one();
@@ -228,28 +214,115 @@ impl Turns {
         }
     }
 
-    /// What a thread does: of those that are not paused there are always as many as turns.
+    /// What a thread for jobs does: of those that are not aside there are always as many as turns.
     fn run(self: Arc<Self>) {
-        let mut state = self.lock();
+        OURS.set(true);
         loop {
-            if let Some((job, begun)) = state.ready.pop_front() {
-                drop(state);
-                let turn = Rc::new(Turn::new(self.clone(), begun, job.left));
-                begun.flow().scope_blocking(|| pace::scope(turn.clone(), job.work));
-                state = self.lock();
-                turn.end(&mut state);
-                self.dispatch(&mut state);
-                continue;
-            }
-            let over = !state.open && state.waiting.is_empty();
-            if over || state.threads - state.paused > 2 * self.most {
+            let mut state = self.lock();
+            let next = loop {
+                if let Some(next) = state.ready.pop_front() {
+                    break Some(next);
+                }
+                let over = !state.open && state.waiting.is_empty();
+                if over || state.threads - state.aside > 2 * self.most {
+                    break None;
+                }
+                state = self.spare.wait(state).unwrap_or_else(PoisonError::into_inner);
+            };
+            let Some((Entry { place, load, left, .. }, begun)) = next else {
                 state.threads -= 1;
                 self.spare.notify_all();
                 self.over.notify_all();
                 return;
+            };
+            drop(state);
+            let turn = Rc::new(Turn::new(self.clone(), place, begun, left));
+            if let Load::Job(job) = load {
+                begun.flow().scope_blocking(|| pace::scope(turn.clone(), job));
             }
-            state = self.spare.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
+            turn.leave(&mut state);
+            state.lines[place].alive -= 1;
+            self.over.notify_all();
+            self.release(state);
         }
+    }
+
+    /// For a thread of the line: what has a turn now, and what else goes with it, so that all together weighs at most `share` of what waits, and `fits` says yes to each.
+    /// `None` when the line is closed and empty.
+    pub fn batch(&self, place: Place, fits: impl Fn(u64, u64, u64) -> bool) -> Option<Vec<(Entry, Begun)>> {
+        let mut state = self.lock();
+        let first = loop {
+            let standing = &mut state.lines[place];
+            if let Some(first) = standing.begun.pop_front() {
+                break first;
+            }
+            if !standing.open && standing.waits == 0 {
+                return None;
+            }
+            let (wake, ripens) = (standing.wake.clone(), standing.ripens().filter(|_| !standing.is_ripe()));
+            state = match ripens {
+                Some(left) => wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            if state.lines[place].begun.is_empty() {
+                self.dispatch(&mut state);
+            }
+        };
+        let mut whole = first.0.weight;
+        let all = whole + state.weight(place);
+        let mut batch = vec![first];
+        loop {
+            let State { waiting, lines, .. } = &mut *state;
+            let guess = |waiting: &Waiting| match waiting {
+                Waiting::Begin(entry) => entry.weight.saturating_mul(lines[place].typical.get()),
+                Waiting::Resume(_) => 0,
+            };
+            let company = |waiting: &Waiting| match waiting {
+                Waiting::Begin(entry) => entry.place == place && !entry.is_left() && fits(all, whole, entry.weight),
+                Waiting::Resume(_) => false,
+            };
+            let Some((Waiting::Begin(entry), begun)) = waiting.pop(guess, company) else { break };
+            state.lines[place].begin();
+            whole += entry.weight;
+            batch.push((entry, begun));
+        }
+        state.lines[place].tell();
+        self.release(state);
+        Some(batch)
+    }
+
+    /// A batch is done.
+    pub fn settle(&self, place: Place, done: &[(Begun, u64)], took: Duration) {
+        let took = nanoseconds(took);
+        let whole: u64 = done.iter().map(|(_, weight)| weight).sum();
+        let unit = took / whole.max(1);
+        let costs: Vec<(Begun, u64)> = done.iter().map(|(begun, weight)| (*begun, unit * weight)).collect();
+        let mut state = self.lock();
+        state.lines[place].typical.follow(unit);
+        state.waiting.settle(&costs);
+        state.give_back(place);
+        state.lines[place].alive -= done.len();
+        self.release(state);
+    }
+
+    /// Nothing more comes in this line.
+    pub fn close(&self, place: Place) {
+        let mut state = self.lock();
+        state.lines[place].open = false;
+        let wake = state.lines[place].wake.clone();
+        self.release(state);
+        wake.notify_all();
+    }
+
+    /// Waits until everything of a closed line is done, and forgets it.
+    pub fn finish(&self, place: Place) {
+        let mut state = self.lock();
+        // A job that has the last of something ends it, and with it itself.
+        while !OURS.get() && !state.lines[place].is_over() {
+            state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.lines[place].vacant = state.lines[place].is_over();
     }
 
     /// Ends when everything that waits is done.
@@ -257,122 +330,79 @@ impl Turns {
         let mut state = self.lock();
         state.open = false;
         self.spare.notify_all();
-        while state.threads > 0 {
+        while !OURS.get() && state.threads > 0 {
             state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
 impl State {
-    fn begins(&self) -> usize {
-        self.waiting.iter().filter(|waiting| matches!(waiting, Waiting::Begin(_))).count()
-    }
-}
-
-/// The turn of a job, for its thread to ask.
-struct Turn {
-    turns: Arc<Turns>,
-    flow: Flow,
-    left: Arc<AtomicBool>,
-    /// `None` when it runs on without one, to its end.
-    begun: Cell<Option<Begun>>,
-    since: Cell<Instant>,
-}
-
-impl Turn {
-    fn new(turns: Arc<Turns>, begun: Begun, left: Arc<AtomicBool>) -> Self {
-        Self { turns, flow: begun.flow(), left, begun: Cell::new(Some(begun)), since: Cell::new(Instant::now()) }
+    pub fn memory(&mut self, place: Place) -> &mut Budget {
+        &mut self.lines[place].memory
     }
 
-    /// Gives the turn back and is charged for it.
-    fn end(&self, state: &mut State) {
-        if let Some(begun) = self.begun.take() {
-            let took = u64::try_from(self.since.get().elapsed().as_nanos()).unwrap_or(u64::MAX);
-            state.waiting.settle(begun, 1, took);
-            state.taken -= 1;
-        }
+    fn take(&mut self, place: Place) {
+        self.taken += 1;
+        self.lines[place].taken += 1;
     }
 
-    fn is_left(&self) -> Result<(), Stop> {
-        if self.left.load(Ordering::Relaxed) { Err(Stop::Left) } else { Ok(()) }
+    fn give_back(&mut self, place: Place) {
+        self.taken -= 1;
+        self.lines[place].taken -= 1;
     }
 
-    /// Whether another thread can run while this one waits.
-    fn has_stand_in(&self, state: &mut State) -> bool {
-        state.threads > state.paused + self.turns.most
-            || (state.threads < MOST_THREADS && self.turns.spawn(state).inspect_err(|error| tracing::warn!(%error, "no thread")).is_ok())
+    /// The turn of a job is over, after so long.
+    pub fn end(&mut self, place: Place, begun: Begun, took: Duration) {
+        let cost = nanoseconds(took);
+        self.lines[place].typical.follow(cost);
+        self.waiting.settle(&[(begun, cost)]);
+        self.give_back(place);
     }
 
-    /// Waits for the next turn, and for memory, at most until then.
-    fn pause(&self, mut state: MutexGuard<'_, State>, needs: u64, until: Option<Instant>) -> Result<(), Stop> {
-        self.end(&mut state);
-        state.pauses += 1;
-        let (number, wake) = (state.pauses, Arc::new(Condvar::new()));
-        let paused = Paused { number, flow: self.flow, needs, left: self.left.clone(), wake: wake.clone() };
-        state.waiting.push(self.flow, Waiting::Resume(paused));
-        state.paused += 1;
-        self.turns.dispatch(&mut state);
-        let grant = loop {
-            if let Some(grant) = state.granted.remove(&number) {
-                break Some(grant);
-            }
-            let patience = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
-            if patience.is_zero() {
-                state.waiting.retain(|waiting| !matches!(waiting, Waiting::Resume(paused) if paused.number == number));
-                self.turns.dispatch(&mut state);
-                break None;
-            }
-            // Also looks now and then whether anybody waits for it, if it is memory that it has not got.
-            state = wake.wait_timeout(state, patience.min(Duration::from_secs(1))).unwrap_or_else(PoisonError::into_inner).0;
-            self.turns.dispatch(&mut state);
+    /// Whether somebody waits who could go on if a job of this line gave its turn.
+    pub fn is_wanted(&mut self, place: Place) -> bool {
+        self.lines[place].taken -= 1;
+        let Self { waiting, lines, .. } = &*self;
+        let wanted = waiting.iter().any(|waiting| match waiting {
+            Waiting::Begin(entry) => !entry.is_left() && waiting.fits(lines),
+            Waiting::Resume(_) => waiting.fits(lines),
+        });
+        self.lines[place].taken += 1;
+        wanted
+    }
+
+    /// Takes those out of a line whose callers left; whether there were any.
+    fn clear(&mut self, place: Place) -> bool {
+        let gone = self.waiting.take_unless(|waiting| !matches!(waiting, Waiting::Begin(entry) if entry.place == place && entry.is_left()));
+        self.lines[place].waits -= gone.len();
+        let any = !gone.is_empty();
+        self.gone.extend(gone.into_iter().filter_map(|waiting| match waiting {
+            Waiting::Begin(entry) => Some(entry),
+            Waiting::Resume(_) => None,
+        }));
+        any
+    }
+
+    /// What waits in a line.
+    fn weight(&self, place: Place) -> u64 {
+        let weight = |waiting: &Waiting| match waiting {
+            Waiting::Begin(entry) if entry.place == place && !entry.is_left() => entry.weight,
+            _ => 0,
         };
-        state.paused -= 1;
-        self.begun.set(grant.as_ref().map(|grant| grant.begun));
-        self.since.set(Instant::now());
-        match grant {
-            None => Err(Stop::Deadline),
-            Some(grant) if needs > 0 && !grant.memory => Err(Stop::Left),
-            Some(_) => Ok(()),
+        self.waiting.iter().map(weight).sum()
+    }
+
+    /// Enough company is there, or a thread of the line is to look when it will be.
+    fn ripen(&mut self, place: Place) {
+        let enough = self.weight(place) >= self.lines[place].line.enough;
+        let standing = &mut self.lines[place];
+        if enough {
+            standing.since = standing.since.and_then(|since| since.checked_sub(standing.line.max_wait));
         }
+        standing.wake.notify_one();
     }
 }
 
-impl Pace for Turn {
-    fn give_way(&self) -> Result<(), Stop> {
-        self.is_left()?;
-        if self.begun.get().is_none() || self.since.get().elapsed() < SLICE {
-            return Ok(());
-        }
-        let mut state = self.turns.lock();
-        let State { waiting, memory, .. } = &*state;
-        if !waiting.iter().any(|waiting| waiting.is_wanted() && waiting.fits(memory)) || !self.has_stand_in(&mut state) {
-            return Ok(());
-        }
-        self.pause(state, 0, None)?;
-        self.is_left()
-    }
-
-    fn take(&self, bytes: u64, until: Option<Instant>) -> Result<(), Stop> {
-        self.is_left()?;
-        let mut state = self.turns.lock();
-        let most = state.memory.shares.most();
-        if bytes > most {
-            return Err(Stop::TooMuch { most });
-        }
-        if state.memory.fits(self.flow, bytes) {
-            state.memory.take(self.flow, bytes);
-            return Ok(());
-        }
-        if self.begun.get().is_none() || !self.has_stand_in(&mut state) {
-            return Err(Stop::Deadline);
-        }
-        self.pause(state, bytes, until)?;
-        self.is_left().inspect_err(|_| self.give_back(bytes))
-    }
-
-    fn give_back(&self, bytes: u64) {
-        let mut state = self.turns.lock();
-        state.memory.give_back(self.flow, bytes);
-        self.turns.dispatch(&mut state);
-    }
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

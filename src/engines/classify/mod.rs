@@ -50,6 +50,7 @@ mod reader;
 mod runtime;
 mod script;
 mod spec;
+mod tokens;
 
 pub use conversation::{ConversationClassifier, ConversationScores, LabelScore, TextScores};
 pub use encoder::{Embedding, Encoder, MOST_TOKENS_PER_RUN};

@@ -10,6 +10,7 @@ use super::error::ClassifyError;
 use super::manifest::{Manifest, Role, Text};
 use super::normalise::{Normalise, Step, Vocabulary};
 use super::script::Scripts;
+use super::tokens::{NoTokens, Tokens};
 use crate::domain::pace;
 
 /// Token ids of one window, with the two that mark its ends. Shared, because equal windows are embedded once.
@@ -25,7 +26,7 @@ const WORD_PREFIXES: [&str; 3] = ["", "Ġ", "▁"];
 #[derive(Debug)]
 pub(super) struct Reader {
     model: String,
-    tokenizer: Tokenizer,
+    tokens: Tokens,
     text: Text,
     /// The tokens that mark a window's ends.
     ends: (u32, u32),
@@ -103,7 +104,17 @@ impl Reader {
             all
         });
         let scripts = Scripts::parse(&manifest.scripts).map_err(|reason| manifest.unusable(reason))?;
-        Ok(Self { model: manifest.name.clone(), tokenizer, text, ends, control, unknown, word_prefix, normalise, scripts })
+        Ok(Self {
+            model: manifest.name.clone(),
+            tokens: Tokens::new(tokenizer),
+            text,
+            ends,
+            control,
+            unknown,
+            word_prefix,
+            normalise,
+            scripts,
+        })
     }
 
     /// Reads each text, of each look at most `max_tokens` from its beginning.
@@ -129,15 +140,14 @@ impl Reader {
         Ok(readings)
     }
 
-    /// Lets others go first, between two texts.
-    fn give_way(&self) -> Result<(), ClassifyError> {
-        pace::give_way().map_err(|_| ClassifyError::RunFailed { model: self.model.clone(), reason: "nobody waits for it any more".into() })
+    fn failed(&self, error: NoTokens) -> ClassifyError {
+        ClassifyError::RunFailed { model: self.model.clone(), reason: error.to_string() }
     }
 
     /// `None` where the normalised text is the text.
     fn normalised(&self, text: &str) -> Result<Option<String>, ClassifyError> {
         let Some(normalise) = &self.normalise else { return Ok(None) };
-        self.give_way()?;
+        pace::give_way().map_err(|stop| self.failed(stop.into()))?;
         Ok(match normalise.normaliser(self).apply(text) {
             std::borrow::Cow::Borrowed(_) => None,
             std::borrow::Cow::Owned(other) => (other != text).then_some(other),
@@ -145,11 +155,9 @@ impl Reader {
     }
 
     fn views(&self, texts: &[&str], max_tokens: usize) -> Result<Vec<View>, ClassifyError> {
-        let failed = |error: tokenizers::Error| ClassifyError::RunFailed { model: self.model.clone(), reason: error.to_string() };
         let view = |text: &&str| {
-            self.give_way()?;
-            let encoding = self.tokenizer.encode_fast(*text, false).map_err(failed)?;
-            let ids: Vec<u32> = encoding.get_ids().iter().copied().filter(|id| !self.control.contains(id)).collect();
+            let ids = self.tokens.ids(text).map_err(|error| self.failed(error))?;
+            let ids: Vec<u32> = ids.into_iter().filter(|id| !self.control.contains(id)).collect();
             let read = ids.len().min(max_tokens);
             let ranges = token_ranges(read, &self.text);
             let foreign = self.foreign_windows(text, &ranges)?;
@@ -171,13 +179,11 @@ impl Reader {
             return Ok(vec![self.scripts.mostly_foreign(text); ranges.len()]);
         }
         // Only here is it worth knowing where tokens stand.
-        let failed = |error: tokenizers::Error| ClassifyError::RunFailed { model: self.model.clone(), reason: error.to_string() };
-        let encoding = self.tokenizer.encode(text, false).map_err(failed)?;
-        let kept = encoding.get_ids().iter().zip(encoding.get_offsets()).filter(|(id, _)| !self.control.contains(id));
-        let places: Vec<(usize, usize)> = kept.map(|(_, place)| *place).collect();
+        let places = self.tokens.places(text).map_err(|error| self.failed(error))?;
+        let places: Vec<Range<usize>> = places.into_iter().filter(|(id, _)| !self.control.contains(id)).map(|(_, place)| place).collect();
         let part = |range: &Range<usize>| {
-            let (start, end) = (places.get(range.start)?.0, places.get(range.end.checked_sub(1)?)?.1);
-            text.get(start..end)
+            let (first, last) = (places.get(range.start)?, places.get(range.end.checked_sub(1)?)?);
+            text.get(first.start..last.end)
         };
         Ok(ranges.iter().map(|range| self.scripts.mostly_foreign(part(range).unwrap_or(text))).collect())
     }
@@ -186,8 +192,8 @@ impl Reader {
 impl Vocabulary for Reader {
     fn rank(&self, word: &str) -> Option<u32> {
         let id = match self.word_prefix {
-            "" => self.tokenizer.token_to_id(word),
-            prefix => self.tokenizer.token_to_id(&format!("{prefix}{word}")),
+            "" => self.tokens.id(word),
+            prefix => self.tokens.id(&format!("{prefix}{word}")),
         };
         id.filter(|id| !self.control.contains(id) && !self.unknown.contains(id))
     }

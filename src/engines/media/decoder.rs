@@ -307,7 +307,7 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
             let at = FrameAt { index, time: stored.time.filter(|_| !still) };
             Ok(Some(Shot { at, frame, alpha, drawn, undrawn: self.undrawn }))
         });
-        let ended = matches!(shot, Err(DecodeError::TooMuchWork { .. } | DecodeError::Deadline { .. }));
+        let ended = matches!(shot, Err(DecodeError::TooMuchWork { .. } | DecodeError::Busy { .. } | DecodeError::Deadline { .. }));
         if matches!(shot, Ok(Some(_))) || (S::INDEPENDENT && shot.is_err() && !ended) {
             self.place = Place::Behind;
             self.index = index.saturating_add(1);

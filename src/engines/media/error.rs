@@ -26,6 +26,9 @@ pub enum DecodeError {
     /// To decode it may take more memory than there is for all pictures (`limits.memory_bytes`); nothing was allocated. Leave it unscored, routed by policy.
     #[error("decoding the {} may take {bytes} bytes of memory, more than the {most} that there are for pictures (limits.memory_bytes)", media_type.as_str())]
     TooMuchMemory { media_type: MediaType, bytes: u64, most: u64 },
+    /// Others held the memory that it takes (`limits.memory_bytes`) until there was no time left: send the file again.
+    #[error("the memory for pictures (limits.memory_bytes) was taken by others for too long to decode the {}", media_type.as_str())]
+    Busy { media_type: MediaType },
     /// The caller's deadline came before the end. Give more time, or send a smaller file.
     #[error("decoding the {} did not end before the deadline", media_type.as_str())]
     Deadline { media_type: MediaType },
@@ -47,6 +50,7 @@ impl DecodeError {
             Self::Empty => "empty",
             Self::UnsupportedType(_) => "unsupported_media",
             Self::TooManyBytes { .. } | Self::TooLarge { .. } | Self::TooMuchWork { .. } | Self::TooMuchMemory { .. } => "too_large",
+            Self::Busy { .. } => "overloaded",
             Self::Deadline { .. } => "deadline",
             Self::UnsupportedFeature { .. } => "unsupported_feature",
             Self::Malformed { .. } | Self::Missing { .. } => "malformed",
@@ -74,6 +78,8 @@ pub(super) enum Fault {
         bytes: u64,
         most: u64,
     },
+    /// Others held the memory.
+    Busy,
     /// The caller's deadline passed.
     Deadline,
 }
@@ -94,6 +100,7 @@ impl Fault {
             Self::Unsupported(detail) => DecodeError::UnsupportedFeature { media_type, detail },
             Self::Memory { bytes, most } => DecodeError::TooMuchMemory { media_type, bytes, most },
             Self::Work(what) => DecodeError::TooMuchWork { media_type, what },
+            Self::Busy => DecodeError::Busy { media_type },
             Self::Deadline => DecodeError::Deadline { media_type },
         }
     }

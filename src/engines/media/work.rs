@@ -4,7 +4,7 @@
 //! picture, frames of one pixel on a screen of millions. So every reader says what it is about to do ([`Work::spend`]), in nanoseconds of an ordinary core as they were
 //! measured for each format at its worst, and the sum is held against what a file earns by its bytes and by the pixels of the frames that it shows. These are
 //! counts, not times: a file is refused on every machine or on none. Only the deadline looks at a clock, once in a millisecond of counted work; then the thread also lets others
-//! go first ([`pace`]). Memory is held from before a frame is read until the next one.
+//! go first ([`pace`]). Memory is held from before a frame is read until one that needs another amount, or the end of the file.
 //!
 //! Readers spend by row, strip, scan or block of stored bytes, never by pixel. What cannot be interrupted says so with [`Work::spend_at_once`], and is not begun when
 //! it would not end in time.
@@ -43,8 +43,8 @@ struct Account {
     pixels: Cell<u64>,
     /// Stored bytes that were read by reference, so that they may be read again.
     referred: Cell<u64>,
-    /// Memory for the frame that is read, with tables beside it, and the bytes of the frame alone.
-    memory: RefCell<Option<Held>>,
+    /// Memory for the frame that is read or was read last, with tables beside it, and the bytes of the frame alone.
+    memory: RefCell<Held>,
     frame: Cell<u64>,
 }
 
@@ -61,10 +61,13 @@ impl Work {
     /// A frame of so many pixels is about to be read, for each of which `bytes` of memory are used at most. Waits for the memory.
     ///
     /// # Errors
-    /// When there will never be so much, or not before the deadline.
+    /// When there will never be so much, or others have it until the deadline.
     pub(super) fn earn(&self, pixels: u64, bytes: u64) -> Result<(), Fault> {
-        self.0.frame.set(pixels.saturating_mul(bytes));
-        self.hold(self.0.frame.get())?;
+        let frame = pixels.saturating_mul(bytes);
+        // The frames of an animation need alike, and what is theirs is used between them too.
+        if self.0.frame.replace(frame) != frame {
+            self.hold(frame)?;
+        }
         self.0.pixels.set(self.0.pixels.get().saturating_add(pixels));
         self.0.earned.set(self.0.earned.get().saturating_add(pixels.saturating_mul(PIXEL)));
         Ok(())
@@ -75,17 +78,23 @@ impl Work {
     /// # Errors
     /// As [`earn`](Self::earn).
     pub(super) fn tables(&self, bytes: u64) -> Result<(), Fault> {
-        self.hold(self.0.frame.get().saturating_add(bytes))
+        let bytes = self.0.frame.get().saturating_add(bytes);
+        if bytes > self.0.memory.borrow().bytes() { self.hold(bytes) } else { Ok(()) }
     }
 
     /// Holds so much instead of what was held: nobody holds some and waits for more.
     fn hold(&self, bytes: u64) -> Result<(), Fault> {
-        self.0.memory.take();
-        let held = pace::hold(bytes, self.0.deadline).map_err(|stop| match stop {
+        let mut memory = self.0.memory.borrow_mut();
+        if bytes < memory.bytes() {
+            *memory = pace::keep(bytes);
+            return Ok(());
+        }
+        *memory = Held::default();
+        *memory = pace::hold(bytes, self.0.deadline).map_err(|stop| match stop {
             Stop::TooMuch { most } => Fault::Memory { bytes, most },
-            Stop::Left | Stop::Deadline => Fault::Deadline,
+            Stop::Busy => Fault::Busy,
+            Stop::Left => Fault::Deadline,
         })?;
-        self.0.memory.replace(Some(held));
         Ok(())
     }
 
@@ -208,6 +217,7 @@ impl std::error::Error for Stopped {}
 pub(super) fn stopped(error: &io::Error) -> Option<Fault> {
     match error.get_ref()?.downcast_ref::<Stopped>()? {
         Stopped(Fault::Work(what)) => Some(Fault::Work(what)),
+        Stopped(Fault::Busy) => Some(Fault::Busy),
         Stopped(_) => Some(Fault::Deadline),
     }
 }
@@ -260,5 +270,64 @@ mod tests {
         input.seek(SeekFrom::Start(0)).unwrap();
         let error = Metered::new(&bytes, &work, FILE, "blocks").fill_buf().unwrap_err();
         assert!(matches!(stopped(&error), Some(Fault::Work("blocks"))));
+    }
+
+    /// Memory of a line of 1000 bytes, by which nobody waits.
+    #[derive(Default)]
+    struct Memory(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+    struct Used(std::sync::Arc<std::sync::atomic::AtomicU64>, u64);
+
+    impl Drop for Used {
+        fn drop(&mut self) {
+            self.0.fetch_sub(self.1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    impl pace::Pace for Memory {
+        fn give_way(&self) -> Result<(), Stop> {
+            Ok(())
+        }
+
+        fn aside(&self, wait: &mut dyn FnMut()) {
+            wait();
+        }
+
+        fn worked(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn take(&self, bytes: u64, _: Option<Instant>) -> Result<pace::Back, Stop> {
+            let used = self.0.load(std::sync::atomic::Ordering::Relaxed);
+            if used + bytes > 1000 { Err(Stop::Busy) } else { Ok(self.keep(bytes)) }
+        }
+
+        fn keep(&self, bytes: u64) -> pace::Back {
+            self.0.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+            Box::new(Used(self.0.clone(), bytes))
+        }
+    }
+
+    #[test]
+    fn memory_is_held_between_frames_and_follows_their_sizes() {
+        let memory = Rc::new(Memory::default());
+        let used = memory.0.clone();
+        let used = || used.load(std::sync::atomic::Ordering::Relaxed);
+        pace::scope(memory, || {
+            let work = Work::of_file(0, None);
+            work.earn(100, 6).unwrap();
+            work.tables(300).unwrap();
+            assert_eq!(used(), 900);
+            work.earn(100, 6).unwrap();
+            work.tables(200).unwrap();
+            assert_eq!(used(), 900, "the next frame of an animation waits for nothing");
+            assert!(matches!(Work::of_file(0, None).earn(20, 6), Err(Fault::Busy)));
+            work.earn(10, 6).unwrap();
+            assert_eq!(used(), 60, "a smaller page");
+            work.earn(150, 6).unwrap();
+            assert_eq!(used(), 900, "a larger one: what it had is free meanwhile");
+            assert!(matches!(work.earn(200, 6), Err(Fault::Busy)));
+        });
+        assert_eq!(used(), 0);
     }
 }

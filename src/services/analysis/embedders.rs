@@ -15,7 +15,7 @@ use crate::{
         tensor::Tensor,
     },
     engines::{
-        batch::{BatchError, BatchOptions, Batcher, Work},
+        batch::{BatchError, BatchOptions, Batcher, Cores, Work},
         classify::ImageEmbedder,
         matching::Snapshot,
     },
@@ -67,10 +67,10 @@ impl Embedders {
     ///
     /// # Errors
     /// No threads.
-    pub fn start(config: &Config, models: &mut Models) -> std::io::Result<Self> {
+    pub fn start(config: &Config, cores: &Cores, models: &mut Models) -> std::io::Result<Self> {
         let max_wait = Duration::from_micros(config.batching.max_wait_us);
         let options = BatchOptions { max_batch: 1, max_wait, queue: config.batching.queue };
-        let start = |(name, model): (String, ImageEmbedder)| Embedder::start(&name, model, models.sessions, options);
+        let start = |(name, model): (String, ImageEmbedder)| Embedder::start(cores, &name, model, models.sessions, options);
         let running = std::mem::take(&mut models.embedders).into_iter().map(start).collect::<Result<_, _>>()?;
         let refused = models.refused.iter().filter_map(|refused| match refused.sees {
             Sees::PicturesForBanks(kind) => Some((kind, refused.unscored())),
@@ -135,7 +135,7 @@ impl Embedders {
 }
 
 impl Embedder {
-    fn start(name: &str, model: ImageEmbedder, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
+    fn start(cores: &Cores, name: &str, model: ImageEmbedder, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
         let (kind, spec) = (model.signal_type(), model.preprocess().clone());
         let digest = model.digest().as_str().to_owned();
         let model = Arc::new(model);
@@ -143,7 +143,7 @@ impl Embedder {
             let model = model.clone();
             Box::new(move |tensors| embed(&model, &tensors))
         };
-        let queue = Batcher::spawn("image-embedder", options, (0..sessions.max(1)).map(|_| work()).collect())?;
+        let queue = Batcher::spawn(cores, "image-embedder", options, (0..sessions.max(1)).map(|_| work()).collect())?;
         Ok(Self { name: name.to_owned(), digest, kind, spec, queue })
     }
 

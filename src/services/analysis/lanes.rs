@@ -2,8 +2,14 @@
 
 use crate::{
     config::Config,
-    engines::batch::{Lane, Memory},
+    engines::batch::{Cores, Lane, Memory, cores},
 };
+
+/// What a process keeps busy at a time: its cores, and more where the configuration asks for more threads of some kind than there are.
+pub(super) fn shared(config: &Config) -> Cores {
+    let named = [config.engine.decode_threads, config.engine.match_threads, config.models.sessions];
+    Cores::new(named.into_iter().fold(cores(), usize::max))
+}
 
 /// The threads of a process.
 pub(super) struct Lanes {
@@ -14,17 +20,16 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the threads that the configuration names.
+    /// On these cores, as many threads as the configuration names.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(config: &Config) -> std::io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let or_cores = |count: usize| if count == 0 { cores } else { count };
+    pub fn start(config: &Config, shared: &Cores) -> std::io::Result<Self> {
+        let or_cores = |count: usize| if count == 0 { cores() } else { count };
         let memory = Memory { bytes: config.limits.memory_bytes / 2, small_jobs: config.server.permits };
         Ok(Self {
-            decode: Lane::spawn_within("decode", or_cores(config.engine.decode_threads), config.batching.queue, memory)?,
-            matching: Lane::spawn("match", or_cores(config.engine.match_threads), config.batching.queue)?,
+            decode: Lane::spawn_within(shared, "decode", or_cores(config.engine.decode_threads), config.batching.queue, memory)?,
+            matching: Lane::spawn(shared, "match", or_cores(config.engine.match_threads), config.batching.queue)?,
         })
     }
 }

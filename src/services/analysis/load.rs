@@ -6,6 +6,7 @@ use super::{
     Analysis, ModelVersions,
     embedders::Embedders,
     image::ImageWay,
+    lanes::shared,
     models::{ImageModel, TextModel},
     pictures::Pictures,
     pixels::{ModelName, PixelProcessor},
@@ -31,6 +32,7 @@ impl Analysis {
         // Pictures go through a network one by one, so that a batch would only let others wait.
         let images = BatchOptions { max_batch: 1, max_wait: wait, queue: config.batching.queue };
         let texts = BatchOptions { max_batch: config.batching.max_texts, max_wait: wait, queue: config.batching.queue };
+        let cores = shared(config);
         let mut put = |name: String, facts: ModelFacts| {
             versions.insert(name.clone(), facts.digest.clone());
             running.push((name, facts));
@@ -42,7 +44,7 @@ impl Analysis {
         for (name, classifier) in std::mem::take(&mut loaded.images) {
             let key = ModelName::from(name.as_str());
             put(name, ModelFacts::new(classifier.manifest(), None, &classifier.digest(), provider));
-            let (model, spec) = ImageModel::start(key.clone(), classifier, sessions, images)?;
+            let (model, spec) = ImageModel::start(&cores, key.clone(), classifier, sessions, images)?;
             models.push(model);
             specs.push((key, spec));
         }
@@ -50,17 +52,17 @@ impl Analysis {
         for (name, classifier) in std::mem::take(&mut loaded.texts) {
             let (head, backbone) = (classifier.head().manifest(), classifier.encoder().manifest());
             put(name, ModelFacts::new(head, Some(backbone), classifier.digest(), provider));
-            text_models.push(TextModel::start(classifier, sessions, texts)?);
+            text_models.push(TextModel::start(&cores, classifier, sessions, texts)?);
         }
         for (name, encoder) in &loaded.encoders {
             versions.insert(name.clone(), encoder.digest().as_str().to_owned());
         }
 
-        let embedders = Arc::new(Embedders::start(config, &mut loaded)?);
+        let embedders = Arc::new(Embedders::start(config, &cores, &mut loaded)?);
         versions.extend(embedders.digests());
         let of_models: std::collections::BTreeSet<ModelName> = specs.iter().map(|(name, _)| name.clone()).collect();
         let of_all = of_models.iter().chain(embedders.needs(&embedders.kinds()).iter()).cloned().collect();
-        let pictures = Pictures::start(config, processor, specs.into(), embedders)?;
+        let pictures = Pictures::start(config, &cores, processor, specs.into(), embedders)?;
         let images = ImageWay {
             pictures,
             models,

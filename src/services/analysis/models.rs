@@ -13,7 +13,7 @@ use crate::{
         tensor::Tensor,
     },
     engines::{
-        batch::{BatchError, BatchOptions, Batcher, Lane, Work},
+        batch::{BatchError, BatchOptions, Batcher, Cores, Lane, Work},
         classify::{ClassifyError, ConversationClassifier, ImageClassifier, MOST_TOKENS_PER_RUN, TextPlan, Window},
     },
     services::operating_points::Points,
@@ -74,6 +74,7 @@ pub(super) struct ImageModel {
 impl ImageModel {
     /// Starts `sessions` workers.
     pub(super) fn start(
+        cores: &Cores,
         name: ModelName,
         classifier: ImageClassifier,
         sessions: usize,
@@ -87,7 +88,7 @@ impl ImageModel {
             let classifier = classifier.clone();
             Box::new(move |tensors| classify(&classifier, &tensors))
         };
-        let queue = Batcher::spawn("image-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
+        let queue = Batcher::spawn(cores, "image-model", options, (0..sessions.max(1)).map(|_| work()).collect())?;
         Ok((Self { name, technology, labels, queue }, spec))
     }
 
@@ -133,7 +134,12 @@ pub(super) struct TextModel {
 
 impl TextModel {
     /// Starts `sessions` workers. A batch has at most `options.max_batch` windows, and no more tokens than one run of the encoder.
-    pub(super) fn start(classifier: ConversationClassifier, sessions: usize, options: BatchOptions) -> std::io::Result<Self> {
+    pub(super) fn start(
+        cores: &Cores,
+        classifier: ConversationClassifier,
+        sessions: usize,
+        options: BatchOptions,
+    ) -> std::io::Result<Self> {
         let technology = Technology::new(classifier.head().manifest().technology.clone());
         let classifier = Arc::new(classifier);
         let sessions = sessions.max(1);
@@ -143,8 +149,8 @@ impl TextModel {
         };
         let (least, options) =
             (MOST_TOKENS_PER_RUN.div_ceil(options.max_batch), BatchOptions { max_batch: MOST_TOKENS_PER_RUN, ..options });
-        let queue = Batcher::spawn_weighed("text-model", options, |slice| slice.weight, (0..sessions).map(|_| work()).collect())?;
-        let readers = Lane::spawn("text-reader", sessions, options.queue)?;
+        let queue = Batcher::spawn_weighed(cores, "text-model", options, |slice| slice.weight, (0..sessions).map(|_| work()).collect())?;
+        let readers = Lane::spawn(cores, "text-reader", sessions, options.queue)?;
         Ok(Self { technology, classifier, least, sessions, queue, readers })
     }
 

@@ -1,7 +1,7 @@
 //! Bytes to digests, hashes and tensors, on the threads that everything which looks at pictures shares.
 //!
 //! On the CPU path the pixels are worked on at once by the thread that decoded them, and so are those of every further view of a sequence, so that a file has one frame alive at a time,
-//! whose memory the lane counts (`pace::hold`). The only view of a still goes to the GPU's queue without holding a thread; there its memory is not counted.
+//! whose memory the lane counts (`pace::hold`). The only view of a still goes to the GPU's queue without holding a thread, and its memory counts until it comes back.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use tracing::trace_span;
 
 use super::{
     embedders::Embedders,
-    lanes::Lanes,
+    lanes::{Lanes, shared},
     pixels::{Needs, PixelEngine, PixelProcessor, Prepared, Specs},
     spread::Spread,
     timings::{Timings, timed},
@@ -21,9 +21,14 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{clip::Look, frame::Frame, hash::Digests, pace},
+    domain::{
+        clip::Look,
+        frame::Frame,
+        hash::Digests,
+        pace::{self, Held},
+    },
     engines::{
-        batch::{BatchError, BatchOptions, Lane},
+        batch::{BatchError, BatchOptions, Cores, Lane},
         hashing::digests::Digester,
         media::DecodeError,
     },
@@ -80,8 +85,8 @@ struct Working {
 
 enum State {
     Prepared(Box<Prepared>),
-    /// The only one, which is to wait for the GPU.
-    Waiting(Frame),
+    /// The only one, which is to wait for the GPU, and its memory.
+    Waiting(Frame, Held),
 }
 
 /// Bytes that are digested at a time.
@@ -106,6 +111,7 @@ impl Pictures {
     /// When the operating system gives no thread.
     pub(in crate::services) fn start(
         config: &Config,
+        cores: &Cores,
         processor: Arc<PixelProcessor>,
         models: Specs,
         embedders: Arc<Embedders>,
@@ -117,7 +123,7 @@ impl Pictures {
             queue: config.batching.queue,
         };
         Ok(Arc::new(Self {
-            lanes: Lanes::start(config)?,
+            lanes: Lanes::start(config, cores)?,
             viewer: Viewer::new(config, config.engine.pixel_pool_bytes),
             engine: PixelEngine::start(processor, specs, batches)?,
             embedders,
@@ -129,7 +135,7 @@ impl Pictures {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn hashing(config: &Config) -> Result<Arc<Self>, StartError> {
-        Self::start(config, Arc::new(PixelProcessor::Cpu), [].into(), Arc::default())
+        Self::start(config, &shared(config), Arc::new(PixelProcessor::Cpu), [].into(), Arc::default())
     }
 
     pub(in crate::services) const fn embedders(&self) -> &Arc<Embedders> {
@@ -172,6 +178,7 @@ impl Pictures {
             Some((result, decode)) => {
                 timings.add("decode", decode);
                 Some(match result {
+                    Err(DecodeError::Busy { .. }) => return Err(BatchError::Full),
                     Ok((sequence, working, spread)) => Ok(self.finish(sequence, working, spread, &needs).await?),
                     Err(error) => Err(error),
                 })
@@ -213,8 +220,11 @@ impl Pictures {
             let needs = if wanted { needs } else { &hash_only };
             let state = match self.engine.at_once(frame, needs) {
                 Ok(prepared) => State::Prepared(Box::new(prepared)),
-                Err(frame) if only => State::Waiting(frame),
-                Err(frame) => State::Prepared(Box::new(self.engine.run_blocking(&Arc::new(frame), needs))),
+                Err(frame) if only => {
+                    let held = pace::keep(frame.pixels().len() as u64);
+                    State::Waiting(frame, held)
+                }
+                Err(frame) => State::Prepared(Box::new(pace::aside(|| self.engine.run_blocking(&Arc::new(frame), needs)))),
             };
             views.push(Working { look, distinct, state });
             worked += from.elapsed();
@@ -230,7 +240,11 @@ impl Pictures {
             let for_models = chosen.binary_search(&distinct).is_ok();
             let mut prepared = match state {
                 State::Prepared(prepared) => *prepared,
-                State::Waiting(frame) => self.engine.run(frame, needs).await?,
+                State::Waiting(frame, held) => {
+                    let prepared = self.engine.run(frame, needs).await?;
+                    drop(held);
+                    prepared
+                }
             };
             if !for_models {
                 prepared.forget_tensors();

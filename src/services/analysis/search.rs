@@ -152,7 +152,7 @@ mod tests {
             hash::{Digests, PdqHash, PerceptualHash, Quality},
             signal::{Distance, Signal},
         },
-        engines::matching::Bank,
+        engines::{batch::Cores, matching::Bank},
     };
 
     fn picture(seed: u64) -> PerceptualHash {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     async fn found(banks: Vec<Arc<Bank>>, lookups: Vec<(Look, Lookup)>) -> Found {
-        let lane = Lane::spawn("test", 2, 64).unwrap();
+        let lane = Lane::spawn(&Cores::new(2), "test", 2, 64).unwrap();
         search(&lane, &Arc::new(Snapshot::new(banks)), lookups).await.unwrap().found
     }
 

@@ -18,6 +18,7 @@ use crate::{
         clip::{Drawn, FrameAt, Look, Shot, Variant},
         evidence::UnscoredReason,
         frame::{BufferPool, Frame},
+        pace,
     },
     engines::media::{DecodeError, Decoder, Header, Limits},
 };
@@ -120,9 +121,9 @@ impl Viewer {
     /// looked at is in the result.
     ///
     /// # Errors
-    /// When there is not even a first frame.
+    /// When there is not even a first frame, or others hold the memory that some frame takes.
     pub fn views(&self, bytes: &[u8], deadline: Instant, mut visit: impl FnMut(View)) -> Result<Sequence, DecodeError> {
-        let started = Instant::now();
+        let started = pace::worked();
         let decoder = self.decoder.until(deadline);
         let (media_type, mut clip) = decoder.clip(bytes)?;
         let several = clip.frames != Some(1);
@@ -137,7 +138,7 @@ impl Viewer {
                 if clip.frames == Some(number) {
                     break;
                 }
-                let elapsed = started.elapsed() >= self.bounds.max_time || Instant::now() >= deadline;
+                let elapsed = pace::worked().saturating_sub(started) >= self.bounds.max_time || Instant::now() >= deadline;
                 beyond = match () {
                     () if sequence.distinct >= self.bounds.max_frames => Some("limits.max_frames"),
                     () if pixels + last > self.bounds.max_total_pixels => Some("limits.max_total_pixels"),
@@ -150,7 +151,7 @@ impl Viewer {
             }
             let shot = match clip.shots.next() {
                 None => break,
-                Some(Err(error)) if number == 0 => return Err(error),
+                Some(Err(error)) if number == 0 || matches!(error, DecodeError::Busy { .. }) => return Err(error),
                 Some(Err(DecodeError::Deadline { .. })) => {
                     beyond = Some("the deadline");
                     break;
@@ -302,6 +303,7 @@ pub fn reason_of(error: &DecodeError) -> UnscoredReason {
         | DecodeError::TooManyBytes { .. }
         | DecodeError::TooMuchWork { .. }
         | DecodeError::TooMuchMemory { .. }
+        | DecodeError::Busy { .. }
         | DecodeError::Deadline { .. } => UnscoredReason::MediaTooLarge,
         DecodeError::UnsupportedFeature { .. } => UnscoredReason::UnsupportedFeature,
         // A photo that went through a program which keeps the index of pictures and drops those behind the first is an ordinary photo.

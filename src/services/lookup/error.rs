@@ -60,11 +60,15 @@ impl From<DecodeError> for LookupError {
     fn from(error: DecodeError) -> Self {
         let text = error.to_string();
         match error {
-            DecodeError::TooManyBytes { .. } | DecodeError::TooLarge { .. } | DecodeError::TooMuchWork { .. } => Self::TooLarge(text),
+            DecodeError::TooManyBytes { .. }
+            | DecodeError::TooLarge { .. }
+            | DecodeError::TooMuchWork { .. }
+            | DecodeError::TooMuchMemory { .. } => Self::TooLarge(text),
+            DecodeError::Busy { .. } => Self::Overloaded,
             DecodeError::Deadline { .. } => Self::Deadline,
             DecodeError::UnsupportedType(_) => Self::UnsupportedMedia(text),
             DecodeError::UnsupportedFeature { .. } => Self::UnsupportedFeature(text),
-            _ => Self::Picture(text),
+            DecodeError::Empty | DecodeError::Malformed { .. } | DecodeError::Missing { .. } => Self::Picture(text),
         }
     }
 }

@@ -23,9 +23,12 @@ use crate::{
         score::{CONVERSATION, Technology},
         signal::{EmbeddingModel, SignalType},
     },
-    engines::classify::{
-        ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, ImageEmbedder, Manifest, ModelKind,
-        PoolConfig, Runtime, TextHead,
+    engines::{
+        batch::cores,
+        classify::{
+            ClassifyError, ConversationClassifier, ConversationLimits, Encoder, ImageClassifier, ImageEmbedder, Manifest, ModelKind,
+            PoolConfig, Runtime, TextHead,
+        },
     },
     services::StartError,
 };
@@ -121,8 +124,7 @@ impl Models {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn with_sessions(config: &Config, sessions: usize) -> Result<Self, StartError> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let sessions = if sessions == 0 { cores } else { sessions };
+        let sessions = if sessions == 0 { cores() } else { sessions };
         let mut models = Self { sessions, ..Self::default() };
         if config.models.is_empty() {
             return Ok(models);

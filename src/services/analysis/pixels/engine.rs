@@ -13,7 +13,7 @@ use crate::{
         tensor::Tensor,
     },
     engines::{
-        batch::{BatchError, BatchOptions, Batcher, Work},
+        batch::{BatchError, BatchOptions, Batcher, Cores, Work},
         hashing::HashError,
     },
 };
@@ -87,7 +87,8 @@ impl PixelEngine {
                 looked.into_iter().zip(needs).map(|(pixels, needs)| Prepared::new(pixels, &made, &needs)).collect()
             })
         };
-        let queue = Some(Batcher::spawn("gpu", options, vec![work(), work()])?);
+        // They wait for the device, and keep no core busy.
+        let queue = Some(Batcher::spawn(&Cores::new(2), "gpu", options, vec![work(), work()])?);
         Ok(Self { specs, queue })
     }
 

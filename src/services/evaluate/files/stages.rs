@@ -31,7 +31,7 @@ pub struct Hardware {
 pub fn hardware(gpu: Option<&str>) -> Hardware {
     let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = facts.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
-    Hardware { cpu: model, cores: std::thread::available_parallelism().map_or(1, usize::from), gpu: gpu.map(str::to_owned) }
+    Hardware { cpu: model, cores: crate::engines::batch::cores(), gpu: gpu.map(str::to_owned) }
 }
 
 /// Each stage's latency.
