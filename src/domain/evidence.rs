@@ -177,12 +177,7 @@ mod tests {
             content_id,
             distance: Distance::ZERO,
             max_distance: Distance::ZERO,
-            quality: None,
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: Look::default(),
+            ..crate::testing::matches::hit()
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod gpu;
+pub mod matches;
 pub mod populations;
 pub mod recall;
 pub mod scorer;

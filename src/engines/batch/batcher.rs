@@ -20,6 +20,7 @@ use super::{
     memory::{Budget, Memory},
     turns::Turns,
 };
+use crate::domain::pace;
 
 /// A worker's function: as many results as items, in their order.
 pub type Work<In, Out> = Box<dyn FnMut(Vec<In>) -> Vec<Out> + Send>;
@@ -103,7 +104,7 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
         let (sender, receiver) = oneshot::channel();
         let weight = (self.weight)(&item).max(1) as u64;
         let waiter: Waiter<In, Out> = (item, sender);
-        let entry = Entry { place: self.place, weight, load: Load::Item(Box::new(waiter)), left: leaving.0.clone() };
+        let entry = Entry { place: self.place, weight, load: Load::Item(Box::new(waiter)), since: Instant::now(), left: leaving.0.clone() };
         self.cores.turns().submit(Flow::current(), entry)?;
         Ok(receiver)
     }
@@ -117,8 +118,10 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
 impl<In, Out> Drop for Batcher<In, Out> {
     fn drop(&mut self) {
         self.cores.turns().close(self.place);
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
+        // What ends here may be the last of a job, which has a turn that a worker waits for, or of a worker.
+        let others = self.threads.drain(..).filter(|thread| thread.thread().id() != std::thread::current().id());
+        for thread in others {
+            if pace::aside(|| thread.join()).is_err() {
                 tracing::error!(queue = self.name, "a worker thread ended by a panic");
             }
         }
@@ -157,8 +160,8 @@ impl Worker {
             match results {
                 Ok(results) if results.len() == count => {
                     for (result, answer) in results.into_iter().zip(answers) {
-                        // The caller may have left meanwhile; nobody is owed the result then.
-                        let _ = answer.send(Ok(result));
+                        // The caller may have left meanwhile; nobody is owed the result then, and it may panic where it is dropped.
+                        let _ = catch_unwind(AssertUnwindSafe(|| drop(answer.send(Ok(result)))));
                     }
                 }
                 other => {

@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 
 use super::flow::Flow;
 
+/// Typical items that somebody may be behind the clock whose work waited for something else than its turn (a place in its line, memory): no more is made up for.
+const MOST_BEHIND: u64 = 64;
 /// Parties that are remembered while nothing of theirs waits.
 const MOST_IDLE: usize = 1024;
 /// A guess follows the last costs by one part in this many.
@@ -105,9 +107,10 @@ impl<T> Fair<T> {
         let waiting = &self.callers.members[at].work.members[within].work;
         let place = waiting.iter().position(fits)?;
         let guess = guess(&waiting[place]);
-        let caller = self.callers.begin(at, guess);
+        let behind = self.typical.get().saturating_mul(MOST_BEHIND);
+        let caller = self.callers.begin(at, guess, behind);
         let name = caller.name;
-        let party = caller.work.begin(within, guess);
+        let party = caller.work.begin(within, guess, behind);
         let begun = Begun { flow: Flow { caller: name, party: party.name }, guess };
         let item = party.work.remove(place)?;
         self.len -= 1;
@@ -207,9 +210,10 @@ impl<W: Default> Shares<W> {
         waiting.min_by_key(|(_, member)| (member.served, member.turn)).map(|(at, _)| at)
     }
 
-    fn begin(&mut self, at: usize, guess: u64) -> &mut Member<W> {
+    fn begin(&mut self, at: usize, guess: u64, behind: u64) -> &mut Member<W> {
         self.turn += 1;
         let member = &mut self.members[at];
+        member.served = member.served.max(self.clock.saturating_sub(behind));
         self.clock = self.clock.max(member.served);
         member.served = member.served.saturating_add(guess);
         member.turn = self.turn;
@@ -346,6 +350,22 @@ mod tests {
         let small = |queue: &mut Fair<(char, u64)>| queue.pop(|_| 1, |(_, cost)| *cost < 9).map(|((name, _), _)| name);
         assert_eq!((small(&mut queue), small(&mut queue), small(&mut queue)), (Some('b'), Some('c'), None));
         assert_eq!(order(&mut queue), "a");
+    }
+
+    /// What had its turn and no place does not come before everything else for as long as it was passed over.
+    #[test]
+    fn who_was_passed_over_makes_up_for_a_little() {
+        let mut queue = Fair::default();
+        (0..1000).for_each(|_| queue.push(flow(1, 1), ('b', 10)));
+        for _ in 0..5000 {
+            queue.push(flow(2, 1), ('t', 10));
+            let ((_, cost), begun) = queue.pop(|_| 1, |(name, _)| *name == 't').unwrap();
+            queue.settle(&[(begun, cost)]);
+        }
+        (0..1000).for_each(|_| queue.push(flow(2, 1), ('t', 10)));
+        let order = order(&mut queue);
+        let first = order.find('t').unwrap();
+        assert!(first <= MOST_BEHIND as usize + 2, "{first} came before it");
     }
 
     #[test]

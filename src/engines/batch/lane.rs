@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -54,7 +54,7 @@ impl Lane {
             // The caller may have left meanwhile; nobody is owed the result then.
             let _ = sender.send(result);
         });
-        let entry = Entry { place: self.place, weight: 1, load: Load::Job(job), left: leaving.0.clone() };
+        let entry = Entry { place: self.place, weight: 1, load: Load::Job(job), since: Instant::now(), left: leaving.0.clone() };
         self.cores.turns().submit(Flow::current(), entry)?;
         match receiver.await {
             Ok(Ok(result)) => Ok(result),

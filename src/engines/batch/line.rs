@@ -43,9 +43,9 @@ pub(super) type Place = usize;
 pub(super) struct Standing {
     pub line: Line,
     pub memory: Budget,
-    /// Loads that wait to begin, since when, those that have begun and are not over, and how many of these have a turn.
+    /// Loads that wait to begin, whether they are company enough, those that have begun and are not over, and how many of these have a turn.
     pub waits: usize,
-    pub since: Option<Instant>,
+    pub enough: bool,
     pub alive: usize,
     pub taken: usize,
     /// What a unit of weight costs.
@@ -68,6 +68,7 @@ pub(super) struct Entry {
     pub place: Place,
     pub weight: u64,
     pub load: Load,
+    pub since: Instant,
     pub left: Arc<AtomicBool>,
 }
 
@@ -92,7 +93,7 @@ impl Waiting {
     pub fn fits(&self, lines: &[Standing]) -> bool {
         let standing = &lines[self.place()];
         match self {
-            Self::Begin(entry) => entry.is_left() || (standing.taken < standing.line.most && standing.is_ripe()),
+            Self::Begin(entry) => entry.is_left() || (standing.taken < standing.line.most && standing.ripens(entry).is_zero()),
             Self::Resume(paused) => {
                 paused.left.load(Ordering::Relaxed)
                     || (standing.taken < standing.line.most && (paused.needs == 0 || standing.memory.fits(paused.flow, paused.needs)))
@@ -114,7 +115,7 @@ impl Standing {
             line: Line { most: line.most.max(1), ..line },
             memory,
             waits: 0,
-            since: None,
+            enough: false,
             alive: 0,
             taken: 0,
             typical: Typical::default(),
@@ -129,17 +130,11 @@ impl Standing {
     pub fn begin(&mut self) {
         self.waits -= 1;
         self.alive += 1;
-        self.since = (self.waits > 0).then(Instant::now);
     }
 
     /// Whether there is nothing of it, neither waiting nor begun.
     pub const fn is_over(&self) -> bool {
         self.waits + self.alive == 0
-    }
-
-    /// Whether what waits has waited long enough for company.
-    pub fn is_ripe(&self) -> bool {
-        self.line.max_wait.is_zero() || !self.open || self.ripens().is_none_or(|left| left.is_zero())
     }
 
     /// The line's threads, when there is nothing more to wait for.
@@ -149,8 +144,11 @@ impl Standing {
         }
     }
 
-    /// How long until then, if anything waits.
-    pub fn ripens(&self) -> Option<Duration> {
-        Some(self.line.max_wait.saturating_sub(self.since?.elapsed()))
+    /// How long a load waits for company yet.
+    pub fn ripens(&self, entry: &Entry) -> Duration {
+        if self.line.max_wait.is_zero() || self.enough || !self.open {
+            return Duration::ZERO;
+        }
+        self.line.max_wait.saturating_sub(entry.since.elapsed())
     }
 }

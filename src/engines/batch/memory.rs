@@ -46,6 +46,11 @@ impl Budget {
         self.shares.free()
     }
 
+    /// Whether nobody holds any of it.
+    pub fn is_free(&self) -> bool {
+        self.free() == self.all
+    }
+
     pub fn fits(&self, flow: Flow, bytes: u64) -> bool {
         self.shares.fits(flow, bytes, self.size(bytes))
     }

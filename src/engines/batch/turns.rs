@@ -6,9 +6,10 @@
 use std::{
     cell::Cell,
     collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -139,13 +140,10 @@ impl Turns {
         } else {
             let standing = &mut state.lines[place];
             standing.waits += 1;
-            standing.since.get_or_insert_with(Instant::now);
             state.waiting.push(flow, Waiting::Begin(entry));
+            state.ripen(place);
             Ok(())
         };
-        if answer.is_ok() && !state.lines[place].is_ripe() {
-            state.ripen(place);
-        }
         self.release(state);
         answer
     }
@@ -238,7 +236,11 @@ impl Turns {
             drop(state);
             let turn = Rc::new(Turn::new(self.clone(), place, begun, left));
             if let Load::Job(job) = load {
-                begun.flow().scope_blocking(|| pace::scope(turn.clone(), job));
+                // Whatever panics here, if only in a result that nobody takes, the turn comes back.
+                let done = catch_unwind(AssertUnwindSafe(|| begun.flow().scope_blocking(|| pace::scope(turn.clone(), job))));
+                if done.is_err() {
+                    tracing::error!("a job failed at its end");
+                }
             }
             let mut state = self.lock();
             turn.leave(&mut state);
@@ -260,13 +262,14 @@ impl Turns {
             if !standing.open && standing.waits == 0 {
                 return None;
             }
-            let (wake, ripens) = (standing.wake.clone(), standing.ripens().filter(|_| !standing.is_ripe()));
-            state = match ripens {
+            let wake = standing.wake.clone();
+            state = match state.ripens(place) {
                 Some(left) => wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
             if state.lines[place].begun.is_empty() {
-                self.dispatch(&mut state);
+                self.release(state);
+                state = self.lock();
             }
         };
         let mut whole = first.0.weight;
@@ -288,6 +291,7 @@ impl Turns {
             batch.push((entry, begun));
         }
         state.lines[place].tell();
+        state.ripen(place);
         self.release(state);
         Some(batch)
     }
@@ -322,7 +326,8 @@ impl Turns {
         while !OURS.get() && !state.lines[place].is_over() {
             state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.lines[place].vacant = state.lines[place].is_over();
+        let standing = &mut state.lines[place];
+        standing.vacant = standing.is_over() && standing.memory.is_free();
     }
 
     /// Ends when everything that waits is done.
@@ -392,14 +397,27 @@ impl State {
         self.waiting.iter().map(weight).sum()
     }
 
-    /// Enough company is there, or a thread of the line is to look when it will be.
+    /// Looks whether what waits in a line is company enough; if not, a thread of the line is to look again when it has waited long enough.
     fn ripen(&mut self, place: Place) {
-        let enough = self.weight(place) >= self.lines[place].line.enough;
-        let standing = &mut self.lines[place];
-        if enough {
-            standing.since = standing.since.and_then(|since| since.checked_sub(standing.line.max_wait));
+        if self.lines[place].line.max_wait.is_zero() {
+            return;
         }
-        standing.wake.notify_one();
+        let weight = self.weight(place);
+        let standing = &mut self.lines[place];
+        standing.enough = weight >= standing.line.enough;
+        if weight > 0 {
+            standing.wake.notify_one();
+        }
+    }
+
+    /// When something in a line has waited long enough for company, if it waits for that.
+    fn ripens(&self, place: Place) -> Option<Duration> {
+        let standing = &self.lines[place];
+        let ripens = |waiting: &Waiting| match waiting {
+            Waiting::Begin(entry) if entry.place == place && !entry.is_left() => Some(standing.ripens(entry)),
+            _ => None,
+        };
+        self.waiting.iter().filter_map(ripens).min().filter(|left| !left.is_zero())
     }
 }
 

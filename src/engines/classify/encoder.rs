@@ -16,6 +16,8 @@ const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 /// Tokens, with padding, of one run at most. Measured for MiniLM on one core, per token: a text of 12 alone costs 2.4 times what it costs among 16, and a run of
 /// 200 tokens no more than one of 400 or 1000. A longer run gains nothing and makes others wait.
 pub const MOST_TOKENS_PER_RUN: usize = 256;
+/// What a run costs beside its tokens, in tokens; by the same measurement.
+const RUN: usize = 20;
 /// Below this many tokens a run's fixed cost outweighs what a further session would gain.
 const FEWEST_TOKENS_PER_RUN: usize = 64;
 
@@ -153,15 +155,16 @@ fn pool_tokens(hidden: &[f32], dimensions: usize) -> Vec<f32> {
     sum
 }
 
-/// Cuts windows of ascending `lengths` into runs of similar size, small enough to give every session work.
+/// Cuts windows of ascending `lengths` into runs of similar size, small enough to give every one of several sessions work.
 fn batches(lengths: &[usize], sessions: usize) -> Vec<Range<usize>> {
-    let share = lengths.iter().sum::<usize>().div_ceil(sessions);
+    let share = if sessions > 1 { lengths.iter().sum::<usize>().div_ceil(sessions) } else { MOST_TOKENS_PER_RUN };
     let budget = share.clamp(FEWEST_TOKENS_PER_RUN, MOST_TOKENS_PER_RUN);
     let mut batches = Vec::new();
     let mut start = 0;
     for end in 1..=lengths.len() {
-        // With one more, all would be padded to that one's length.
-        let fits = lengths.get(end).is_some_and(|longest| longest * (end + 1 - start) <= budget);
+        // With one more, all would be padded to that one's length, which may cost more than a run of its own.
+        let count = end - start;
+        let fits = lengths.get(end).is_some_and(|longest| longest * (count + 1) <= budget && count * (longest - lengths[end - 1]) <= RUN);
         if !fits {
             batches.push(start..end);
             start = end;
@@ -196,6 +199,7 @@ mod tests {
         }
         assert!(batches(&[], 2).is_empty());
         assert_eq!(batches(&[10, 10, 10, 10], 1), [0..4]);
+        assert_eq!(batches(&[10, 30, 100], 1), [0..2, 2..3], "a run of 60 and one of 100");
     }
 
     #[test]

@@ -13,8 +13,31 @@ const PIECE: usize = 1 << 10;
 #[derive(Debug)]
 pub(super) struct Tokens {
     tokenizer: Tokenizer,
-    /// Whether the tokens of two texts are those of both, one behind the other, where the second begins with a space or a mark of ASCII.
-    in_pieces: bool,
+    /// Where a word ends whatever stands before, so that the tokens of two texts are those of both; `None` if nowhere.
+    ends: Option<Ends>,
+}
+
+/// Letters before which a word ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Spaces,
+    /// And ideographs, each of which is a word.
+    Ideographs,
+}
+
+/// Marks beyond ASCII where no space stands between words.
+const MARKS: [char; 16] = ['、', '。', '，', '！', '？', '：', '；', '「', '」', '（', '）', '…', '،', '؟', '۔', '।'];
+
+impl Ends {
+    fn before(self, letter: char) -> bool {
+        match letter {
+            // Other controls are taken out, so that a word goes on behind them.
+            ' ' | '\t' | '\n' | '\r' => true,
+            letter if letter.is_ascii() => letter.is_ascii_punctuation(),
+            '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2a6df}' => self == Self::Ideographs,
+            letter => (letter.is_whitespace() && !letter.is_control()) || MARKS.contains(&letter),
+        }
+    }
 }
 
 /// Why there are no tokens.
@@ -35,12 +58,16 @@ impl From<Stop> for NoTokens {
 impl Tokens {
     pub fn new(tokenizer: Tokenizer) -> Self {
         // BERT's normaliser looks at one letter and the marks behind it; its words end before a space or a mark, whatever stands there; and WordPiece looks at one word.
-        let is_bert = matches!(tokenizer.get_normalizer(), None | Some(NormalizerWrapper::BertNormalizer(_)))
-            && matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)))
+        let ends = match tokenizer.get_normalizer() {
+            Some(NormalizerWrapper::BertNormalizer(normalizer)) if normalizer.handle_chinese_chars => Some(Ends::Ideographs),
+            None | Some(NormalizerWrapper::BertNormalizer(_)) => Some(Ends::Spaces),
+            Some(_) => None,
+        };
+        let is_bert = matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)))
             && matches!(tokenizer.get_model(), ModelWrapper::WordPiece(_));
         // Tokens that are looked for in the whole text could lie across.
         let alone = tokenizer.get_added_tokens_decoder().values().all(|token| token.special) && tokenizer.get_encode_special_tokens();
-        Self { in_pieces: is_bert && alone, tokenizer }
+        Self { ends: ends.filter(|_| is_bert && alone), tokenizer }
     }
 
     /// The id of a token.
@@ -78,8 +105,8 @@ impl Tokens {
     }
 
     fn each(&self, text: &str, mut of_piece: impl FnMut(&str) -> Result<(), NoTokens>) -> Result<(), NoTokens> {
-        let size = if self.in_pieces { PIECE } else { text.len() };
-        for piece in pieces(text, size) {
+        let (size, ends) = self.ends.map_or((text.len(), Ends::Spaces), |ends| (PIECE, ends));
+        for piece in pieces(text, size, ends) {
             pace::give_way()?;
             of_piece(piece)?;
         }
@@ -87,13 +114,12 @@ impl Tokens {
     }
 }
 
-/// The text in pieces of at least `size` bytes, but for the last; all but the first begin with a space or a mark of ASCII.
-fn pieces(text: &str, size: usize) -> impl Iterator<Item = &str> {
+/// The text in pieces of at least `size` bytes, but for the last, each of which ends where a word does.
+fn pieces(text: &str, size: usize, ends: Ends) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let begins = |byte: &u8| matches!(byte, b' ' | b'\n') || byte.is_ascii_punctuation();
-        // A byte of ASCII is a letter by itself, so that the text can be cut there.
-        let end = rest.as_bytes().iter().skip(size).position(begins).map_or(rest.len(), |at| at + size);
+        let from = rest.ceil_char_boundary(size);
+        let end = rest[from..].char_indices().find(|(_, letter)| ends.before(*letter)).map_or(rest.len(), |(at, _)| from + at);
         let piece;
         (piece, rest) = rest.split_at(end);
         (!piece.is_empty()).then_some(piece)
@@ -127,10 +153,10 @@ mod tests {
     #[test]
     fn pieces_have_the_tokens_of_the_whole() {
         let tokens = tokenizer();
-        assert!(tokens.in_pieces);
+        assert_eq!(tokens.ends, Some(Ends::Ideographs));
         let letters = [
             "a", "b", "B", "e\u{301}", "é", "\u{301}", "!", "-", " ", "\n", "\t", "\u{1}", "\u{200d}", "中", "Σ", "ß", "[UNK]", "[", "İ",
-            "¡", "\u{a0}", "ﬁ",
+            "¡", "\u{a0}", "ﬁ", "\r", "\u{b}", "\u{85}", "\u{3000}", "\u{2003}", "，", "。", "\u{f900}", "；", "\u{37e}", "।",
         ];
         let mut state = 7_u64;
         let mut next = || {
@@ -145,7 +171,7 @@ mod tests {
                 encoding.get_ids().iter().copied().zip(encoding.get_offsets().iter().copied()).collect();
             for size in [1, 3, 9] {
                 let (mut joined, mut before) = (Vec::new(), 0);
-                for piece in pieces(&text, size) {
+                for piece in pieces(&text, size, Ends::Ideographs) {
                     let encoding = tokens.tokenizer.encode(piece, false).unwrap();
                     let places = encoding.get_offsets().iter().map(|(start, end)| (before + start, before + end));
                     joined.extend(encoding.get_ids().iter().copied().zip(places));
@@ -165,8 +191,9 @@ mod tests {
         let places = tokens.places(&text).unwrap();
         assert_eq!(tokens.ids(&text).unwrap(), places.iter().map(|(id, _)| *id).collect::<Vec<_>>());
         assert_eq!((places.len(), &text[places[4 * PIECE - 4].1.clone()]), (4 * PIECE, "ab"));
-        assert!(pieces(&text, PIECE).all(|piece| piece.len() <= PIECE + 4));
-        assert_eq!(pieces(&"a".repeat(3 * PIECE), PIECE).count(), 1, "one word");
-        assert_eq!(pieces("", 5).count() + pieces("", 0).count(), 0);
+        assert!(pieces(&text, PIECE, Ends::Spaces).all(|piece| piece.len() <= PIECE + 4));
+        let count = |text: &str| pieces(text, PIECE, Ends::Ideographs).count();
+        assert_eq!((count(&"a".repeat(3 * PIECE)), count(&"中".repeat(PIECE)), count("")), (1, 3, 0), "one word, and many");
+        assert!(count(&"a\t".repeat(2 * PIECE)) > 3);
     }
 }

@@ -65,8 +65,10 @@ impl Work {
     pub(super) fn earn(&self, pixels: u64, bytes: u64) -> Result<(), Fault> {
         let frame = pixels.saturating_mul(bytes);
         // The frames of an animation need alike, and what is theirs is used between them too.
-        if self.0.frame.replace(frame) != frame {
+        if self.0.frame.get() != frame {
+            self.0.frame.set(0);
             self.hold(frame)?;
+            self.0.frame.set(frame);
         }
         self.0.pixels.set(self.0.pixels.get().saturating_add(pixels));
         self.0.earned.set(self.0.earned.get().saturating_add(pixels.saturating_mul(PIXEL)));
@@ -327,6 +329,7 @@ mod tests {
             work.earn(150, 6).unwrap();
             assert_eq!(used(), 900, "a larger one: what it had is free meanwhile");
             assert!(matches!(work.earn(200, 6), Err(Fault::Busy)));
+            assert!(matches!(work.earn(200, 6), Err(Fault::Busy)), "the page behind it is as large");
         });
         assert_eq!(used(), 0);
     }

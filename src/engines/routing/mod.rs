@@ -274,7 +274,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{operating_point::OperatingPoint, score::RawScore, signal::SignalType};
+    use crate::domain::{operating_point::OperatingPoint, score::RawScore};
 
     /// A lot that a share draws at 1 only.
     const LOT: f64 = 0.999_999;
@@ -293,19 +293,7 @@ mod tests {
     }
 
     fn hit(distance: u32) -> Match {
-        Match {
-            technology: SignalType::Pdq,
-            bank: "DEMO".to_owned(),
-            content_id: 1,
-            distance: distance.into(),
-            max_distance: 31.into(),
-            quality: Some(90),
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: crate::domain::clip::Look::default(),
-        }
+        Match { bank: "DEMO".to_owned(), distance: distance.into(), quality: Some(90), ..crate::testing::matches::hit() }
     }
 
     fn unscored(reason: UnscoredReason) -> Unscored {

@@ -113,7 +113,7 @@ fn classify(classifier: &ImageClassifier, tensors: &[Tensor]) -> Vec<Result<Vec<
 /// Windows of one attachment that go through the encoder together.
 struct Slice {
     windows: Vec<Window>,
-    /// Tokens, or more where a batch would have more windows than `batching.max_texts`.
+    /// Tokens, those by which windows are made as long as the longest included, or more where a batch would have more windows than `batching.max_texts`.
     weight: usize,
 }
 
@@ -163,14 +163,18 @@ impl TextModel {
         Ok(self.readers.run(move || plan(&classifier)).await??)
     }
 
-    /// One vector for each window. Many windows go in slices, one for each session at a time, so that others' texts come between them and the rest
-    /// is never begun for a caller who has left.
+    /// One vector for each window. Many windows go in slices of like length, because a run pads them to its longest, one for each session at a time, so that others' texts
+    /// come between them and the rest is never begun for a caller who has left.
     pub(super) async fn embed(&self, windows: &[Window]) -> Result<Vec<Vec<f32>>, ModelFailure> {
-        let runs = slices(windows, self.least).into_iter().map(|slice| self.queue.submit(slice));
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|&at| windows[at].len());
+        let runs = slices(order.iter().map(|&at| &windows[at]), self.least).into_iter().map(|slice| self.queue.submit(slice));
         let mut runs = stream::iter(runs).buffered(self.sessions);
-        let mut vectors = Vec::with_capacity(windows.len());
+        let (mut vectors, mut places) = (vec![Vec::new(); windows.len()], order.iter());
         while let Some(embedded) = runs.next().await {
-            vectors.extend(embedded?.map_err(ModelFailure::Failed)?);
+            for (vector, &at) in embedded?.map_err(ModelFailure::Failed)?.into_iter().zip(places.by_ref()) {
+                vectors[at] = vector;
+            }
         }
         Ok(vectors)
     }
@@ -179,15 +183,15 @@ impl TextModel {
 /// What others wait for, in tokens: half a run, or one window.
 const SLICE: usize = MOST_TOKENS_PER_RUN / 2;
 
-/// The windows in slices of at most [`SLICE`] where they have several windows, each window weighing its tokens and `least` at least.
-fn slices(windows: &[Window], least: usize) -> Vec<Slice> {
+/// The windows, of ascending length, in slices of at most [`SLICE`] where they have several windows, each window weighing as many tokens as the longest and `least` at least.
+fn slices<'a>(windows: impl Iterator<Item = &'a Window>, least: usize) -> Vec<Slice> {
     let mut slices: Vec<Slice> = Vec::new();
     for window in windows {
         let weight = window.len().max(least);
-        match slices.last_mut().filter(|slice| slice.weight + weight <= SLICE) {
+        match slices.last_mut().filter(|slice| (slice.windows.len() + 1) * weight <= SLICE) {
             Some(slice) => {
                 slice.windows.push(window.clone());
-                slice.weight += weight;
+                slice.weight = slice.windows.len() * weight;
             }
             None => slices.push(Slice { windows: vec![window.clone()], weight }),
         }
@@ -224,13 +228,13 @@ mod tests {
     fn a_slice_is_bounded_in_windows_and_in_tokens() {
         let sizes = |lengths: &[usize], least| -> Vec<(usize, usize)> {
             let windows: Vec<Window> = lengths.iter().map(|length| vec![0; *length].into()).collect();
-            slices(&windows, least).iter().map(|slice| (slice.windows.len(), slice.weight)).collect()
+            slices(windows.iter(), least).iter().map(|slice| (slice.windows.len(), slice.weight)).collect()
         };
         assert_eq!(sizes(&[10; 100], 8)[0], (12, 120));
         assert_eq!(sizes(&[10; 100], 32)[..2], [(4, 128), (4, 128)], "few windows, where few are allowed");
         assert_eq!(sizes(&[128; 3], 8), [(1, 128); 3]);
-        assert_eq!(sizes(&[5000, 1], 8), [(1, 5000), (1, 8)], "one window at least");
-        assert_eq!(sizes(&[100, 28, 1], 1), [(2, 128), (1, 1)]);
+        assert_eq!(sizes(&[1, 5000], 8), [(1, 8), (1, 5000)], "one window at least");
+        assert_eq!(sizes(&[1, 28, 64, 64], 1), [(2, 56), (2, 128)], "the short one is made as long as the other");
         assert!(sizes(&[], 8).is_empty());
     }
 }

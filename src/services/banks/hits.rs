@@ -164,19 +164,7 @@ mod tests {
     use crate::domain::signal::SignalType;
 
     fn hit(bank: &str, content_id: i64) -> Match {
-        Match {
-            technology: SignalType::Pdq,
-            bank: bank.to_owned(),
-            content_id,
-            distance: 0.into(),
-            max_distance: 31.into(),
-            quality: None,
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: crate::domain::clip::Look::default(),
-        }
+        Match { bank: bank.to_owned(), content_id, ..crate::testing::matches::hit() }
     }
 
     fn sent<'a>(by: &'a str, item_id: Option<&'a str>) -> Sent<'a> {

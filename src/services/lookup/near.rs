@@ -172,19 +172,7 @@ mod tests {
     }
 
     fn hit(content_id: i64) -> Match {
-        Match {
-            technology: SignalType::Pdq,
-            bank: "A".to_owned(),
-            content_id,
-            distance: 20.into(),
-            max_distance: 31.into(),
-            quality: None,
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: crate::domain::clip::Look::default(),
-        }
+        Match { content_id, distance: 20.into(), ..crate::testing::matches::hit() }
     }
 
     /// Bits of the items that a walker learns: each turned bit tells one, by match or no match.

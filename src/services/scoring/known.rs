@@ -217,23 +217,10 @@ mod tests {
         evidence::Unscored,
         operating_point::OperatingPoint,
         score::{RawScore, Score, Technology},
-        signal::SignalType,
     };
 
     fn hit(bank: &str, content_id: i64) -> Match {
-        Match {
-            technology: SignalType::Pdq,
-            bank: bank.to_owned(),
-            content_id,
-            distance: 3.into(),
-            max_distance: 31.into(),
-            quality: None,
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: Look::default(),
-        }
+        Match { bank: bank.to_owned(), content_id, ..crate::testing::matches::hit() }
     }
 
     fn score(label: &str, raw: f32) -> Score {

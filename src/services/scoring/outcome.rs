@@ -236,19 +236,7 @@ mod tests {
     }
 
     fn hit(technology: SignalType, content_id: i64, distance: u32) -> Match {
-        Match {
-            technology,
-            bank: "A".to_owned(),
-            content_id,
-            distance: distance.into(),
-            max_distance: 31.into(),
-            quality: None,
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: crate::domain::clip::Look::default(),
-        }
+        Match { technology, content_id, distance: distance.into(), ..crate::testing::matches::hit() }
     }
 
     fn score(raw: f32, threshold: f32) -> Score {

@@ -54,22 +54,10 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{decision::Route, signal::SignalType};
+    use crate::domain::decision::Route;
 
     fn hit(bank: &str, distance: u32) -> Match {
-        Match {
-            technology: SignalType::Pdq,
-            bank: bank.to_owned(),
-            content_id: 1,
-            distance: distance.into(),
-            max_distance: 31.into(),
-            quality: None,
-            transform: None,
-            disputed: false,
-            quarantined: false,
-            category: None,
-            look: crate::domain::clip::Look::default(),
-        }
+        Match { bank: bank.to_owned(), distance: distance.into(), ..crate::testing::matches::hit() }
     }
 
     fn told(evidence: &Evidence) -> (Told, RoutingDecision) {
