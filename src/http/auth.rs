@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
-    http::{Extensions, HeaderMap, header},
+    http::{Extensions, HeaderMap, HeaderName, header},
     middleware::Next,
     response::Response,
 };
@@ -43,12 +43,17 @@ pub(super) fn recognise(extensions: &Extensions) -> Result<(), ApiError> {
 }
 
 /// The key in the headers: `Authorization: Bearer KEY`, `Authorization: Basic` with the key as password, or `X-API-Key: KEY`. The first
-/// that is there counts. A header that cannot be understood counts as an empty key, so that it is refused rather than missing.
+/// that is there counts. A header that cannot be understood, or is there twice, counts as an empty key, so that it is refused rather than missing.
 fn presented(headers: &HeaderMap) -> Option<String> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        return Some(value.to_str().ok().and_then(authorization).unwrap_or_default());
+    let only = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next()?;
+        Some(if values.next().is_none() { first.to_str().unwrap_or_default() } else { "" })
+    };
+    if let Some(value) = only(&header::AUTHORIZATION) {
+        return Some(authorization(value).unwrap_or_default());
     }
-    headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default().to_owned())
+    only(&HeaderName::from_static("x-api-key")).map(str::to_owned)
 }
 
 fn authorization(value: &str) -> Option<String> {
@@ -85,6 +90,11 @@ mod tests {
     fn what_cannot_be_understood_is_refused_not_missing() {
         for value in ["Bearer", "Basic !!!", "Basic YW55", "Digest nlk_k", ""] {
             assert_eq!(key_in("authorization", value).as_deref(), Some(""), "{value:?}");
+        }
+        for (name, value) in [("authorization", "Bearer nlk_k"), ("x-api-key", "nlk_k")] {
+            let mut headers = HeaderMap::new();
+            (0..2).for_each(|_| drop(headers.append(name, value.parse().unwrap())));
+            assert_eq!(presented(&headers).as_deref(), Some(""), "{name} twice");
         }
     }
 }

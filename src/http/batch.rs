@@ -3,8 +3,8 @@
 //! The body is read to its end first: a broken body is one error and nothing is scored. From then on the outcomes are separate; whatever is
 //! wrong with one attachment (its type, its context, a failure of the server) is that element's `error`.
 //!
-//! A batch takes a permit when its body is there. If it wants to score more attachments at a time (`batch_concurrency`) it takes further ones, as far as they
-//! are free; so a batch goes faster on an idle server.
+//! A batch takes a permit when its body is there. If it wants to score more attachments at a time (`batch_concurrency`) it takes further ones, as far as it leaves
+//! enough for other calls of its key; so a batch goes faster on an idle server.
 
 use axum::{
     extract::{Extension, Request, State},
@@ -74,7 +74,7 @@ pub(super) async fn score_batch(
     let mut permits = vec![state.permit(Work::File, longest)?];
     let wanted = state.options.batch_concurrency.min(inputs.len()).max(1);
     while permits.len() < wanted {
-        let Ok(permit) = state.permit(Work::File, longest) else { break };
+        let Some(permit) = state.permits.enter_beside(Work::File, longest) else { break };
         permits.push(permit);
     }
     let caller = Caller { who: &who, call: call.id, deadline };

@@ -3,13 +3,13 @@
 
 use axum::{
     extract::Request,
-    http::{header, uri::Authority},
+    http::{Version, header, uri::Authority},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, serve::Peer};
 
 /// # Errors
-/// 400 that closes the connection: a transfer coding other than `chunked`, or hosts that differ.
+/// 400 that closes the connection: a transfer coding other than `chunked`, hosts that differ, or none over HTTP/1.1.
 pub(super) fn check(request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -26,6 +26,10 @@ pub(super) fn check(request: &Request) -> Result<(), ApiError> {
     match (target, host) {
         (Some(target), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(target.as_bytes()) => {
             Err(ApiError::ambiguous("the Host header and the request's target (or :authority) name different hosts; send one name"))
+        }
+        // RFC 9112, section 3.2. Not of a request that came over no connection.
+        (None, None) if request.version() == Version::HTTP_11 && request.extensions().get::<Peer>().is_some() => {
+            Err(ApiError::ambiguous("there is no Host header; HTTP/1.1 wants one"))
         }
         _ => Ok(()),
     }

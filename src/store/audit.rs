@@ -65,8 +65,9 @@ fn id(payload: &Value, key: &str) -> Result<Uuid, StoreError> {
     text(payload, key)?.parse().map_err(|_| corrupt(key))
 }
 
-/// Of what stands in both places as the same JSON.
-fn looked_at(evidence: &str, decision: &str) -> [u8; 32] {
+/// Of what stands in both places as the same JSON: of the values, because a number may be written in several ways.
+fn looked_at(evidence: &Value, decision: &Value) -> [u8; 32] {
+    let (evidence, decision) = (evidence.to_string(), decision.to_string());
     Sha256::new().chain_update((evidence.len() as u64).to_be_bytes()).chain_update(evidence).chain_update(decision).finalize().into()
 }
 
@@ -85,7 +86,7 @@ impl Recorded {
             }
             "scored" => {
                 // Later events of the same item are of attachments that were put to it.
-                let digest = looked_at(&payload["evidence"].to_string(), &payload["decision"].to_string());
+                let digest = looked_at(&payload["evidence"], &payload["decision"]);
                 self.items.entry(id(&payload, "review_item")?).or_insert(digest);
             }
             "key_created" => {
@@ -132,7 +133,10 @@ impl Recorded {
             "double" | "gold" => optional_uuid(row, "copy_of")?.unwrap_or(item),
             _ => item,
         };
-        let stored = looked_at(row.try_get("evidence")?, row.try_get("decision")?);
+        let json = |column| -> Result<Value, StoreError> {
+            serde_json::from_str(row.try_get(column)?).map_err(|error| changed(WHAT, item, &format!("its {column} is no JSON: {error}")))
+        };
+        let stored = looked_at(&json("evidence")?, &json("decision")?);
         match self.items.get(&of).copied() {
             Some(recorded) if recorded == stored => Ok(()),
             Some(_) => Err(changed(WHAT, item, "its evidence or its routing is another one")),

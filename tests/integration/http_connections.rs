@@ -191,6 +191,7 @@ async fn what_two_servers_could_read_differently_is_refused_once_and_closed() {
     let (address, _stop, _server) = start(Setup::default(), patient()).await;
     let inner = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     for head in [
+        "GET /livez HTTP/1.1\r\n\r\n",
         "POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -61,6 +61,14 @@ impl Shares {
         amount <= free && within(self.parties.get(&flow), room) && within(caller, of_caller)
     }
 
+    /// The same of something that its caller can do without: it leaves half of what its caller may have to what the caller needs.
+    pub fn fits_beside(&self, flow: Flow, amount: u64, size: Size) -> bool {
+        let held = self.callers.get(&flow.caller).map_or(0, |held| held.amount);
+        // Three times as much as it leaves free.
+        let may_have = (self.free() + held) - (self.free() + held) / 4;
+        self.fits(flow, amount, size) && held + amount <= may_have / 2
+    }
+
     /// What fits is taken.
     pub fn take(&mut self, flow: Flow, amount: u64, size: Size) {
         self.used += amount;
@@ -126,6 +134,21 @@ mod tests {
         let begun: usize = (0..20).map(|party| fill(&mut shares, flow(1, party), 1, Size::Small)).sum();
         assert_eq!(begun, 12);
         assert!(shares.fits(flow(2, 0), 4, Size::Small));
+    }
+
+    #[test]
+    fn what_a_caller_can_do_without_leaves_half_of_what_it_may_have() {
+        let mut shares = Shares::new(64);
+        let mut beside = 0;
+        for party in 0..8 {
+            shares.take(flow(1, party), 1, Size::Small);
+            while shares.fits_beside(flow(1, party), 1, Size::Small) {
+                shares.take(flow(1, party), 1, Size::Small);
+                beside += 1;
+            }
+        }
+        assert_eq!((beside, shares.free()), (64 - 8 - shares.free(), 64 - 24 - 7), "the first fills a half, each further one has a place");
+        assert!(shares.fits(flow(1, 9), 1, Size::Small) && shares.fits(flow(2, 0), 1, Size::Small));
     }
 
     #[test]

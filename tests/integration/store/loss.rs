@@ -1,6 +1,10 @@
 //! What a start finds of a database that lost something, and what a writer does that cannot write.
 
-use nightlight::{store::Hindrance, testing::vfs::CrashDisk};
+use nightlight::{
+    domain::score::{RawScore, Score},
+    store::Hindrance,
+    testing::vfs::CrashDisk,
+};
 use sqlx::{Connection, SqliteConnection};
 
 use super::*;
@@ -187,4 +191,29 @@ async fn rows_that_are_not_as_they_were_recorded_are_found() {
         let found = tampered(statement).await;
         assert!(matches!(found, Err(StoreError::RowChanged { .. })), "{statement}: {found:?}");
     }
+}
+
+/// Scores are recorded as `f32` and read as numbers: small ones are written in other digits then, and are the same.
+#[tokio::test]
+async fn rows_are_compared_by_their_numbers() {
+    let (_folder, store) = new_store().await;
+    let raws = [1.223_550_6e-6, 7.146_936e-6, 1e-5, 9.2e-5, 1e-30, f32::MIN_POSITIVE, 0.1, 16_777_216.0, 3e38];
+    let score = |raw: f32| Score {
+        technology: Technology::named("model"),
+        label: "label".into(),
+        raw: RawScore::new(raw).unwrap(),
+        probability: Some(f64::from(raw) / 3.0),
+        operating_point: None,
+        detail: None,
+        look: Default::default(),
+    };
+    let mut outcome = routed("default", 1e-7, None);
+    let evidence = Evidence { scores: raws.map(score).into(), ..evidence() };
+    if let Some(Event { body: EventBody::Scored(scored), .. }) = &mut outcome.event {
+        scored.evidence = evidence.clone();
+    }
+    outcome.review_item.as_mut().unwrap().evidence = evidence;
+    store.commit(outcome).await.unwrap();
+    store.verify_ledger(TENANT).await.unwrap();
+    assert_eq!(store.compare_rows(TENANT).await.unwrap().review_items, 1);
 }
