@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Tries to make ordinary texts and pictures wait, or to take all memory, by sending long texts and large pictures behind the same key.
 
-    scripts/attack/starve.py --url http://127.0.0.1:8080 --admin-key-file data/admin.key [--seconds 60] [--hostile 8] [--accounts] [--leave] [--pid PID --memory BYTES]
+    scripts/attack/starve.py --url http://127.0.0.1:8080 --admin-key-file data/admin.key [--seconds 60] [--hostile 8] [--accounts [N]] [--leave] [--pid PID --memory BYTES]
 
 Two ordinary callers send a short text, two others a small photo, every half second; first beside harmless load (the same from --hostile senders, one call after the other), then beside as many senders of
-what is dear: long chats, 32 KiB of punctuation, texts at the limit, interlaced pictures of 100 megapixels in 16 bits, animations. With --accounts the hostile senders name one account,
-without it none; ordinary callers name one each. With --leave they go away before they are answered. With --pid and --memory the resident memory of that process is held against a limit.
+what is dear: long chats, 32 KiB of punctuation, texts at the limit, interlaced pictures of 100 megapixels in 16 bits, animations. With --accounts the senders of either load name one account,
+or N between them, without it none; ordinary callers name one each. With --leave they go away before they are answered. With --pid and --memory the resident memory of that process is held against a limit.
 
 Prints the latencies. The attack has succeeded when an ordinary call is refused or times out, when its p99 is more than three times what it is beside the harmless load (and more
 than 0.2 s: the clock of a busy machine), when the server's memory goes beyond the limit, or when /livez is not answered. Nothing is left behind but counters and review items. Exit code: 0 the server held, 1 it did not, 2 a wrong call.
@@ -71,6 +71,7 @@ def dear():
         (b"!" * (32 << 10), TEXT),
         (animation(1000, 60), FILE),
         ((" ".join(WORDS) + " ").encode() * 500, TEXT),
+        ((" ".join(WORDS) + " ").encode() * 11, TEXT),
     ]
 
 
@@ -93,15 +94,16 @@ def ordinary(arguments, account, body, kind, until, seen):
 
 def load(arguments, number, bodies, until, sent):
     """Sends these bodies one after the other until then."""
-    path = "/score?account_id=hostile" if arguments.accounts else "/score"
+    account = f"hostile-{number % arguments.accounts}" if arguments.accounts else None
+    path = f"/score?account_id={account}" if account else "/score"
     server = Server(arguments.url, arguments.admin_key_file)
     server.patience = 0.5 if arguments.leave and len(bodies) > 2 else 120
     at = number
     while time.monotonic() < until:
         body, kind = bodies[at % len(bodies)]
         where = "/score" if kind == "application/json" else path
-        if kind == "application/json" and arguments.accounts:
-            body = body[:-1] + b', "context": {"account_id": "hostile"}}'
+        if kind == "application/json" and account:
+            body = body[:-1] + f', "context": {{"account_id": "{account}"}}}}'.encode()
         try:
             sent.append(server.ask("POST", where, body, kind)[0])
         except TimeoutError:
@@ -146,7 +148,7 @@ def main():
     arguments.add_argument("--admin-key-file", required=True)
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--hostile", type=int, default=8)
-    arguments.add_argument("--accounts", action="store_true")
+    arguments.add_argument("--accounts", type=int, nargs="?", const=1, default=0)
     arguments.add_argument("--leave", action="store_true")
     arguments.add_argument("--pid", type=int)
     arguments.add_argument("--memory", type=int)
