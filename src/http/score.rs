@@ -147,7 +147,7 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
     }
 }
 
-/// Runs work on `bytes` bytes: here when it is short, on a blocking thread when it is long.
+/// Runs work on `bytes` bytes: here when it is short, on a thread for such work when it is long.
 pub(super) async fn off_the_loop<T: Send + 'static>(
     state: &Shared,
     bytes: usize,
@@ -157,7 +157,8 @@ pub(super) async fn off_the_loop<T: Send + 'static>(
         return work(state);
     }
     let state = Shared::clone(state);
-    tokio::task::spawn_blocking(move || work(&state)).await.map_err(|error| ApiError::internal(format!("a parser failed: {error}")))?
+    let lookup = state.services.lookup.clone();
+    lookup.read(move || work(&state)).await?
 }
 
 /// For whom an attachment is scored.

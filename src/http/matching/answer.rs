@@ -23,7 +23,7 @@ use crate::{
         signal::SignalType,
     },
     services::{
-        lookup::{Found, Hashed, LookupError},
+        lookup::{Found, Hashed, Lookup, LookupError},
         scoring::MatchAnswer,
     },
     store::Item,
@@ -252,14 +252,13 @@ impl Answering {
     }
 
     /// The answer. A long one is written on a thread for such work: the threads that serve others must stay free.
-    pub(super) async fn finish(mut self, arrived: Instant) -> Result<Response, ApiError> {
+    pub(super) async fn finish(mut self, lookup: &Lookup, arrived: Instant) -> Result<Response, ApiError> {
         self.took("total", arrived.elapsed());
         let answer = self.0;
         let written = if answer.matches.len() + answer.negative.len() + answer.suppressed.len() <= SHORT {
             serde_json::to_vec(&answer)
         } else {
-            let writing = tokio::task::spawn_blocking(move || serde_json::to_vec(&answer));
-            writing.await.map_err(|error| ApiError::internal(format!("writing an answer failed: {error}")))?
+            lookup.read(move || serde_json::to_vec(&answer)).await?
         };
         let body = written.map_err(|error| ApiError::internal(error.to_string()))?;
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())

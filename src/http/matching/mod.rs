@@ -132,5 +132,5 @@ pub(super) async fn matches(
     // Others may work meanwhile.
     drop(permit);
     hold_back(pause, until).await;
-    answering.finish(call.arrived).await
+    answering.finish(&state.services.lookup, call.arrived).await
 }

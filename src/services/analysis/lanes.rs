@@ -17,6 +17,8 @@ pub(super) struct Lanes {
     pub decode: Lane,
     /// Searches in the banks: beside decoding, so that neither waits for the other, and in slices, so that a long search waits between them.
     pub matching: Lane,
+    /// Long bodies and answers: from bytes to what they say, and back.
+    pub reading: Lane,
 }
 
 impl Lanes {
@@ -29,6 +31,7 @@ impl Lanes {
         let memory = Memory { bytes: config.limits.memory_bytes / 2, small_jobs: config.server.permits };
         Ok(Self {
             decode: Lane::spawn_within(shared, "decode", or_cores(config.engine.decode_threads), config.batching.queue, memory)?,
+            reading: Lane::spawn(shared, "read", cores(), config.batching.queue)?,
             matching: Lane::spawn(shared, "match", or_cores(config.engine.match_threads), config.batching.queue)?,
         })
     }

@@ -147,6 +147,11 @@ impl Pictures {
         &self.lanes.matching
     }
 
+    /// The threads that read long bodies.
+    pub(in crate::services) const fn reading(&self) -> &Lane {
+        &self.lanes.reading
+    }
+
     pub(in crate::services) const fn viewer(&self) -> &Viewer {
         &self.viewer
     }

@@ -29,7 +29,7 @@ pub enum LookupError {
     #[error("Failed to fetch URL: {0}")]
     Fetch(OutboundError),
     /// Every thread is busy: try again.
-    #[error("every thread for hashing is busy")]
+    #[error("every thread for such work is busy")]
     Overloaded,
     /// The key looked up so many different hashes near one item that it is not answered any more.
     #[error(

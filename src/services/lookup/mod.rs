@@ -137,6 +137,14 @@ impl Lookup {
         Self { watch: Some((near, store)), ..self }
     }
 
+    /// Reads a long body, or writes a long answer, in turn with everything else that keeps a core busy.
+    ///
+    /// # Errors
+    /// When the threads are busy, or `work` panicked.
+    pub async fn read<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LookupError> {
+        Ok(self.pictures.reading().run(work).await?)
+    }
+
     /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).
     pub fn answered(&self, who: &Principal, hashed: &Hashed) {
         // Some calls answer the first hash, some the first that says something.
