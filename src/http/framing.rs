@@ -29,7 +29,7 @@ pub(super) fn check(request: &Request) -> Result<(), ApiError> {
         }
         // RFC 9112, section 3.2. Not of a request that came over no connection.
         (None, None) if request.version() == Version::HTTP_11 && request.extensions().get::<Peer>().is_some() => {
-            Err(ApiError::ambiguous("there is no Host header; HTTP/1.1 wants one"))
+            Err(ApiError::ambiguous("there is no Host header; send one"))
         }
         _ => Ok(()),
     }
