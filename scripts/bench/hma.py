@@ -96,6 +96,11 @@ class Nightlight:
 
 def fetch(server, path, body=None):
     """Status and JSON (or text) of one answer; status 0 when there is none."""
+    return ask(server, path, body)[:2]
+
+
+def ask(server, path, body=None):
+    """The same and the answer's headers."""
     parts = urllib.parse.urlsplit(server.base)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {server.key}"} if getattr(server, "key", None) else {})
@@ -103,9 +108,9 @@ def fetch(server, path, body=None):
         connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         text = answer.read()
-        return answer.status, json.loads(text) if answer.headers.get_content_type() == "application/json" else text
+        return answer.status, json.loads(text) if answer.headers.get_content_type() == "application/json" else text, answer.headers
     except OSError:
-        return 0, None
+        return 0, None, {}
     finally:
         connection.close()
 
@@ -117,12 +122,17 @@ def path_of(endpoint, query):
 
 def matches(server, endpoint, query):
     """The set of (id, distance) that a server answers."""
-    status, answer = fetch(server, path_of(endpoint, query))
+    return matches_and_rest(server, endpoint, query)[0]
+
+
+def matches_and_rest(server, endpoint, query):
+    """The same, and how many farther ones it says that it leaves out."""
+    status, answer, headers = ask(server, path_of(endpoint, query))
     assert status == 200, f"{server.base}: {status} {answer}"
     listed = answer["matches"] if endpoint == "raw_lookup" else answer.get(BANK, [])
     found = {(match["bank_content_id"], match["distance"]) for match in listed}
     assert len(found) == len(listed), f"{server.base}: a match twice"
-    return found
+    return found, int(headers.get("X-Matches-Left-Out", 0))
 
 
 def compare(hma, ours, queries):

@@ -177,10 +177,8 @@ impl Turns {
                     state.lines[entry.place].begin();
                     if entry.is_left() {
                         state.waiting.give_up(begun);
-                        let standing = &mut state.lines[entry.place];
-                        standing.alive -= 1;
-                        standing.tell();
-                        self.over.notify_all();
+                        self.done(state, entry.place, 1);
+                        state.lines[entry.place].tell();
                         state.gone.push(entry);
                         continue;
                     }
@@ -215,38 +213,51 @@ impl Turns {
     /// What a thread for jobs does: of those that are not aside there are always as many as turns.
     fn run(self: Arc<Self>) {
         OURS.set(true);
+        let mut state = self.lock();
         loop {
-            let mut state = self.lock();
-            let next = loop {
-                if let Some(next) = state.ready.pop_front() {
-                    break Some(next);
+            if let Some((entry, begun)) = state.ready.pop_front() {
+                drop(state);
+                let (place, turn) = self.work(entry, begun);
+                state = self.lock();
+                turn.leave(&mut state);
+                self.done(&mut state, place, 1);
+                self.dispatch(&mut state);
+                if !state.gone.is_empty() {
+                    self.release(state);
+                    state = self.lock();
                 }
-                let over = !state.open && state.waiting.is_empty();
-                if over || state.threads - state.aside > 2 * self.most {
-                    break None;
-                }
-                state = self.spare.wait(state).unwrap_or_else(PoisonError::into_inner);
-            };
-            let Some((Entry { place, load, left, .. }, begun)) = next else {
+                continue;
+            }
+            let over = !state.open && state.waiting.is_empty();
+            if over || state.threads - state.aside > 2 * self.most {
                 state.threads -= 1;
                 self.spare.notify_all();
                 self.over.notify_all();
                 return;
-            };
-            drop(state);
-            let turn = Rc::new(Turn::new(self.clone(), place, begun, left));
-            if let Load::Job(job) = load {
-                // Whatever panics here, if only in a result that nobody takes, the turn comes back.
-                let done = catch_unwind(AssertUnwindSafe(|| begun.flow().scope_blocking(|| pace::scope(turn.clone(), job))));
-                if done.is_err() {
-                    tracing::error!("a job failed at its end");
-                }
             }
-            let mut state = self.lock();
-            turn.leave(&mut state);
-            state.lines[place].alive -= 1;
+            state = self.spare.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Does a job.
+    fn work(self: &Arc<Self>, Entry { place, load, left, .. }: Entry, begun: Begun) -> (Place, Rc<Turn>) {
+        let turn = Rc::new(Turn::new(self.clone(), place, begun, left));
+        if let Load::Job(job) = load {
+            // Whatever panics here, if only in a result that nobody takes, the turn comes back.
+            let done = catch_unwind(AssertUnwindSafe(|| begun.flow().scope_blocking(|| pace::scope(turn.clone(), job))));
+            if done.is_err() {
+                tracing::error!("a job failed at its end");
+            }
+        }
+        (place, turn)
+    }
+
+    /// So many loads of a line are over. Nobody waits for that unless it is closed, and to say so to nobody would be a call of the system.
+    fn done(&self, state: &mut State, place: Place, count: usize) {
+        let standing = &mut state.lines[place];
+        standing.alive -= count;
+        if !standing.open {
             self.over.notify_all();
-            self.release(state);
         }
     }
 
@@ -306,7 +317,7 @@ impl Turns {
         state.lines[place].typical.follow(unit);
         state.waiting.settle(&costs);
         state.give_back(place);
-        state.lines[place].alive -= done.len();
+        self.done(&mut state, place, done.len());
         self.release(state);
     }
 
