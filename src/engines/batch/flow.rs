@@ -26,7 +26,8 @@ impl Flow {
     /// A party of this caller that has nobody beside it: a call of which no account is known.
     pub fn call(caller: impl std::hash::Hash) -> Self {
         static CALLS: AtomicU64 = AtomicU64::new(0);
-        Self { caller: number(caller), party: number(("call", CALLS.fetch_add(1, Ordering::Relaxed))) }
+        // No account's number is one of these, but for one in 2^64.
+        Self { caller: number(caller), party: CALLS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// All that this party of the same caller does, in however many calls.

@@ -48,6 +48,8 @@ pub(super) struct State {
     taken: usize,
     /// Jobs that have a turn, and wait for a thread to run on.
     ready: VecDeque<(Entry, Begun)>,
+    /// Of these, for how many no thread was woken yet.
+    unheard: usize,
     /// Paused jobs that have a turn again.
     pub granted: HashMap<u64, Grant>,
     pub pauses: u64,
@@ -73,6 +75,7 @@ impl Turns {
             lines: Vec::new(),
             taken: 0,
             ready: VecDeque::new(),
+            unheard: 0,
             granted: HashMap::new(),
             pauses: 0,
             threads: 0,
@@ -91,10 +94,16 @@ impl Turns {
     /// Gives free turns to those who are next, and the lock back.
     pub(super) fn release(&self, mut state: MutexGuard<'_, State>) {
         self.dispatch(&mut state);
+        self.wake(&mut state);
         let gone = std::mem::take(&mut state.gone);
         drop(state);
         // What they hold may be the last of something that ends here.
         drop(gone);
+    }
+
+    /// Wakes a thread for each job that has a turn now.
+    fn wake(&self, state: &mut State) {
+        (0..std::mem::take(&mut state.unheard)).for_each(|_| self.spare.notify_one());
     }
 
     /// A new line.
@@ -186,7 +195,7 @@ impl Turns {
                     match entry.load {
                         Load::Job(_) => {
                             state.ready.push_back((entry, begun));
-                            self.spare.notify_one();
+                            state.unheard += 1;
                         }
                         Load::Item(_) => {
                             let standing = &mut state.lines[entry.place];
@@ -222,6 +231,9 @@ impl Turns {
                 turn.leave(&mut state);
                 self.done(&mut state, place, 1);
                 self.dispatch(&mut state);
+                // One of them is this thread's.
+                state.unheard = state.unheard.saturating_sub(1);
+                self.wake(&mut state);
                 if !state.gone.is_empty() {
                     self.release(state);
                     state = self.lock();

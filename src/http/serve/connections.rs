@@ -1,7 +1,7 @@
 //! The connections that are open, and what is known of each.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -171,12 +171,12 @@ struct Activity {
     quiet_since: Instant,
     next_answer: u64,
     /// Answers that wait for the caller to read, and since when.
-    unread: HashMap<u64, Instant>,
+    unread: BTreeMap<u64, Instant>,
 }
 
 impl Connection {
     fn new(id: u64, all: Arc<Connections>) -> Self {
-        let activity = Activity { requests: 0, spoke: false, quiet_since: Instant::now(), next_answer: 0, unread: HashMap::new() };
+        let activity = Activity { requests: 0, spoke: false, quiet_since: Instant::now(), next_answer: 0, unread: BTreeMap::new() };
         let (unfinished, ending, told_to_go) = (AtomicUsize::new(0), OnceLock::new(), Notify::new());
         Self { id, all, activity: Mutex::new(activity), unfinished, ending, told_to_go }
     }

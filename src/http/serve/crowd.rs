@@ -34,6 +34,7 @@ enum Standing {
     Busy,
 }
 
+#[derive(Clone, Copy)]
 struct Member {
     origin: Origin,
     standing: Standing,
@@ -45,7 +46,7 @@ struct Member {
 #[derive(Default)]
 pub(super) struct Crowd {
     clock: u64,
-    members: HashMap<u64, Member>,
+    members: BTreeMap<u64, Member>,
     /// By `heard`, so that the first is the longest quiet.
     strangers: HashMap<Origin, BTreeMap<u64, u64>>,
     /// Origins of strangers, the one to make room last: untrusted before trusted, more before fewer.
@@ -65,19 +66,22 @@ impl Crowd {
 
     /// A stranger comes.
     pub(super) fn enter(&mut self, id: u64, origin: Origin) {
-        self.put(id, origin, Standing::Stranger);
+        self.clock += 1;
+        let member = Member { origin, standing: Standing::Stranger, heard: self.clock };
+        self.members.insert(id, member);
+        self.stand(id, member);
     }
 
     /// A connection goes; `false` when it had gone already.
     pub(super) fn leave(&mut self, id: u64) -> bool {
-        self.take(id).is_some()
+        let member = self.members.remove(&id);
+        member.into_iter().for_each(|member| self.step_out(member));
+        member.is_some()
     }
 
     /// A request came on a connection.
     pub(super) fn hear(&mut self, id: u64) {
-        if let Some(Member { origin, standing, .. }) = self.take(id) {
-            self.put(id, origin, standing);
-        }
+        self.change(id, |standing| standing);
     }
 
     /// A valid key was shown: it is busy, unless `most` others are.
@@ -87,17 +91,13 @@ impl Crowd {
             Some(_) if self.busy >= most => return false,
             Some(_) => {}
         }
-        if let Some(Member { origin, .. }) = self.take(id) {
-            self.put(id, origin, Standing::Busy);
-        }
+        self.change(id, |_| Standing::Busy);
         true
     }
 
     /// Its last request has ended.
     pub(super) fn rest(&mut self, id: u64) {
-        if let Some(Member { origin, standing, .. }) = self.take(id) {
-            self.put(id, origin, if standing == Standing::Busy { Standing::Idle } else { standing });
-        }
+        self.change(id, |standing| if standing == Standing::Busy { Standing::Idle } else { standing });
     }
 
     pub(super) fn strangers_of(&self, origin: Origin) -> usize {
@@ -120,9 +120,20 @@ impl Crowd {
         self.members.keys().copied()
     }
 
-    fn put(&mut self, id: u64, origin: Origin, standing: Standing) {
+    /// It was heard, and stands elsewhere perhaps.
+    fn change(&mut self, id: u64, to: impl FnOnce(Standing) -> Standing) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let before = *member;
         self.clock += 1;
-        let heard = self.clock;
+        (member.standing, member.heard) = (to(before.standing), self.clock);
+        let after = *member;
+        if (before.standing, after.standing) != (Standing::Busy, Standing::Busy) {
+            self.step_out(before);
+            self.stand(id, after);
+        }
+    }
+
+    fn stand(&mut self, id: u64, Member { origin, standing, heard }: Member) {
         match standing {
             Standing::Stranger => self.with_strangers(origin, |strangers| {
                 strangers.insert(heard, id);
@@ -132,21 +143,18 @@ impl Crowd {
             }
             Standing::Busy => self.busy += 1,
         }
-        self.members.insert(id, Member { origin, standing, heard });
     }
 
-    fn take(&mut self, id: u64) -> Option<Member> {
-        let member = self.members.remove(&id)?;
-        match member.standing {
-            Standing::Stranger => self.with_strangers(member.origin, |strangers| {
-                strangers.remove(&member.heard);
+    fn step_out(&mut self, Member { origin, standing, heard }: Member) {
+        match standing {
+            Standing::Stranger => self.with_strangers(origin, |strangers| {
+                strangers.remove(&heard);
             }),
             Standing::Idle => {
-                self.idle.remove(&member.heard);
+                self.idle.remove(&heard);
             }
             Standing::Busy => self.busy -= 1,
         }
-        Some(member)
     }
 
     /// Changes the strangers of an origin, and its rank with them.
