@@ -16,11 +16,6 @@ impl Cores {
         Self(Arc::new(Owner(Turns::new(count))))
     }
 
-    /// Those of this machine.
-    pub fn of_machine() -> Self {
-        Self::new(count())
-    }
-
     pub(super) fn turns(&self) -> &Arc<Turns> {
         &self.0.0
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::domain::pace::{Back, Pace, Stop};
 
-/// How long a job runs before another one has its turn: a run of a model takes as long, and turns of 4 ms cost pictures 2 % more of a core.
+/// How long a job runs before another one has its turn: a run of a model takes longer, and each change of turns costs two changes of threads.
 const SLICE: Duration = Duration::from_millis(12);
 
 pub(super) struct Turn {

@@ -273,8 +273,8 @@ impl Turns {
         }
     }
 
-    /// For a thread of the line: what has a turn now, and what else goes with it, so that all together weighs at most `share` of what waits, and `fits` says yes to each.
-    /// `None` when the line is closed and empty.
+    /// For a thread of the line: what has a turn now, and what goes with it, the next of those to which `fits` says yes: of the weight of all that waits, of what goes before it, and of
+    /// itself. `None` when the line is closed and empty.
     pub fn batch(&self, place: Place, fits: impl Fn(u64, u64, u64) -> bool) -> Option<Vec<(Entry, Begun)>> {
         let mut state = self.lock();
         let first = loop {
