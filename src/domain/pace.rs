@@ -35,6 +35,9 @@ pub trait Pace {
     fn keep(&self, bytes: u64) -> Back;
 }
 
+/// Bytes that are read or digested within a few milliseconds: work on more of them asks between two such pieces.
+pub const PIECE: usize = 1 << 20;
+
 /// What is counted is given back when this is dropped, on whatever thread.
 pub type Back = Box<dyn Any + Send>;
 
@@ -81,6 +84,11 @@ pub fn give_way() -> Result<(), Stop> {
 pub fn let_others_go_first() {
     // Who asks next hears it.
     let _ = give_way();
+}
+
+/// Long bytes in pieces of [`PIECE`], between which others go first. They end where nobody waits for this work any more: what is made of them then is seen by nobody.
+pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.chunks(PIECE).enumerate().map_while(|(at, piece)| (at == 0 || give_way().is_ok()).then_some(piece))
 }
 
 /// Waits for something that is not done on this core, while others use it.
@@ -189,8 +197,11 @@ mod tests {
         let held = scope(pace.clone(), || {
             assert_eq!((give_way(), give_way(), worked()), (Ok(()), Err(Stop::Left), Duration::from_secs(7)));
             assert_eq!(aside(|| 5), 5);
+            let long = vec![1; 2 * PIECE + 3];
+            assert_eq!(pieces(&long).map(<[u8]>::len).collect::<Vec<_>>(), [PIECE], "nobody waits for the others");
             (hold(5, None).unwrap(), keep(2))
         });
+        assert_eq!(pieces(&vec![1; 2 * PIECE + 3]).map(<[u8]>::len).collect::<Vec<_>>(), [PIECE, PIECE, 3]);
         assert_eq!((give_way(), hold(7, None).unwrap().bytes(), keep(9).bytes(), used()), (Ok(()), 7, 9, 7), "not outside of it");
         std::thread::spawn(move || drop(held)).join().unwrap();
         assert_eq!((used(), aside(|| 6)), (0, 6));

@@ -15,11 +15,13 @@
 
 use std::fmt;
 
-use encoding_rs::{Encoding, REPLACEMENT, UTF_8};
+use encoding_rs::{CoderResult, Encoding, REPLACEMENT, UTF_8};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
+
+use super::pace;
 
 /// The byte order mark of UTF-8. Programs write it before JSON, whose grammar has no place for it.
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -54,8 +56,23 @@ impl Text {
     }
 
     fn decoded(encoding: &'static Encoding, bytes: &[u8]) -> Self {
-        let (text, _, repaired) = encoding.decode(bytes);
-        Self { text: text.into_owned(), repaired }
+        let (mut decoder, mut text, mut repaired) = (encoding.new_decoder(), String::with_capacity(bytes.len()), false);
+        let mut part = String::with_capacity(decoder.max_utf8_buffer_length(pace::PIECE.min(bytes.len())).unwrap_or(bytes.len()));
+        let mut left = bytes.len();
+        for mut piece in pace::pieces(bytes) {
+            left -= piece.len();
+            loop {
+                let (result, read, wrong) = decoder.decode_to_string(piece, &mut part, left == 0);
+                text.push_str(&part);
+                part.clear();
+                repaired |= wrong;
+                piece = piece.get(read..).unwrap_or_default();
+                if result == CoderResult::InputEmpty {
+                    break;
+                }
+            }
+        }
+        Self { text, repaired }
     }
 
     /// UTF-8 as it should be is taken over without a copy.
@@ -77,7 +94,7 @@ fn marked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
 
 /// U+FFFD for each part that is no UTF-8 (as the Encoding Standard counts them), and one for each half of a surrogate pair.
 fn replaced(mut bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
+    let (mut text, mut pause) = (String::with_capacity(bytes.len()), pace::PIECE);
     while let Some(chunk) = bytes.utf8_chunks().next() {
         text.push_str(chunk.valid());
         bytes = bytes.get(chunk.valid().len()..).unwrap_or_default();
@@ -90,6 +107,12 @@ fn replaced(mut bytes: &[u8]) -> String {
             text.push(char::REPLACEMENT_CHARACTER);
         }
         bytes = bytes.get(wrong..).unwrap_or_default();
+        if text.len() >= pause {
+            if pace::give_way().is_err() {
+                break;
+            }
+            pause = text.len() + pace::PIECE;
+        }
     }
     text
 }
@@ -125,11 +148,11 @@ pub fn unmarked(json: &[u8]) -> &[u8] {
 /// The place of a control character that stands in a string of sound JSON as it is, where JSON wants an escape. A string that is read as [`Text`] may have any.
 pub fn bare_control(json: &[u8]) -> Option<usize> {
     // Without a branch, so that the compiler takes many bytes at once: most JSON has no control characters at all.
-    if !json.iter().fold(false, |found, byte| found | (*byte < b' ')) {
+    if !pace::pieces(json).any(|piece| piece.iter().fold(false, |found, byte| found | (*byte < b' '))) {
         return None;
     }
     let (mut in_string, mut escaped) = (false, false);
-    json.iter().position(|byte| {
+    let mut is_bare = |byte: &u8| {
         let bare = in_string && *byte < b' ';
         match byte {
             _ if escaped => escaped = false,
@@ -138,18 +161,19 @@ pub fn bare_control(json: &[u8]) -> Option<usize> {
             _ => {}
         }
         bare
-    })
+    };
+    pace::pieces(json).enumerate().find_map(|(at, piece)| piece.iter().position(&mut is_bare).map(|place| at * pace::PIECE + place))
 }
 
 /// Whether JSON may hold more values than that: it has as many commas and opening brackets outside its strings.
 pub fn has_more_values(json: &[u8], most: usize) -> bool {
     let begins = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
     // Without a branch, and with those inside strings: few bodies have so many.
-    if json.iter().map(|byte| usize::from(begins(byte))).sum::<usize>() <= most {
+    if pace::pieces(json).flatten().map(|byte| usize::from(begins(byte))).sum::<usize>() <= most {
         return false;
     }
     let (mut in_string, mut escaped) = (false, false);
-    let outside = json.iter().filter(|byte| {
+    let outside = pace::pieces(json).flatten().filter(|byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_string,
@@ -206,6 +230,24 @@ mod tests {
                     let bytes = [first, second, third];
                     assert_eq!(replaced(&bytes), String::from_utf8_lossy(&bytes), "{bytes:x?}");
                 }
+            }
+        }
+    }
+
+    /// A long text is read in pieces, and characters lie across their ends.
+    #[test]
+    fn a_long_text_is_read_as_a_whole_one() {
+        for (label, unit) in [
+            ("utf-16le", &b"a\x3d\xd8\x00\xde"[..]),
+            ("shift_jis", b"\x82\xa0a\x80"),
+            ("iso-2022-jp", b"\x1b$B$\"\x1b(Ba"),
+            ("gb18030", b"\x81\x30\x81\x30\xff"),
+        ] {
+            for shift in 0..5 {
+                let bytes = [&b"abcde"[..shift], &unit.repeat(pace::PIECE / unit.len() * 2 + 1)].concat();
+                let (text, _, repaired) = Encoding::for_label(label.as_bytes()).unwrap().decode(&bytes);
+                let read = Text::from_bytes(bytes.clone(), Some(label));
+                assert!((&*read.text, read.repaired) == (&*text, repaired), "{label}, {shift}");
             }
         }
     }

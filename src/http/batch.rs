@@ -94,7 +94,7 @@ pub(super) async fn score_batch(
 
 async fn one(state: &Shared, caller: Caller<'_>, raw: RawInput) -> Result<Scored, ApiError> {
     let key = raw.idempotency_key.as_deref().map(idempotency_key).transpose()?;
-    let input = off_the_loop(state, raw.len(), move |state| raw.parse(&state.options)).await?;
+    let input = off_the_loop(state, raw.len(), caller.deadline, move |state| raw.parse(&state.options)).await?;
     answer(state, caller, input, key).await
 }
 

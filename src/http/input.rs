@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     attachment::{Attachment, Context, Message},
+    pace,
     text::Text,
 };
 
@@ -238,9 +239,18 @@ fn from_body(body: AttachmentBody<'_>, path: Option<&str>, options: &HttpOptions
 /// # Errors
 /// 400 that names the place, also for no bytes at all.
 pub(super) fn base64(data: &str, place: &str) -> Result<Bytes, ApiError> {
-    let bytes = STANDARD
-        .decode(data.as_bytes())
-        .map_err(|error| ApiError::malformed(format!("{place}: not base64 of the standard alphabet with padding: {error}")))?;
+    let mut bytes = Vec::with_capacity(data.len() / 4 * 3);
+    let mut is_whole = true;
+    for piece in pace::pieces(data.as_bytes()) {
+        // A piece before may have ended with padding, which belongs at the end of all.
+        is_whole = is_whole && bytes.len() % 3 == 0 && STANDARD.decode_vec(piece, &mut bytes).is_ok();
+    }
+    if !is_whole {
+        // Which says where it is wrong.
+        bytes = STANDARD
+            .decode(data)
+            .map_err(|error| ApiError::malformed(format!("{place}: not base64 of the standard alphabet with padding: {error}")))?;
+    }
     if bytes.is_empty() { Err(ApiError::malformed(format!("{place}: the attachment is empty"))) } else { Ok(bytes.into()) }
 }
 
@@ -270,7 +280,7 @@ impl Input {
         // Lengths before contents, so that no two inputs give the same stream.
         let mut add = |bytes: &[u8]| {
             digest.update((bytes.len() as u64).to_le_bytes());
-            digest.update(bytes);
+            pace::pieces(bytes).for_each(|piece| digest.update(piece));
         };
         match &self.attachment {
             Attachment::Media { bytes, .. } => {
@@ -312,6 +322,22 @@ fn with_tag(micros: i64) -> [u8; 9] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It is read in pieces, and is what it is as a whole.
+    #[test]
+    fn long_base64_is_read_as_a_whole() {
+        let bytes: Vec<u8> = (0..pace::PIECE as u64 * 2 + 2).map(|at| ((at * at) >> 7) as u8).collect();
+        let data = STANDARD.encode(&bytes);
+        assert!(base64(&data, "data").unwrap() == bytes);
+        for (at, wrong) in
+            [(pace::PIECE - 1, "="), (pace::PIECE - 2, "=="), (pace::PIECE, "="), (pace::PIECE + 7, "*"), (data.len() - 1, "A")]
+        {
+            let mut data = data.clone();
+            data.replace_range(at..at + wrong.len(), wrong);
+            let error = STANDARD.decode(&data).unwrap_err().to_string();
+            assert!(base64(&data, "data").unwrap_err().message().ends_with(&error), "{at}: {error}");
+        }
+    }
 
     #[test]
     fn content_types_are_told_apart_and_none_is_refused() {

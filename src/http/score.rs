@@ -30,7 +30,7 @@ use crate::{
 
 /// How long the service may overrun its deadline before this floor gives up on it. The service knows whether anything was stored, so it should
 /// be the one to say that the deadline passed.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 /// Characters of an idempotency key.
 const LONGEST_KEY: usize = 256;
@@ -124,13 +124,13 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
                 return Err(ApiError::malformed("the Idempotency-Key belongs among the request's headers, not the part's"));
             }
             let (length, permit) = (raw.len(), state.permit(Work::File, raw.len())?);
-            Ok((off_the_loop(state, length, move |state| raw.parse(&state.options)).await?, permit))
+            Ok((off_the_loop(state, length, deadline, move |state| raw.parse(&state.options)).await?, permit))
         }
         Kind::Json => {
             input::no_query(&parts.uri)?;
             let bytes = body::read(&parts.headers, body, bounds).await?;
             let permit = state.permit(Work::Text, bytes.len())?;
-            Ok((off_the_loop(state, bytes.len(), move |state| input::envelope(&bytes, &state.options)).await?, permit))
+            Ok((off_the_loop(state, bytes.len(), deadline, move |state| input::envelope(&bytes, &state.options)).await?, permit))
         }
         kind => {
             let context = input::query_context(&parts.uri)?;
@@ -138,7 +138,7 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
             let is_text = matches!(kind, Kind::Text { .. });
             let permit = state.permit(if is_text { Work::Text } else { Work::File }, bytes.len())?;
             // Media are taken as they are; a text is decoded.
-            let input = off_the_loop(state, if is_text { bytes.len() } else { 0 }, move |state| {
+            let input = off_the_loop(state, if is_text { bytes.len() } else { 0 }, deadline, move |state| {
                 let attachment = input::attachment(kind, bytes, &state.options)?;
                 Ok(Input { attachment, context })
             });
@@ -147,10 +147,11 @@ async fn read(state: &Shared, parts: &Parts, body: Body, deadline: Instant) -> R
     }
 }
 
-/// Runs work on `bytes` bytes: here when it is short, on a thread for such work when it is long.
+/// Runs work on `bytes` bytes: here when it is short, on a thread for such work, and until the deadline at most, when it is long.
 pub(super) async fn off_the_loop<T: Send + 'static>(
     state: &Shared,
     bytes: usize,
+    deadline: Instant,
     work: impl FnOnce(&HttpState) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     if bytes <= LONG {
@@ -158,7 +159,7 @@ pub(super) async fn off_the_loop<T: Send + 'static>(
     }
     let state = Shared::clone(state);
     let lookup = state.services.lookup.clone();
-    lookup.read(move || work(&state)).await?
+    lookup.read(move || work(&state), deadline).await?
 }
 
 /// For whom an attachment is scored.
@@ -176,7 +177,7 @@ pub(super) async fn answer(state: &Shared, caller: Caller<'_>, input: Input, ide
         Attachment::Text { .. } | Attachment::Conversation { .. } => 0, // bounded by max_text_bytes
     };
     let digested = idempotency_key.is_some();
-    let (input, body_digest) = off_the_loop(state, if digested { bytes } else { 0 }, move |_| {
+    let (input, body_digest) = off_the_loop(state, if digested { bytes } else { 0 }, caller.deadline, move |_| {
         let digest = if digested { input.digest() } else { [0; 32] };
         Ok((input, digest))
     })

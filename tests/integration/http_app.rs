@@ -44,6 +44,7 @@ pub struct App {
     pub scorer: Arc<FakeScorer>,
     pub store: Store,
     pub banks: Arc<Banks>,
+    pub lookup: Arc<Lookup>,
     pub exchanges: Exchanges,
     /// Knows the same store; what it does is another process's doing to the router.
     pub access: Access,
@@ -116,14 +117,14 @@ impl Setup {
             access,
             curation: Curation::new(store.clone(), Some(banks.clone()), Default::default()).with_defaults(self.defaults),
             exchanges: exchanges.clone(),
-            lookup,
+            lookup: lookup.clone(),
             review,
             points,
             monitor,
             health,
         };
         let state = HttpState::new(self.options, services, metrics());
-        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, exchanges, folder }
+        App { router: router(state), scorer, access: Access::new(store.clone(), true), store, banks, lookup, exchanges, folder }
     }
 }
 

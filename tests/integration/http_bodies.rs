@@ -1,6 +1,9 @@
 //! Bodies that hold memory and permits while they arrive.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, http::Request};
 use nightlight::{http::HttpOptions, services::access::Role};
@@ -67,4 +70,36 @@ async fn a_key_whose_bodies_take_their_share_leaves_room_for_others() {
     assert!(told.contains("all the memory"), "{told}");
     calls.shutdown().await; // they leave
     post(&app, "/score", "text/plain", &greedy, chunked(b"0123456789abcdef", 8 * LEAST / 16)).await.ok();
+}
+
+/// A long body is read in turn with everything else, and its caller's time goes on meanwhile.
+#[tokio::test]
+async fn a_long_body_that_waits_for_its_turn_ends_with_its_deadline() {
+    let app = Arc::new(Setup::default().start().await);
+    let (end, over) = mpsc::channel::<()>();
+    let over = Arc::new(std::sync::Mutex::new(over));
+    let mut busy = tokio::task::JoinSet::new();
+    let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..nightlight::engines::batch::cores() {
+        let (lookup, over, began) = (app.lookup.clone(), over.clone(), began.clone());
+        let work = move || {
+            began.send(()).unwrap();
+            let _ = over.lock().unwrap().recv();
+        };
+        busy.spawn(async move { lookup.read(work, Instant::now() + Duration::from_secs(60)).await });
+    }
+    for _ in 0..busy.len() {
+        begins.recv().await.unwrap();
+    }
+    let long = "see you ".repeat(40_000);
+    let json = format!(r#"{{"attachment": {{"text": "{long}"}}}}"#);
+    for (kind, body) in [("text/plain", long), ("application/json", json)] {
+        let request = Request::post("/score").header("content-type", kind).header("x-deadline-ms", "50");
+        app.send(request.body(Body::from(body)).unwrap()).await.error(504, "deadline");
+    }
+    drop(end);
+    while let Some(done) = busy.join_next().await {
+        done.unwrap().unwrap();
+    }
+    app.post("/score", "text/plain", "see you ".repeat(40_000)).await.ok();
 }

@@ -142,7 +142,8 @@ pub(in crate::http) async fn add(
     state.has_permit()?;
     let body = bytes(&state, call, request, LONGEST_ITEMS.min(state.options.body_limit)).await?;
     let _permit = state.permit(Work::File, body.len())?;
-    let entries = off_the_loop(&state, body.len(), move |_| json::parse::<NewItems>(&body)?.entries()).await?;
+    let until = call.arrived + state.options.deadline;
+    let entries = off_the_loop(&state, body.len(), until, move |_| json::parse::<NewItems>(&body)?.entries()).await?;
     let added = state.services.curation.add_all(&who, &bank, entries).await?;
     let bank_version = added.last().map_or(0, |item| item.bank_version); // there is one at least
     let held: Vec<i64> = added.iter().filter(|item| !item.created).map(|item| item.content_id).collect();

@@ -252,13 +252,13 @@ impl Answering {
     }
 
     /// The answer. A long one is written on a thread for such work: the threads that serve others must stay free.
-    pub(super) async fn finish(mut self, lookup: &Lookup, arrived: Instant) -> Result<Response, ApiError> {
+    pub(super) async fn finish(mut self, lookup: &Lookup, arrived: Instant, deadline: Instant) -> Result<Response, ApiError> {
         self.took("total", arrived.elapsed());
         let answer = self.0;
         let written = if answer.matches.len() + answer.negative.len() + answer.suppressed.len() <= SHORT {
             serde_json::to_vec(&answer)
         } else {
-            lookup.read(move || serde_json::to_vec(&answer)).await?
+            lookup.read(move || serde_json::to_vec(&answer), deadline).await?
         };
         let body = written.map_err(|error| ApiError::internal(error.to_string()))?;
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())

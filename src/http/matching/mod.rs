@@ -25,7 +25,7 @@ use super::{
     Call, Shared,
     dto::FileBody,
     error::{ApiError, ErrorBody},
-    score::deadline,
+    score::{GRACE, deadline},
 };
 use crate::services::{
     access::Principal,
@@ -132,5 +132,5 @@ pub(super) async fn matches(
     // Others may work meanwhile.
     drop(permit);
     hold_back(pause, until).await;
-    answering.finish(&state.services.lookup, call.arrived).await
+    answering.finish(&state.services.lookup, call.arrived, until + GRACE).await
 }

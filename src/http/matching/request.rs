@@ -124,7 +124,7 @@ pub(super) async fn read(state: &Shared, parts: &Parts, body: Body, until: Insta
         input::no_query(&parts.uri)?;
         let bytes = body::read(&parts.headers, body, bounds).await?;
         let permit = state.permit(Work::File, bytes.len())?;
-        let asked = off_the_loop(state, bytes.len(), move |_| json::parse_no_file::<MatchBody<'_>>(&bytes)?.asked()).await?;
+        let asked = off_the_loop(state, bytes.len(), until, move |_| json::parse_no_file::<MatchBody<'_>>(&bytes)?.asked()).await?;
         return Ok((asked, permit));
     }
     let query = Query::<MatchQuery>::try_from_uri(&parts.uri).map_err(|error| ApiError::malformed(error.body_text()))?;

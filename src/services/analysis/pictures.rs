@@ -89,18 +89,10 @@ enum State {
     Waiting(Frame, Held),
 }
 
-/// Bytes that are digested at a time.
-const PIECE: usize = 1 << 20;
-
 /// Where nobody waits for them any more, the digests of some of the bytes.
 fn digest(bytes: &[u8], want: &Want) -> Digests {
     let mut digester = Digester::new(want.md5, want.sha1);
-    for piece in bytes.chunks(PIECE) {
-        digester.update(piece);
-        if pace::give_way().is_err() {
-            break;
-        }
-    }
+    pace::pieces(bytes).for_each(|piece| digester.update(piece));
     digester.finish()
 }
 

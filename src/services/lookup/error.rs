@@ -38,7 +38,7 @@ pub enum LookupError {
          matching.near_queries_stop, or to let this key curate the bank", retry_after.as_secs().max(1)
     )]
     Stopped { retry_after: Duration },
-    #[error("the deadline passed before the attachment was hashed")]
+    #[error("the deadline passed before this was done")]
     Deadline,
     #[error("the server is shutting down")]
     ShuttingDown,

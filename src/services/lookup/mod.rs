@@ -140,9 +140,10 @@ impl Lookup {
     /// Reads a long body, or writes a long answer, in turn with everything else that keeps a core busy.
     ///
     /// # Errors
-    /// When the threads are busy, or `work` panicked.
-    pub async fn read<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LookupError> {
-        Ok(self.pictures.reading().run(work).await?)
+    /// When the threads are busy, the deadline passes, or `work` panicked.
+    pub async fn read<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static, deadline: Instant) -> Result<T, LookupError> {
+        let reading = self.pictures.reading().run(work);
+        Ok(tokio::time::timeout_at(deadline.into(), reading).await.map_err(|_| LookupError::Deadline)??)
     }
 
     /// Takes note that somebody is given the hash of this content, and may look it up: see [`sought`](Self::sought).
