@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
 use super::Banks;
@@ -32,9 +33,9 @@ use crate::{
 
 /// Rows that are read at a time: some milliseconds.
 const PAGE: u32 = 4096;
-/// For each moment of reading so many are paused: a scrub takes at most a twentieth of one processor and of the disk.
-const PAUSES: u32 = 19;
-/// How often what was found is written down, and looked whether a scrub is due.
+/// For each moment of reading so many are paused: a scrub takes at most a hundredth of one processor and of the disk.
+const PAUSES: u32 = 99;
+/// How often what was found is written down, and when the first scrub begins.
 const ROUND: Duration = Duration::from_secs(2);
 
 /// What is known of one damage.
@@ -130,6 +131,22 @@ pub async fn is_sound(store: &Store, bank: &store::Bank, pauses: u32) -> Result<
     Ok((bank.signals_sum.map(|expected| expected == sum), sum))
 }
 
+/// Does `work` after a round, and then `every` after it ended, or a round after it failed.
+async fn again<F: Future<Output = Result<(), StoreError>>>(every: Duration, trouble: &str, mut work: impl FnMut() -> F) {
+    let (mut pause, mut failing) = (ROUND, false);
+    loop {
+        tokio::time::sleep(pause).await;
+        let done = work().await;
+        if let Err(error) = &done
+            && !failing
+        {
+            tracing::error!(%error, "{trouble}");
+        }
+        failing = done.is_err();
+        pause = if failing { ROUND } else { every };
+    }
+}
+
 impl Banks {
     /// What is damaged.
     pub fn damaged(&self) -> Vec<Degraded> {
@@ -138,23 +155,14 @@ impl Banks {
 
     /// Scrubs from now on and every `every`, and writes damage down, until `stop`. `None` does not scrub.
     pub async fn keep_sound(self: Arc<Self>, store: Store, every: Option<Duration>, stop: CancellationToken) {
-        let (mut next, mut failing) = (Instant::now(), false);
-        while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
-            let round = async {
-                if let Some(every) = every.filter(|_| Instant::now() >= next) {
-                    self.scrub(&store).await?;
-                    next = Instant::now() + every;
-                }
-                self.write_down(&store).await
-            };
-            let Some(done) = stop.run_until_cancelled(round).await else { return };
-            if let Err(error) = &done
-                && !failing
-            {
-                tracing::error!(%error, "banks cannot be scrubbed for damage; it is tried again");
+        let scrubbed = async {
+            if let Some(every) = every {
+                again(every, "banks cannot be scrubbed for damage; it is tried again", || self.scrub(&store)).await;
             }
-            failing = done.is_err();
-        }
+        };
+        // Also while a scrub goes on, which may take hours.
+        let written = again(ROUND, "the ledger cannot be told of damage; it is tried again", || self.write_down(&store));
+        stop.run_until_cancelled(future::join(scrubbed, written)).await;
     }
 
     /// Reads all signals of all banks once, and compares.
