@@ -98,6 +98,11 @@ impl BankMask {
     pub fn contains(&self, bank: usize) -> bool {
         self.0.get(bank / 64).is_some_and(|word| word >> (bank % 64) & 1 == 1)
     }
+
+    /// Whether it is none of them.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl FromIterator<usize> for BankMask {

@@ -106,7 +106,9 @@ impl NearQueries {
         }
         let mut keys = self.lock();
         let known = keys.entry(key).or_default();
-        known.items.retain(|near| now.saturating_duration_since(near.last) < self.rules.window);
+        while known.items.front().is_some_and(|oldest| now.saturating_duration_since(oldest.last) >= self.rules.window) {
+            known.items.pop_front();
+        }
         known.begin(query, matches, now);
         let Some(walk) = known.count(query, matches, now) else { return Verdict::Answer(Duration::ZERO) };
         let (queries, limit) = (walk.queries, u64::from(self.rules.stop_after));
@@ -136,20 +138,19 @@ impl Key {
 
     /// Counts the query for every item that it is near to; the item that has most now, unless each had this very query before.
     fn count(&mut self, query: PdqHash, matches: &[&Match], now: Instant) -> Option<Walk> {
+        let is_near = |near: &Near| near.first.distance(&query) <= REACH || matches.iter().take(NEAREST).any(|hit| near.is(hit));
+        let near: Vec<usize> = self.items.iter().enumerate().filter(|(_, near)| is_near(near)).map(|(at, _)| at).collect();
         let mut most: Option<Walk> = None;
-        for near in &mut self.items {
-            let matched = || matches.iter().take(NEAREST).any(|hit| near.is(hit));
-            if near.first.distance(&query) > REACH && !matched() {
-                continue;
-            }
+        // To the end, where each one moves those behind it up by a place.
+        for (moved, at) in near.into_iter().enumerate() {
+            let Some(mut near) = self.items.remove(at - moved) else { continue };
             near.last = now;
             let queries = near.queries.len() as u64 + 1;
             if near.queries.insert(query) && most.as_ref().is_none_or(|walk| walk.queries < queries) {
                 most = Some(Walk { bank: near.bank.clone(), content_id: near.content_id, queries, lasts: Duration::ZERO });
             }
+            self.items.push_back(near);
         }
-        // So that the oldest is the first to be forgotten.
-        self.items.make_contiguous().sort_by_key(|near| near.last);
         most
     }
 }

@@ -140,12 +140,15 @@ impl Lookup {
         scope: &Scope,
         (deadline, here): (Instant, bool),
     ) -> Result<Found, LookupError> {
-        let (invented, sent) = (self.invented(who, &sought), !matches!(sought, Sought::Signal(_) | Sought::Answered(..)));
+        let banks = self.banks.snapshot_for(who);
+        let bounded = self.banks.bounded(who, &banks);
+        // Who may read every bank finds out nothing.
+        let invented = self.invented(who, &sought).filter(|_| !bounded.is_empty()).map(|hash| (hash, bounded.clone()));
+        let sent = !matches!(sought, Sought::Signal(_) | Sought::Answered(..));
         if invented.is_some() {
             self.admit(who)?;
         }
-        let banks = self.banks.snapshot_for(who);
-        let queries = queries(&banks, sought, scope, self.banks.bounded(who, &banks));
+        let queries = queries(&banks, sought, scope, bounded);
         let found = match &queries[..] {
             [(_, query)] if here && at_once(&banks, query) => banks.find(query),
             _ => {
@@ -159,8 +162,8 @@ impl Lookup {
             hits.count(Sent { tenant: who.tenant, by: &who.key.to_string(), item_id: None, at: Timestamp::now() }, &found.matches);
         }
         let mut found = Found::new(found, banks);
-        if let Some(query) = invented {
-            found.pause = self.watched(who, query, &found).await?;
+        if let Some((query, secret)) = invented {
+            found.pause = self.watched(who, query, &found, &secret).await?;
         }
         Ok(found)
     }
@@ -176,13 +179,12 @@ impl Lookup {
         stopped.map_or(Ok(()), |retry_after| Err(LookupError::Stopped { retry_after }))
     }
 
-    /// How long the answer to a hash of somebody's own is to be held back.
-    async fn watched(&self, who: &Principal, query: PdqHash, found: &Found) -> Result<Duration, LookupError> {
+    /// How long the answer to a hash of their own is to be held back from somebody who may not read these banks.
+    async fn watched(&self, who: &Principal, query: PdqHash, found: &Found, secret: &BankMask) -> Result<Duration, LookupError> {
         let Some((near, store)) = &self.watch else { return Ok(Duration::ZERO) };
-        let readable = self.banks.readable(who, &found.banks);
-        let secret =
-            |hit: &&Match| found.banks.banks().iter().position(|bank| bank.name == hit.bank).is_none_or(|at| !readable.contains(at));
-        let secrets: Vec<&Match> = found.all().filter(secret).collect();
+        let is_secret =
+            |hit: &&Match| found.banks.banks().iter().position(|bank| bank.name == hit.bank).is_none_or(|at| secret.contains(at));
+        let secrets: Vec<&Match> = found.all().filter(is_secret).collect();
         match near.note(who.key, query, &secrets, Instant::now()) {
             Verdict::Answer(pause) => {
                 if !pause.is_zero() {
