@@ -1,7 +1,7 @@
 //! The connections that are open, and what is known of each.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -106,7 +106,9 @@ impl Connections {
         }
         // While all of them work, a few more are let in, who can ask for the server's health.
         let most = if table.crowd.busy() < self.options.connections { 0 } else { SPARE / 2 } + self.options.connections;
-        if let Some(oldest) = table.crowd.quietest().filter(|_| table.crowd.len() >= most) {
+        if table.crowd.len() >= most
+            && let Some(oldest) = table.crowd.quietest()
+        {
             table.send_away(oldest, Ending::Room);
         }
         let id = table.next;
@@ -171,12 +173,19 @@ struct Activity {
     quiet_since: Instant,
     next_answer: u64,
     /// Answers that wait for the caller to read, and since when.
-    unread: BTreeMap<u64, Instant>,
+    unread: Vec<(u64, Instant)>,
+}
+
+impl Activity {
+    /// An answer does not wait.
+    fn no_more(&mut self, answer: u64) {
+        self.unread.retain(|(id, _)| *id != answer);
+    }
 }
 
 impl Connection {
     fn new(id: u64, all: Arc<Connections>) -> Self {
-        let activity = Activity { requests: 0, spoke: false, quiet_since: Instant::now(), next_answer: 0, unread: BTreeMap::new() };
+        let activity = Activity { requests: 0, spoke: false, quiet_since: Instant::now(), next_answer: 0, unread: Vec::new() };
         let (unfinished, ending, told_to_go) = (AtomicUsize::new(0), OnceLock::new(), Notify::new());
         Self { id, all, activity: Mutex::new(activity), unfinished, ending, told_to_go }
     }
@@ -227,7 +236,7 @@ impl Connection {
     pub(super) fn due(&self, now: Instant) -> Result<Instant, Ending> {
         let options = &self.all.options;
         let activity = self.locked();
-        let unread = activity.unread.values().min().map(|since| *since + options.write_timeout);
+        let unread = activity.unread.iter().map(|(_, since)| *since + options.write_timeout).min();
         if unread.is_some_and(|until| until <= now) {
             return Err(Ending::Unread);
         }
@@ -267,7 +276,7 @@ impl Turn {
         let mut activity = self.0.locked();
         let id = activity.next_answer;
         activity.next_answer += 1;
-        activity.unread.insert(id, Instant::now());
+        activity.unread.push((id, Instant::now()));
         Unread { id, turn: Arc::clone(self) }
     }
 }
@@ -295,16 +304,15 @@ impl Unread {
     /// The caller's side took a piece, or (`false`) waits for us.
     pub(super) fn progressed(&self, taken: bool) {
         let mut activity = self.turn.0.locked();
+        activity.no_more(self.id);
         if taken {
-            activity.unread.insert(self.id, Instant::now());
-        } else {
-            activity.unread.remove(&self.id);
+            activity.unread.push((self.id, Instant::now()));
         }
     }
 }
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        self.turn.0.locked().unread.remove(&self.id);
+        self.turn.0.locked().no_more(self.id);
     }
 }

@@ -51,7 +51,6 @@ pub(super) struct Crowd {
     strangers: HashMap<Origin, BTreeMap<u64, u64>>,
     /// Origins of strangers, the one to make room last: untrusted before trusted, more before fewer.
     ranking: BTreeSet<(bool, usize, Origin)>,
-    idle: BTreeMap<u64, u64>,
     busy: usize,
 }
 
@@ -112,7 +111,13 @@ impl Crowd {
     /// Who makes room.
     pub(super) fn quietest(&self) -> Option<u64> {
         let stranger = self.ranking.last().and_then(|(_, _, origin)| self.quietest_of(*origin));
-        stranger.or_else(|| self.idle.first_key_value().map(|(_, id)| *id))
+        stranger.or_else(|| self.quietest_idle())
+    }
+
+    /// Sought among all of them, which is rare: in no order, because each request makes its connection busy, and idle again.
+    fn quietest_idle(&self) -> Option<u64> {
+        let idle = self.members.iter().filter(|(_, member)| member.standing == Standing::Idle);
+        idle.min_by_key(|(_, member)| member.heard).map(|(id, _)| *id)
     }
 
     /// Everybody's id.
@@ -127,10 +132,8 @@ impl Crowd {
         self.clock += 1;
         (member.standing, member.heard) = (to(before.standing), self.clock);
         let after = *member;
-        if (before.standing, after.standing) != (Standing::Busy, Standing::Busy) {
-            self.step_out(before);
-            self.stand(id, after);
-        }
+        self.step_out(before);
+        self.stand(id, after);
     }
 
     fn stand(&mut self, id: u64, Member { origin, standing, heard }: Member) {
@@ -138,9 +141,7 @@ impl Crowd {
             Standing::Stranger => self.with_strangers(origin, |strangers| {
                 strangers.insert(heard, id);
             }),
-            Standing::Idle => {
-                self.idle.insert(heard, id);
-            }
+            Standing::Idle => {}
             Standing::Busy => self.busy += 1,
         }
     }
@@ -150,9 +151,7 @@ impl Crowd {
             Standing::Stranger => self.with_strangers(origin, |strangers| {
                 strangers.remove(&heard);
             }),
-            Standing::Idle => {
-                self.idle.remove(&heard);
-            }
+            Standing::Idle => {}
             Standing::Busy => self.busy -= 1,
         }
     }
@@ -244,6 +243,6 @@ mod tests {
         crowd.hear(5);
         crowd.rest(5);
         assert!(crowd.engage(5, 0), "who was told to go is not refused as well");
-        assert_eq!((crowd.len(), crowd.busy(), crowd.strangers.len(), crowd.ranking.len(), crowd.idle.len()), (0, 0, 0, 0, 0));
+        assert_eq!((crowd.len(), crowd.busy(), crowd.strangers.len(), crowd.ranking.len()), (0, 0, 0, 0));
     }
 }
