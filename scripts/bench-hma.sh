@@ -5,7 +5,7 @@
 #   --serve        HMA alone, with timers of a second, until interrupted: for scripts/conformance/hma.py
 #   --conformance  scripts/conformance/hma.py against such an HMA, then against Nightlight
 #   --against BINARY [options of scripts/bench/hma_against.py]  the same look-ups, but beside another build of Nightlight; HMA is not set up. Exit code 1 when
-#                  answers differ or the median of five interleaved ratios of processor time is below 0.97
+#                  answers differ or the median of five interleaved ratios of processor time (with --instructions: the ratio of instructions) is below 0.97
 #   HMA_HOME=.nightlight/hma  HMA_SOURCE=URL or path of a clone of facebook/ThreatExchange  HMA_PYTHON=python3, 3.11 or newer (HMA's image has 3.13)
 #   NIGHTLIGHT=program to measure instead of a release build made here
 caller=$PWD
@@ -31,6 +31,7 @@ if [[ "${1:-}" == --against ]]; then
   export AGAINST
   shift 2
   install_packages wrk
+  [[ " $* " != *" --instructions "* ]] || install_packages valgrind
   own_build
   # Look-ups need no models, so neither build is given any.
   if [[ ! -x $HMA_HOME/duel-venv/bin/python ]]; then

@@ -61,6 +61,8 @@ class Nightlight:
     def __init__(self, folder, port, program=None):
         self.folder, self.base, self.port = pathlib.Path(folder), f"http://127.0.0.1:{port}", port
         self.program, self.process = program or os.environ["NIGHTLIGHT"], None
+        # What the server runs under.
+        self.under = []
 
     def environment(self):
         return os.environ | {"NIGHTLIGHT__MODELS__IMAGE": "[]", "NIGHTLIGHT__MODELS__CONVERSATION": "[]", "NIGHTLIGHT__LOG__LEVEL": "warn",
@@ -76,7 +78,7 @@ class Nightlight:
     def start(self):
         """Seconds until lookups are answered."""
         log = (self.folder / "serve.log").open("ab")
-        self.process = subprocess.Popen([self.program, "--data-dir", self.folder, "serve", "--listen", f"127.0.0.1:{self.port}"],
+        self.process = subprocess.Popen([*self.under, self.program, "--data-dir", self.folder, "serve", "--listen", f"127.0.0.1:{self.port}"],
                                         env=self.environment(), stdout=log, stderr=log)
         seconds = wait_for(lambda: self.process.poll() is not None or fetch(self, "/status")[0] == 200, 300, "Nightlight does not answer")
         if self.process.poll() is not None:
