@@ -188,13 +188,13 @@ impl Store {
         let until = Until { event: row.try_get("event")?, decision: row.try_get("decision")?, item: row.try_get("item")? };
         let mut recorded = Recorded::default();
         const EVENTS: &str = "SELECT seq AS place, at, kind, payload FROM ledger WHERE tenant_id = ? AND seq > ? AND seq <= ?
-             AND kind IN ('scored', 'review_decided') ORDER BY seq LIMIT ?";
+             AND kind IN ('scored', 'review_decided') ORDER BY seq LIMIT +?";
         self.pages(tenant, EVENTS, until.event, |row| recorded.take(row)).await?;
         const DECISIONS: &str = "SELECT seq AS place, review_item, reviewer, verdict, decided_at FROM review_decisions
-             WHERE tenant_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?";
+             WHERE tenant_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT +?";
         let decisions = self.pages(tenant, DECISIONS, until.decision, |row| recorded.decision(row)).await?;
         const ITEMS: &str = "SELECT rowid AS place, id, purpose, copy_of, evidence, decision FROM review_items
-             WHERE tenant_id = ? AND rowid > ? AND rowid <= ? AND subject IS NULL ORDER BY rowid LIMIT ?";
+             WHERE tenant_id = ? AND rowid > ? AND rowid <= ? AND subject IS NULL ORDER BY rowid LIMIT +?";
         let review_items = self.pages(tenant, ITEMS, until.item, |row| recorded.item(row)).await?;
         let keys = self.compare_keys(tenant, &mut recorded).await?;
         recorded.missing()?;

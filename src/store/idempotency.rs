@@ -55,7 +55,7 @@ pub(super) async fn insert(
 
 /// Removes some of what has expired.
 pub(super) async fn purge(tx: &mut WriteTx, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at <= ? LIMIT ?)")
+    sqlx::query("DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at <= ? LIMIT +?)")
         .bind(now.micros())
         .bind(PURGED_AT_ONCE)
         .execute(tx.sql().await?)

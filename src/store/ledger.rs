@@ -222,7 +222,7 @@ impl Store {
     async fn links(&self, tenant: TenantId, after: i64, until: i64, limit: u32) -> Result<Vec<Link>, StoreError> {
         let rows = sqlx::query(
             "SELECT tenant_id, seq, id, at, kind, version, payload, payload_key, payload_digest, previous, hash
-             FROM ledger WHERE tenant_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+             FROM ledger WHERE tenant_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT +?",
         )
         .bind(blob(tenant.0))
         .bind(after)

@@ -18,7 +18,8 @@
 //! [`last_bank_change`](Store::last_bank_change).
 //!
 //! # Reading
-//! Reads use a few connections of their own and never wait for the writer.
+//! Reads use a few connections of their own and never wait for the writer. A bound limit is written `LIMIT +?`: SQLite looks at the value of a bare one while it plans
+//! (`sqlite3ExprIsInteger`, 3.51), and so plans the statement anew each time one is bound, which takes longer than most of them.
 //!
 //! ```no_run
 //! # use nightlight::{domain::{ids::TenantId, score::Technology, time::Timestamp}, store::{CounterIncrement, Outcome, Store, StoreOptions}};

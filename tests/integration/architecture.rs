@@ -169,6 +169,9 @@ fn files_are_short_finished_and_introduced() {
                 found.push(format!("{}: {word}", source.path));
             }
         }
+        if source.text.contains("LIMIT ?") {
+            found.push(format!("{}: a bound limit is LIMIT +?, see store/mod.rs", source.path));
+        }
         if (source.path.ends_with("mod.rs") || source.path == "lib.rs") && !source.text.starts_with("//!") {
             found.push(format!("{}: a room opens with an essay (//!)", source.path));
         }

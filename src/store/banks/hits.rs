@@ -74,7 +74,7 @@ impl Store {
     pub async fn hits_since(&self, from: Timestamp, limit: u32) -> Result<Vec<ItemHits>, StoreError> {
         let rows = sqlx::query(
             "SELECT banks.tenant_id, name, content_id, hour, hits, near FROM bank_hits JOIN banks ON banks.number = bank_hits.bank
-             WHERE hour >= ? AND deleted_at IS NULL ORDER BY hour, bank, content_id LIMIT ?",
+             WHERE hour >= ? AND deleted_at IS NULL ORDER BY hour, bank, content_id LIMIT +?",
         )
         .bind(from.hour().micros())
         .bind(i64::from(limit))
@@ -88,7 +88,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT banks.tenant_id, name, content_id, max(hour) AS hour, sum(hits) AS hits, sum(near) AS near FROM bank_hits
              JOIN banks ON banks.number = bank_hits.bank
-             WHERE banks.tenant_id = ? AND name = ? AND deleted_at IS NULL AND hour >= ? GROUP BY content_id ORDER BY 5 DESC, content_id LIMIT ?",
+             WHERE banks.tenant_id = ? AND name = ? AND deleted_at IS NULL AND hour >= ? GROUP BY content_id ORDER BY 5 DESC, content_id LIMIT +?",
         )
         .bind(blob(tenant.0))
         .bind(bank.to_owned())

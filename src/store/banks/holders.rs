@@ -33,7 +33,7 @@ async fn holding(connection: &mut SqliteConnection, bank: i64, signal: &Signal, 
     Ok(sqlx::query_scalar(concat!(
         "SELECT DISTINCT coalesce(content_id, signals.number) FROM (SELECT number FROM (",
         numbers!(),
-        ") LIMIT ?4) AS held CROSS JOIN bank_signals AS signals ON signals.bank = ?1 AND signals.number = held.number ORDER BY 1"
+        ") LIMIT +?4) AS held CROSS JOIN bank_signals AS signals ON signals.bank = ?1 AND signals.number = held.number ORDER BY 1"
     ))
     .bind(bank)
     .bind(signal.kind().as_str())

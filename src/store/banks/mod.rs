@@ -215,7 +215,7 @@ impl Store {
     pub async fn load_signals(&self, bank: &Bank, after: i64, limit: u32) -> Result<Vec<(i64, i64, Signal)>, StoreError> {
         let rows = sqlx::query(
             "SELECT number, coalesce(content_id, number), signal_type, signal FROM bank_signals WHERE bank = ? AND number > ? AND number <= ?
-             ORDER BY number LIMIT ?",
+             ORDER BY number LIMIT +?",
         )
         .bind(bank.number)
         .bind(after)

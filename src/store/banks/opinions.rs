@@ -155,7 +155,7 @@ impl Store {
     pub async fn opinions_since(&self, seq: i64, limit: u32) -> Result<Vec<OpinionRecord>, StoreError> {
         let rows = sqlx::query(
             "SELECT seq, opinions.tenant_id, name, content_id, source, who, opinion, at FROM bank_opinions AS opinions
-             JOIN banks ON banks.number = opinions.bank WHERE seq > ? AND deleted_at IS NULL ORDER BY seq LIMIT ?",
+             JOIN banks ON banks.number = opinions.bank WHERE seq > ? AND deleted_at IS NULL ORDER BY seq LIMIT +?",
         )
         .bind(seq)
         .bind(i64::from(limit))

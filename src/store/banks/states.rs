@@ -195,7 +195,7 @@ impl Store {
     pub async fn item_changes(&self, bank: &Bank, after: ItemCursor, limit: u32) -> Result<Vec<ItemChange>, StoreError> {
         let rows = sqlx::query(
             "SELECT version, content_id, state FROM bank_item_states
-             WHERE bank = ? AND (version, content_id) > (?, ?) AND version <= ? ORDER BY version, content_id LIMIT ?",
+             WHERE bank = ? AND (version, content_id) > (?, ?) AND version <= ? ORDER BY version, content_id LIMIT +?",
         )
         .bind(bank.number)
         .bind(after.version)

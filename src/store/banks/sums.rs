@@ -48,7 +48,7 @@ impl Store {
         // As bytes, whatever stands there: what cannot be read is damage, which is what is looked for.
         let rows = sqlx::query(
             "SELECT number, coalesce(content_id, number), CAST(signal_type AS BLOB), CAST(signal AS BLOB) FROM bank_signals
-             WHERE bank = ? AND number > ? AND number <= ? ORDER BY number LIMIT ?",
+             WHERE bank = ? AND number > ? AND number <= ? ORDER BY number LIMIT +?",
         )
         .bind(bank.number)
         .bind(after)

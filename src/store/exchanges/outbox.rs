@@ -125,7 +125,7 @@ impl Store {
     pub async fn due_feedback(&self, exchange: &Exchange, now: Timestamp, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {
         let rows = sqlx::query(
             "SELECT key, reference, content_id, opinion, attempts FROM exchange_outbox
-             WHERE exchange = ? AND sent_at IS NULL AND given_up = 0 AND next_at <= ? ORDER BY next_at, key LIMIT ?",
+             WHERE exchange = ? AND sent_at IS NULL AND given_up = 0 AND next_at <= ? ORDER BY next_at, key LIMIT +?",
         )
         .bind(exchange.number)
         .bind(now.micros())
@@ -193,7 +193,7 @@ impl Store {
     pub async fn outbox_words(&self, exchange: &Exchange, limit: u32) -> Result<Vec<OutboxWord>, StoreError> {
         let rows = sqlx::query(
             "SELECT content_id, opinion, queued_at, next_at, sent_at, given_up, attempts, failure FROM exchange_outbox WHERE exchange = ?
-             ORDER BY given_up DESC, sent_at IS NOT NULL, coalesce(sent_at, queued_at) DESC, content_id LIMIT ?",
+             ORDER BY given_up DESC, sent_at IS NOT NULL, coalesce(sent_at, queued_at) DESC, content_id LIMIT +?",
         )
         .bind(exchange.number)
         .bind(i64::from(limit))

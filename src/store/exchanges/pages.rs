@@ -87,7 +87,7 @@ impl Store {
     /// Items that entries of the exchange stand for, by content id, above `after` and at most `limit`.
     pub async fn exchange_items(&self, exchange: &Exchange, after: i64, limit: u32) -> Result<Vec<i64>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT DISTINCT content_id FROM exchange_entries WHERE exchange = ? AND content_id > ? ORDER BY content_id LIMIT ?",
+            "SELECT DISTINCT content_id FROM exchange_entries WHERE exchange = ? AND content_id > ? ORDER BY content_id LIMIT +?",
         )
         .bind(exchange.number)
         .bind(after)
@@ -109,7 +109,7 @@ impl Store {
     pub async fn unnamed_entries(&self, exchange: &Exchange, limit: u32) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT DISTINCT key FROM exchange_entries WHERE exchange = ?1
-                 AND generation < (SELECT generation FROM exchanges WHERE number = ?1) ORDER BY key LIMIT ?2",
+                 AND generation < (SELECT generation FROM exchanges WHERE number = ?1) ORDER BY key LIMIT +?2",
         )
         .bind(exchange.number)
         .bind(i64::from(limit))

@@ -85,7 +85,7 @@ impl Lease {
         self.until_nothing(
             tx,
             "DELETE FROM bank_imports WHERE number IN (SELECT number FROM bank_imports WHERE bank = ?1
-             AND first > (SELECT signals FROM banks WHERE number = ?1) LIMIT ?2)",
+             AND first > (SELECT signals FROM banks WHERE number = ?1) LIMIT +?2)",
         )
         .await?;
         loop {
@@ -131,13 +131,13 @@ impl Lease {
         self.until_nothing(
             tx,
             "DELETE FROM bank_item_sources WHERE rowid IN (SELECT rowid FROM bank_item_sources
-             WHERE import IN (SELECT number FROM bank_imports WHERE bank = ?1 AND last IS NULL) LIMIT ?2)",
+             WHERE import IN (SELECT number FROM bank_imports WHERE bank = ?1 AND last IS NULL) LIMIT +?2)",
         )
         .await?;
         self.until_nothing(
             tx,
             "DELETE FROM bank_imports WHERE number IN
-             (SELECT number FROM bank_imports WHERE bank = ?1 AND last IS NULL LIMIT ?2)",
+             (SELECT number FROM bank_imports WHERE bank = ?1 AND last IS NULL LIMIT +?2)",
         )
         .await
     }

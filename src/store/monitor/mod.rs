@@ -46,7 +46,7 @@ impl Store {
     pub async fn monitor_states_since(&self, seq: i64, limit: u32) -> Result<Vec<MonitorState>, StoreError> {
         let rows = sqlx::query(
             "SELECT seq, tenant_id, technology, label, slice, epoch, attempt, started_at, cause, at, certificate, threshold, fallback,
-             raised_to, tally FROM monitor_states WHERE seq > ? ORDER BY seq LIMIT ?",
+             raised_to, tally FROM monitor_states WHERE seq > ? ORDER BY seq LIMIT +?",
         )
         .bind(seq)
         .bind(i64::from(limit))

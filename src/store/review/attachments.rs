@@ -128,7 +128,7 @@ impl Store {
     ) -> Result<Vec<Attachment>, StoreError> {
         let rows = sqlx::query(
             "SELECT seq, item_id, at, technology, distance, likeness FROM review_attachments
-             WHERE tenant_id = ? AND review_item = ? AND seq > ? ORDER BY seq LIMIT ?",
+             WHERE tenant_id = ? AND review_item = ? AND seq > ? ORDER BY seq LIMIT +?",
         )
         .bind(blob(tenant.0))
         .bind(blob(item.0))

@@ -48,7 +48,7 @@ impl Store {
             "SELECT seq, items.id, queue, reviewer, verdict, note_code, decided_at, item_id, count, attached, copy_of, subject
              FROM review_decisions AS decisions
              JOIN review_items AS items ON items.tenant_id = decisions.tenant_id AND items.id = decisions.review_item
-             WHERE decisions.tenant_id = ? AND seq > ? AND purpose NOT IN ('double', 'gold') ORDER BY seq LIMIT ?",
+             WHERE decisions.tenant_id = ? AND seq > ? AND purpose NOT IN ('double', 'gold') ORDER BY seq LIMIT +?",
         )
         .bind(blob(tenant.0))
         .bind(after)

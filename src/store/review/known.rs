@@ -112,7 +112,7 @@ impl Store {
                  SELECT 1 FROM json_each(?3) AS matched WHERE NOT EXISTS (
                      SELECT 1 FROM banks WHERE banks.tenant_id = ?1 AND name = matched.value AND deleted_at IS NULL
                      AND coalesce((SELECT max(until) FROM bank_former_names WHERE bank = banks.number), banks.created_at) <= items.created_at))
-             ORDER BY known.decision DESC LIMIT ?4",
+             ORDER BY known.decision DESC LIMIT +?4",
         )
         .bind(blob(tenant.0))
         .bind(known.key())
