@@ -12,7 +12,7 @@
 #   score: ROUNDS=5 SECONDS_EACH=10 CONNECTIONS=8 BANK_SIZE=1000000 FILES=48 SEED=1; hamming: BANKS="1000000 10000000";
 #   calibrate: ROWS=10000000; evaluate: ROWS=10000000 REPLICATES=20; robustness: SCENES=200
 #   NIGHTLIGHT=program to measure instead of a release build made here
-#   --against BINARY  instead of the peers another build of Nightlight: score, files and pdq (scripts/bench/against.py says what is measured), answers
+#   --against BINARY  instead of the peers another build of Nightlight: score, known, files and pdq (scripts/bench/against.py says what is measured), answers
 #     compared first; exit code 1 when they differ or the median of ROUNDS=5 ratios of processor time is below 0.97. SECONDS_EACH=5 here.
 #     AGAINST_HOME=folder with that build's models and lib, since it reads the manifests of its own time; default: what the checkout that BINARY lies in
 #     (BINARY is CHECKOUT/target/release/nightlight) fetches, put into .nightlight/against; without such a checkout, this checkout's.
@@ -54,12 +54,13 @@ done
 peers=$(cd "$caller" && realpath -- "$peers")
 parts=("${@:-}")
 if [[ -z "${parts[0]}" ]]; then
-  if [[ -n "$against" ]]; then parts=(score files pdq); else parts=(pdq preprocess files hamming calibrate evaluate robustness score); fi
+  if [[ -n "$against" ]]; then parts=(score known files pdq); else parts=(pdq preprocess files hamming calibrate evaluate robustness score); fi
 fi
 for part in "${parts[@]}"; do
   case "$part" in
     score|files|pdq) ;;
-    preprocess|hamming|calibrate|evaluate|robustness) [[ -z "$against" ]] || die "--against duels score, files and pdq; $part has peers alone" ;;
+    known) [[ -n "$against" ]] || die "$part is a duel of two builds: give the other one with --against" ;;
+    preprocess|hamming|calibrate|evaluate|robustness) [[ -z "$against" ]] || die "--against duels score, known, files and pdq; $part has peers alone" ;;
     *) die "unknown part $part: use score, pdq, files, preprocess, hamming, calibrate, evaluate or robustness" ;;
   esac
 done

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """This build of Nightlight against another one: is it slower for ordinary pictures and texts? Answers are compared before anything is timed.
 
-usage: NIGHTLIGHT=… AGAINST=… [NIGHTLIGHT_HOME=…] [AGAINST_HOME=…] [PEERS=…] against.py [score|files|pdq …]
+usage: NIGHTLIGHT=… AGAINST=… [NIGHTLIGHT_HOME=…] [AGAINST_HOME=…] [PEERS=…] against.py [score|known|files|pdq …]
   score  POST /score over sockets: pictures, texts and chats apart, against a bank of BANK_SIZE=1000000 random hashes; CONNECTIONS=8 at once
+  known  POST /score of a picture that a bank holds, by one caller and by CONNECTIONS: each is in the review queue, on disk, before it is answered. Without models; not judged, because what is
+         written beside the database so that a loss is noticed is worth its time. Few posts, as an item that matches a thousand times is put out of force by older builds
   files  `nightlight hash` of files, all cores
   pdq    `nightlight hash --dihedral` of uncompressed grey bitmaps, plain and mirrored (these take the exact way). A kernel alone is in no program that is
          shipped, so reading and three digests of each file are in it, on both sides
@@ -16,6 +18,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import unittest.mock
 
 import numpy as np
 from PIL import Image
@@ -71,6 +74,23 @@ def score(work):
     return good
 
 
+@unittest.mock.patch.dict(os.environ, NIGHTLIGHT__MODELS__IMAGE="[]", NIGHTLIGHT__MODELS__CONVERSATION="[]")
+def known(work):
+    sample, builds = HERE.parent / "samples" / "known.jpg", both()
+    for build in builds:
+        (work / "known.txt").write_text(json.loads(build.run("hash", sample)[0])["pdq"] + "\n")
+        build.run("--data-dir", work / build.name, "bank", "import", "--bank", "KNOWN", work / "known.txt")
+    post = [("image/jpeg", sample.read_bytes())]
+    with Server(builds[0], work / builds[0].name) as this, Server(builds[1], work / builds[1].name) as other:
+        assert all(server.ask(*post[0])["matches"] for server in (this, other))
+        for connections in (1, CONNECTIONS):
+            for server in (this, other):
+                server.load(post, 40, connections)
+            sides = [lambda server=server: server.load(post, 60, connections) for server in (this, other)]
+            duel(f"known, {connections} at once", *sides, rounds=min(ROUNDS, 7), judged=False, requests=60)
+    return True
+
+
 def hash_duel(name, files, judged=True, *options):
     """`nightlight hash` of these files by both builds."""
     builds = both()
@@ -113,10 +133,10 @@ def pdq(work):
 
 
 def main():
-    parts = {"score": score, "files": files, "pdq": pdq}
+    parts = {"score": score, "known": known, "files": files, "pdq": pdq}
     for name in sys.argv[1:]:
         if name not in parts:
-            sys.exit(f"no duel of two builds in {name}: use score, files or pdq")
+            sys.exit(f"no duel of two builds in {name}: use score, known, files or pdq")
     good = True
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as folder:
