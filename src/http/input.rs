@@ -287,8 +287,12 @@ impl Input {
                 add(b"media");
                 add(bytes);
             }
-            Attachment::Text { text, received, .. } => {
+            Attachment::Text { text, received, markup, .. } => {
                 add(b"text");
+                // Of markup the answer says what was not looked at.
+                if let Some(markup) = markup {
+                    add(markup.as_bytes());
+                }
                 add(text.as_bytes());
                 // Bytes that are another spelling of the text may match, or be a picture, where the text does not; and of a text that was cut they are all there is.
                 if let Some(received) = received.as_ref().filter(|received| **received != text.as_bytes()) {

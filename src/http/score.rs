@@ -40,7 +40,7 @@ const LONGEST_KEY: usize = 256;
 /// The attachment is the raw body (context in the query), the part `attachment` of a multipart body (context in the part `context`), or
 /// base64, a text or a conversation in JSON. Any file under any Content-Type, and with none, is an attachment: what it is, is told by its bytes. Types that are not decoded, and
 /// files that cannot be, are a 200 with what their digests match, and `unscored`. `text/…` is scored as text, and looked at as a file too; bytes that are no character of its charset
-/// (UTF-8 without one) are read as U+FFFD, and `attachment.repaired` says so. Of a long text the beginning is scored, which `text_truncated` says; the digests are of all its bytes.
+/// (UTF-8 without one; what is UTF-8 is read so whatever 8-bit charset is named) are read as U+FFFD, and `attachment.repaired` says so. Of a long text the beginning is scored, which `text_truncated` says; the digests are of all its bytes.
 /// `application/json` is the API's own body: a JSON file needs another type.
 ///
 /// Send an `Idempotency-Key` to repeat a call safely: the same key with the same attachment and context gives the first answer again, to

@@ -115,6 +115,19 @@ async fn a_walk_from_a_near_copy_is_stopped_and_told() {
     app.store.verify_ledger(TenantId::DEFAULT).await.unwrap();
 }
 
+/// Who is held back cannot choose not to be, by a deadline that comes first.
+#[tokio::test]
+async fn a_short_deadline_does_not_end_the_pause_of_a_walk_with_its_answer() {
+    let app = Setup { keys: true, near: NearQueryRules { slow_after: 0, ..RULES }, ..Setup::default() }.start().await;
+    bank(&app, "A", &[HASH.to_owned()]).await;
+    let key = app.key(Role::Scorer).await;
+    let request = |path: &str, wait: &str| Request::post(path).header("x-api-key", &key).header("x-deadline-ms", wait);
+    let body = json!({"signals": [{"signal_type": "pdq", "signal": HASH}]}).to_string();
+    let asked = request("/match", "90").header("content-type", "application/json").body(body.into()).unwrap();
+    app.send(asked).await.error(504, "deadline");
+    ask(&app, &key, &[turned(HASH, [0])], json!({})).await.ok();
+}
+
 #[tokio::test]
 async fn the_same_hash_again_and_hashes_of_this_server_are_no_walk() {
     let app = house().await;

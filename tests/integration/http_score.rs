@@ -198,9 +198,13 @@ async fn an_idempotency_key_is_passed_on_with_a_digest_that_knows_no_transport()
     send(MULTIPART, "/score", parts(&[("name=\"attachment\"; filename=\"a\"", b"png"), ("name=\"context\"", br#"{"item_id":"1"}"#)])).await;
     send("image/png", "/score?item_id=2", b"png".to_vec()).await;
     send("image/png", "/score?item_id=1", b"jpg".to_vec()).await;
+    // Of markup more is said than of a text.
+    send("text/plain", "/score", b"<b>".to_vec()).await;
+    send("text/html", "/score", b"<b>".to_vec()).await;
     let digests: Vec<_> = app.scorer.seen().iter().map(|request| request.body_digest).collect();
     assert!(digests[..4].iter().all(|digest| *digest == digests[0]));
     assert!(digests[4] != digests[0] && digests[5] != digests[0] && digests[4] != digests[5]);
+    assert_ne!(digests[6], digests[7]);
 }
 
 #[tokio::test]

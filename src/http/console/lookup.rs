@@ -70,7 +70,7 @@ async fn found(state: &Shared, call: Call, Posted { visitor, fields }: &Posted) 
     let scope = Scope { banks: None, coin: Coin::Bypass, include_disabled: true, radii };
     let until = call.arrived.max(Instant::now()) + state.options.deadline;
     let found = state.services.lookup.find(who, Sought::Signal(signal), &scope, until).await?;
-    found.hold_back(until).await;
+    found.hold_back(until).await?;
     let mut near: Vec<&Match> = found.matches.iter().chain(&found.negatives).collect();
     near.sort_by_key(|one| one.distance);
     let more = near.len().saturating_sub(MOST) + found.left_out;

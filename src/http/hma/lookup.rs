@@ -184,7 +184,7 @@ pub(in crate::http) async fn get_lookup(
             return Err(bad("Either url or both signal and signal_type are required"));
         }
         let found = state.services.lookup.find(&who, sought(&state, &who, &params)?, &scope, until).await?;
-        found.hold_back(until).await;
+        found.hold_back(until).await?;
         return Ok((left_out(&found), Json(by_bank(&found, params.strict))).into_response());
     };
     let _permit = state.permit(Work::File, usize::MAX)?;
@@ -307,7 +307,7 @@ pub(in crate::http) async fn raw_lookup(
     let until = call.arrived + state.options.deadline;
     let sought = sought(&state, &who, &params)?;
     let found = state.services.lookup.find(&who, sought, &scope, until).await?;
-    found.hold_back(until).await;
+    found.hold_back(until).await?;
     let bodies = found.matches.iter().filter_map(|matched| MatchBody::of(&found, matched, params.strict));
     let matches = bodies.map(|body| if with_distance { RawMatch::Whole(body) } else { RawMatch::Id(body.bank_content_id) });
     Ok((left_out(&found), Json(RawMatches { matches: matches.collect() })))

@@ -131,6 +131,6 @@ pub(super) async fn matches(
     }
     // Others may work meanwhile.
     drop(permit);
-    hold_back(pause, until).await;
+    hold_back(pause, until).await?;
     answering.finish(&state.services.lookup, call.arrived, until + GRACE).await
 }

@@ -99,9 +99,12 @@ impl Found {
         Self { matches, suppressed, negatives, left_out, pause: Duration::ZERO, banks }
     }
 
-    /// Waits as long as the answer is to be held back, at most until the deadline. Callers hold nothing meanwhile that others wait for.
-    pub async fn hold_back(&self, deadline: Instant) {
-        hold_back(self.pause, deadline).await;
+    /// Waits as long as the answer is to be held back. Callers hold nothing meanwhile that others wait for.
+    ///
+    /// # Errors
+    /// At the deadline, if that comes first: who could choose it would not be held back.
+    pub async fn hold_back(&self, deadline: Instant) -> Result<(), LookupError> {
+        hold_back(self.pause, deadline).await
     }
 
     /// Everything that the answer tells of, whatever it counts for.
@@ -238,11 +241,15 @@ impl Lookup {
     }
 }
 
-/// Waits so long, at most until the deadline.
-pub async fn hold_back(pause: Duration, deadline: Instant) {
-    if !pause.is_zero() {
-        tokio::time::sleep_until((Instant::now() + pause).min(deadline).into()).await;
+/// Waits so long.
+///
+/// # Errors
+/// At the deadline, if that comes first.
+pub async fn hold_back(pause: Duration, deadline: Instant) -> Result<(), LookupError> {
+    if pause.is_zero() {
+        return Ok(());
     }
+    tokio::time::timeout_at(deadline.into(), tokio::time::sleep(pause)).await.map_err(|_| LookupError::Deadline)
 }
 
 /// Raises the alarm of a walk that was stopped. It is stopped whether or not that can be written down.
