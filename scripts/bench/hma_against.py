@@ -4,7 +4,7 @@
 
 The same banks, queries and endpoints. Answers are compared first; what counts is look-ups per second of the server's processor time, in interleaved
 rounds whose first alternates. With --instructions it is the instructions of a look-up outside of the kernel, as valgrind's callgrind counts them: the same in every run to a
-part in a hundred, also on a machine whose processor time differs by a tenth from one minute to the next. What a server does beside look-ups is in either figure; the scrub is
+part in a hundred with uniform hashes, and to one in twenty with correlated ones that match much, also where processor time differs by a tenth from one minute to the next. What a server does beside look-ups is in either figure; the scrub is
 turned off where a build has one, since under valgrind a page of it may or may not come while it is counted.
 The exit code is 1 when answers differ or the median of a cell's ratios is below 0.97.
 """
