@@ -171,10 +171,17 @@ fn learns_nothing(bank: &Target, answer: &Answer, sent: &str, place: &str) {
     let whole = serde_json::from_str(&text(answer)).map_or(whole, |body| without_times(body).to_string());
     // Pages write thousands with a comma.
     let numbers = [whole.replace(',', " "), whole.replace(',', "")];
-    let numbers: BTreeSet<&str> = numbers.iter().flat_map(|text| text.split(|letter: char| !letter.is_ascii_alphanumeric())).collect();
+    let numbers: BTreeSet<&str> = numbers.iter().flat_map(|text| words(text)).collect();
     for number in [bank.items, bank.content_id, bank.unique_id].map(|number| number.to_string()) {
         assert!(sent.contains(&number) || !numbers.contains(number.as_str()), "{place} tells {number} of {}: {whole}", bank.name);
     }
+}
+
+/// Words and numbers, but not the groups of a UUID: by its time or by chance any of them may be any number.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-')
+        .filter(|word| uuid::Uuid::try_parse(word).is_err())
+        .flat_map(|word| word.split('-'))
 }
 
 /// Without the milliseconds of stages, which are numbers too.
