@@ -74,8 +74,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("image", &["engines::media"]),
     ("image_webp", &["engines::media"]),
     ("png", &["engines::media"]),
-    ("flate2", &["engines::media"]),
     ("weezl", &["engines::media"]),
+    ("zlib_rs", &["engines::media"]),
     ("zune_core", &["engines::media"]),
     ("zune_jpeg", &["engines::media"]),
     // Data sets, reports and certificates are use cases.

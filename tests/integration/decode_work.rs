@@ -147,7 +147,47 @@ fn blocks_of_a_png_that_hold_nothing() {
     is_fine(&png(1, 1, &[png_chunk(b"IDAT", &sound)]));
     // Stored blocks of no bytes, behind the head of the stream.
     let empty = [&sound[..2], &[0, 0, 0, 0xff, 0xff].repeat(600_000), &sound[2..]].concat();
-    is_too_much(&png(1, 1, &[png_chunk(b"IDAT", &empty)]), "PNG");
+    is_too_much(&png(1, 1, &[png_chunk(b"IDAT", &empty)]), "blocks");
+}
+
+/// Eight blocks of 91 bits that build the tables of a code of two symbols, the second of which ends the block (`dynamic_block("one")` in `scripts/attack/amplify_files.py`).
+const TABLES: &str = "04c081000000000010ffd524000e040000000080f8af260170200000000000c47f35098003010000000020feab49001c080000000000f15f4d02e040000000000088ff6a120007020000000040fc57930038100000000000e2bf9a";
+
+/// A zlib stream of `data` behind so many blocks that say nothing.
+fn behind_tables(data: &[u8], blocks: usize) -> Vec<u8> {
+    let sound = deflated(data);
+    [&sound[..2], &hex::decode(TABLES).unwrap().repeat(blocks / 8), &sound[2..]].concat()
+}
+
+#[test]
+fn blocks_of_compressed_data_that_are_all_tables() {
+    let idat = |blocks| png_chunk(b"IDAT", &behind_tables(&[0, 9], blocks));
+    is_fine(&png(1, 1, &[idat(1_000)]));
+    is_too_much(&png(1, 1, &[idat(4_000)]), "blocks");
+    // The same in many chunks; where pixels pay for any block; and where they do not pay for so many.
+    let bytes = behind_tables(&[0, 9], 4_000);
+    is_too_much(&png(1, 1, &bytes.chunks(97).map(|part| png_chunk(b"IDAT", part)).collect::<Vec<_>>()), "blocks");
+    let whole = vec![0; 1000 * 1001];
+    is_fine(&png(1000, 1000, &[png_chunk(b"IDAT", &behind_tables(&whole, 10_000))]));
+    is_too_much(&png(1000, 1000, &[png_chunk(b"IDAT", &behind_tables(&whole, 40_000))]), "blocks");
+    // Where the end of the file is missing, what is there was counted all the same.
+    let cut = png(1, 1, &[idat(100_000)]);
+    is_too_much(&cut[..cut.len() / 2], "blocks");
+    // In a later frame, and in a profile.
+    let frame = |blocks| {
+        let mut chunks = vec![png_chunk(b"acTL", &[1_u32, 0].map(u32::to_be_bytes).concat()), idat(8)];
+        let place = [0_u32, 1, 1, 0, 0].map(u32::to_be_bytes).concat();
+        chunks.push(png_chunk(b"fcTL", &[&place[..], &[0, 1, 0, 100, 0, 0]].concat()));
+        chunks.push(png_chunk(b"fdAT", &[&1_u32.to_be_bytes()[..], &behind_tables(&[0, 9], blocks)].concat()));
+        png(1, 1, &chunks)
+    };
+    is_fine(&frame(1_000));
+    is_too_much(&frame(4_000), "blocks");
+    let profile = |blocks| png(1, 1, &[png_chunk(b"iCCP", &[b"a\0\0", &behind_tables(&[0; 200], blocks)[..]].concat()), idat(8)]);
+    is_fine(&profile(1_000));
+    is_too_much(&profile(8_000), "blocks");
+    is_fine(&strips(&behind_tables(&[7], 1_000), 8, 1, 1));
+    is_too_much(&strips(&behind_tables(&[7], 8_000), 8, 1, 1), "blocks");
 }
 
 /// A grey picture of so many pixels a side, and behind it an animation of frames of one.

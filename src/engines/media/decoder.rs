@@ -319,7 +319,7 @@ impl<'a, S: Sequence<'a>> Iterator for Shots<'a, S> {
 impl<'a, S: Sequence<'a>> Shots<'a, S> {
     /// What the profiles of the frame that was announced make of it.
     fn read_profiles(&mut self) -> Result<(), Fault> {
-        let profiles = self.sequence.profiles();
+        let profiles = self.sequence.profiles(&self.work)?;
         self.undrawn = profiles.iter().find_map(Profile::unread);
         self.conversion = self.decoder.profiles.conversion(&profiles, &self.work)?;
         Ok(())

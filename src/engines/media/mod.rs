@@ -77,6 +77,7 @@ pub mod edit;
 pub mod encode;
 mod error;
 mod gif;
+mod inflate;
 mod jpeg;
 mod mpo;
 mod orientation;

@@ -63,8 +63,8 @@ impl<'a> Sequence<'a> for Mpo<'a> {
         picture.read(out, pool, work).map(|()| None)
     }
 
-    fn profiles(&self) -> Vec<Profile<'a>> {
-        profile(self.announced).into_iter().collect()
+    fn profiles(&self, _work: &Work) -> Result<Vec<Profile<'a>>, Fault> {
+        Ok(profile(self.announced).into_iter().collect())
     }
 }
 

@@ -65,8 +65,9 @@ pub(super) trait Sequence<'a>: Sized {
     /// Whether all frames have the profiles of the first: reading them may cost as much as a frame.
     const ONE_PROFILE: bool = false;
     /// What the file says of the colours of the frame that `next` announced, what counts first: the next counts where it cannot be read.
-    fn profiles(&self) -> Vec<Profile<'a>> {
-        Vec::new()
+    fn profiles(&self, work: &Work) -> Result<Vec<Profile<'a>>, Fault> {
+        let _ = work;
+        Ok(Vec::new())
     }
     /// The frame that was just read, as viewers draw it, where the format's viewers and Pillow place its parts in different ways.
     fn drawn(&mut self, pool: &BufferPool) -> Option<Raster> {
@@ -123,7 +124,7 @@ impl<'a, P: Picture<'a>> Sequence<'a> for Still<P> {
         }
     }
 
-    fn profiles(&self) -> Vec<Profile<'a>> {
-        self.picture.as_ref().map(Picture::profiles).unwrap_or_default()
+    fn profiles(&self, _work: &Work) -> Result<Vec<Profile<'a>>, Fault> {
+        Ok(self.picture.as_ref().map(Picture::profiles).unwrap_or_default())
     }
 }

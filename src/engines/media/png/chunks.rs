@@ -1,10 +1,11 @@
 //! The chunks of a PNG file that are read without the decoder.
 
-use std::io::Read;
-
-use flate2::{Crc, read::ZlibDecoder};
+use zlib_rs::crc32::crc32;
 
 use super::super::colours::{MOST_BYTES, Profile};
+use super::super::error::Fault;
+use super::super::inflate::{self, Inflater};
+use super::super::work::Work;
 
 /// Bytes that any compressed profile may become, and one that is longer for each of its stored bytes: 32 MiB of zeros are 32 KiB of a file.
 const INFLATED: usize = 2 << 20;
@@ -26,12 +27,7 @@ impl<'a> Chunks<'a> {
                 let from = self.0;
                 let (kind, data) = self.next()?;
                 let stored = from.get(8 + data.len()..).and_then(|behind| behind.first_chunk()).map(|sum| u32::from_be_bytes(*sum));
-                let sum = || {
-                    let mut sum = Crc::new();
-                    sum.update(&from[4..8 + data.len()]);
-                    sum.sum()
-                };
-                if kind == b"IDAT" || stored == Some(sum()) {
+                if kind == b"IDAT" || stored == Some(crc32(0, &from[4..8 + data.len()])) {
                     return Some((kind, data));
                 }
             }
@@ -43,12 +39,74 @@ impl<'a> Iterator for Chunks<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let length = u32::from_be_bytes(*self.0.first_chunk()?) as usize;
-        let kind = self.0.get(4..8)?;
-        let data = self.0.get(8..8_usize.checked_add(length)?)?;
-        // A checksum of 4 bytes stands behind the data; the last one may be missing.
-        self.0 = self.0.get(length + 12..).unwrap_or_default();
-        Some((kind, data))
+        let chunk = Chunk::first(self.0).filter(|chunk| chunk.is_whole)?;
+        self.0 = chunk.behind;
+        Some((chunk.kind, chunk.data))
+    }
+}
+
+struct Chunk<'a> {
+    kind: &'a [u8],
+    /// What is there of them.
+    data: &'a [u8],
+    is_whole: bool,
+    /// What stands behind its checksum of 4 bytes, which may be missing with the last one.
+    behind: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// The one that stands first.
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
+        let (kind, data) = bytes[4..].split_at_checked(4)?;
+        let (data, behind) = data.split_at(length.min(data.len()));
+        Some(Self { kind, data, is_whole: data.len() == length, behind: behind.get(4..).unwrap_or_default() })
+    }
+}
+
+/// Where the image data of the next frame are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Runs<'a>(&'a [u8]);
+
+impl<'a> Runs<'a> {
+    pub(super) fn of(file: &'a [u8]) -> Self {
+        Self(file.get(8..).unwrap_or_default())
+    }
+}
+
+impl<'a> Iterator for Runs<'a> {
+    type Item = Run<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Chunk { kind, behind, .. } = Chunk::first(self.0)?;
+            if kind == b"IDAT" || kind == b"fdAT" {
+                let run = Run { rest: self.0, kind };
+                let mut end = run;
+                end.by_ref().for_each(drop);
+                self.0 = end.rest;
+                return Some(run);
+            }
+            self.0 = behind;
+        }
+    }
+}
+
+/// The compressed data of one frame, piece by piece: chunks of one kind, one behind the other. What is there of the last one counts.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    rest: &'a [u8],
+    kind: &'a [u8],
+}
+
+impl<'a> Iterator for Run<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let chunk = Chunk::first(self.rest).filter(|chunk| chunk.kind == self.kind)?;
+        self.rest = chunk.behind;
+        // Frames of an animation are numbered, chunk by chunk.
+        Some(if self.kind == b"fdAT" { chunk.data.get(4..).unwrap_or_default() } else { chunk.data })
     }
 }
 
@@ -70,12 +128,12 @@ pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
 
 /// What stands before the image data on what its values mean: code points of video, else a profile, else that it is sRGB, else a power and colours (PNG third edition,
 /// section 4.3). Chunks whose checksum is wrong, or that hold what cannot be, count for nothing, as in browsers.
-pub(super) fn profiles(file: &[u8]) -> Vec<Profile<'static>> {
+pub(super) fn profiles(file: &[u8], work: &Work) -> Result<Vec<Profile<'static>>, Fault> {
     let (mut video, mut icc, mut gamma, mut primaries, mut is_srgb) = (None, None, None, None, false);
     for (kind, data) in Chunks::of(file).intact().take_while(|(kind, _)| kind != b"IDAT") {
         match kind {
             b"cICP" => video = video.or_else(|| code_points(data)),
-            b"iCCP" => icc = icc.or_else(|| inflated(data)),
+            b"iCCP" if icc.is_none() => icc = inflated(data, work)?,
             b"sRGB" => is_srgb |= matches!(data, [0..=3]),
             b"gAMA" => gamma = gamma.or_else(|| numbers::<1>(data)).filter(|[gamma]| *gamma > 0),
             b"cHRM" => primaries = primaries.or_else(|| numbers::<8>(data)),
@@ -84,7 +142,7 @@ pub(super) fn profiles(file: &[u8]) -> Vec<Profile<'static>> {
     }
     let gamma = gamma.map(|[gamma]| [gamma; 3]);
     let power = (!is_srgb && (gamma.is_some() || primaries.is_some())).then_some(Profile::Gamma(gamma, primaries));
-    video.flatten().into_iter().chain(icc).chain(power).collect()
+    Ok(video.flatten().into_iter().chain(icc).chain(power).collect())
 }
 
 /// What is to be said of a cICP chunk (PNG third edition, section 11.3.2.6): nothing of sRGB, and of primaries and transfers so near to it that they move no tone far.
@@ -104,16 +162,22 @@ fn numbers<const COUNT: usize>(data: &[u8]) -> Option<[u32; COUNT]> {
 }
 
 /// The profile of an iCCP chunk: a name of up to 79 bytes (80 in libpng), a zero, a method of compression, and what is compressed.
-fn inflated(data: &[u8]) -> Option<Profile<'static>> {
-    let name = data.iter().take(81).position(|&byte| byte == 0)?;
-    let compressed = data.get(name + 2..).filter(|_| data[name + 1] == 0)?;
-    let (mut profile, most) = (Vec::new(), MOST_BYTES.min(INFLATED + EXPANSION * compressed.len()));
-    ZlibDecoder::new(compressed).take(most as u64 + 1).read_to_end(&mut profile).ok()?;
-    Some(if profile.len() > most {
-        Profile::Unread("a colour profile of more than its file may have")
-    } else {
-        Profile::Icc(profile.into())
-    })
+fn inflated(data: &[u8], work: &Work) -> Result<Option<Profile<'static>>, Fault> {
+    let name = data.iter().take(81).position(|&byte| byte == 0);
+    let Some(compressed) = name.and_then(|name| data.get(name + 2..).filter(|_| data[name + 1] == 0)) else { return Ok(None) };
+    let most = MOST_BYTES.min(INFLATED + EXPANSION * compressed.len());
+    let (mut profile, mut inflater) = (vec![0; most + 1], Inflater::new(work, inflate::BLOCK, inflate::BYTE));
+    let length = match inflater.inflate(compressed, &mut profile) {
+        Ok((_, written)) if inflater.has_ended() || written > most => written,
+        Ok(_) | Err(Fault::Malformed(_)) => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    if length > most {
+        return Ok(Some(Profile::Unread("a colour profile of more than its file may have")));
+    }
+    profile.truncate(length);
+    profile.shrink_to_fit();
+    Ok(Some(Profile::Icc(profile.into())))
 }
 
 /// What an animation's chunks before the image data say (PNG third edition, section 11.3.6).

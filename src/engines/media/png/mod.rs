@@ -14,25 +14,34 @@ mod rows;
 
 use std::time::Duration;
 
-use chunks::Animation;
-use png::{BlendOp, DecodeOptions, Decoder, DecodingError, DisposeOp, FrameControl, Limits};
+use chunks::{Animation, Runs};
+use png::{BlendOp, DecodeOptions, Decoder, DecodingError, DisposeOp, FrameControl, Info, Limits};
 use rows::{PngReader, Samples};
 
 use super::canvas::{Area, Canvas, Undo};
 use super::colours::Profile;
 use super::error::Fault;
+use super::inflate::Inflater;
 use super::orientation::Orientation;
 use super::sequence::{Reading, Sequence, Stored};
 use super::work::{self, Metered, Work};
 use crate::domain::frame::{Buffer, BufferPool};
 
-/// What a stored byte costs, and a frame of an animation beside its pixels, and a pixel of the canvas, in nanoseconds. Bytes of blocks that are all tables are the dearest.
-const STORED: u64 = 50;
+/// What a stored byte costs, and a frame of an animation beside its pixels, and a pixel of the canvas, in nanoseconds.
+const STORED: u64 = 40;
 const FRAME: u64 = 5_000;
 const SHOWN: u64 = 5;
+/// What the tables of a block of compressed data cost the png crate, which foresees pairs of literals, and to find the block; and what a byte costs on the way there.
+const BLOCK: u64 = 14_000;
+const FOUND: u64 = 10;
+/// What a stored byte costs that may be one of blocks that are all tables, and how many pixels must stand for each byte to pay for that.
+const ANY: u64 = 600;
+const FEW: u64 = 5;
 
 pub(super) struct Png<'a> {
     file: &'a [u8],
+    /// Of the frames that were not read.
+    runs: Runs<'a>,
     /// Until the first image is read.
     decoder: Option<Decoder<Metered<'a>>>,
     /// From then on.
@@ -69,7 +78,8 @@ impl<'a> Sequence<'a> for Png<'a> {
         let orientation = chunks::exif(file).map_or(Orientation::UPRIGHT, Orientation::from_exif);
         let decoder = Some(decoder);
         let (number, control, until, canvas, undo) = (0, None, Duration::ZERO, None, Undo::Nothing);
-        Ok(Self { file, decoder, reader: None, size, orientation, animation, number, control, until, canvas, undo })
+        let runs = Runs::of(file);
+        Ok(Self { file, runs, decoder, reader: None, size, orientation, animation, number, control, until, canvas, undo })
     }
 
     fn frames(&self) -> Option<u32> {
@@ -107,8 +117,8 @@ impl<'a> Sequence<'a> for Png<'a> {
         }
     }
 
-    fn profiles(&self) -> Vec<Profile<'a>> {
-        chunks::profiles(self.file)
+    fn profiles(&self, work: &Work) -> Result<Vec<Profile<'a>>, Fault> {
+        chunks::profiles(self.file, work)
     }
 }
 
@@ -122,6 +132,7 @@ impl<'a> Png<'a> {
         work: &Work,
     ) -> Result<Option<Buffer>, Fault> {
         let mut reader = decoder.read_info().map_err(fault)?;
+        self.spend_blocks(reader.info(), self.size, work)?;
         let samples = Samples::of(reader.info());
         let mut alpha = (reading == Reading::All && samples.have_alpha()).then(|| pool.take(out.len() / 3));
         rows::read(&mut reader, &samples, self.size.0 as usize, out, alpha.as_deref_mut(), work)?;
@@ -144,6 +155,26 @@ impl<'a> Png<'a> {
         Ok(alpha)
     }
 
+    /// Counts the blocks of the frame that is read next, of so many columns and rows, by inflating it once: the png crate does not say how many there were. Where the
+    /// pixels pay for any, nobody looks.
+    fn spend_blocks(&mut self, info: &Info<'_>, (width, height): (u32, u32), work: &Work) -> Result<(), Fault> {
+        let Some(run) = self.runs.next() else { return Ok(()) };
+        let stored: u64 = run.map(|data| data.len() as u64).sum();
+        if stored <= u64::from(width) * u64::from(height) / FEW {
+            return work.spend(ANY * stored, "blocks of a PNG");
+        }
+        let (mut inflater, mut out) = (Inflater::new(work, BLOCK, FOUND), [0; 1 << 14]);
+        let mut left = rows::inflated(info, (width as usize, height as usize));
+        for mut data in run {
+            while !data.is_empty() && left > 0 && !inflater.has_ended() {
+                let room = left.min(out.len());
+                let (read, written) = inflater.inflate(data, &mut out[..room])?;
+                (data, left) = (&data[read..], left - written);
+            }
+        }
+        Ok(())
+    }
+
     fn read_later(&mut self, number: u32, out: &mut [u8], pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
         work.spend(FRAME + SHOWN * (out.len() / 3) as u64, "frames")?;
         let no_frame = || Fault::malformed("no frame");
@@ -155,6 +186,7 @@ impl<'a> Png<'a> {
         let begins = number == 1 && self.animation.is_some_and(|animation| animation.apart);
         self.undo = undo(control, begins, &canvas, pool);
         let Area { left, top, width, height } = area(control);
+        self.spend_blocks(reader.info(), (control.width, control.height), work)?;
         let over = control.blend_op == BlendOp::Over && samples.have_alpha() && !begins;
         // One row of the frame.
         let (mut above, mut above_alpha) = (pool.take(3 * width), pool.take(width));

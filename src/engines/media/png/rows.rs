@@ -189,6 +189,13 @@ pub(super) fn each_line(
     finish(reader)
 }
 
+/// Bytes of a picture's rows, with the filter before each, as they are compressed.
+pub(super) fn inflated(info: &Info<'_>, (width, height): (usize, usize)) -> usize {
+    let bits = info.color_type.samples() * usize::from(info.bit_depth as u8);
+    let row = |pixels: usize| 1 + (pixels * bits).div_ceil(8);
+    if info.interlaced { interlaced(width, height).map(|line| row(line.length)).sum() } else { height * row(width) }
+}
+
 /// The rows of all seven passes that have any pixel, in their order (PNG third edition, section 8.1).
 fn interlaced(width: usize, height: usize) -> impl Iterator<Item = Line> {
     // The first column and row of each pass, and the distances of its columns and rows.

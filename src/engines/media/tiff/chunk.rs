@@ -1,9 +1,9 @@
 //! One strip or tile: decompression and prediction.
 
-use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus};
 
 use super::super::error::Fault;
+use super::super::inflate::{self, Inflater};
 use super::super::jpeg::{self, Samples};
 use super::super::sequence::Picture;
 use super::super::work::Work;
@@ -23,12 +23,11 @@ pub(super) enum Compression {
 /// Tables are copied for each strip or tile. Four for quantisation and eight for Huffman codes take less than 3 KiB.
 const LONGEST_TABLES: usize = 8 << 10;
 
-/// What it costs to begin with LZW or Deflate, which make their tables anew for each strip or tile, in nanoseconds.
+/// What it costs to begin with LZW, which makes its tables anew for each strip or tile, or with Deflate, in nanoseconds.
 const BEGIN: u64 = 4_000;
-/// What stored bytes cost, each: of runs, of codes, and of codes that are more than what they stand for, as only blocks that are all tables are.
+/// What stored bytes cost, each: of runs, and of LZW's codes.
 const RUN: u64 = 3;
 const CODED: u64 = 30;
-const SURPLUS: u64 = 150;
 /// Stored bytes that are read at a time, so that they can be counted and stopped.
 const PIECE: usize = 1 << 12;
 
@@ -145,21 +144,14 @@ fn short() -> Fault {
     Fault::malformed("a strip or tile is cut short")
 }
 
-/// The piece of compressed bytes that is read next, once it is counted against the `whole` that it becomes.
-fn piece<'s>(stored: &'s [u8], read: usize, whole: usize, work: &Work) -> Result<&'s [u8], Fault> {
-    let piece = &stored[read..stored.len().min(read + PIECE)];
-    let cost = if read > whole + whole / 8 + PIECE { SURPLUS } else { CODED };
-    work.spend(cost * piece.len() as u64, "bytes of strips or tiles")?;
-    Ok(piece)
-}
-
 fn unpack_lzw(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
     work.spend(BEGIN, "strips or tiles")?;
     let mut lzw = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
     let (mut codes, mut read, mut written): (&[u8], usize, usize) = (&[], 0, 0);
     while written < out.len() {
         if codes.is_empty() {
-            codes = piece(stored, read, out.len(), work)?;
+            codes = &stored[read..stored.len().min(read + PIECE)];
+            work.spend(CODED * codes.len() as u64, "bytes of strips or tiles")?;
         }
         let step = lzw.decode_bytes(codes, &mut out[written..]);
         codes = &codes[step.consumed_in..];
@@ -176,19 +168,8 @@ fn unpack_lzw(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
 
 fn unpack_deflate(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
     work.spend(BEGIN, "strips or tiles")?;
-    let mut zlib = Decompress::new(true);
-    loop {
-        let (read, written) = (zlib.total_in() as usize, zlib.total_out() as usize);
-        if written == out.len() {
-            return Ok(());
-        }
-        let codes = piece(stored, read, out.len(), work)?;
-        let status = zlib.decompress(codes, &mut out[written..], FlushDecompress::None).map_err(Fault::malformed)?;
-        let moved = zlib.total_in() as usize + zlib.total_out() as usize > read + written;
-        if (zlib.total_out() as usize) < out.len() && (status == Status::StreamEnd || !moved) {
-            return Err(short());
-        }
-    }
+    let (_, written) = Inflater::new(work, inflate::BLOCK, inflate::BYTE).inflate(stored, out)?;
+    if written == out.len() { Ok(()) } else { Err(short()) }
 }
 
 /// TIFF 6.0, section 9: a signed count, then that many bytes plus one, or one byte repeated.

@@ -112,8 +112,8 @@ impl<'a> Sequence<'a> for Tiff<'a> {
         Ok(Some(Stored { size: self.size, orientation, time: None }))
     }
 
-    fn profiles(&self) -> Vec<Profile<'a>> {
-        self.directory.bytes(tag::ICC_PROFILE).map(|icc| Profile::Icc(icc.into())).into_iter().collect()
+    fn profiles(&self, _work: &Work) -> Result<Vec<Profile<'a>>, Fault> {
+        Ok(self.directory.bytes(tag::ICC_PROFILE).map(|icc| Profile::Icc(icc.into())).into_iter().collect())
     }
 
     fn read(&mut self, out: &mut [u8], reading: Reading, pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {

@@ -181,8 +181,8 @@ impl<'a> Sequence<'a> for Webp<'a> {
         }
     }
 
-    fn profiles(&self) -> Vec<Profile<'a>> {
-        self.icc.map(|icc| Profile::Icc(icc.into())).into_iter().collect()
+    fn profiles(&self, _work: &Work) -> Result<Vec<Profile<'a>>, Fault> {
+        Ok(self.icc.map(|icc| Profile::Icc(icc.into())).into_iter().collect())
     }
 
     fn drawn(&mut self, _: &BufferPool) -> Option<Raster> {
