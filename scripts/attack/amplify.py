@@ -39,6 +39,8 @@ ORDINARY = 60
 BATCH = 100
 #: A file is looked at again, alone, when it took more than this share of what it may.
 SUSPECT = 0.5
+#: And so often while it takes more than all of it.
+TRIES = 4
 #: Nobody waits longer for a file.
 PATIENCE = 120
 
@@ -184,8 +186,12 @@ def main():
             for at, (path, most, length, pixels) in enumerate(files):
                 took, said = times[at] if at < len(times) else most, True
                 if took > SUSPECT * most:
-                    took, said = target.alone(path)
-                    took -= start
+                    # What else a machine does makes the same work slower, never faster.
+                    for _ in range(TRIES):
+                        again, said = target.alone(path)
+                        took = min(took, again - start)
+                        if said is None or took <= most:
+                            break
                 results.append((took / most, took / 1e6, most / 1e6, os.path.basename(path), length, pixels))
                 if took > most or said is None:
                     wrong.append((path, said))

@@ -23,19 +23,35 @@ def count(rng, most):
 
 
 class Bits:
-    """A writer of bits, least significant first (GIF, WebP, deflate) or most significant first."""
+    """A writer of bits, least significant first."""
 
     def __init__(self):
         self.number, self.length = 0, 0
-        self.parts = []
+        self.parts, self.written = [], 0
 
     def put(self, value, bits):
         self.number |= value << self.length
         self.length += bits
-        while self.length >= 4096:
-            self.parts.append((self.number & (1 << 4096) - 1).to_bytes(512, "little"))
-            self.number >>= 4096
-            self.length -= 4096
+        if self.length >= 4096:
+            self.flush()
+
+    def flush(self):
+        whole = self.length // 8
+        self.parts.append((self.number & (1 << 8 * whole) - 1).to_bytes(whole, "little"))
+        self.written += whole
+        self.number >>= 8 * whole
+        self.length -= 8 * whole
+
+    def repeat(self, unit, times):
+        """All that was put into another writer, so often."""
+        whole, bits = int.from_bytes(unit.bytes(), "little"), unit.total()
+        # Eight of them end at a whole byte where they begin at one.
+        eight = sum(whole << bits * at for at in range(8)).to_bytes(bits, "little")
+        number = int.from_bytes(eight * (times // 8), "little") | sum(whole << bits * at for at in range(times % 8)) << 8 * bits * (times // 8)
+        self.put(number, bits * times)
+
+    def total(self):
+        return 8 * self.written + self.length
 
     def bytes(self):
         return b"".join(self.parts) + self.number.to_bytes((self.length + 7) // 8, "little")
@@ -43,50 +59,109 @@ class Bits:
 
 # Deflate
 
-def dynamic_block():
-    """An empty block that is all tables: of 286 literals and 30 distances."""
+def canonical(lengths):
+    """Codes of symbols by their lengths (RFC 1951, section 3.2.2), as they are written: least significant bit first."""
+    codes, code = {}, 0
+    for length in range(1, 16):
+        for symbol in sorted(symbol for symbol, its in lengths.items() if its == length):
+            codes[symbol] = int(f"{code:0{length}b}"[::-1], 2)
+            code += 1
+        code <<= 1
+    return codes
+
+
+def repeated(lengths):
+    """Lengths of codes as symbols, each with its extra bits and their number: runs as 16, 17 and 18."""
+    out, at = [], 0
+    while at < len(lengths):
+        value, run = lengths[at], 1
+        while at + run < len(lengths) and lengths[at + run] == value:
+            run += 1
+        at += run
+        if value == 0:
+            while run >= 11:
+                out.append((18, min(run, 138) - 11, 7))
+                run -= min(run, 138)
+        else:
+            out.append((value, 0, 0))
+            run -= 1
+            while run >= 3:
+                out.append((16, min(run, 6) - 3, 2))
+                run -= min(run, 6)
+        out += [(value, 0, 0)] * run
+    return out
+
+
+#: Lengths of the codes of literals (256 ends the block) and of distances; those that are "told" are written one by one.
+CODES = {
+    "told": ([8] * 226 + [9] * 60, [4] * 2 + [5] * 28),
+    "runs": ([8] * 226 + [9] * 60, [4] * 2 + [5] * 28),
+    "one": ([1] + [0] * 255 + [1], [1]),
+    "pairs": ([6] * 63 + [0] * 193 + [6], [1, 1]),
+    "sevens": ([7] * 127 + [0] * 129 + [7], [1, 1]),
+    "deep": ([8] * 255 + [15, 9, 10, 11, 12, 13, 14, 15], list(range(1, 16)) + [15]),
+    "wide": ([9] * 256 + [2, 3, 3], [1, 1]),
+}
+
+
+def dynamic_block(kind):
+    """An empty block that is all tables, as short as it gets."""
+    literals, distances = CODES[kind]
+    lengths = [(length, 0, 0) for length in literals + distances] if kind == "told" else repeated(literals + distances)
+    symbols = sorted({symbol for symbol, _, _ in lengths}, key=lambda symbol: -sum(symbol == other for other, _, _ in lengths))
+    if len(symbols) <= 8:
+        # Codes of one bit, two, and so on; the last two have the same.
+        told = {symbol: min(at + 1, len(symbols) - 1) for at, symbol in enumerate(symbols)}
+    else:
+        # Codes of four bits for all but the first, which have three.
+        told = {symbol: 3 if at < 16 - len(symbols) else 4 for at, symbol in enumerate(symbols)}
+    codes = canonical(told)
+    order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
+    last = max(at for at, symbol in enumerate(order) if symbol in told) + 1
     bits = Bits()
-    bits.put(0, 1), bits.put(2, 2), bits.put(29, 5), bits.put(29, 5), bits.put(14, 4)
-    # Order 16 17 18 0 8 7 9 6 10 5 11 4 12 3 13 2 14 1: lengths 8 and 9 for literals, 5 for distances, 0 with one bit less.
-    lengths = {8: 2, 9: 2, 5: 2, 4: 2}
-    for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1]:
-        bits.put(lengths.get(symbol, 0), 3)
-    codes = {symbol: int(f"{at:02b}"[::-1], 2) for at, symbol in enumerate(sorted(lengths))}
-    literals = [8] * 226 + [9] * 60
-    distances = [4] * 2 + [5] * 28
-    for length in literals + distances:
-        bits.put(codes[length], 2)
-    # The end of the block is literal 256: code 30 of the nine-bit ones.
-    first = 226 << 1
-    code = first + (256 - 226)
-    bits.put(int(f"{code:09b}"[::-1], 2), 9)
+    bits.put(0, 1), bits.put(2, 2), bits.put(len(literals) - 257, 5), bits.put(len(distances) - 1, 5), bits.put(max(4, last) - 4, 4)
+    for symbol in order[:max(4, last)]:
+        bits.put(told.get(symbol, 0), 3)
+    for symbol, extra, width in lengths:
+        bits.put(codes[symbol], told[symbol])
+        bits.put(extra, width)
+    end = {symbol: length for symbol, length in enumerate(literals) if length}
+    bits.put(canonical(end)[256], end[256])
     return bits
 
 
-def blocks(rng, raw, budget):
-    """A zlib stream of `raw`, behind as many empty blocks as fit the budget."""
+def deflated(rows):
+    """A zlib stream of rows, each so often, made in a time that does not grow with their number."""
+    out, sum_of_all = b"\x78\xda", 1
+    for row, times in rows:
+        # The second piece refers back to the first as every later one to that before it, and each ends at a whole byte.
+        at_once = max(1, 65_536 // max(1, len(row)))
+        pieces, rest = divmod(times, at_once)
+        raw = zlib.compressobj(9, zlib.DEFLATED, -15)
+        for piece, repeated in ((row * at_once, min(pieces, 1)), (row * at_once, max(0, pieces - 1)), (row * rest, 1)):
+            if repeated:
+                out += (raw.compress(piece) + raw.flush(zlib.Z_SYNC_FLUSH)) * repeated
+                for _ in range(repeated):
+                    sum_of_all = zlib.adler32(piece, sum_of_all)
+    return out + b"\x03\x00" + struct.pack(">I", sum_of_all)
+
+
+def blocks(rng, data, budget):
+    """A zlib stream behind as many empty blocks as fit the budget."""
     kind = rng.choice(["none", "stored", "fixed", "dynamic"])
-    data = zlib.compress(raw, 9)
     if kind == "none":
         return data
+    block = Bits()
     if kind == "stored":
-        empty = b"\0\0\0\xff\xff" * (count(rng, budget) // 5 + 1)
+        block.put(0, 3), block.put(0, 5), block.put(0xffff0000, 32)
     elif kind == "fixed":
-        # Ten bits each: 0, 01, and the end of the block. Four of them are five bytes.
-        bits = Bits()
-        for _ in range(4):
-            bits.put(0, 1), bits.put(1, 2), bits.put(0, 7)
-        empty = bits.bytes() * (count(rng, budget) // 5 + 1)
+        # Ten bits: 0, 01, and the end of the block.
+        block.put(0, 1), block.put(1, 2), block.put(0, 7)
     else:
-        # Eight blocks end at a whole byte.
-        block = dynamic_block()
-        eight, length = 0, block.length
-        whole = block.number | int.from_bytes(b"".join(block.parts), "little")
-        for at in range(8):
-            eight |= whole << (length * at)
-        eight = eight.to_bytes(length, "little")
-        empty = eight * (count(rng, budget) // len(eight) + 1)
-    return data[:2] + empty + data[2:]
+        block = dynamic_block(rng.choice(list(CODES)))
+    empty = Bits()
+    empty.repeat(block, 8 * (count(rng, budget) // block.total() + 1))
+    return data[:2] + empty.bytes() + data[2:]
 
 
 # PNG
@@ -120,12 +195,10 @@ def png(rng):
     filter_type = rng.choice([0, 1, 2, 3, 4])
 
     def rows(width, height):
-        raw = b""
         for x, y, across, down in passes:
             columns, lines = -(-(width - x) // across), -(-(height - y) // down)
             if width > x and height > y:
-                raw += (bytes([filter_type]) + bytes(columns * samples * depth // 8)) * lines
-        return raw
+                yield bytes([filter_type]) + bytes(columns * samples * depth // 8), lines
 
     out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
     what = rng.choice(["plain", "plain", "chunks", "texts", "profile", "animation"])
@@ -133,18 +206,18 @@ def png(rng):
     if what == "chunks":
         out += rng.choice([chunk(b"teSt"), chunk(b"tEXt", b"a\0"), chunk(b"gAMA", b"\0\0\xb1\x8f"), chunk(b"eXIf", b"II*\0")]) * count(rng, MOST_BYTES // 16)
     if what == "texts":
-        out += chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(30_000_000), 9)) * rng.randint(1, 9)
+        out += chunk(b"zTXt", b"a\0\0" + deflated([(bytes(60_000), 500)])) * rng.randint(1, 9)
     if what == "profile":
-        out += chunk(b"iCCP", b"a\0\0" + zlib.compress(icc(rng) + bytes(rng.choice([0, 0, 30_000_000])), 9))
+        out += chunk(b"iCCP", b"a\0\0" + deflated([(icc(rng), 1), (bytes(60_000), rng.choice([0, 0, 500]))]))
     if what == "animation":
         out += chunk(b"acTL", struct.pack(">II", frames, 0)) + chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 100, rng.randint(0, 2), 0))
-    data = blocks(rng, rows(width, height), MOST_BYTES)
+    data = blocks(rng, deflated(rows(width, height)), MOST_BYTES)
     step = rng.choice([len(data), 8192, 1]) if len(data) < 100_000 else len(data)
     out += b"".join(chunk(b"IDAT", data[at:at + step]) for at in range(0, len(data), max(1, step)))
     sequence = 1
     for _ in range(frames - 1):
         part = (width, height) if rng.random() < 0.1 else (1, 1)
-        small = zlib.compress(rows(*part), 9)
+        small = deflated(rows(*part))
         out += chunk(b"fcTL", struct.pack(">IIIIIHHBB", sequence, *part, 0, 0, 1, 100, rng.randint(0, 2), rng.randint(0, 1)))
         out += chunk(b"fdAT", struct.pack(">I", sequence + 1) + small)
         sequence += 2
@@ -157,14 +230,14 @@ def png(rng):
 
 def gif_codes(rng, pixels):
     """Codes of a frame: clear codes that say nothing, then one index again and again."""
-    bits = Bits()
-    for _ in range(count(rng, 400_000) if rng.random() < 0.5 else 1):
-        bits.put(4, 3)
+    bits, clear = Bits(), Bits()
+    clear.put(4, 3)
+    bits.repeat(clear, count(rng, 400_000) if rng.random() < 0.5 else 1)
     known, width, left = 6, 3, pixels
     # A run that grows by one with each code.
     bits.put(0, width)
     left, length, code = left - 1, 2, 6
-    while left > 0 and bits.length + 4096 * len(bits.parts) < 8 * MOST_BYTES:
+    while left > 0 and bits.total() < 8 * MOST_BYTES:
         bits.put(code, width)
         left, known = left - length, known + 1
         if known == 1 << width and width < 12:
@@ -181,6 +254,10 @@ def gif_codes(rng, pixels):
     step = rng.choice([255, 255, 1])
     if len(data) * 2 > MOST_BYTES:
         step = 255
+    if step == 1:
+        alone = bytearray(b"\1" * (2 * len(data)))
+        alone[1::2] = data
+        return b"\2" + bytes(alone) + b"\0"
     return b"\2" + b"".join(bytes([len(data[at:at + step])]) + data[at:at + step] for at in range(0, len(data), step)) + b"\0"
 
 
@@ -223,19 +300,18 @@ def tiff(rng):
     strips = strips * (samples if planar == 2 else 1)
     if strips * 8 > MOST_BYTES:
         rows, strips = height, samples if planar == 2 else 1
-    raw = bytes(width * min(rows, height) * (samples if planar == 1 else 1) * bits // 8)
-    raw = raw[:40_000_000]
+    raw = min(40_000_000, width * min(rows, height) * (samples if planar == 1 else 1) * bits // 8)
     nothing = count(rng, MOST_BYTES)
     if compression == 1:
-        data = raw[:MOST_BYTES]
+        data = bytes(min(raw, MOST_BYTES))
     elif compression == 5:
         data = lzw_nothing(nothing)
     elif compression == 7:
         data, nothing = jpeg_file(rng, width, min(rows, height), samples, min(nothing, 20_000)), 0
     elif compression == 8:
-        data = blocks(rng, raw, nothing)
+        data = blocks(rng, deflated([(bytes(65_536), raw // 65_536), (bytes(raw % 65_536), 1)]), nothing)
     else:
-        data = b"\x80" * nothing + b"\x81\0" * (len(raw) // 128 + 1)
+        data = b"\x80" * nothing + b"\x81\0" * (raw // 128 + 1)
         data = data[:MOST_BYTES]
     body = b"II*\0\0\0\0\0" + data
     body += b"\0" * (len(body) % 2)
@@ -410,13 +486,12 @@ def lossless(rng, width, height, most_groups=60_000):
         bits.put(rng.randint(0, 7), 3), bits.put(0, 1)
         simple(bits, groups & 255), simple(bits, groups >> 8), simple(bits, 0), simple(bits, 0), simple(bits, 0)
     large = rng.random() < 0.7
-    for _ in range(groups + 1):
-        simple(bits, 9)
-        for _ in range(3):
-            even(bits) if large and groups else simple(bits, 9)
-        simple(bits, 0)
-        if bits.length + 4096 * len(bits.parts) > 8 * MOST_BYTES:
-            break
+    group = Bits()
+    simple(group, 9)
+    for _ in range(3):
+        even(group) if large and groups else simple(group, 9)
+    simple(group, 0)
+    bits.repeat(group, min(groups + 1, 8 * MOST_BYTES // group.total()))
     data = bits.bytes()
     return data + bytes(min(MOST_BYTES, 3 * width * height) if large and groups else 8)
 
