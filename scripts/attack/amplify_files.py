@@ -146,8 +146,8 @@ def deflated(rows):
     return out + b"\x03\x00" + struct.pack(">I", sum_of_all)
 
 
-def blocks(rng, data, budget):
-    """A zlib stream behind as many empty blocks as fit the budget."""
+def blocks(rng, data, budget, behind=False):
+    """A zlib stream behind as many empty blocks as fit the budget, or before them: then without its end."""
     kind = rng.choice(["none", "stored", "fixed", "dynamic"])
     if kind == "none":
         return data
@@ -161,7 +161,8 @@ def blocks(rng, data, budget):
         block = dynamic_block(rng.choice(list(CODES)))
     empty = Bits()
     empty.repeat(block, 8 * (count(rng, budget) // block.total() + 1))
-    return data[:2] + empty.bytes() + data[2:]
+    # Of a stream, its end is an empty block of two bytes and the sum.
+    return data[:-6] + empty.bytes() if behind else data[:2] + empty.bytes() + data[2:]
 
 
 # PNG
@@ -201,7 +202,7 @@ def png(rng):
                 yield bytes([filter_type]) + bytes(columns * samples * depth // 8), lines
 
     out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
-    what = rng.choice(["plain", "plain", "chunks", "texts", "profile", "animation"])
+    what = rng.choice(["plain", "plain", "chunks", "texts", "profile", "profiles", "animation"])
     frames = count(rng, 4096) if what == "animation" else 1
     if what == "chunks":
         out += rng.choice([chunk(b"teSt"), chunk(b"tEXt", b"a\0"), chunk(b"gAMA", b"\0\0\xb1\x8f"), chunk(b"eXIf", b"II*\0")]) * count(rng, MOST_BYTES // 16)
@@ -209,15 +210,22 @@ def png(rng):
         out += chunk(b"zTXt", b"a\0\0" + deflated([(bytes(60_000), 500)])) * rng.randint(1, 9)
     if what == "profile":
         out += chunk(b"iCCP", b"a\0\0" + deflated([(icc(rng), 1), (bytes(60_000), rng.choice([0, 0, 500]))]))
+    if what == "profiles":
+        # None of them can be read: they are empty, or have no end, or are no profile.
+        data = rng.choice([b"", b"\0", deflated([(b"ab" * 30_000, rng.choice([1, 34]))])[:-6], deflated([(bytes(60_000), 34)]), blocks(rng, deflated([(b"ab", 100)]), 5000)])
+        one = chunk(b"iCCP", b"a\0\0" + data)
+        out += one * (count(rng, MOST_BYTES) // len(one) + 1)
     if what == "animation":
         out += chunk(b"acTL", struct.pack(">II", frames, 0)) + chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 100, rng.randint(0, 2), 0))
-    data = blocks(rng, deflated(rows(width, height)), MOST_BYTES)
+    data = blocks(rng, deflated(rows(width, height)), MOST_BYTES, rng.random() < 0.3)
     step = rng.choice([len(data), 8192, 1]) if len(data) < 100_000 else len(data)
     out += b"".join(chunk(b"IDAT", data[at:at + step]) for at in range(0, len(data), max(1, step)))
-    sequence = 1
+    sequence, crowded = 1, rng.random() < 0.5
     for _ in range(frames - 1):
         part = (width, height) if rng.random() < 0.1 else (1, 1)
         small = deflated(rows(*part))
+        if crowded:
+            small = blocks(rng, small, 5000, rng.random() < 0.5)
         out += chunk(b"fcTL", struct.pack(">IIIIIHHBB", sequence, *part, 0, 0, 1, 100, rng.randint(0, 2), rng.randint(0, 1)))
         out += chunk(b"fdAT", struct.pack(">I", sequence + 1) + small)
         sequence += 2

@@ -75,7 +75,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("image_webp", &["engines::media"]),
     ("png", &["engines::media"]),
     ("weezl", &["engines::media"]),
-    ("zlib_rs", &["engines::media"]),
+    ("miniz_oxide", &["engines::media"]),
+    ("crc32fast", &["engines::media"]),
     ("zune_core", &["engines::media"]),
     ("zune_jpeg", &["engines::media"]),
     // Data sets, reports and certificates are use cases.

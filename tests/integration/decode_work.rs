@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use flate2::{Compression, Crc, write::ZlibEncoder};
+use flate2::{Compress, Compression, Crc, FlushCompress, write::ZlibEncoder};
 use nightlight::domain::frame::BufferPool;
 use nightlight::engines::media::{DecodeError, Decoder, Limits};
 
@@ -186,8 +186,56 @@ fn blocks_of_compressed_data_that_are_all_tables() {
     let profile = |blocks| png(1, 1, &[png_chunk(b"iCCP", &[b"a\0\0", &behind_tables(&[0; 200], blocks)[..]].concat()), idat(8)]);
     is_fine(&profile(1_000));
     is_too_much(&profile(8_000), "blocks");
+    // Any number of profiles that cannot be read: of nothing, and of all that one may be without an end.
+    let profiles = |data: &[u8], count| png(1, 1, &[png_chunk(b"iCCP", data).repeat(count), idat(8)]);
+    let endless = deflated(&b"ab".repeat(1 << 20));
+    let endless = [b"a\0\0", &endless[..endless.len() - 4]].concat();
+    is_fine(&profiles(b"a\0\0", 100));
+    is_too_much(&profiles(b"a\0\0", 10_000), "");
+    is_fine(&profiles(&endless, 3));
+    is_too_much(&profiles(&endless, 100), "");
+    // Behind the pixels: where the png crate inflates rows of passes that have no columns, and so goes on to the end; and where it inflates all that it was given at a time.
+    let narrow = |blocks: usize| {
+        let tables = hex::decode(TABLES).unwrap().repeat(blocks / 8);
+        let data = [&deflated(&[0, 9])[..2], &[0, 2, 0, 0xfd, 0xff, 0, 9], &tables, &[3, 0, 0, 0, 0, 0]].concat();
+        let header = [&[1, 1].map(u32::to_be_bytes).concat()[..], &[8, 0, 0, 0, 1]].concat();
+        [b"\x89PNG\r\n\x1a\n".to_vec(), png_chunk(b"IHDR", &header), png_chunk(b"IDAT", &data), png_chunk(b"IEND", &[])].concat()
+    };
+    is_fine(&narrow(8));
+    is_too_much(&narrow(8_000), "blocks");
+    let behind = |frames: u32| {
+        let mut chunks = vec![png_chunk(b"acTL", &[frames, 0].map(u32::to_be_bytes).concat()), idat(8)];
+        let data = [&deflated(&[0, 9])[..2], &[0, 2, 0, 0xfd, 0xff, 0, 9], &hex::decode(TABLES).unwrap().repeat(30)].concat();
+        for frame in 0..frames {
+            let place = [2 * frame, 1, 1, 0, 0].map(u32::to_be_bytes).concat();
+            chunks.push(png_chunk(b"fcTL", &[&place[..], &[0, 1, 0, 100, 0, 0]].concat()));
+            chunks.push(png_chunk(b"fdAT", &[&(2 * frame + 1).to_be_bytes()[..], &data].concat()));
+        }
+        png(1, 1, &chunks)
+    };
+    is_fine(&behind(3));
+    is_too_much(&behind(100), "blocks");
     is_fine(&strips(&behind_tables(&[7], 1_000), 8, 1, 1));
     is_too_much(&strips(&behind_tables(&[7], 8_000), 8, 1, 1), "blocks");
+}
+
+/// Narrow pictures as encoders that keep nothing write them: a block for each row, or an empty one behind it; and data in chunks of any length.
+#[test]
+fn blocks_and_chunks_that_are_many_and_cheap() {
+    let rows: Vec<[u8; 17]> =
+        (0..4_000_u32).map(|row| std::array::from_fn(|at| if at == 0 { 0 } else { (row * 31 + at as u32 * 7) as u8 })).collect();
+    for (level, flush) in [(0, FlushCompress::Sync), (1, FlushCompress::Sync), (6, FlushCompress::Partial)] {
+        let (mut encoder, mut stored) = (Compress::new(Compression::new(level), true), Vec::with_capacity(1 << 21));
+        for row in &rows {
+            encoder.compress_vec(row, &mut stored, flush).unwrap();
+        }
+        encoder.compress_vec(&[], &mut stored, FlushCompress::Finish).unwrap();
+        is_fine(&png(16, 4_000, &[png_chunk(b"IDAT", &stored)]));
+    }
+    let noise: Vec<u8> = (0..64 * 65_u32).map(|at| if at % 65 == 0 { 0 } else { (at.wrapping_mul(2_654_435_761) >> 24) as u8 }).collect();
+    let alone: Vec<_> = deflated(&noise).iter().map(|byte| png_chunk(b"IDAT", &[*byte])).collect();
+    is_fine(&png(64, 64, &alone));
+    is_fine(&strips(&deflated(&[7]), 8, 4_000, 1));
 }
 
 /// A grey picture of so many pixels a side, and behind it an animation of frames of one.

@@ -1,67 +1,116 @@
-//! zlib streams (RFC 1950 and 1951), counted by the block.
+//! zlib streams (RFC 1950 and 1951), counted by their blocks.
 //!
-//! A block of a dozen stored bytes may state a code of which both tables are built, and then say nothing: most of what such a stream costs is in its blocks, not in its
-//! bytes. So the inflater stops behind each of them.
+//! A block of a dozen stored bytes may state a code of which both tables are built, and then say nothing: most of what such a stream costs is in its tables, not in its
+//! bytes. So the inflater stops before each block and looks at its type. The checksum at the end is not looked at, as in libpng.
 
-use zlib_rs::{Inflate, InflateFlush, Status};
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress_with_limit, inflate_flags as flag};
 
 use super::error::Fault;
 use super::work::Work;
 
-/// What a block's tables cost here, and a stored byte, in nanoseconds.
-pub(super) const BLOCK: u64 = 7_000;
-pub(super) const BYTE: u64 = 25;
+/// What parts of a stream cost, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    /// A block that states its codes (type 2).
+    pub dynamic: u64,
+    /// A block of the codes that everybody knows (type 1).
+    pub fixed: u64,
+    /// A stored byte.
+    pub stored: u64,
+    /// A byte that is made of them.
+    pub made: u64,
+}
+
+/// What they cost here.
+pub(super) const COSTS: Costs = Costs { dynamic: 7_000, fixed: 5_000, stored: 20, made: 2 };
+/// What it costs to begin with a stream, and to go on with it.
+const BEGIN: u64 = 3_000;
+const STEP: u64 = 100;
 /// Stored bytes that are read at a time, so that they can be counted and stopped.
-const PIECE: usize = 1 << 12;
-/// The longest window (RFC 1950, section 2.2): 2 to the power of this.
-const WINDOW: u8 = 15;
+pub(super) const PIECE: usize = 1 << 12;
+/// How far back a stream refers at most (RFC 1950, section 2.2).
+pub(super) const WINDOW: usize = 1 << 15;
 
 /// One stream, on its way.
 pub(super) struct Inflater<'w> {
-    stream: Inflate,
+    stream: Box<DecompressorOxide>,
     work: &'w Work,
-    /// What is spent for a block and for a stored byte.
-    block: u64,
-    byte: u64,
-    /// Bytes before here are paid.
-    paid: u64,
+    costs: Costs,
+    read: u64,
+    made: usize,
     ended: bool,
 }
 
 impl<'w> Inflater<'w> {
-    /// What is inflated is spent from `work`: so much for a block, and for a stored byte.
-    pub(super) fn new(work: &'w Work, block: u64, byte: u64) -> Self {
-        Self { stream: Inflate::new(true, WINDOW), work, block, byte, paid: 0, ended: false }
+    /// What is inflated is spent from `work`.
+    ///
+    /// # Errors
+    /// When the file does not earn another stream.
+    pub(super) fn new(work: &'w Work, costs: Costs) -> Result<Self, Fault> {
+        work.spend(BEGIN, WHAT)?;
+        Ok(Self { stream: Box::default(), work, costs, read: 0, made: 0, ended: false })
     }
 
-    /// Inflates until `stored` is used up, or `out` is full, or the stream ends. Returns how many bytes of each were used.
+    /// Inflates until `stored` is used up, or `out` is full, or the stream ends; gives how much of `stored` was used. `out` holds all that was made before.
     ///
     /// # Errors
     /// When the stream is damaged, the file does not earn what it costs, or the deadline has passed.
-    pub(super) fn inflate(&mut self, stored: &[u8], out: &mut [u8]) -> Result<(usize, usize), Fault> {
-        let (mut read, mut written) = (0, 0);
-        while !self.ended && read < stored.len() && written < out.len() {
-            let piece = &stored[read..stored.len().min(read + PIECE)];
-            let (at, before) = (self.stream.total_in(), self.stream.total_out());
-            let until = at + piece.len() as u64;
-            self.work.spend(self.block + self.byte * until.saturating_sub(self.paid), "blocks of compressed data")?;
-            self.paid = self.paid.max(until);
-            let status = self.stream.decompress(piece, &mut out[written..], InflateFlush::Block);
-            let status = status.map_err(|error| Fault::malformed(error.as_str()))?;
-            self.ended = status == Status::StreamEnd;
-            let (more, made) = (self.stream.total_in() - at, self.stream.total_out() - before);
-            if !self.ended && more + made == 0 {
-                return Err(Fault::malformed("compressed data that do not go on"));
+    pub(super) fn inflate(&mut self, stored: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
+        self.run(stored, out, flag::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF, out.len())
+    }
+
+    /// The same without keeping what is made but what the stream may refer to, until so many bytes were made in all.
+    ///
+    /// # Errors
+    /// As [`inflate`](Self::inflate).
+    pub(super) fn pass(&mut self, stored: &[u8], window: &mut [u8; WINDOW], until: usize) -> Result<usize, Fault> {
+        self.run(stored, window, 0, until)
+    }
+
+    fn run(&mut self, stored: &[u8], out: &mut [u8], flags: u32, until: usize) -> Result<usize, Fault> {
+        const FLAGS: u32 = flag::TINFL_FLAG_PARSE_ZLIB_HEADER
+            | flag::TINFL_FLAG_HAS_MORE_INPUT
+            | flag::TINFL_FLAG_IGNORE_ADLER32
+            | flag::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+        let mut read = 0;
+        while !self.ended && read < stored.len() && self.made < until {
+            // The first two bytes stand before the first block.
+            let most = if self.read < 2 { 2 - self.read as usize } else { PIECE };
+            let piece = &stored[read..stored.len().min(read + most)];
+            let block = self.stream.block_boundary_state().map_or(0, |at| {
+                let bits = u32::from(at.bit_buf) | u32::from(piece[0]) << at.num_bits;
+                match bits >> 1 & 3 {
+                    1 => self.costs.fixed,
+                    2 => self.costs.dynamic,
+                    _ => 0,
+                }
+            });
+            self.work.spend(STEP + block, WHAT)?;
+            let place = if flags == 0 { self.made % WINDOW } else { self.made };
+            let (status, used, made) = decompress_with_limit(&mut self.stream, piece, out, place, until - self.made, FLAGS | flags);
+            match status {
+                TINFLStatus::Done => self.ended = true,
+                TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput | TINFLStatus::BlockBoundary => {}
+                _ => return Err(Fault::malformed("damaged compressed data")),
             }
-            (read, written) = (read + more as usize, written + made as usize);
+            (self.read, self.made, read) = (self.read + used as u64, self.made + made, read + used);
+            self.work.spend(self.costs.stored * used as u64 + self.costs.made * made as u64, WHAT)?;
         }
-        Ok((read, written))
+        Ok(read)
+    }
+
+    /// Bytes that were made, also of a stream that is damaged behind them.
+    pub(super) fn made(&self) -> usize {
+        self.made
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 }
+
+const WHAT: &str = "blocks of compressed data";
 
 #[cfg(test)]
 mod tests {
@@ -78,37 +127,55 @@ mod tests {
     #[test]
     fn streams_in_pieces_of_any_length() {
         let data: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> (at % 29)) as u8).collect();
-        for (level, step, room) in [(0, 1, 70_000), (1, 7, 1), (6, 5_000, 300), (9, 1 << 20, 1 << 20)] {
+        for (level, step) in [(0, 1), (1, 7), (6, 5_000), (9, 1 << 20)] {
             let (stored, work) = (deflated(&data, level), Work::of_file(1 << 26, None));
-            let (mut inflater, mut out, mut whole) = (Inflater::new(&work, 1, 1), vec![0; room], Vec::<u8>::new());
-            for stored in stored.chunks(step) {
-                let mut rest = stored;
-                while !rest.is_empty() && !inflater.has_ended() {
-                    let (read, written) = inflater.inflate(rest, &mut out).unwrap();
-                    whole.extend(&out[..written]);
-                    rest = &rest[read..];
+            let (mut kept, mut whole) = (Inflater::new(&work, COSTS).unwrap(), vec![0; data.len() + 1]);
+            let (mut passed, mut window) = (Inflater::new(&work, COSTS).unwrap(), Box::new([0; WINDOW]));
+            for piece in stored.chunks(step) {
+                assert_eq!(kept.inflate(piece, &mut whole).unwrap(), piece.len());
+                // In steps of a prime number, so that the window is full anywhere.
+                let mut rest = piece;
+                while !rest.is_empty() && !passed.has_ended() {
+                    let until = passed.made() + 257;
+                    rest = &rest[passed.pass(rest, &mut window, until).unwrap()..];
                 }
             }
-            assert!(inflater.has_ended() && whole == data, "level {level}, {} of {} bytes", whole.len(), data.len());
+            assert!(kept.has_ended() && whole[..kept.made()] == data, "level {level}, {} of {} bytes", kept.made(), data.len());
+            assert!(passed.has_ended() && passed.made() == data.len(), "level {level}, {} of {} bytes", passed.made(), data.len());
+            let end = &data[data.len() - WINDOW..];
+            assert!((0..WINDOW).all(|at| window[(data.len() + at) % WINDOW] == end[at]));
+        }
+    }
+
+    /// How many dynamic blocks, and how many fixed ones, are paid of a stream that is read in pieces of so many bytes.
+    fn blocks(stored: &[u8], step: usize) -> (u64, u64) {
+        let work = Work::of_file(1 << 40, None);
+        let mut inflater = Inflater::new(&work, Costs { dynamic: 10_000_000_000, fixed: 10_000_000, stored: 0, made: 0 }).unwrap();
+        let mut out = vec![0; 1 << 20];
+        for piece in stored.chunks(step) {
+            inflater.inflate(piece, &mut out).unwrap();
+        }
+        (work.spent() / 10_000_000_000, work.spent() % 10_000_000_000 / 10_000_000)
+    }
+
+    #[test]
+    fn each_block_is_paid_by_its_type() {
+        // Eight dynamic blocks of 91 bits, of a code of two symbols of which one ends the block: `dynamic_block("one")` of the attack.
+        let eight = hex::decode("04c081000000000010ffd524000e040000000080f8af260170200000000000c47f35098003010000000020feab49001c080000000000f15f4d02e040000000000088ff6a120007020000000040fc57930038100000000000e2bf9a").unwrap();
+        // Four fixed blocks that hold nothing; a stored one of a byte.
+        let (fixed, stored) = ([0x02, 0x08, 0x20, 0x80, 0x00], [0, 1, 0, 0xfe, 0xff, 9]);
+        let all = [&eight[..], &fixed, &stored].concat().repeat(50);
+        for step in [1, 2, 3, 5, 7, 11, 100, 1 << 20] {
+            assert_eq!(blocks(&[&[0x78, 0x01], &all[..]].concat(), step), (400, 200), "{step}");
         }
     }
 
     #[test]
-    fn each_block_is_paid() {
-        // Blocks of ten bits: 0, 01, and the end of the block. Four of them are five bytes, more of which are read before the first is done.
-        let stored = [&[0x78, 0x01][..], &[0x02, 0x08, 0x20, 0x80, 0x00].repeat(1000)].concat();
-        let work = Work::of_file(1 << 26, None);
-        let (read, written) = Inflater::new(&work, 1000, 1).inflate(&stored, &mut [0; 10]).unwrap();
-        assert_eq!((read, written), (stored.len(), 0));
-        assert!((4_000_000..4_020_000).contains(&work.spent()), "{}", work.spent());
-        let error = Inflater::new(&Work::of_file(0, None), 50_000, 1).inflate(&stored, &mut [0; 10]).unwrap_err();
-        assert!(matches!(error, Fault::Work("blocks of compressed data")));
-    }
-
-    #[test]
-    fn damage_is_said() {
-        let work = Work::of_file(1000, None);
-        let error = Inflater::new(&work, 1, 1).inflate(&[0x78, 0x01, 0xff], &mut [0; 10]).unwrap_err();
+    fn damage_is_said_and_what_was_made_before_stays() {
+        let (work, mut out) = (Work::of_file(1000, None), [0; 10]);
+        let mut inflater = Inflater::new(&work, COSTS).unwrap();
+        let error = inflater.inflate(&[0x78, 0x01, 0, 1, 0, 0xfe, 0xff, 9, 7], &mut out).unwrap_err();
         assert!(matches!(error, Fault::Malformed(_)), "{error:?}");
+        assert_eq!(out[..inflater.made()], [9]);
     }
 }

@@ -1,15 +1,17 @@
 //! The chunks of a PNG file that are read without the decoder.
 
-use zlib_rs::crc32::crc32;
+use crc32fast::hash;
 
 use super::super::colours::{MOST_BYTES, Profile};
 use super::super::error::Fault;
-use super::super::inflate::{self, Inflater};
+use super::super::inflate::{COSTS, Inflater};
 use super::super::work::Work;
 
 /// Bytes that any compressed profile may become, and one that is longer for each of its stored bytes: 32 MiB of zeros are 32 KiB of a file.
 const INFLATED: usize = 2 << 20;
 const EXPANSION: usize = 16;
+/// What it costs to begin with a profile, also with one of nothing, in nanoseconds. A file may have any number of them that cannot be read.
+const PROFILE: u64 = 60_000;
 
 /// Names and data of chunks. Ends before the first chunk that is not whole; checksums are not looked at.
 #[derive(Clone, Copy)]
@@ -27,7 +29,7 @@ impl<'a> Chunks<'a> {
                 let from = self.0;
                 let (kind, data) = self.next()?;
                 let stored = from.get(8 + data.len()..).and_then(|behind| behind.first_chunk()).map(|sum| u32::from_be_bytes(*sum));
-                if kind == b"IDAT" || stored == Some(crc32(0, &from[4..8 + data.len()])) {
+                if kind == b"IDAT" || stored == Some(hash(&from[4..8 + data.len()])) {
                     return Some((kind, data));
                 }
             }
@@ -166,16 +168,23 @@ fn inflated(data: &[u8], work: &Work) -> Result<Option<Profile<'static>>, Fault>
     let name = data.iter().take(81).position(|&byte| byte == 0);
     let Some(compressed) = name.and_then(|name| data.get(name + 2..).filter(|_| data[name + 1] == 0)) else { return Ok(None) };
     let most = MOST_BYTES.min(INFLATED + EXPANSION * compressed.len());
-    let (mut profile, mut inflater) = (vec![0; most + 1], Inflater::new(work, inflate::BLOCK, inflate::BYTE));
-    let length = match inflater.inflate(compressed, &mut profile) {
-        Ok((_, written)) if inflater.has_ended() || written > most => written,
-        Ok(_) | Err(Fault::Malformed(_)) => return Ok(None),
+    work.spend(PROFILE, "colour profiles")?;
+    let (mut profile, mut inflater) = (vec![0; most + 1], Inflater::new(work, COSTS)?);
+    let is_damaged = match inflater.inflate(compressed, &mut profile) {
+        Ok(_) => !inflater.has_ended(),
+        Err(Fault::Malformed(_)) => true,
         Err(fault) => return Err(fault),
     };
-    if length > most {
+    let made = inflater.made();
+    if made > most {
         return Ok(Some(Profile::Unread("a colour profile of more than its file may have")));
     }
-    profile.truncate(length);
+    // A profile begins with its length. Readers stop there, and what is wrong behind it says nothing about it.
+    let stated = profile[..made].first_chunk().map_or(usize::MAX, |length| u32::from_be_bytes(*length) as usize);
+    if is_damaged && stated > made {
+        return Ok(None);
+    }
+    profile.truncate(made);
     profile.shrink_to_fit();
     Ok(Some(Profile::Icc(profile.into())))
 }

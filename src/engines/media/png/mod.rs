@@ -21,19 +21,20 @@ use rows::{PngReader, Samples};
 use super::canvas::{Area, Canvas, Undo};
 use super::colours::Profile;
 use super::error::Fault;
-use super::inflate::Inflater;
+use super::inflate::{Costs, Inflater, PIECE, WINDOW};
 use super::orientation::Orientation;
 use super::sequence::{Reading, Sequence, Stored};
 use super::work::{self, Metered, Work};
 use crate::domain::frame::{Buffer, BufferPool};
 
 /// What a stored byte costs, and a frame of an animation beside its pixels, and a pixel of the canvas, in nanoseconds.
-const STORED: u64 = 40;
+const STORED: u64 = 25;
 const FRAME: u64 = 5_000;
 const SHOWN: u64 = 5;
-/// What the tables of a block of compressed data cost the png crate, which foresees pairs of literals, and to find the block; and what a byte costs on the way there.
-const BLOCK: u64 = 14_000;
-const FOUND: u64 = 10;
+/// What a chunk of image data costs.
+const CHUNK: u64 = 700;
+/// What blocks of image data cost the png crate, which foresees pairs of literals where codes are stated; and to find them, with a stored byte and one that is made of them.
+const FOUND: Costs = Costs { dynamic: 15_000, fixed: 5_000, stored: 8, made: 2 };
 /// What a stored byte costs that may be one of blocks that are all tables, and how many pixels must stand for each byte to pay for that.
 const ANY: u64 = 600;
 const FEW: u64 = 5;
@@ -132,7 +133,7 @@ impl<'a> Png<'a> {
         work: &Work,
     ) -> Result<Option<Buffer>, Fault> {
         let mut reader = decoder.read_info().map_err(fault)?;
-        self.spend_blocks(reader.info(), self.size, work)?;
+        self.spend_data(reader.info(), self.size, work)?;
         let samples = Samples::of(reader.info());
         let mut alpha = (reading == Reading::All && samples.have_alpha()).then(|| pool.take(out.len() / 3));
         rows::read(&mut reader, &samples, self.size.0 as usize, out, alpha.as_deref_mut(), work)?;
@@ -155,21 +156,28 @@ impl<'a> Png<'a> {
         Ok(alpha)
     }
 
-    /// Counts the blocks of the frame that is read next, of so many columns and rows, by inflating it once: the png crate does not say how many there were. Where the
-    /// pixels pay for any, nobody looks.
-    fn spend_blocks(&mut self, info: &Info<'_>, (width, height): (u32, u32), work: &Work) -> Result<(), Fault> {
+    /// Counts what the image data of the frame that is read next cost, of so many columns and rows, by inflating them once: the png crate does not say how many tables it
+    /// made. Where the pixels pay for any, nobody looks.
+    fn spend_data(&mut self, info: &Info<'_>, (width, height): (u32, u32), work: &Work) -> Result<(), Fault> {
         let Some(run) = self.runs.next() else { return Ok(()) };
-        let stored: u64 = run.map(|data| data.len() as u64).sum();
+        let (chunks, stored) = run.fold((0, 0), |(chunks, stored), data| (chunks + 1, stored + data.len() as u64));
+        work.spend(CHUNK * chunks, "chunks of a PNG")?;
         if stored <= u64::from(width) * u64::from(height) / FEW {
             return work.spend(ANY * stored, "blocks of a PNG");
         }
-        let (mut inflater, mut out) = (Inflater::new(work, BLOCK, FOUND), [0; 1 << 14]);
-        let mut left = rows::inflated(info, (width as usize, height as usize));
-        for mut data in run {
-            while !data.is_empty() && left > 0 && !inflater.has_ended() {
-                let room = left.min(out.len());
-                let (read, written) = inflater.inflate(data, &mut out[..room])?;
-                (data, left) = (&data[read..], left - written);
+        let (mut inflater, mut window) = (Inflater::new(work, FOUND)?, Box::new([0; WINDOW]));
+        let (pixels, mut behind) = (rows::inflated(info, (width as usize, height as usize)), 0);
+        for data in run {
+            let read = inflater.pass(data, &mut window, pixels)?;
+            let rest = &data[read..];
+            // Behind the pixels the crate may look at as much as it is given at a time, and minds no damage.
+            match inflater.pass(&rest[..rest.len().min(PIECE - behind)], &mut window, usize::MAX) {
+                Ok(read) => behind += read,
+                Err(Fault::Malformed(_)) => break,
+                Err(fault) => return Err(fault),
+            }
+            if inflater.has_ended() || behind == PIECE {
+                break;
             }
         }
         Ok(())
@@ -186,7 +194,7 @@ impl<'a> Png<'a> {
         let begins = number == 1 && self.animation.is_some_and(|animation| animation.apart);
         self.undo = undo(control, begins, &canvas, pool);
         let Area { left, top, width, height } = area(control);
-        self.spend_blocks(reader.info(), (control.width, control.height), work)?;
+        self.spend_data(reader.info(), (control.width, control.height), work)?;
         let over = control.blend_op == BlendOp::Over && samples.have_alpha() && !begins;
         // One row of the frame.
         let (mut above, mut above_alpha) = (pool.take(3 * width), pool.take(width));

@@ -189,18 +189,24 @@ pub(super) fn each_line(
     finish(reader)
 }
 
-/// Bytes of a picture's rows, with the filter before each, as they are compressed.
+/// Bytes that the png crate inflates for a picture: its rows, with a filter before each; also of passes that have rows and no columns, which no encoder writes.
 pub(super) fn inflated(info: &Info<'_>, (width, height): (usize, usize)) -> usize {
     let bits = info.color_type.samples() * usize::from(info.bit_depth as u8);
-    let row = |pixels: usize| 1 + (pixels * bits).div_ceil(8);
-    if info.interlaced { interlaced(width, height).map(|line| row(line.length)).sum() } else { height * row(width) }
+    let rows = |columns: usize, rows: usize| rows * (1 + (columns * bits).div_ceil(8));
+    if !info.interlaced {
+        return rows(width, height);
+    }
+    let passes = PASSES.into_iter();
+    passes.map(|(left, top, step, down)| rows(width.saturating_sub(left).div_ceil(step), height.saturating_sub(top).div_ceil(down))).sum()
 }
 
-/// The rows of all seven passes that have any pixel, in their order (PNG third edition, section 8.1).
+/// The first column and row of each pass, and the distances of its columns and rows (PNG third edition, section 8.1).
+const PASSES: [(usize, usize, usize, usize); 7] =
+    [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+
+/// The rows of all seven passes that have any pixel, in their order.
 fn interlaced(width: usize, height: usize) -> impl Iterator<Item = Line> {
-    // The first column and row of each pass, and the distances of its columns and rows.
-    let passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
-    passes.into_iter().filter(move |(left, ..)| width > *left).flat_map(move |(left, top, step, down)| {
+    PASSES.into_iter().filter(move |(left, ..)| width > *left).flat_map(move |(left, top, step, down)| {
         let length = (width - left).div_ceil(step);
         (top..height).step_by(down).map(move |row| Line { row, length, left, step })
     })

@@ -3,7 +3,7 @@
 use weezl::{BitOrder, LzwStatus};
 
 use super::super::error::Fault;
-use super::super::inflate::{self, Inflater};
+use super::super::inflate::{COSTS, Inflater};
 use super::super::jpeg::{self, Samples};
 use super::super::sequence::Picture;
 use super::super::work::Work;
@@ -23,7 +23,7 @@ pub(super) enum Compression {
 /// Tables are copied for each strip or tile. Four for quantisation and eight for Huffman codes take less than 3 KiB.
 const LONGEST_TABLES: usize = 8 << 10;
 
-/// What it costs to begin with LZW, which makes its tables anew for each strip or tile, or with Deflate, in nanoseconds.
+/// What it costs to begin with LZW, which makes its tables anew for each strip or tile, in nanoseconds.
 const BEGIN: u64 = 4_000;
 /// What stored bytes cost, each: of runs, and of LZW's codes.
 const RUN: u64 = 3;
@@ -167,9 +167,9 @@ fn unpack_lzw(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
 }
 
 fn unpack_deflate(stored: &[u8], out: &mut [u8], work: &Work) -> Result<(), Fault> {
-    work.spend(BEGIN, "strips or tiles")?;
-    let (_, written) = Inflater::new(work, inflate::BLOCK, inflate::BYTE).inflate(stored, out)?;
-    if written == out.len() { Ok(()) } else { Err(short()) }
+    let mut inflater = Inflater::new(work, COSTS)?;
+    inflater.inflate(stored, out)?;
+    if inflater.made() == out.len() { Ok(()) } else { Err(short()) }
 }
 
 /// TIFF 6.0, section 9: a signed count, then that many bytes plus one, or one byte repeated.
