@@ -28,28 +28,28 @@ pub(super) const COSTS: Costs = Costs { dynamic: 7_000, fixed: 5_000, stored: 20
 const BEGIN: u64 = 3_000;
 const STEP: u64 = 100;
 /// Stored bytes that are read at a time, so that they can be counted and stopped.
-pub(super) const PIECE: usize = 1 << 12;
+const PIECE: usize = 1 << 12;
 /// How far back a stream refers at most (RFC 1950, section 2.2).
 pub(super) const WINDOW: usize = 1 << 15;
 
 /// One stream, on its way.
-pub(super) struct Inflater<'w> {
+pub(super) struct Inflater {
     stream: Box<DecompressorOxide>,
-    work: &'w Work,
+    work: Work,
     costs: Costs,
     read: u64,
     made: usize,
     ended: bool,
 }
 
-impl<'w> Inflater<'w> {
+impl Inflater {
     /// What is inflated is spent from `work`.
     ///
     /// # Errors
     /// When the file does not earn another stream.
-    pub(super) fn new(work: &'w Work, costs: Costs) -> Result<Self, Fault> {
+    pub(super) fn new(work: &Work, costs: Costs) -> Result<Self, Fault> {
         work.spend(BEGIN, WHAT)?;
-        Ok(Self { stream: Box::default(), work, costs, read: 0, made: 0, ended: false })
+        Ok(Self { stream: Box::default(), work: work.clone(), costs, read: 0, made: 0, ended: false })
     }
 
     /// Inflates until `stored` is used up, or `out` is full, or the stream ends; gives how much of `stored` was used. `out` holds all that was made before.

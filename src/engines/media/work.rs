@@ -168,7 +168,7 @@ impl<'a> Metered<'a> {
         let at = self.bytes.position();
         let piece = (self.bytes.get_ref().len() as u64).saturating_sub(at).min(PIECE as u64);
         if at >= self.paid {
-            self.work.spend(self.cost * piece, self.what).map_err(|fault| io::Error::other(Stopped(fault)))?;
+            self.work.spend(self.cost * piece, self.what).map_err(stopped_by)?;
             self.paid = at + piece;
         }
         Ok((self.paid - at) as usize)
@@ -214,6 +214,11 @@ impl std::fmt::Display for Stopped {
 }
 
 impl std::error::Error for Stopped {}
+
+/// Input that stops a decoder for this.
+pub(super) fn stopped_by(fault: Fault) -> io::Error {
+    io::Error::other(Stopped(fault))
+}
 
 /// The fault that stopped a decoder's input, if that is what went wrong with it.
 pub(super) fn stopped(error: &io::Error) -> Option<Fault> {

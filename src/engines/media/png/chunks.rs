@@ -26,11 +26,10 @@ impl<'a> Chunks<'a> {
     fn intact(mut self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         std::iter::from_fn(move || {
             loop {
-                let from = self.0;
-                let (kind, data) = self.next()?;
-                let stored = from.get(8 + data.len()..).and_then(|behind| behind.first_chunk()).map(|sum| u32::from_be_bytes(*sum));
-                if kind == b"IDAT" || stored == Some(hash(&from[4..8 + data.len()])) {
-                    return Some((kind, data));
+                let chunk = Chunk::first(self.0).filter(|chunk| chunk.is_whole)?;
+                self.0 = chunk.behind;
+                if chunk.kind == b"IDAT" || chunk.is_right() == Some(true) {
+                    return Some((chunk.kind, chunk.data));
                 }
             }
         })
@@ -47,68 +46,32 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-struct Chunk<'a> {
-    kind: &'a [u8],
+pub(super) struct Chunk<'a> {
+    pub(super) kind: &'a [u8],
     /// What is there of them.
-    data: &'a [u8],
+    pub(super) data: &'a [u8],
     is_whole: bool,
-    /// What stands behind its checksum of 4 bytes, which may be missing with the last one.
-    behind: &'a [u8],
+    /// Kind and data, of which the checksum is.
+    summed: &'a [u8],
+    sum: Option<u32>,
+    /// What stands behind the checksum, which may be missing with the last one.
+    pub(super) behind: &'a [u8],
 }
 
 impl<'a> Chunk<'a> {
     /// The one that stands first.
-    fn first(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
         let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
         let (kind, data) = bytes[4..].split_at_checked(4)?;
         let (data, behind) = data.split_at(length.min(data.len()));
-        Some(Self { kind, data, is_whole: data.len() == length, behind: behind.get(4..).unwrap_or_default() })
+        let sum = behind.first_chunk().map(|sum| u32::from_be_bytes(*sum));
+        let summed = &bytes[4..8 + data.len()];
+        Some(Self { kind, data, is_whole: data.len() == length, summed, sum, behind: behind.get(4..).unwrap_or_default() })
     }
-}
 
-/// Where the image data of the next frame are looked for.
-#[derive(Clone, Copy)]
-pub(super) struct Runs<'a>(&'a [u8]);
-
-impl<'a> Runs<'a> {
-    pub(super) fn of(file: &'a [u8]) -> Self {
-        Self(file.get(8..).unwrap_or_default())
-    }
-}
-
-impl<'a> Iterator for Runs<'a> {
-    type Item = Run<'a>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let Chunk { kind, behind, .. } = Chunk::first(self.0)?;
-            if kind == b"IDAT" || kind == b"fdAT" {
-                let run = Run { rest: self.0, kind };
-                let mut end = run;
-                end.by_ref().for_each(drop);
-                self.0 = end.rest;
-                return Some(run);
-            }
-            self.0 = behind;
-        }
-    }
-}
-
-/// The compressed data of one frame, piece by piece: chunks of one kind, one behind the other. What is there of the last one counts.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'a> {
-    rest: &'a [u8],
-    kind: &'a [u8],
-}
-
-impl<'a> Iterator for Run<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let chunk = Chunk::first(self.rest).filter(|chunk| chunk.kind == self.kind)?;
-        self.rest = chunk.behind;
-        // Frames of an animation are numbered, chunk by chunk.
-        Some(if self.kind == b"fdAT" { chunk.data.get(4..).unwrap_or_default() } else { chunk.data })
+    /// Whether the checksum is that of the chunk, where there is one.
+    pub(super) fn is_right(&self) -> Option<bool> {
+        self.sum.map(|sum| sum == hash(self.summed))
     }
 }
 

@@ -10,41 +10,32 @@
 //! a transparent colour of 16, for another; and where `dispose_op` is "previous" puts back what was already drawn over.
 
 mod chunks;
+mod input;
 mod rows;
 
 use std::time::Duration;
 
-use chunks::{Animation, Runs};
-use png::{BlendOp, DecodeOptions, Decoder, DecodingError, DisposeOp, FrameControl, Info, Limits};
+use chunks::Animation;
+use input::Input;
+use png::{BlendOp, DecodeOptions, Decoder, DecodingError, DisposeOp, FrameControl, Limits};
 use rows::{PngReader, Samples};
 
 use super::canvas::{Area, Canvas, Undo};
 use super::colours::Profile;
 use super::error::Fault;
-use super::inflate::{Costs, Inflater, PIECE, WINDOW};
 use super::orientation::Orientation;
 use super::sequence::{Reading, Sequence, Stored};
-use super::work::{self, Metered, Work};
+use super::work::{self, Work};
 use crate::domain::frame::{Buffer, BufferPool};
 
-/// What a stored byte costs, and a frame of an animation beside its pixels, and a pixel of the canvas, in nanoseconds.
-const STORED: u64 = 25;
+/// What a frame of an animation costs beside its pixels, and a pixel of the canvas, in nanoseconds.
 const FRAME: u64 = 5_000;
 const SHOWN: u64 = 5;
-/// What a chunk of image data costs.
-const CHUNK: u64 = 700;
-/// What blocks of image data cost the png crate, which foresees pairs of literals where codes are stated; and to find them, with a stored byte and one that is made of them.
-const FOUND: Costs = Costs { dynamic: 15_000, fixed: 5_000, stored: 8, made: 2 };
-/// What a stored byte costs that may be one of blocks that are all tables, and how many pixels must stand for each byte to pay for that.
-const ANY: u64 = 600;
-const FEW: u64 = 5;
 
 pub(super) struct Png<'a> {
     file: &'a [u8],
-    /// Of the frames that were not read.
-    runs: Runs<'a>,
     /// Until the first image is read.
-    decoder: Option<Decoder<Metered<'a>>>,
+    decoder: Option<Decoder<Input<'a>>>,
     /// From then on.
     reader: Option<(PngReader<'a>, Samples)>,
     size: (u32, u32),
@@ -68,7 +59,7 @@ impl<'a> Sequence<'a> for Png<'a> {
         // Compressed text and profiles are of no use here and would be inflated into memory.
         options.set_ignore_text_chunk(true);
         options.set_ignore_iccp_chunk(true);
-        let mut decoder = Decoder::new_with_options(Metered::new(file, work, STORED, "chunks or blocks of a PNG"), options);
+        let mut decoder = Decoder::new_with_options(Input::new(file, work), options);
         let animation = chunks::animation(file);
         if animation.is_some() {
             // The crate takes a row from its limit at every frame and never gives it back. What else it allocates are chunks, which the file holds.
@@ -79,8 +70,7 @@ impl<'a> Sequence<'a> for Png<'a> {
         let orientation = chunks::exif(file).map_or(Orientation::UPRIGHT, Orientation::from_exif);
         let decoder = Some(decoder);
         let (number, control, until, canvas, undo) = (0, None, Duration::ZERO, None, Undo::Nothing);
-        let runs = Runs::of(file);
-        Ok(Self { file, runs, decoder, reader: None, size, orientation, animation, number, control, until, canvas, undo })
+        Ok(Self { file, decoder, reader: None, size, orientation, animation, number, control, until, canvas, undo })
     }
 
     fn frames(&self) -> Option<u32> {
@@ -126,14 +116,13 @@ impl<'a> Sequence<'a> for Png<'a> {
 impl<'a> Png<'a> {
     fn read_first(
         &mut self,
-        decoder: Decoder<Metered<'a>>,
+        decoder: Decoder<Input<'a>>,
         out: &mut [u8],
         reading: Reading,
         pool: &BufferPool,
         work: &Work,
     ) -> Result<Option<Buffer>, Fault> {
         let mut reader = decoder.read_info().map_err(fault)?;
-        self.spend_data(reader.info(), self.size, work)?;
         let samples = Samples::of(reader.info());
         let mut alpha = (reading == Reading::All && samples.have_alpha()).then(|| pool.take(out.len() / 3));
         rows::read(&mut reader, &samples, self.size.0 as usize, out, alpha.as_deref_mut(), work)?;
@@ -156,33 +145,6 @@ impl<'a> Png<'a> {
         Ok(alpha)
     }
 
-    /// Counts what the image data of the frame that is read next cost, of so many columns and rows, by inflating them once: the png crate does not say how many tables it
-    /// made. Where the pixels pay for any, nobody looks.
-    fn spend_data(&mut self, info: &Info<'_>, (width, height): (u32, u32), work: &Work) -> Result<(), Fault> {
-        let Some(run) = self.runs.next() else { return Ok(()) };
-        let (chunks, stored) = run.fold((0, 0), |(chunks, stored), data| (chunks + 1, stored + data.len() as u64));
-        work.spend(CHUNK * chunks, "chunks of a PNG")?;
-        if stored <= u64::from(width) * u64::from(height) / FEW {
-            return work.spend(ANY * stored, "blocks of a PNG");
-        }
-        let (mut inflater, mut window) = (Inflater::new(work, FOUND)?, Box::new([0; WINDOW]));
-        let (pixels, mut behind) = (rows::inflated(info, (width as usize, height as usize)), 0);
-        for data in run {
-            let read = inflater.pass(data, &mut window, pixels)?;
-            let rest = &data[read..];
-            // Behind the pixels the crate may look at as much as it is given at a time, and minds no damage.
-            match inflater.pass(&rest[..rest.len().min(PIECE - behind)], &mut window, usize::MAX) {
-                Ok(read) => behind += read,
-                Err(Fault::Malformed(_)) => break,
-                Err(fault) => return Err(fault),
-            }
-            if inflater.has_ended() || behind == PIECE {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn read_later(&mut self, number: u32, out: &mut [u8], pool: &BufferPool, work: &Work) -> Result<Option<Buffer>, Fault> {
         work.spend(FRAME + SHOWN * (out.len() / 3) as u64, "frames")?;
         let no_frame = || Fault::malformed("no frame");
@@ -194,7 +156,6 @@ impl<'a> Png<'a> {
         let begins = number == 1 && self.animation.is_some_and(|animation| animation.apart);
         self.undo = undo(control, begins, &canvas, pool);
         let Area { left, top, width, height } = area(control);
-        self.spend_data(reader.info(), (control.width, control.height), work)?;
         let over = control.blend_op == BlendOp::Over && samples.have_alpha() && !begins;
         // One row of the frame.
         let (mut above, mut above_alpha) = (pool.take(3 * width), pool.take(width));

@@ -6,10 +6,11 @@ use png::{BitDepth, ColorType, DecodingError, Info, Reader};
 
 use super::super::error::Fault;
 use super::super::pixels::{self, Palette};
-use super::super::work::{Metered, Work};
+use super::super::work::Work;
 use super::fault;
+use super::input::Input;
 
-pub(super) type PngReader<'a> = Reader<Metered<'a>>;
+pub(super) type PngReader<'a> = Reader<Input<'a>>;
 
 /// What a byte of a row costs once it is there, in nanoseconds.
 const WRITTEN: u64 = 3;
@@ -189,24 +190,11 @@ pub(super) fn each_line(
     finish(reader)
 }
 
-/// Bytes that the png crate inflates for a picture: its rows, with a filter before each; also of passes that have rows and no columns, which no encoder writes.
-pub(super) fn inflated(info: &Info<'_>, (width, height): (usize, usize)) -> usize {
-    let bits = info.color_type.samples() * usize::from(info.bit_depth as u8);
-    let rows = |columns: usize, rows: usize| rows * (1 + (columns * bits).div_ceil(8));
-    if !info.interlaced {
-        return rows(width, height);
-    }
-    let passes = PASSES.into_iter();
-    passes.map(|(left, top, step, down)| rows(width.saturating_sub(left).div_ceil(step), height.saturating_sub(top).div_ceil(down))).sum()
-}
-
-/// The first column and row of each pass, and the distances of its columns and rows (PNG third edition, section 8.1).
-const PASSES: [(usize, usize, usize, usize); 7] =
-    [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
-
-/// The rows of all seven passes that have any pixel, in their order.
+/// The rows of all seven passes that have any pixel, in their order (PNG third edition, section 8.1).
 fn interlaced(width: usize, height: usize) -> impl Iterator<Item = Line> {
-    PASSES.into_iter().filter(move |(left, ..)| width > *left).flat_map(move |(left, top, step, down)| {
+    // The first column and row of each pass, and the distances of its columns and rows.
+    let passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+    passes.into_iter().filter(move |(left, ..)| width > *left).flat_map(move |(left, top, step, down)| {
         let length = (width - left).div_ceil(step);
         (top..height).step_by(down).map(move |row| Line { row, length, left, step })
     })
