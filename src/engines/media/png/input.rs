@@ -42,7 +42,7 @@ struct Run<'a> {
     /// The number of the next chunk of an animation, in the file and in what is made.
     number: u32,
     next: u32,
-    /// Nothing comes behind damage.
+    /// A stream, a checksum or a number is wrong: nothing comes behind it, so a picture whose rows are not all there fails.
     is_damaged: bool,
 }
 
@@ -128,7 +128,7 @@ impl<'a> Input<'a> {
         run.data = chunk.data;
         if run.kind == b"fdAT" {
             run.data = chunk.data.get(4..).unwrap_or_default();
-            // The png crate says so of numbers in the wrong order.
+            // Numbers in the wrong order end the frame's data, and the png crate says what is missing.
             run.is_damaged |= number(chunk.data) != run.number;
             run.number = run.number.wrapping_add(1);
         }
