@@ -223,6 +223,7 @@ pub(super) fn stopped_by(fault: Fault) -> io::Error {
 /// The fault that stopped a decoder's input, if that is what went wrong with it.
 pub(super) fn stopped(error: &io::Error) -> Option<Fault> {
     match error.get_ref()?.downcast_ref::<Stopped>()? {
+        Stopped(Fault::Malformed(detail)) => Some(Fault::Malformed(detail.clone())),
         Stopped(Fault::Work(what)) => Some(Fault::Work(what)),
         Stopped(Fault::Busy) => Some(Fault::Busy),
         Stopped(_) => Some(Fault::Deadline),

@@ -50,7 +50,7 @@ pub(super) struct Chunk<'a> {
     pub(super) kind: &'a [u8],
     /// What is there of them.
     pub(super) data: &'a [u8],
-    is_whole: bool,
+    pub(super) is_whole: bool,
     /// Kind and data, of which the checksum is.
     summed: &'a [u8],
     sum: Option<u32>,

@@ -42,7 +42,7 @@ struct Run<'a> {
     /// The number of the next chunk of an animation, in the file and in what is made.
     number: u32,
     next: u32,
-    /// A stream, a checksum or a number is wrong: nothing comes behind it, so a picture whose rows are not all there fails.
+    /// The stream is wrong: nothing more is made of it, so a picture whose rows are not all there fails.
     is_damaged: bool,
 }
 
@@ -126,13 +126,20 @@ impl<'a> Input<'a> {
         self.work.spend(CHUNK, "chunks of a PNG")?;
         self.rest = chunk.behind;
         run.data = chunk.data;
-        if run.kind == b"fdAT" {
-            run.data = chunk.data.get(4..).unwrap_or_default();
-            // Numbers in the wrong order end the frame's data, and the png crate says what is missing.
-            run.is_damaged |= number(chunk.data) != run.number;
-            run.number = run.number.wrapping_add(1);
+        if chunk.is_right() == Some(false) {
+            return Err(Fault::malformed(format!("a checksum of {} is wrong", chunk.kind.escape_ascii())));
         }
-        run.is_damaged |= chunk.is_right() == Some(false);
+        if run.kind == b"fdAT" {
+            let due = run.number;
+            // The last chunk of a file may end within its number.
+            match chunk.data.split_first_chunk() {
+                Some((is, data)) if *is == due.to_be_bytes() => run.data = data,
+                Some((is, _)) => return Err(Fault::malformed(format!("fdAT with number {} where {due} is due", u32::from_be_bytes(*is)))),
+                None if chunk.is_whole => return Err(Fault::malformed("fdAT without a number")),
+                None => run.data = &[],
+            }
+            run.number = due.wrapping_add(1);
+        }
         Ok(Some(run))
     }
 }
@@ -190,5 +197,115 @@ impl Read for Input<'_> {
 impl Seek for Input<'_> {
     fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chunks::Chunks;
+    use super::*;
+
+    /// An animation of three frames whose data are in chunks of up to so many bytes, with a chunk behind each run that is none of its own.
+    fn animation(most: usize) -> Vec<u8> {
+        let (mut file, mut encoded) = (Vec::new(), Vec::new());
+        let mut encoder = png::Encoder::new(&mut encoded, 150, 110);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_animated(3, 0).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        for frame in 0..3_u32 {
+            // Noise beside what repeats itself, so that there are more bytes than the window has.
+            let mixed = |at: u32| (at.wrapping_mul(2_654_435_761 + 2 * frame) ^ at >> 3).wrapping_mul(0x2c1b_3c6d) >> 24;
+            let pixels: Vec<u8> = (0..150 * 110 * 3).map(|at| if at % 5_000 < 1_000 { mixed(at) as u8 } else { (at / 64) as u8 }).collect();
+            writer.write_image_data(&pixels).unwrap();
+        }
+        writer.finish().unwrap();
+        file.extend_from_slice(&encoded[..8]);
+        let mut number = 0_u32;
+        for (kind, data) in Chunks::of(&encoded) {
+            let is_numbered = matches!(kind, b"fcTL" | b"fdAT");
+            let data = if is_numbered { &data[4..] } else { data };
+            let parts: Vec<_> = if matches!(kind, b"IDAT" | b"fdAT") { data.chunks(most).collect() } else { vec![data] };
+            for part in parts {
+                let stated = number.to_be_bytes();
+                number += u32::from(is_numbered);
+                write_chunk(&mut file, kind, is_numbered.then_some(&stated[..]).into_iter().chain([part]));
+            }
+            if matches!(kind, b"IDAT" | b"fdAT") {
+                write_chunk(&mut file, b"teXt", [&b"between"[..]]);
+            }
+        }
+        file
+    }
+
+    fn handed_on(file: &[u8]) -> Result<Vec<u8>, Fault> {
+        let (mut input, mut out) = (Input::new(file, &Work::of_file(1 << 26, None)), Vec::new());
+        loop {
+            input.read_on()?;
+            let piece = input.fill_buf().unwrap();
+            if piece.is_empty() {
+                return Ok(out);
+            }
+            // In pieces of any length.
+            let length = piece.len().min(1 + out.len() % 1_000);
+            out.extend_from_slice(&piece[..length]);
+            input.consume(length);
+        }
+    }
+
+    /// Frames that the png crate makes of a file, as far as it is sound.
+    fn frames(file: &[u8]) -> Vec<Vec<u8>> {
+        let Ok(mut reader) = png::Decoder::new(io::Cursor::new(file)).read_info() else { return Vec::new() };
+        let mut frame = vec![0; reader.output_buffer_size().unwrap()];
+        std::iter::from_fn(|| reader.next_frame(&mut frame).is_ok().then(|| frame.clone())).collect()
+    }
+
+    #[test]
+    fn the_png_crate_makes_the_same_of_what_is_handed_on() {
+        for most in [1, 7, 4_000, 1 << 20] {
+            let file = animation(most);
+            let made = handed_on(&file).unwrap();
+            assert!(frames(&made) == frames(&file) && frames(&file).len() == 3, "{most}");
+            let others = |file| {
+                Chunks::of(file)
+                    .filter(|(kind, _)| !matches!(*kind, b"IDAT" | b"fdAT" | b"fcTL"))
+                    .map(|(kind, data)| (kind.to_vec(), data.to_vec()))
+            };
+            assert!(others(&made).eq(others(&file)));
+            let numbers: Vec<_> =
+                Chunks::of(&made).filter(|(kind, _)| matches!(*kind, b"fcTL" | b"fdAT")).map(|(_, data)| number(data)).collect();
+            assert!(numbers.iter().copied().eq(0..numbers.len() as u32), "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_file_that_ends_anywhere_as_much_is_handed_on_as_is_there() {
+        let file = animation(3_000);
+        for end in (0..file.len()).step_by(61).chain(file.len() - 40..file.len()) {
+            let cut = &file[..end];
+            assert!(frames(&handed_on(cut).unwrap()) == frames(cut), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_and_a_wrong_number_are_named() {
+        let file = animation(3_000);
+        let place = |kind: &[u8]| file.windows(4).position(|bytes| bytes == kind).unwrap();
+        let said = |file: &[u8]| match handed_on(file) {
+            Err(Fault::Malformed(detail)) => detail,
+            other => panic!("{other:?}"),
+        };
+        for (kind, words) in [(b"IDAT", "a checksum of IDAT is wrong"), (b"fdAT", "a checksum of fdAT is wrong")] {
+            let mut damaged = file.clone();
+            damaged[place(kind) + 40] ^= 1;
+            assert_eq!(said(&damaged), words);
+        }
+        // The second chunk of the second frame's data.
+        let mut moved = file[..8].to_vec();
+        for (at, (kind, data)) in Chunks::of(&file).enumerate() {
+            let is_second = Chunks::of(&file).take(at).filter(|(kind, _)| kind == b"fdAT").count() == 1 && kind == b"fdAT";
+            let data = if is_second { [&9_u32.to_be_bytes(), &data[4..]].concat() } else { data.to_vec() };
+            write_chunk(&mut moved, kind, [&data[..]]);
+        }
+        assert_eq!(said(&moved), "fdAT with number 9 where 3 is due");
     }
 }
