@@ -194,7 +194,7 @@ fn blocks_of_compressed_data_that_are_all_tables() {
     is_too_much(&profiles(b"a\0\0", 10_000), "");
     is_fine(&profiles(&endless, 3));
     is_too_much(&profiles(&endless, 100), "");
-    // Behind the pixels: where the png crate inflates rows of passes that have no columns, and so goes on to the end; and where it inflates all that it was given at a time.
+    // Behind the pixels: of a picture of which most passes have no columns, and of each of many frames.
     let narrow = |blocks: usize| {
         let tables = hex::decode(TABLES).unwrap().repeat(blocks / 8);
         let data = [&deflated(&[0, 9])[..2], &[0, 2, 0, 0xfd, 0xff, 0, 9], &tables, &[3, 0, 0, 0, 0, 0]].concat();

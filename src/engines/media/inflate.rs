@@ -57,7 +57,7 @@ impl Inflater {
     /// # Errors
     /// When the stream is damaged, the file does not earn what it costs, or the deadline has passed.
     pub(super) fn inflate(&mut self, stored: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
-        self.run(stored, out, flag::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF, out.len())
+        self.run(stored, out, true, out.len())
     }
 
     /// The same without keeping what is made but what the stream may refer to, until so many bytes were made in all.
@@ -65,10 +65,14 @@ impl Inflater {
     /// # Errors
     /// As [`inflate`](Self::inflate).
     pub(super) fn pass(&mut self, stored: &[u8], window: &mut [u8; WINDOW], until: usize) -> Result<usize, Fault> {
-        self.run(stored, window, 0, until)
+        // What is referred to before the first byte is damage, which is seen only in a buffer that holds all that was made.
+        let whole = until.min(WINDOW);
+        let read = self.run(stored, window, true, whole)?;
+        Ok(read + self.run(&stored[read..], window, false, until)?)
     }
 
-    fn run(&mut self, stored: &[u8], out: &mut [u8], flags: u32, until: usize) -> Result<usize, Fault> {
+    /// `out` holds all that was made before, or is the window.
+    fn run(&mut self, stored: &[u8], out: &mut [u8], is_whole: bool, until: usize) -> Result<usize, Fault> {
         const FLAGS: u32 = flag::TINFL_FLAG_PARSE_ZLIB_HEADER
             | flag::TINFL_FLAG_HAS_MORE_INPUT
             | flag::TINFL_FLAG_IGNORE_ADLER32
@@ -87,15 +91,16 @@ impl Inflater {
                 }
             });
             self.work.spend(STEP + block, WHAT)?;
-            let place = if flags == 0 { self.made % WINDOW } else { self.made };
-            let (status, used, made) = decompress_with_limit(&mut self.stream, piece, out, place, until - self.made, FLAGS | flags);
+            let (place, flags) =
+                if is_whole { (self.made, FLAGS | flag::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF) } else { (self.made % WINDOW, FLAGS) };
+            let (status, used, made) = decompress_with_limit(&mut self.stream, piece, out, place, until - self.made, flags);
+            (self.read, self.made, read) = (self.read + used as u64, self.made + made, read + used);
+            self.work.spend(self.costs.stored * used as u64 + self.costs.made * made as u64, WHAT)?;
             match status {
                 TINFLStatus::Done => self.ended = true,
                 TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput | TINFLStatus::BlockBoundary => {}
                 _ => return Err(Fault::malformed("damaged compressed data")),
             }
-            (self.read, self.made, read) = (self.read + used as u64, self.made + made, read + used);
-            self.work.spend(self.costs.stored * used as u64 + self.costs.made * made as u64, WHAT)?;
         }
         Ok(read)
     }
@@ -177,5 +182,35 @@ mod tests {
         let error = inflater.inflate(&[0x78, 0x01, 0, 1, 0, 0xfe, 0xff, 9, 7], &mut out).unwrap_err();
         assert!(matches!(error, Fault::Malformed(_)), "{error:?}");
         assert_eq!(out[..inflater.made()], [9]);
+        // Within a block: nine literals, and a code that refers to nothing (RFC 1951, section 3.2.6: fixed codes, length 3, distance 1 and 30).
+        let (work, mut out) = (Work::of_file(1000, None), [0; 100]);
+        let mut inflater = Inflater::new(&work, COSTS).unwrap();
+        assert!(matches!(inflater.inflate(&fixed(&[9; 9], 30), &mut out), Err(Fault::Malformed(_))));
+        assert_eq!(out[..inflater.made()], [9; 9]);
+    }
+
+    /// A stream of a fixed block: literals below 144, and three bytes from the place that the distance code says.
+    fn fixed(literals: &[u8], distance: u32) -> Vec<u8> {
+        let mut bits = vec![1, 1, 0];
+        let mut code = |code: u32, length: u32| bits.extend((0..length).rev().map(|at| code >> at & 1));
+        literals.iter().for_each(|&literal| code(0x30 + u32::from(literal), 8));
+        code(1, 7);
+        code(distance, 5);
+        code(0, 7);
+        let bytes = bits.chunks(8).map(|bits| bits.iter().enumerate().map(|(at, bit)| (bit << at) as u8).sum());
+        [0x78, 0x01].into_iter().chain(bytes).collect()
+    }
+
+    #[test]
+    fn nothing_is_taken_from_before_the_first_byte() {
+        // Distance codes 0 and 3 are distances of 1 and 4 bytes.
+        for (count, code, is_sound) in [(1, 0, true), (4, 3, true), (3, 3, false), (0, 0, false)] {
+            let (work, stored) = (Work::of_file(1000, None), fixed(&vec![7; count], code));
+            let mut whole = Inflater::new(&work, COSTS).unwrap();
+            assert_eq!(whole.inflate(&stored, &mut [0; 100]).is_ok(), is_sound, "{count}");
+            let mut passed = Inflater::new(&work, COSTS).unwrap();
+            assert_eq!(passed.pass(&stored, &mut Box::new([0; WINDOW]), 100).is_ok(), is_sound, "{count}");
+            assert_eq!((whole.made(), passed.made()), if is_sound { (count + 3, count + 3) } else { (count, count) });
+        }
     }
 }
