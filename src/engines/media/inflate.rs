@@ -39,6 +39,8 @@ pub(super) struct Inflater {
     costs: Costs,
     read: u64,
     made: usize,
+    /// More may be made of what was read, once there is room for it.
+    has_more: bool,
     ended: bool,
 }
 
@@ -49,7 +51,7 @@ impl Inflater {
     /// When the file does not earn another stream.
     pub(super) fn new(work: &Work, costs: Costs) -> Result<Self, Fault> {
         work.spend(BEGIN, WHAT)?;
-        Ok(Self { stream: Box::default(), work: work.clone(), costs, read: 0, made: 0, ended: false })
+        Ok(Self { stream: Box::default(), work: work.clone(), costs, read: 0, made: 0, has_more: false, ended: false })
     }
 
     /// Inflates until `stored` is used up, or `out` is full, or the stream ends; gives how much of `stored` was used. `out` holds all that was made before.
@@ -78,12 +80,12 @@ impl Inflater {
             | flag::TINFL_FLAG_IGNORE_ADLER32
             | flag::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
         let mut read = 0;
-        while !self.ended && read < stored.len() && self.made < until {
+        while !self.ended && (read < stored.len() || self.has_more) && self.made < until {
             // The first two bytes stand before the first block.
             let most = if self.read < 2 { 2 - self.read as usize } else { PIECE };
             let piece = &stored[read..stored.len().min(read + most)];
             let block = self.stream.block_boundary_state().map_or(0, |at| {
-                let bits = u32::from(at.bit_buf) | u32::from(piece[0]) << at.num_bits;
+                let bits = u32::from(at.bit_buf) | piece.first().map_or(0, |&next| u32::from(next)) << at.num_bits;
                 match bits >> 1 & 3 {
                     1 => self.costs.fixed,
                     2 => self.costs.dynamic,
@@ -96,6 +98,7 @@ impl Inflater {
             let (status, used, made) = decompress_with_limit(&mut self.stream, piece, out, place, until - self.made, flags);
             (self.read, self.made, read) = (self.read + used as u64, self.made + made, read + used);
             self.work.spend(self.costs.stored * used as u64 + self.costs.made * made as u64, WHAT)?;
+            self.has_more = status == TINFLStatus::HasMoreOutput;
             match status {
                 TINFLStatus::Done => self.ended = true,
                 TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput | TINFLStatus::BlockBoundary => {}
@@ -108,6 +111,11 @@ impl Inflater {
     /// Bytes that were made, also of a stream that is damaged behind them.
     pub(super) fn made(&self) -> usize {
         self.made
+    }
+
+    /// Whether what was read may make more.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -140,7 +148,7 @@ mod tests {
                 assert_eq!(kept.inflate(piece, &mut whole).unwrap(), piece.len());
                 // In steps of a prime number, so that the window is full anywhere.
                 let mut rest = piece;
-                while !rest.is_empty() && !passed.has_ended() {
+                while !rest.is_empty() || passed.has_more() {
                     let until = passed.made() + 257;
                     rest = &rest[passed.pass(rest, &mut window, until).unwrap()..];
                 }
@@ -161,6 +169,24 @@ mod tests {
             inflater.inflate(piece, &mut out).unwrap();
         }
         (work.spent() / 10_000_000_000, work.spent() % 10_000_000_000 / 10_000_000)
+    }
+
+    #[test]
+    fn what_is_under_way_where_the_stored_bytes_end_is_made() {
+        // 255 literals, and matches of a long run of zeros, of which some stand across any step; the stream is cut behind each byte.
+        let data = [(0..255).collect::<Vec<u8>>(), vec![0; 70_000]].concat();
+        let stored = deflated(&data, 6);
+        for end in (0..stored.len()).rev().step_by(7) {
+            let work = Work::of_file(1 << 26, None);
+            let (mut kept, mut whole) = (Inflater::new(&work, COSTS).unwrap(), vec![0; data.len() + 1]);
+            kept.inflate(&stored[..end], &mut whole).unwrap();
+            let (mut passed, mut window, mut read) = (Inflater::new(&work, COSTS).unwrap(), Box::new([0; WINDOW]), 0);
+            while read < end || passed.has_more() {
+                let until = passed.made() + 100;
+                read += passed.pass(&stored[read..end], &mut window, until).unwrap();
+            }
+            assert_eq!(passed.made(), kept.made(), "{end}");
+        }
     }
 
     #[test]
